@@ -1,0 +1,211 @@
+#include "core/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+
+/* How long a worker looks for the next job before it sleeps: the gaps between
+ * the operations of one training step are far shorter than this. */
+#define SPIN_ROUNDS 4000
+
+typedef struct {
+    pthread_mutex_t owner; /* held by the caller whose job is running */
+    pthread_mutex_t lock;  /* guards what follows, for sleeping and waking */
+    pthread_cond_t wake;
+    pthread_cond_t done;
+    int n_workers;
+    atomic_uint_fast64_t job; /* number of the current job; workers wait for it to change */
+    int sleepers;
+    bool waiting; /* the owner sleeps on `done` */
+    /* the job; written by the owner before `job` is advanced */
+    bs_task_fn fn;
+    void *arg;
+    int64_t n_tasks;
+    int n_participants; /* workers with index below this take part */
+    atomic_int_fast64_t next;
+    atomic_int busy; /* participants that have not finished yet */
+} pool;
+
+static pool the_pool = {
+    .owner = PTHREAD_MUTEX_INITIALIZER,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .wake = PTHREAD_COND_INITIALIZER,
+    .done = PTHREAD_COND_INITIALIZER,
+};
+
+static atomic_uint_fast64_t fork_generation;
+static _Thread_local bool inside_task;
+
+static void run_tasks(pool *p, int worker)
+{
+    const bs_task_fn fn = p->fn;
+    void *const arg = p->arg;
+    const int64_t n = p->n_tasks;
+    inside_task = true;
+    for (;;) {
+        const int64_t task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+        if (task >= n)
+            break;
+        fn(arg, task, worker);
+    }
+    inside_task = false;
+}
+
+/* Waits for a job other than `seen` and returns its number. */
+static uint64_t wait_for_job(pool *p, uint64_t seen)
+{
+    uint64_t job;
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        job = atomic_load_explicit(&p->job, memory_order_acquire);
+        if (job != seen)
+            return job;
+        bs_cpu_relax();
+    }
+    pthread_mutex_lock(&p->lock);
+    p->sleepers++;
+    while ((job = atomic_load_explicit(&p->job, memory_order_acquire)) == seen)
+        pthread_cond_wait(&p->wake, &p->lock);
+    p->sleepers--;
+    pthread_mutex_unlock(&p->lock);
+    return job;
+}
+
+typedef struct {
+    int index;
+    uint64_t seen;
+} worker_start;
+
+static void *worker_main(void *start_)
+{
+    worker_start start = *(worker_start *)start_;
+    pool *p = &the_pool;
+    free(start_);
+    const uint32_t saved = bs_cpu_flush_subnormals();
+    (void)saved; /* the thread is ours for good */
+    uint64_t seen = start.seen;
+    for (;;) {
+        seen = wait_for_job(p, seen);
+        if (start.index >= p->n_participants)
+            continue;
+        run_tasks(p, start.index);
+        if (atomic_fetch_sub_explicit(&p->busy, 1, memory_order_acq_rel) == 1) {
+            pthread_mutex_lock(&p->lock);
+            if (p->waiting)
+                pthread_cond_signal(&p->done);
+            pthread_mutex_unlock(&p->lock);
+        }
+    }
+    return NULL;
+}
+
+/* Starts workers until there are `wanted`, or as many as the system grants. */
+static void grow(pool *p, int wanted)
+{
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return;
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    while (p->n_workers < wanted) {
+        worker_start *start = malloc(sizeof *start);
+        if (start == NULL)
+            break;
+        start->index = p->n_workers + 1;
+        start->seen = atomic_load_explicit(&p->job, memory_order_relaxed);
+        pthread_t thread;
+        if (pthread_create(&thread, &attr, worker_main, start) != 0) {
+            free(start);
+            break;
+        }
+        p->n_workers++;
+    }
+    pthread_attr_destroy(&attr);
+}
+
+static void wait_until_done(pool *p)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0)
+            return;
+        bs_cpu_relax();
+    }
+    pthread_mutex_lock(&p->lock);
+    p->waiting = true;
+    while (atomic_load_explicit(&p->busy, memory_order_acquire) != 0)
+        pthread_cond_wait(&p->done, &p->lock);
+    p->waiting = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void bs_pool_run(int n_threads, int64_t n_tasks, bs_task_fn fn, void *arg)
+{
+    pool *p = &the_pool;
+    if (n_tasks <= 0)
+        return;
+    if (n_threads > BS_MAX_THREADS)
+        n_threads = BS_MAX_THREADS;
+    if (n_threads > n_tasks)
+        n_threads = (int)n_tasks;
+    if (n_threads <= 1 || inside_task || pthread_mutex_trylock(&p->owner) != 0) {
+        const uint32_t saved = bs_cpu_flush_subnormals();
+        for (int64_t task = 0; task < n_tasks; task++)
+            fn(arg, task, 0);
+        bs_cpu_restore(saved);
+        return;
+    }
+    grow(p, n_threads - 1);
+    const int helpers = p->n_workers < n_threads - 1 ? p->n_workers : n_threads - 1;
+    p->fn = fn;
+    p->arg = arg;
+    p->n_tasks = n_tasks;
+    p->n_participants = helpers + 1;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    /* All workers see each job, so that the number they wait on stays in step;
+     * those beyond n_participants go back to waiting without touching it. */
+    atomic_store_explicit(&p->busy, helpers, memory_order_relaxed);
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add_explicit(&p->job, 1, memory_order_release);
+    if (p->sleepers > 0)
+        pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+
+    const uint32_t saved = bs_cpu_flush_subnormals();
+    run_tasks(p, 0);
+    bs_cpu_restore(saved);
+    wait_until_done(p);
+    pthread_mutex_unlock(&p->owner);
+}
+
+uint64_t bs_fork_generation(void)
+{
+    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}
+
+/* The child has none of the workers, and locks in whatever state they were in. */
+static void after_fork_in_child(void)
+{
+    pool *p = &the_pool;
+    memset(p, 0, sizeof *p);
+    pthread_mutex_init(&p->owner, NULL);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->done, NULL);
+    inside_task = false;
+    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+}
+
+bs_status bs_pool_init(bs_error *e)
+{
+    static atomic_bool installed;
+    if (atomic_exchange(&installed, true))
+        return BS_OK;
+    if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0)
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot install the fork handler");
+    return BS_OK;
+}
