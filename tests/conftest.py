@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import parameter_shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,34 +61,11 @@ def tiny_weights(config, *, classifier=None, pooler=True, seed=0, scale=0.1):
     ``classifier`` is the number of classes, or None for a checkpoint without a classifier.
     """
     rng = np.random.default_rng(seed)
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
-    shapes = {
-        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
-        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
-        "embeddings.token_type_embeddings.weight": (config["type_vocab_size"], hidden),
-        "embeddings.LayerNorm.weight": (hidden,),
-        "embeddings.LayerNorm.bias": (hidden,),
-    }
-    for layer in range(config["num_hidden_layers"]):
-        stem = f"encoder.layer.{layer}."
-        for part in ("self.query", "self.key", "self.value", "output.dense"):
-            shapes[f"{stem}attention.{part}.weight"] = (hidden, hidden)
-            shapes[f"{stem}attention.{part}.bias"] = (hidden,)
-        shapes[stem + "attention.output.LayerNorm.weight"] = (hidden,)
-        shapes[stem + "attention.output.LayerNorm.bias"] = (hidden,)
-        shapes[stem + "intermediate.dense.weight"] = (inner, hidden)
-        shapes[stem + "intermediate.dense.bias"] = (inner,)
-        shapes[stem + "output.dense.weight"] = (hidden, inner)
-        shapes[stem + "output.dense.bias"] = (hidden,)
-        shapes[stem + "output.LayerNorm.weight"] = (hidden,)
-        shapes[stem + "output.LayerNorm.bias"] = (hidden,)
-    if pooler:
-        shapes["pooler.dense.weight"] = (hidden, hidden)
-        shapes["pooler.dense.bias"] = (hidden,)
-    shapes = {"bert." + name: shape for name, shape in shapes.items()}
-    if classifier is not None:
-        shapes["classifier.weight"] = (classifier, hidden)
-        shapes["classifier.bias"] = (classifier,)
+    shapes = parameter_shapes(config, 1 if classifier is None else classifier)
+    if classifier is None:
+        shapes = {n: s for n, s in shapes.items() if not n.startswith("classifier.")}
+    if not pooler:
+        shapes = {n: s for n, s in shapes.items() if ".pooler." not in n}
     weights = {}
     for name, shape in shapes.items():
         values = rng.normal(0.0, scale, shape)

@@ -1,0 +1,422 @@
+"""The engine once more in float64 NumPy: slow, plain, and checked by finite differences.
+
+It follows the formulas and not the C sources, so that an error of one is not repeated in the
+other. Everything works on packed batches: the tokens of all sequences laid end to end.
+"""
+
+import functools
+import math
+
+import numpy as np
+from scipy.special import erf
+
+# Dropout sites.
+EMBEDDINGS, PROBABILITIES, ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, POOLED = range(5)
+
+_KEY_DOMAIN = 0x62657274
+
+
+# --- random bits -------------------------------------------------------------------------------
+
+
+def philox(counter, key):
+    """Philox4x32-10 (Salmon et al. 2011): four broadcast counter words and two key words.
+
+    Returns four uint32 arrays.
+    """
+    mask = np.uint64(0xFFFFFFFF)
+    x = [np.asarray(word).astype(np.uint64) & mask for word in np.broadcast_arrays(*counter)]
+    k0, k1 = int(key[0]), int(key[1])
+    for _ in range(10):
+        even = np.uint64(0xD2511F53) * x[0]
+        odd = np.uint64(0xCD9E8D57) * x[2]
+        x = [
+            (odd >> np.uint64(32)) ^ x[1] ^ np.uint64(k0),
+            odd & mask,
+            (even >> np.uint64(32)) ^ x[3] ^ np.uint64(k1),
+            even & mask,
+        ]
+        k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
+        k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return [word.astype(np.uint32) for word in x]
+
+
+def _halves(value):
+    value = int(value) & 0xFFFFFFFFFFFFFFFF
+    return value & 0xFFFFFFFF, value >> 32
+
+
+def sequence_key(seed, step, key):
+    """Return the two words that key all the dropout bits of one sequence in one step."""
+    low, high = _halves(key)
+    words = philox((low, high, step, _KEY_DOMAIN), _halves(seed))
+    return int(words[0]), int(words[1])
+
+
+def dropout_words(words, layer, site, head, rows, cols):
+    """Return the 16-bit numbers of elements (rows, cols), which broadcast against each other."""
+    rows, cols = np.broadcast_arrays(np.asarray(rows), np.asarray(cols))
+    group, lane, sub = cols // 128, cols % 16, (cols % 128) // 16
+    four = philox((group * 16 + lane, rows, ((layer + 1) << 8) | site, head), words)
+    word = np.choose(sub // 2, four)
+    return np.where(sub % 2 == 0, word & np.uint32(0xFFFF), word >> np.uint32(16))
+
+
+def dropout_threshold(rate):
+    """Return below which 16-bit number an element is dropped."""
+    return math.floor(float(np.float32(rate)) * 65536.0 + 0.5)
+
+
+@functools.lru_cache(maxsize=4096)
+def dropout_scale(words, rate, layer, site, head, n_rows, n_cols):
+    """Return the factors, 0 or 1/(1 - rate) up to rounding, of an (n_rows, n_cols) block.
+
+    The array is shared between calls: not to be written to.
+    """
+    threshold = dropout_threshold(rate)
+    if threshold == 0:
+        return np.ones((n_rows, n_cols))
+    if threshold >= 65536:
+        return np.zeros((n_rows, n_cols))
+    drawn = dropout_words(words, layer, site, head, np.arange(n_rows)[:, None], np.arange(n_cols))
+    kept = float(np.float32(65536) / np.float32(65536 - threshold))
+    return np.where(drawn < threshold, 0.0, kept)
+
+
+# --- pieces ------------------------------------------------------------------------------------
+
+
+def gelu(x):
+    """Gaussian error linear unit, exact."""
+    return 0.5 * x * (1.0 + erf(x / math.sqrt(2.0)))
+
+
+def gelu_derivative(x):
+    """Derivative of `gelu`."""
+    density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    return 0.5 * (1.0 + erf(x / math.sqrt(2.0))) + x * density
+
+
+def gelu_new(x):
+    """Gaussian error linear unit, tanh approximation."""
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_new_derivative(x):
+    """Derivative of `gelu_new`."""
+    c = math.sqrt(2.0 / math.pi)
+    t = np.tanh(c * (x + 0.044715 * x**3))
+    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * c * (1.0 + 3 * 0.044715 * x * x)
+
+
+def relu(x):
+    """Rectified linear unit."""
+    return np.maximum(x, 0.0)
+
+
+def relu_derivative(x):
+    """Derivative of `relu`, 0 at 0 as in PyTorch."""
+    return (x > 0).astype(np.float64)
+
+
+ACTIVATIONS = {
+    "gelu": (gelu, gelu_derivative),
+    "gelu_new": (gelu_new, gelu_new_derivative),
+    "relu": (relu, relu_derivative),
+}
+
+
+def layer_norm(x, weight, bias, eps):
+    """Return the normalised rows, and what the backward needs: (x - mean)/std and 1/std."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    rstd = 1.0 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
+    xhat = centred * rstd
+    return xhat * weight + bias, (xhat, rstd)
+
+
+def layer_norm_backward(d_out, saved, weight):
+    """Return gradients of input, weight and bias."""
+    xhat, rstd = saved
+    d_xhat = d_out * weight
+    d_x = rstd * (
+        d_xhat
+        - d_xhat.mean(axis=-1, keepdims=True)
+        - xhat * (d_xhat * xhat).mean(axis=-1, keepdims=True)
+    )
+    return d_x, (d_out * xhat).sum(axis=0), d_out.sum(axis=0)
+
+
+def softmax(x):
+    """Softmax over the last axis."""
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def cross_entropy(logits, labels, weights=None):
+    """Return sum(w ce)/sum(w) and its gradient at the logits."""
+    logits = np.asarray(logits, dtype=np.float64)
+    n = len(logits)
+    weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    top = logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+    each = log_sum - logits[np.arange(n), labels]
+    d_logits = softmax(logits)
+    d_logits[np.arange(n), labels] -= 1.0
+    share = weights / weights.sum()
+    return float(each @ share), d_logits * share[:, None]
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+class Bert:
+    """BertForSequenceClassification with a forward that keeps everything, and its backward.
+
+    ``config`` is the engine's; ``params`` maps full names to arrays, held in float64.
+    """
+
+    def __init__(self, config, params):
+        self.config = config
+        self.params = {name: np.array(value, np.float64) for name, value in params.items()}
+
+    def forward(self, batch, *, training=False, seed=0, step=0):
+        """Return the logits of ``batch``, a dict of ids, types, positions, cu_seqlens, keys.
+
+        types, positions and keys may be missing or None.
+        """
+        cfg, p = self.config, self.params
+        ids, cu = np.asarray(batch["ids"]), np.asarray(batch["cu_seqlens"])
+        lengths = np.diff(cu)
+        types, positions, keys = (batch.get(name) for name in ("types", "positions", "keys"))
+        if types is None:
+            types = np.zeros(len(ids), np.int64)
+        if positions is None:
+            positions = np.concatenate([np.arange(n) for n in lengths])
+        words = None
+        if training:
+            words = [sequence_key(seed, step, key) for key in keys]
+        kept = self.kept = {"ids": ids, "types": types, "positions": positions, "cu": cu}
+        kept["words"] = words
+
+        emb = "bert.embeddings."
+        summed = p[emb + "word_embeddings.weight"][ids]
+        summed = summed + p[emb + "token_type_embeddings.weight"][types]
+        summed = summed + p[emb + "position_embeddings.weight"][positions]
+        x, kept["emb_norm"] = self._norm(summed, emb + "LayerNorm")
+        kept["emb_drop"] = self._drop("hidden_dropout_prob", -1, EMBEDDINGS, x.shape[1])
+        x = x * kept["emb_drop"]
+        kept["layers"] = []
+        for layer in range(cfg["num_hidden_layers"]):
+            x, saved = self._layer(x, layer)
+            kept["layers"].append(saved)
+        kept["encoded"] = x
+        first = x[cu[:-1]]
+        pooled = np.tanh(self._dense(first, "bert.pooler.dense"))
+        drop = np.ones_like(pooled)
+        if training:
+            for b, key_words in enumerate(words):
+                drop[b] = dropout_scale(
+                    key_words, cfg["classifier_dropout"], cfg["num_hidden_layers"], POOLED, 0,
+                    1, pooled.shape[1],
+                )[0]
+        kept["first"], kept["pooled"], kept["pooled_drop"] = first, pooled, drop
+        return self._dense(pooled * drop, "classifier")
+
+    def backward(self, d_logits, *, freeze=0):
+        """Return the gradient of every parameter after `forward`, zero for what is frozen.
+
+        ``freeze`` is 0, or k for embeddings and the first k layers.
+        """
+        # Frozen parts are first computed like the rest, then blanked: a frozen parameter changes
+        # nothing in the gradients of others.
+        cfg, p, kept = self.config, self.params, self.kept
+        g = self.grads = {name: np.zeros_like(value) for name, value in p.items()}
+        d = self._dense_backward(
+            np.asarray(d_logits, np.float64), kept["pooled"] * kept["pooled_drop"], "classifier"
+        )
+        d = d * kept["pooled_drop"] * (1.0 - kept["pooled"] ** 2)
+        d_first = self._dense_backward(d, kept["first"], "bert.pooler.dense")
+        d_x = np.zeros_like(kept["encoded"])
+        d_x[kept["cu"][:-1]] = d_first
+        for layer in reversed(range(cfg["num_hidden_layers"])):
+            d_x = self._layer_backward(d_x, layer, kept["layers"][layer])
+        emb = "bert.embeddings."
+        d = self._norm_backward(d_x * kept["emb_drop"], kept["emb_norm"], emb + "LayerNorm")
+        looked_up = kept["ids"] != cfg.get("pad_token_id", -1)
+        words = g[emb + "word_embeddings.weight"]
+        np.add.at(words, kept["ids"][looked_up], d[looked_up])
+        np.add.at(g[emb + "token_type_embeddings.weight"], kept["types"], d)
+        np.add.at(g[emb + "position_embeddings.weight"], kept["positions"], d)
+        for name, value in g.items():
+            if is_frozen(name, freeze):
+                value[...] = 0.0
+        return g
+
+    def loss_and_gradients(self, batch, *, freeze=0, training=False, seed=0, step=0):
+        """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights."""
+        logits = self.forward(batch, training=training, seed=seed, step=step)
+        loss, d_logits = cross_entropy(logits, batch["labels"], batch.get("weights"))
+        return loss, logits, self.backward(d_logits, freeze=freeze)
+
+    def _layer(self, x, layer):
+        p = f"bert.encoder.layer.{layer}."
+        saved = {"x": x, "attention": []}
+        q, k, v = (
+            self._dense(x, p + "attention.self." + part) for part in ("query", "key", "value")
+        )
+        saved.update(q=q, k=k, v=v)
+        context = np.zeros_like(x)
+        for b, rows, head, cols in self._heads():
+            scale = 1.0 / math.sqrt(cols.stop - cols.start)
+            probs = softmax(q[rows, cols] @ k[rows, cols].T * scale)
+            drop = np.ones_like(probs)
+            if self.kept["words"] is not None:
+                drop = dropout_scale(
+                    self.kept["words"][b], self.config["attention_probs_dropout_prob"], layer,
+                    PROBABILITIES, head, *probs.shape,
+                )
+            context[rows, cols] = (probs * drop) @ v[rows, cols]
+            saved["attention"].append((probs, drop))
+        saved["context"] = context
+        width = x.shape[1]
+        saved["drop1"] = self._drop("hidden_dropout_prob", layer, ATTENTION_OUTPUT, width)
+        h = self._dense(context, p + "attention.output.dense") * saved["drop1"] + x
+        h, saved["norm1"] = self._norm(h, p + "attention.output.LayerNorm")
+        saved["h"] = h
+        saved["inner"] = self._dense(h, p + "intermediate.dense")
+        saved["acted"] = ACTIVATIONS[self.config["hidden_act"]][0](saved["inner"])
+        saved["drop2"] = self._drop("hidden_dropout_prob", layer, FEED_FORWARD_OUTPUT, width)
+        y = self._dense(saved["acted"], p + "output.dense") * saved["drop2"] + h
+        y, saved["norm2"] = self._norm(y, p + "output.LayerNorm")
+        return y, saved
+
+    def _layer_backward(self, d_y, layer, saved):
+        p = f"bert.encoder.layer.{layer}."
+        d_sum = self._norm_backward(d_y, saved["norm2"], p + "output.LayerNorm")
+        d_act = self._dense_backward(d_sum * saved["drop2"], saved["acted"], p + "output.dense")
+        d_inner = d_act * ACTIVATIONS[self.config["hidden_act"]][1](saved["inner"])
+        d_h = d_sum + self._dense_backward(d_inner, saved["h"], p + "intermediate.dense")
+        d_sum = self._norm_backward(d_h, saved["norm1"], p + "attention.output.LayerNorm")
+        d_context = self._dense_backward(
+            d_sum * saved["drop1"], saved["context"], p + "attention.output.dense"
+        )
+        q, k, v = saved["q"], saved["k"], saved["v"]
+        d_q, d_k, d_v = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
+        for (_, rows, _, cols), (probs, drop) in zip(
+            self._heads(), saved["attention"], strict=True
+        ):
+            scale = 1.0 / math.sqrt(cols.stop - cols.start)
+            d_out = d_context[rows, cols]
+            d_v[rows, cols] = (probs * drop).T @ d_out
+            d_probs = (d_out @ v[rows, cols].T) * drop
+            d_scores = probs * (d_probs - (d_probs * probs).sum(axis=1, keepdims=True)) * scale
+            d_q[rows, cols] = d_scores @ k[rows, cols]
+            d_k[rows, cols] = d_scores.T @ q[rows, cols]
+        d_x = d_sum
+        for part, d in (("query", d_q), ("key", d_k), ("value", d_v)):
+            d_x = d_x + self._dense_backward(d, saved["x"], p + "attention.self." + part)
+        return d_x
+
+    def _heads(self):
+        cu, n_heads = self.kept["cu"], self.config["num_attention_heads"]
+        size = self.config["hidden_size"] // n_heads
+        for b in range(len(cu) - 1):
+            for head in range(n_heads):
+                yield b, slice(cu[b], cu[b + 1]), head, slice(head * size, (head + 1) * size)
+
+    def _drop(self, rate_name, layer, site, width):
+        cu, words = self.kept["cu"], self.kept["words"]
+        factors = np.ones((cu[-1], width))
+        if words is not None:
+            for b, key_words in enumerate(words):
+                factors[cu[b] : cu[b + 1]] = dropout_scale(
+                    key_words, self.config[rate_name], layer, site, 0, cu[b + 1] - cu[b], width
+                )
+        return factors
+
+    def _dense(self, x, name):
+        return x @ self.params[name + ".weight"].T + self.params[name + ".bias"]
+
+    def _dense_backward(self, d_out, x, name):
+        self.grads[name + ".weight"] += d_out.T @ x
+        self.grads[name + ".bias"] += d_out.sum(axis=0)
+        return d_out @ self.params[name + ".weight"]
+
+    def _norm(self, x, name):
+        p = self.params
+        return layer_norm(
+            x, p[name + ".weight"], p[name + ".bias"], self.config["layer_norm_eps"]
+        )
+
+    def _norm_backward(self, d_out, saved, name):
+        weight = self.params[name + ".weight"]
+        d_x, d_weight, d_bias = layer_norm_backward(d_out, saved, weight)
+        self.grads[name + ".weight"] += d_weight
+        self.grads[name + ".bias"] += d_bias
+        return d_x
+
+
+def layer_of(name):
+    """Return -1 for embeddings, the index of an encoder layer, or None for what is above."""
+    if name.startswith("bert.embeddings."):
+        return -1
+    if name.startswith("bert.encoder.layer."):
+        return int(name.split(".")[3])
+    return None
+
+
+def is_frozen(name, freeze):
+    """Tell whether a parameter stays as it is at this freeze level."""
+    layer = layer_of(name)
+    return freeze > 0 and layer is not None and layer < freeze
+
+
+def takes_decay(name):
+    """Tell whether AdamW decays a parameter: neither biases nor LayerNorm."""
+    return not (name.endswith(".bias") or "LayerNorm" in name)
+
+
+# --- the step ----------------------------------------------------------------------------------
+
+
+def gradient_norm(grads):
+    """Euclidean norm over all tensors together."""
+    return math.sqrt(sum(float((g * g).sum()) for g in grads.values()))
+
+
+def learning_rate(step, total, base, warmup_ratio=0.1):
+    """Linear warm-up over ceil(ratio x total) steps, then linear decay to zero."""
+    warmup = math.ceil(warmup_ratio * total)
+    if step < warmup:
+        return base * step / warmup
+    return base * max(0.0, (total - step) / max(1, total - warmup))
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter), clipped by the global norm."""
+
+    def __init__(self, params, *, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01):
+        self.params = params
+        self.settings = beta1, beta2, eps, weight_decay
+        self.m = {name: np.zeros_like(value) for name, value in params.items()}
+        self.v = {name: np.zeros_like(value) for name, value in params.items()}
+        self.count = 0
+
+    def apply(self, grads, lr, *, max_norm=0.0, freeze=0):
+        """Change the parameters in place and return the norm before clipping."""
+        beta1, beta2, eps, decay = self.settings
+        self.count += 1
+        norm = gradient_norm(grads)
+        factor = min(1.0, max_norm / (norm + 1e-6)) if max_norm > 0 else 1.0
+        for name, value in self.params.items():
+            if is_frozen(name, freeze):
+                continue
+            g = grads[name] * factor
+            self.m[name] = beta1 * self.m[name] + (1 - beta1) * g
+            self.v[name] = beta2 * self.v[name] + (1 - beta2) * g * g
+            if takes_decay(name):
+                value *= 1.0 - lr * decay
+            m_hat = self.m[name] / (1 - beta1**self.count)
+            v_hat = self.v[name] / (1 - beta2**self.count)
+            value -= lr * m_hat / (np.sqrt(v_hat) + eps)
+        return norm
