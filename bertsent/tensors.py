@@ -1,0 +1,226 @@
+"""Tensors in the safetensors files of a model directory.
+
+The safetensors library judges a file before any of it is used: its header, that the
+tensors lie side by side without gaps or overlaps, and that nothing is missing at the
+end. The values are then read straight to where they belong, in pieces, so that loading
+needs little more memory than the model itself.
+"""
+
+import itertools
+import json
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .config import read_json
+from .errors import CheckpointError
+
+__all__ = ["Stored", "check_type", "conversion_line", "find", "read", "write"]
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_PIECE = 1 << 20
+
+
+class Stored(NamedTuple):
+    """Where a tensor lies: its file, its name there, type, shape and first byte."""
+
+    path: Path
+    name: str
+    dtype: str
+    shape: tuple
+    offset: int
+
+
+def find(directory, raw):
+    """Return every tensor of a model directory.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Holds ``model.safetensors``, or shards and ``model.safetensors.index.json``.
+    raw : dict
+        Its ``config.json``.
+
+    Returns
+    -------
+    dict of str to Stored
+
+    Raises
+    ------
+    CheckpointError
+        There are no weights, or a file is damaged or missing.
+    """
+    if (directory / _WEIGHTS).is_file():
+        return _open(directory / _WEIGHTS)
+    index = directory / _INDEX
+    if not index.is_file():
+        raise CheckpointError(_no_weights(directory, raw))
+    owners = read_json(index).get("weight_map")
+    if not isinstance(owners, dict) or not all(isinstance(name, str) for name in owners.values()):
+        raise CheckpointError(f"{index} has no weight_map from tensor names to file names")
+    stored = {}
+    for shard in sorted(set(owners.values())):
+        # Only a bare name is sure to stay inside the directory.
+        if not re.fullmatch(r"[^/\\]+\.safetensors", shard):
+            raise CheckpointError(
+                f"{index} names {shard!r}, which is not a safetensors file in the same directory"
+            )
+        if not (directory / shard).is_file():
+            raise CheckpointError(f"{directory / shard} is missing; {_INDEX} names it")
+        opened = _open(directory / shard)
+        for name, owner in owners.items():
+            if owner == shard:
+                if name not in opened:
+                    raise CheckpointError(
+                        f"{directory / shard} lacks {name}; {_INDEX} puts it there"
+                    )
+                stored[name] = opened[name]
+    return stored
+
+
+def check_type(tensor):
+    """Raise a `CheckpointError` for a number format that `read` does not know."""
+    if tensor.dtype not in _ITEM_BYTES:
+        raise CheckpointError(
+            f"{tensor.path}: {tensor.name} is stored as {tensor.dtype}; "
+            f"bertsent reads {', '.join(_ITEM_BYTES)}"
+        )
+
+
+def read(wanted):
+    """Read tensors, each into a flat float32 array of its size.
+
+    Parameters
+    ----------
+    wanted : list of (Stored, ndarray of float32)
+        What to read and where to; of a type that `check_type` lets pass.
+
+    Raises
+    ------
+    CheckpointError
+        A file ends early, or a value is not finite.
+    """
+    half_buffer = np.empty(_PIECE, dtype=np.uint16)
+    in_file_order = sorted(wanted, key=lambda item: (item[0].path, item[0].offset))
+    for path, items in itertools.groupby(in_file_order, key=lambda item: item[0].path):
+        with open(path, "rb", buffering=0) as file:
+            for tensor, values in items:
+                file.seek(tensor.offset)
+                for start in range(0, values.size, _PIECE):
+                    piece = values[start : start + _PIECE]
+                    _read_piece(file, piece, half_buffer[: piece.size], tensor)
+
+
+def write(directory, values):
+    """Write ``model.safetensors`` into a directory.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Where to.
+    values : dict of str to ndarray
+        C-contiguous arrays by name.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    import safetensors
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(values, directory / _WEIGHTS, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:
+        # The library wraps the system's error in one of its own; callers look for an OSError.
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else 0, str(error), _WEIGHTS) from error
+
+
+def conversion_line(source, raw):
+    """Return the shell command that rewrites a pickled checkpoint as safetensors."""
+    auto = "AutoModel"
+    if "BertForSequenceClassification" in (raw.get("architectures") or []):
+        auto = "AutoModelForSequenceClassification"
+    program = (
+        f"import sys, transformers; name, target = sys.argv[1:]; "
+        f"transformers.{auto}.from_pretrained(name).save_pretrained(target); "
+        "transformers.AutoTokenizer.from_pretrained(name).save_pretrained(target)"
+    )
+    target = Path(source).name + "-safetensors"
+    return f'python -c "{program}" {shlex.quote(source)} {shlex.quote(target)}'
+
+
+def _open(path):
+    """Let the library check one file, then return its tensors."""
+    import safetensors
+
+    with open(path, "rb") as file:
+        beginning = file.read(8)
+        if beginning == b"version ":
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the weights; run 'git lfs pull' there"
+            )
+        try:
+            with safetensors.safe_open(path, framework="numpy") as checked:
+                names = list(checked.keys())
+        except safetensors.SafetensorError as error:
+            raise CheckpointError(
+                f"{path} is damaged or incomplete ({error}); download or copy it again"
+            ) from error
+        length = int.from_bytes(beginning, "little")
+        header = json.loads(file.read(length))
+    found = {}
+    for name in names:
+        entry = header[name]
+        dtype, shape = entry["dtype"], tuple(entry["shape"])
+        begin, end = entry["data_offsets"]
+        if dtype in _ITEM_BYTES and end - begin != _ITEM_BYTES[dtype] * math.prod(shape):
+            raise CheckpointError(f"{path} is damaged: {name} has a size other than its shape's")
+        found[name] = Stored(path, name, dtype, shape, 8 + length + begin)
+    return found
+
+
+def _no_weights(directory, raw):
+    if not list(directory.glob("pytorch_model*.bin")):
+        return f"{directory} has a config.json but no {_WEIGHTS}"
+    return (
+        f"{directory} holds its weights as a pickle (pytorch_model.bin), which could run any "
+        "program when read, and is not opened here. If you trust it, convert it where torch and "
+        f"transformers are installed:\n  {conversion_line(str(directory), raw)}"
+    )
+
+
+def _read_piece(file, piece, half, tensor):
+    if tensor.dtype == "F32":
+        _fill(file, piece, tensor)
+    else:
+        _fill(file, half, tensor)
+        if tensor.dtype == "F16":
+            piece[:] = half.view(np.float16)
+        else:
+            # bfloat16 is the upper half of a float32.
+            bits = piece.view(np.uint32)
+            bits[:] = half
+            bits <<= 16
+    if not np.isfinite(piece).all():
+        raise CheckpointError(
+            f"{tensor.path}: {tensor.name} holds NaN or infinite values; the file is damaged "
+            "or the training that wrote it diverged"
+        )
+
+
+def _fill(file, array, tensor):
+    """Fill an array from a file, which may have been cut since it was checked."""
+    view = memoryview(array).cast("B")
+    while view:
+        count = file.readinto(view)
+        if not count:
+            raise CheckpointError(f"{tensor.path} ends within {tensor.name}")
+        view = view[count:]
