@@ -73,7 +73,8 @@ def load_checkpoint(
     stored = _canonical(tensors.find(directory, raw))
     architectures = raw.get("architectures") or []
     if new_classifier or _OTHER_CLASSIFIERS.intersection(architectures):
-        stored = {name: tensor for name, tensor in stored.items() if name not in _head("classifier")}
+        for name in _head("classifier"):
+            stored.pop(name, None)
     count, names = _classes(raw, stored, num_labels, id2label, where)
     if all(name in stored for name in _head("classifier")):
         _check_task(raw, count, where)

@@ -110,7 +110,7 @@ def engine_config(raw, num_labels, where="config.json"):
             f"{where}: hidden_size {hidden} is not a multiple of num_attention_heads {heads}"
         )
     activation = raw.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise CheckpointError(
             f"{where}: hidden_act {activation!r} is not supported; "
             f"supported are {', '.join(sorted(_ACTIVATIONS))}"
@@ -148,7 +148,8 @@ def label_names(raw, where="config.json"):
     if names is None:
         if count is None:
             return None
-        return [f"LABEL_{i}" for i in range(_integer({"num_labels": count}, "num_labels", where, 1))]
+        count = _integer({"num_labels": count}, "num_labels", where, 1)
+        return [f"LABEL_{i}" for i in range(count)]
     names = _ordered(names, where)
     if count is not None and count != len(names):
         raise CheckpointError(
@@ -177,11 +178,11 @@ def with_labels(raw, names):
 def _check_kind(raw, where):
     kind = raw.get("model_type")
     architectures = raw.get("architectures") or []
-    if not isinstance(architectures, list):
-        raise CheckpointError(f"{where}: architectures must be a list")
+    if not isinstance(architectures, list) or not all(isinstance(a, str) for a in architectures):
+        raise CheckpointError(f"{where}: architectures must be a list of names")
     if kind is None:
         # The first BERT checkpoints were published before there was a model_type.
-        others = [name for name in architectures if not str(name).startswith("Bert")]
+        others = [name for name in architectures if not name.startswith("Bert")]
         if others or "hidden_size" not in raw:
             kind = others[0] if others else "unknown"
         else:
@@ -206,7 +207,7 @@ def _check_kind(raw, where):
             raise CheckpointError(f"{where}: {meaning} ({key}) is not supported")
     if raw.get("quantization_config"):
         raise CheckpointError(
-            f"{where}: the weights are quantized; use the checkpoint in float32, float16 or bfloat16"
+            f"{where}: the weights are quantized; use the checkpoint in float32 or bfloat16"
         )
 
 
@@ -215,7 +216,9 @@ def _integer(raw, name, where, least):
     if value is None:
         raise CheckpointError(f"{where} has no {name}")
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise CheckpointError(f"{where}: {name} must be an integer of at least {least}, got {value!r}")
+        raise CheckpointError(
+            f"{where}: {name} must be an integer of at least {least}, got {value!r}"
+        )
     return value
 
 

@@ -142,8 +142,8 @@ def _snapshot(repo_id, revision, at, patterns):
         )
     except errors.GatedRepoError as error:
         raise ModelNotFoundError(
-            f"{repo_id} is gated: accept its terms on https://huggingface.co/{repo_id}, then log in "
-            "with 'hf auth login' or set HF_TOKEN"
+            f"{repo_id} is gated: accept its terms on https://huggingface.co/{repo_id}, then log "
+            "in with 'hf auth login' or set HF_TOKEN"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ModelNotFoundError(f"{repo_id} has no revision {revision!r} on the hub") from error
@@ -164,7 +164,10 @@ def _snapshot(repo_id, revision, at, patterns):
 
 def _out_of_reach(repo_id, at, error):
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        why = "is no directory here and not in the local cache, and HF_HUB_OFFLINE forbids downloads"
+        why = (
+            "is no directory here and not in the local cache, "
+            "and HF_HUB_OFFLINE forbids downloads"
+        )
         do = "Unset HF_HUB_OFFLINE"
     else:
         reason = str(error).strip().split("\n", 1)[0]
