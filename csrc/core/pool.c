@@ -15,20 +15,23 @@
  * the operations of one training step are far shorter than this. */
 #define SPIN_ROUNDS 4000
 
+#define PARTICIPANT_BITS 16
+
 typedef struct {
     pthread_mutex_t owner; /* held by the caller whose job is running */
     pthread_mutex_t lock;  /* guards what follows, for sleeping and waking */
     pthread_cond_t wake;
     pthread_cond_t done;
     int n_workers;
-    atomic_uint_fast64_t job; /* number of the current job; workers wait for it to change */
+    /* The current job: its number above, how many take part in the low bits. One word,
+     * so that a worker that was slow to wake never mixes two jobs. */
+    atomic_uint_fast64_t job;
     int sleepers;
     bool waiting; /* the owner sleeps on `done` */
     /* the job; written by the owner before `job` is advanced */
     bs_task_fn fn;
     void *arg;
     int64_t n_tasks;
-    int n_participants; /* workers with index below this take part */
     atomic_int_fast64_t next;
     atomic_int busy; /* participants that have not finished yet */
 } pool;
@@ -58,7 +61,7 @@ static void run_tasks(pool *p, int worker)
     inside_task = false;
 }
 
-/* Waits for a job other than `seen` and returns its number. */
+/* Waits for a job other than `seen` and returns it. */
 static uint64_t wait_for_job(pool *p, uint64_t seen)
 {
     uint64_t job;
@@ -92,7 +95,7 @@ static void *worker_main(void *start_)
     uint64_t seen = start.seen;
     for (;;) {
         seen = wait_for_job(p, seen);
-        if (start.index >= p->n_participants)
+        if (start.index >= (int)(seen & ((1u << PARTICIPANT_BITS) - 1)))
             continue;
         run_tasks(p, start.index);
         if (atomic_fetch_sub_explicit(&p->busy, 1, memory_order_acq_rel) == 1) {
@@ -164,13 +167,13 @@ void bs_pool_run(int n_threads, int64_t n_tasks, bs_task_fn fn, void *arg)
     p->fn = fn;
     p->arg = arg;
     p->n_tasks = n_tasks;
-    p->n_participants = helpers + 1;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    /* All workers see each job, so that the number they wait on stays in step;
-     * those beyond n_participants go back to waiting without touching it. */
+    /* Those who do not take part go back to waiting without touching the job. */
     atomic_store_explicit(&p->busy, helpers, memory_order_relaxed);
+    const uint64_t number = atomic_load_explicit(&p->job, memory_order_relaxed) >> PARTICIPANT_BITS;
     pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->job, 1, memory_order_release);
+    atomic_store_explicit(&p->job, (number + 1) << PARTICIPANT_BITS | (uint64_t)(helpers + 1),
+                          memory_order_release);
     if (p->sleepers > 0)
         pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);

@@ -3,6 +3,7 @@
 #include "python/py_common.h"
 
 #include "core/pool.h"
+#include "python/py_model.h"
 
 int bs_raise(const bs_error *e)
 {
@@ -45,7 +46,8 @@ static int module_exec(PyObject *module)
     import_array1(-1);
     if (bs_pool_init(&e) != BS_OK)
         return bs_raise(&e);
-    if (bs_py_add_tokenizer(module) < 0)
+    if (bs_py_add_kernels(module) < 0 || bs_py_add_model(module) < 0 ||
+        bs_py_add_session(module) < 0 || bs_py_add_tokenizer(module) < 0)
         return -1;
     return 0;
 }

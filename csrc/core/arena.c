@@ -1,0 +1,34 @@
+#include "core/arena.h"
+
+#include <stdlib.h>
+
+#define ALIGNMENT 64
+
+bs_status bs_arena_reserve(bs_arena *a, size_t size, bs_error *e)
+{
+    a->used = 0;
+    if (a->block != NULL && size <= a->size)
+        return BS_OK;
+    bs_arena_free(a);
+    void *block = NULL;
+    if (posix_memalign(&block, ALIGNMENT, size > 0 ? size : ALIGNMENT) != 0)
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate %zu MB of working memory",
+                            size / 1000000 + 1);
+    a->block = block;
+    a->size = size;
+    return BS_OK;
+}
+
+void *bs_arena_take(bs_arena *a, size_t count, size_t item)
+{
+    const size_t bytes = (count * item + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *taken = a->block != NULL ? a->block + a->used : NULL;
+    a->used += bytes;
+    return taken;
+}
+
+void bs_arena_free(bs_arena *a)
+{
+    free(a->block);
+    *a = (bs_arena){0};
+}

@@ -1,0 +1,60 @@
+#include "kernels/kernels.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+
+extern const bs_kernels bs_kernels_portable;
+#if defined(BS_X86)
+extern const bs_kernels bs_kernels_avx2, bs_kernels_avx512;
+#endif
+
+const bs_kernels *bs_kernels_list(int i)
+{
+    const bs_kernels *tables[4] = {&bs_kernels_portable};
+#if defined(BS_X86)
+    const bs_cpu cpu = bs_cpu_detect();
+    int n = 1;
+    if (cpu.avx2)
+        tables[n++] = &bs_kernels_avx2;
+    if (cpu.avx512)
+        tables[n++] = &bs_kernels_avx512;
+#endif
+    return i >= 0 && i < 4 ? tables[i] : NULL;
+}
+
+const bs_kernels *bs_kernels_find(const char *name)
+{
+    const bs_kernels *table;
+    for (int i = 0; (table = bs_kernels_list(i)) != NULL; i++)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    return NULL;
+}
+
+const bs_kernels *bs_kernels_get(bs_error *e)
+{
+    static _Atomic(const bs_kernels *) chosen;
+    const bs_kernels *table = atomic_load(&chosen);
+    if (table != NULL)
+        return table;
+    const char *name = getenv("BERTSENT_ISA");
+    if (name != NULL && name[0] != '\0') {
+        table = bs_kernels_find(name);
+        if (table == NULL) {
+            bs_error_set(e, BS_ERR_VALUE, -1,
+                         "BERTSENT_ISA=%s is not one that this machine can run; unset it, or "
+                         "choose one of those that bertsent._core.isa_list() names",
+                         name);
+            return NULL;
+        }
+    } else {
+        for (int i = 0; bs_kernels_list(i) != NULL; i++)
+            table = bs_kernels_list(i);
+    }
+    atomic_store(&chosen, table);
+    return table;
+}

@@ -1,0 +1,100 @@
+/* The kernel table: one entry per operation, one table per instruction set.
+ *
+ * Kernels allocate nothing and take outputs, inputs, weights, sizes, in that
+ * order. Outputs may be the same array as an input of the same shape where the
+ * comment says "in place"; otherwise arrays do not overlap. Pointers need no
+ * alignment. A row of n floats is contiguous. */
+#ifndef BS_KERNELS_KERNELS_H
+#define BS_KERNELS_KERNELS_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+
+typedef enum { BS_GELU = 0, BS_GELU_NEW = 1, BS_RELU = 2 } bs_activation;
+
+/* What names the random bits of one row of one dropout (see kernels/dropout.h). */
+typedef struct {
+    uint64_t key; /* of the sequence */
+    uint32_t row; /* of the element within its sequence */
+    uint32_t site; /* (layer + 1) << 8 | place in the layer */
+    uint32_t head;
+    uint32_t threshold; /* of 65536: an element whose 16 bits are below is dropped */
+} bs_dropout_row;
+
+static inline uint32_t bs_dropout_threshold(float rate)
+{
+    return (uint32_t)((double)rate * 65536.0 + 0.5);
+}
+
+typedef struct {
+    const char *name;
+
+    /* mask[j] = 0 or 65536 / (65536 - threshold). */
+    void (*dropout_mask)(float *mask, const bs_dropout_row *r, int64_t n);
+
+    /* x[j] += bias[j] for each of `rows` rows that lie ld apart. In place. */
+    void (*bias_add)(float *x, const float *bias, int64_t rows, int64_t n, int64_t ld);
+
+    /* u += bias, then a = act(u), over rows that lie ld apart. u in place. */
+    void (*bias_activation)(float *a, float *u, const float *bias, int64_t rows, int64_t n,
+                            int64_t ld, bs_activation act);
+
+    /* a = act(u) and d_u = d_a * act'(u), over rows that lie ld apart. d in place:
+     * holds d_a before and d_u after. */
+    void (*activation_backward)(float *a, float *d, const float *u, int64_t rows, int64_t n,
+                                int64_t ld, bs_activation act);
+
+    /* z = residual + mask * (y + bias) for one row; mask NULL: 1. z may be y. */
+    void (*residual_row)(float *z, const float *y, const float *bias, const float *mask,
+                         const float *residual, int64_t n);
+
+    /* y = gamma * (x - mean) * rstd + beta for one row, rstd = 1 / sqrt(var + eps);
+     * mean and rstd are written. y may be x. */
+    void (*layernorm_row)(float *y, float *mean, float *rstd, const float *x, const float *gamma,
+                          const float *beta, int64_t n, float eps);
+
+    /* The gradient of that row. d_x is written; d_gamma and d_beta are added to. d_x may be d_y. */
+    void (*layernorm_backward_row)(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
+                                   const float *x, const float *gamma, float mean, float rstd,
+                                   int64_t n);
+
+    /* s = softmax(s) * mask for one row in place; returns log sum exp of the input. */
+    float (*softmax_row)(float *s, const float *mask, int64_t n);
+
+    /* The gradient of that row. s holds scores before and softmax * mask after; d holds the
+     * gradient at softmax * mask before and scale * the gradient at the scores after. */
+    void (*softmax_backward_row)(float *s, float *d, const float *mask, float lse, float scale,
+                                 int64_t n);
+
+    /* y += a * x */
+    void (*axpy)(float *y, const float *x, float a, int64_t n);
+
+    /* y = x * mask */
+    void (*multiply)(float *y, const float *x, const float *mask, int64_t n);
+
+    /* sum[j] += x[i * ld + j] over the rows, from the first to the last. */
+    void (*column_sum)(float *sum, const float *x, int64_t rows, int64_t n, int64_t ld);
+
+    /* The sum of squares, accumulated in float64. */
+    double (*sum_squares)(const float *x, int64_t n);
+
+    /* One AdamW step over n parameters. The gradient is multiplied by `clip` first;
+     * correct1 = 1 - beta1^t, correct2 = 1 - beta2^t.
+     *   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+     *   w = w (1 - lr decay) - lr / correct1 * m / (sqrt(v / correct2) + eps) */
+    void (*adamw)(float *w, float *m, float *v, const float *g, float clip, float lr, float beta1,
+                  float beta2, float eps, float decay, float correct1, float correct2, int64_t n);
+} bs_kernels;
+
+/* The table in use: the best that the processor has, or the one that BERTSENT_ISA
+ * names. The choice is made once; an unknown or unavailable name is an error. */
+const bs_kernels *bs_kernels_get(bs_error *e);
+
+/* A table by name, or NULL if there is none or the processor lacks what it needs. */
+const bs_kernels *bs_kernels_find(const char *name);
+
+/* The i-th table that this machine can run, best last; NULL past the end. */
+const bs_kernels *bs_kernels_list(int i);
+
+#endif

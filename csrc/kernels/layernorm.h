@@ -1,0 +1,82 @@
+/* Residual sum and layer normalisation (Ba et al. 2016), a row at a time. */
+
+static void residual_row(float *z, const float *y, const float *bias, const float *mask,
+                         const float *residual, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + BS_LANES <= n; j += BS_LANES) {
+        vf x = vf_load(y + j) + vf_load(bias + j);
+        if (mask != NULL)
+            x *= vf_load(mask + j);
+        vf_store(z + j, x + vf_load(residual + j));
+    }
+    if (j < n) {
+        vf x = vf_load_part(y + j, n - j) + vf_load_part(bias + j, n - j);
+        if (mask != NULL)
+            x *= vf_load_part(mask + j, n - j);
+        vf_store_part(z + j, x + vf_load_part(residual + j, n - j), n - j);
+    }
+}
+
+/* Mean first, then the variance around it: E[x^2] - mean^2 would cancel. */
+static void layernorm_row(float *y, float *mean_, float *rstd_, const float *x, const float *gamma,
+                          const float *beta, int64_t n, float eps)
+{
+    vf sum = {0}, squares = {0};
+    int64_t j = 0;
+    for (; j + BS_LANES <= n; j += BS_LANES)
+        sum += vf_load(x + j);
+    if (j < n)
+        sum += vf_load_part(x + j, n - j);
+    const float mean = vf_sum(sum) / (float)n;
+    for (j = 0; j + BS_LANES <= n; j += BS_LANES) {
+        const vf c = vf_load(x + j) - mean;
+        squares += c * c;
+    }
+    float rest = 0.0f;
+    for (; j < n; j++)
+        rest += (x[j] - mean) * (x[j] - mean);
+    const float rstd = 1.0f / sqrtf((vf_sum(squares) + rest) / (float)n + eps);
+    for (j = 0; j + BS_LANES <= n; j += BS_LANES)
+        vf_store(y + j, (vf_load(x + j) - mean) * rstd * vf_load(gamma + j) + vf_load(beta + j));
+    for (; j < n; j++)
+        y[j] = (x[j] - mean) * rstd * gamma[j] + beta[j];
+    *mean_ = mean;
+    *rstd_ = rstd;
+}
+
+/* With h = (x - mean) rstd and g = d_y gamma:
+ *   d_x = rstd (g - mean(g) - h mean(g h)),  d_gamma += d_y h,  d_beta += d_y */
+static void layernorm_backward_row(float *d_x, float *d_gamma, float *d_beta, const float *d_y,
+                                   const float *x, const float *gamma, float mean, float rstd,
+                                   int64_t n)
+{
+    vf sum_g = {0}, sum_gh = {0};
+    float rest_g = 0.0f, rest_gh = 0.0f;
+    int64_t j = 0;
+    for (; j + BS_LANES <= n; j += BS_LANES) {
+        const vf dy = vf_load(d_y + j), h = (vf_load(x + j) - mean) * rstd;
+        const vf g = dy * vf_load(gamma + j);
+        sum_g += g;
+        sum_gh += g * h;
+        vf_store(d_gamma + j, vf_load(d_gamma + j) + dy * h);
+        vf_store(d_beta + j, vf_load(d_beta + j) + dy);
+    }
+    for (; j < n; j++) {
+        const float h = (x[j] - mean) * rstd, g = d_y[j] * gamma[j];
+        rest_g += g;
+        rest_gh += g * h;
+        d_gamma[j] += d_y[j] * h;
+        d_beta[j] += d_y[j];
+    }
+    const float mean_g = (vf_sum(sum_g) + rest_g) / (float)n;
+    const float mean_gh = (vf_sum(sum_gh) + rest_gh) / (float)n;
+    for (j = 0; j + BS_LANES <= n; j += BS_LANES) {
+        const vf h = (vf_load(x + j) - mean) * rstd, g = vf_load(d_y + j) * vf_load(gamma + j);
+        vf_store(d_x + j, rstd * (g - mean_g - h * mean_gh));
+    }
+    for (; j < n; j++) {
+        const float h = (x[j] - mean) * rstd, g = d_y[j] * gamma[j];
+        d_x[j] = rstd * (g - mean_g - h * mean_gh);
+    }
+}

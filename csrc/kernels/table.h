@@ -1,0 +1,27 @@
+/* Gathers the kernels of one instruction set into its table. Included last. */
+#include "kernels/kernels.h"
+#include "kernels/vec.h"
+
+#include "kernels/activation.h"
+#include "kernels/dropout.h"
+#include "kernels/layernorm.h"
+#include "kernels/softmax.h"
+#include "kernels/vector_ops.h"
+
+const bs_kernels BS_TABLE = {
+    .name = BS_TABLE_NAME,
+    .dropout_mask = dropout_mask,
+    .bias_add = bias_add,
+    .bias_activation = bias_activation,
+    .activation_backward = activation_backward,
+    .residual_row = residual_row,
+    .layernorm_row = layernorm_row,
+    .layernorm_backward_row = layernorm_backward_row,
+    .softmax_row = softmax_row,
+    .softmax_backward_row = softmax_backward_row,
+    .axpy = axpy,
+    .multiply = multiply,
+    .column_sum = column_sum,
+    .sum_squares = sum_squares,
+    .adamw = adamw,
+};

@@ -1,0 +1,30 @@
+/* The numbers that make a BERT. */
+#ifndef BS_MODEL_CONFIG_H
+#define BS_MODEL_CONFIG_H
+
+#include <stdint.h>
+
+#include "core/status.h"
+#include "kernels/kernels.h"
+
+typedef struct {
+    int64_t vocab_size;
+    int64_t hidden_size;       /* H */
+    int64_t num_layers;        /* L */
+    int64_t num_heads;         /* A; D = H / A */
+    int64_t intermediate_size; /* F */
+    int64_t max_positions;
+    int64_t type_vocab_size;
+    int64_t num_labels;   /* C */
+    int64_t pad_token_id; /* its embedding gets no gradient from look-ups; -1: none */
+    bs_activation activation;
+    float layer_norm_eps;
+    float hidden_dropout;
+    float attention_dropout;
+    float classifier_dropout;
+} bs_config;
+
+/* Checks every number against its bounds; names the one at fault. */
+bs_status bs_config_check(const bs_config *c, bs_error *e);
+
+#endif

@@ -1,0 +1,336 @@
+/* One encoder layer, forward and backward.
+ *
+ *   q, k, v = x Wqkv^T + b;  context = attention(q, k, v)
+ *   hidden  = LayerNorm(x + dropout(context Wo^T + b))
+ *   up      = hidden W1^T + b
+ *   out     = LayerNorm(hidden + dropout(act(up) W2^T + b))
+ *
+ * The last layer computes queries and all that follows for the wanted rows alone. */
+#include <string.h>
+
+#include "core/pool.h"
+#include "kernels/gemm.h"
+#include "model/pass.h"
+
+static int64_t rows_of(const bs_pass *p, int64_t layer)
+{
+    return layer == p->model->config.num_layers - 1 ? p->batch.n_sequences : p->batch.n_tokens;
+}
+
+/* Which of the batch's tokens row `row` of the layer's output is. */
+static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
+{
+    return layer == p->model->config.num_layers - 1 ? p->first_rows[row] : row;
+}
+
+/* y (rows, n) = x (rows, k) w (n, k)^T */
+static bs_gemm product(float *y, int64_t ld_y, const float *x, int64_t ld_x, const float *w,
+                       int64_t rows, int64_t n, int64_t k)
+{
+    return (bs_gemm){.trans_b = true, .m = rows, .n = n, .k = k, .alpha = 1.0f, .a = x,
+                     .lda = ld_x, .b = w, .ldb = k, .c = y, .ldc = ld_y};
+}
+
+/* d_x (rows, k) = d_y (rows, n) w (n, k) + beta d_x */
+static bs_gemm input_gradient(float *d_x, const float *d_y, int64_t ld_dy, const float *w,
+                              int64_t rows, int64_t n, int64_t k, float beta)
+{
+    return (bs_gemm){.m = rows, .n = k, .k = n, .alpha = 1.0f, .a = d_y, .lda = ld_dy, .b = w,
+                     .ldb = k, .beta = beta, .c = d_x, .ldc = k};
+}
+
+typedef struct {
+    const bs_kernels *kernels;
+    float *out, *x; /* x (rows, ld) */
+    const float *bias;
+    int64_t rows, ld;
+    bs_activation act;
+} linear_epilogue;
+
+/* d_w (n, k) += d_y (rows, n)^T x (rows, k), and with `bias` the sums of d_y's columns. */
+static bs_gemm weight_gradient(float *d_w, const float *d_y, int64_t ld_dy, const float *x,
+                               int64_t rows, int64_t n, int64_t k)
+{
+    return (bs_gemm){.trans_a = true, .m = n, .n = k, .k = rows, .alpha = 1.0f, .a = d_y,
+                     .lda = ld_dy, .b = x, .ldb = k, .beta = 1.0f, .c = d_w, .ldc = k};
+}
+
+static void add_bias(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    a->kernels->bias_add(a->x + row * a->ld + col, a->bias + col, rows, cols, a->ld);
+}
+
+static void add_bias_activate(const void *arg, int64_t row, int64_t rows, int64_t col,
+                              int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    const int64_t at = row * a->ld + col;
+    a->kernels->bias_activation(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
+}
+
+/* x holds d_a, turned into d_up; out gets act(up); bias is up itself. */
+static void through_activation(const void *arg, int64_t row, int64_t rows, int64_t col,
+                               int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    const int64_t at = row * a->ld + col;
+    a->kernels->activation_backward(a->out + at, a->x + at, a->bias + at, rows, cols, a->ld,
+                                    a->act);
+}
+
+/* The rows of C are the columns of d_y (here x): their sums are the bias's gradient. The tile
+ * at column 0 adds them. */
+static void add_column_sums(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    (void)cols;
+    if (col == 0)
+        a->kernels->column_sum(a->out + row, a->x + row, a->rows, rows, a->ld);
+}
+
+/* ---- the two residual connections ---- */
+
+typedef struct {
+    bs_pass *p;
+    int64_t layer, rows;
+    int site;
+    float *sum, *out, *mean, *rstd; /* forward; sum holds the product before */
+    const float *residual, *bias, *gamma, *beta;
+    float *d; /* backward: d_out before, the gradient at the sum after */
+    float *d_product;
+} residual_job;
+
+static void residual_forward(void *job_, int64_t task, int worker)
+{
+    const residual_job *job = job_;
+    const bs_pass *p = job->p;
+    const bs_kernels *k = p->model->kernels;
+    const bs_config *c = &p->model->config;
+    const int64_t H = c->hidden_size;
+    const int64_t end = (task + 1) * BS_ROW_BLOCK;
+    float *scratch = bs_pass_scratch(p, worker);
+    for (int64_t r = task * BS_ROW_BLOCK; r < end && r < job->rows; r++) {
+        const float *mask = bs_pass_mask(p, scratch, c->hidden_dropout, job->layer, job->site,
+                                         token_of(p, job->layer, r), H);
+        float *sum = job->sum + r * H;
+        k->residual_row(sum, sum, job->bias, mask, job->residual + r * H, H);
+        k->layernorm_row(job->out + r * H, &job->mean[r], &job->rstd[r], sum, job->gamma,
+                         job->beta, H, c->layer_norm_eps);
+    }
+}
+
+/* Leaves in the block's partials the sums for gamma, beta and the product's bias. */
+static void residual_backward(void *job_, int64_t task, int worker)
+{
+    const residual_job *job = job_;
+    const bs_pass *p = job->p;
+    const bs_kernels *k = p->model->kernels;
+    const bs_config *c = &p->model->config;
+    const int64_t H = c->hidden_size;
+    const int64_t end = (task + 1) * BS_ROW_BLOCK;
+    float *scratch = bs_pass_scratch(p, worker), *partial = p->partials + task * 3 * H;
+    memset(partial, 0, (size_t)(3 * H) * sizeof(float));
+    for (int64_t r = task * BS_ROW_BLOCK; r < end && r < job->rows; r++) {
+        float *d = job->d + r * H, *d_product = job->d_product + r * H;
+        k->layernorm_backward_row(d, partial, partial + H, d, job->sum + r * H, job->gamma,
+                                  job->mean[r], job->rstd[r], H);
+        const float *mask = bs_pass_mask(p, scratch, c->hidden_dropout, job->layer, job->site,
+                                         token_of(p, job->layer, r), H);
+        if (mask != NULL)
+            k->multiply(d_product, d, mask, H);
+        else
+            memcpy(d_product, d, (size_t)H * sizeof(float));
+        k->axpy(partial + 2 * H, d_product, 1.0f, H);
+    }
+}
+
+static void run_residual_backward(residual_job *job, float *d_gamma, float *d_beta, float *d_bias)
+{
+    const bs_pass *p = job->p;
+    const bs_kernels *k = p->model->kernels;
+    const int64_t H = p->model->config.hidden_size, blocks = bs_row_blocks(job->rows);
+    bs_pool_run(p->n_threads, blocks, residual_backward, job);
+    for (int64_t i = 0; i < blocks; i++) {
+        const float *partial = p->partials + i * 3 * H;
+        k->axpy(d_gamma, partial, 1.0f, H);
+        k->axpy(d_beta, partial + H, 1.0f, H);
+        k->axpy(d_bias, partial + 2 * H, 1.0f, H);
+    }
+}
+
+/* The connection around attention, or around the feed-forward part. */
+static residual_job residual_of(bs_pass *p, int64_t layer, int site)
+{
+    const bs_layer_offsets *o = &p->model->table.layers[layer];
+    const bs_layer_state *y = &p->layers[layer];
+    const float *w = p->model->parameters;
+    residual_job job = {.p = p, .layer = layer, .rows = rows_of(p, layer), .site = site};
+    if (site == BS_SITE_PROJECTION) {
+        job.sum = y->sum1, job.out = y->hidden, job.mean = y->mean1, job.rstd = y->rstd1;
+        job.residual = y->wanted, job.bias = w + o->attention_bias;
+        job.gamma = w + o->attention_gamma, job.beta = w + o->attention_beta;
+    } else {
+        job.sum = y->sum2, job.out = y->out, job.mean = y->mean2, job.rstd = y->rstd2;
+        job.residual = y->hidden, job.bias = w + o->down_bias;
+        job.gamma = w + o->output_gamma, job.beta = w + o->output_beta;
+    }
+    return job;
+}
+
+/* ---- queries, keys and values ---- */
+
+static void project_qkv(bs_pass *p, int64_t layer)
+{
+    const bs_layer_offsets *o = &p->model->table.layers[layer];
+    bs_layer_state *y = &p->layers[layer];
+    const float *w = p->model->parameters + o->qkv_weight;
+    const float *bias = p->model->parameters + o->qkv_bias;
+    const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
+    const bs_kernels *kernels = p->model->kernels;
+    if (y->wanted == y->x) {
+        linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
+        bs_gemm g = product(y->q, 3 * H, y->x, H, w, T, 3 * H, H);
+        g.epilogue = add_bias, g.epilogue_arg = &all;
+        bs_gemm_run(p->n_threads, &g, 1);
+        return;
+    }
+    for (int64_t r = 0; r < R; r++)
+        memcpy(y->wanted + r * H, y->x + token_of(p, layer, r) * H, (size_t)H * sizeof(float));
+    linear_epilogue for_q = {.kernels = kernels, .x = y->q, .bias = bias, .ld = H};
+    linear_epilogue for_kv = {.kernels = kernels, .x = y->k, .bias = bias + H, .ld = 2 * H};
+    bs_gemm group[2] = {product(y->k, 2 * H, y->x, H, w + H * H, T, 2 * H, H),
+                        product(y->q, H, y->wanted, H, w, R, H, H)};
+    group[0].epilogue = add_bias, group[0].epilogue_arg = &for_kv;
+    group[1].epilogue = add_bias, group[1].epilogue_arg = &for_q;
+    bs_gemm_run(p->n_threads, group, 2);
+}
+
+/* Where the gradients of q, k and v lie: as q, k and v do. */
+typedef struct {
+    float *q, *k, *v;
+} qkv_gradient;
+
+static qkv_gradient qkv_gradient_of(const bs_pass *p, int64_t layer)
+{
+    const bs_layer_state *y = &p->layers[layer];
+    return (qkv_gradient){p->d_qkv, p->d_qkv + (y->k - y->q), p->d_qkv + (y->v - y->q)};
+}
+
+/* The gradient at the sum's residual side is in p->d_a (R, H); adds what comes through q, k
+ * and v and leaves the gradient at the input in p->d_a (T, H). */
+static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients)
+{
+    const bs_layer_offsets *o = &p->model->table.layers[layer];
+    const bs_layer_state *y = &p->layers[layer];
+    const bs_kernels *kernels = p->model->kernels;
+    const float *w = p->model->parameters + o->qkv_weight;
+    float *d_w = gradients + o->qkv_weight, *d_b = gradients + o->qkv_bias;
+    const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
+    const qkv_gradient d = qkv_gradient_of(p, layer);
+    if (y->wanted == y->x) {
+        linear_epilogue sums = {.kernels = kernels, .out = d_b, .x = d.q, .rows = T, .ld = 3 * H};
+        bs_gemm group[2] = {weight_gradient(d_w, d.q, 3 * H, y->x, T, 3 * H, H),
+                            input_gradient(p->d_a, d.q, 3 * H, w, T, 3 * H, H, 1.0f)};
+        group[0].epilogue = add_column_sums, group[0].epilogue_arg = &sums;
+        bs_gemm_run(p->n_threads, group, want_input ? 2 : 1);
+        return;
+    }
+    linear_epilogue q_sums = {.kernels = kernels, .out = d_b, .x = d.q, .rows = R, .ld = H};
+    linear_epilogue kv_sums = {.kernels = kernels, .out = d_b + H, .x = d.k, .rows = T,
+                               .ld = 2 * H};
+    bs_gemm group[4] = {
+        weight_gradient(d_w + H * H, d.k, 2 * H, y->x, T, 2 * H, H),
+        weight_gradient(d_w, d.q, H, y->wanted, R, H, H),
+        input_gradient(p->d_b, d.k, 2 * H, w + H * H, T, 2 * H, H, 0.0f),
+        input_gradient(p->d_a, d.q, H, w, R, H, H, 1.0f),
+    };
+    group[0].epilogue = add_column_sums, group[0].epilogue_arg = &kv_sums;
+    group[1].epilogue = add_column_sums, group[1].epilogue_arg = &q_sums;
+    bs_gemm_run(p->n_threads, group, want_input ? 4 : 2);
+    if (!want_input)
+        return;
+    for (int64_t r = 0; r < R; r++)
+        kernels->axpy(p->d_b + token_of(p, layer, r) * H, p->d_a + r * H, 1.0f, H);
+    float *swap = p->d_a;
+    p->d_a = p->d_b;
+    p->d_b = swap;
+}
+
+/* ---- the layer ---- */
+
+void bs_layer_forward(bs_pass *p, int64_t layer)
+{
+    const bs_config *c = &p->model->config;
+    const bs_layer_offsets *o = &p->model->table.layers[layer];
+    const float *w = p->model->parameters;
+    bs_layer_state *y = &p->layers[layer];
+    const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
+
+    project_qkv(p, layer);
+    bs_attention_forward(p, layer);
+
+    bs_gemm g = product(y->sum1, H, y->context, H, w + o->attention_weight, R, H, H);
+    bs_gemm_run(p->n_threads, &g, 1);
+    residual_job job = residual_of(p, layer, BS_SITE_PROJECTION);
+    bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
+
+    linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated, .x = y->up,
+                          .bias = w + o->up_bias, .ld = F, .act = c->activation};
+    g = product(y->up, F, y->hidden, H, w + o->up_weight, R, F, H);
+    g.epilogue = add_bias_activate, g.epilogue_arg = &up;
+    bs_gemm_run(p->n_threads, &g, 1);
+
+    g = product(y->sum2, H, p->activated, F, w + o->down_weight, R, H, F);
+    bs_gemm_run(p->n_threads, &g, 1);
+    job = residual_of(p, layer, BS_SITE_OUTPUT);
+    bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
+}
+
+void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients)
+{
+    const bs_config *c = &p->model->config;
+    const bs_layer_offsets *o = &p->model->table.layers[layer];
+    const float *w = p->model->parameters;
+    float *d_w = gradients;
+    const bs_layer_state *y = &p->layers[layer];
+    const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
+    const qkv_gradient d = qkv_gradient_of(p, layer);
+
+    /* through the second LayerNorm: d_a = d_sum2, d_b = d (act W2^T) */
+    residual_job job = residual_of(p, layer, BS_SITE_OUTPUT);
+    job.d = p->d_a, job.d_product = p->d_b;
+    run_residual_backward(&job, d_w + o->output_gamma, d_w + o->output_beta, d_w + o->down_bias);
+
+    /* d_up = (d_b W2) act'(up), and act(up) again */
+    linear_epilogue through = {.kernels = p->model->kernels, .out = p->activated, .x = p->d_up,
+                               .bias = y->up, .ld = F, .act = c->activation};
+    bs_gemm g = input_gradient(p->d_up, p->d_b, H, w + o->down_weight, R, H, F, 0.0f);
+    g.epilogue = through_activation, g.epilogue_arg = &through;
+    bs_gemm_run(p->n_threads, &g, 1);
+
+    /* d_a = d_hidden = d_sum2 + d_up W1 */
+    linear_epilogue sums = {.kernels = p->model->kernels, .out = d_w + o->up_bias, .x = p->d_up,
+                            .rows = R, .ld = F};
+    bs_gemm group[3] = {
+        weight_gradient(d_w + o->down_weight, p->d_b, H, p->activated, R, H, F),
+        weight_gradient(d_w + o->up_weight, p->d_up, F, y->hidden, R, F, H),
+        input_gradient(p->d_a, p->d_up, F, w + o->up_weight, R, F, H, 1.0f),
+    };
+    group[1].epilogue = add_column_sums, group[1].epilogue_arg = &sums;
+    bs_gemm_run(p->n_threads, group, 3);
+
+    /* through the first LayerNorm: d_a = d_sum1, d_b = d (context Wo^T) */
+    job = residual_of(p, layer, BS_SITE_PROJECTION);
+    job.d = p->d_a, job.d_product = p->d_b;
+    run_residual_backward(&job, d_w + o->attention_gamma, d_w + o->attention_beta,
+                          d_w + o->attention_bias);
+
+    /* d_c = d_context */
+    group[0] = weight_gradient(d_w + o->attention_weight, p->d_b, H, y->context, R, H, H);
+    group[1] = input_gradient(p->d_c, p->d_b, H, w + o->attention_weight, R, H, H, 0.0f);
+    bs_gemm_run(p->n_threads, group, 2);
+
+    bs_attention_backward(p, layer, p->d_c, d.q, y->ld_q, d.k, d.v, y->ld_kv);
+    project_qkv_backward(p, layer, want_input, gradients);
+}

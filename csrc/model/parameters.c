@@ -1,0 +1,96 @@
+#include "model/parameters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN_FLOATS 16 /* 64 bytes */
+
+enum { NEXT_TO = 1, NO_DECAY = 2 };
+
+/* Appends a tensor; rows alone make a vector. NEXT_TO: no gap before it. */
+static int64_t add(bs_parameter_table *t, int layer, const char *name, int64_t rows, int64_t cols,
+                   int flags)
+{
+    bs_parameter *p = &t->entries[t->count++];
+    if (layer >= 0)
+        snprintf(p->name, sizeof p->name, "bert.encoder.layer.%d.%s", layer, name);
+    else
+        snprintf(p->name, sizeof p->name, "%s", name);
+    if (!(flags & NEXT_TO))
+        t->total = (t->total + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    p->shape[0] = rows;
+    p->shape[1] = cols;
+    p->size = cols > 0 ? rows * cols : rows;
+    p->offset = t->total;
+    p->decay = !(flags & NO_DECAY);
+    p->layer = layer;
+    t->total += p->size;
+    return p->offset;
+}
+
+static void add_layer(bs_parameter_table *t, int l, const bs_config *c)
+{
+    bs_layer_offsets *o = &t->layers[l];
+    const int64_t H = c->hidden_size, F = c->intermediate_size;
+    const int next = NEXT_TO, plain = NO_DECAY;
+    o->qkv_weight = add(t, l, "attention.self.query.weight", H, H, 0);
+    add(t, l, "attention.self.key.weight", H, H, next);
+    add(t, l, "attention.self.value.weight", H, H, next);
+    o->qkv_bias = add(t, l, "attention.self.query.bias", H, 0, plain);
+    add(t, l, "attention.self.key.bias", H, 0, plain | next);
+    add(t, l, "attention.self.value.bias", H, 0, plain | next);
+    o->attention_weight = add(t, l, "attention.output.dense.weight", H, H, 0);
+    o->attention_bias = add(t, l, "attention.output.dense.bias", H, 0, plain);
+    o->attention_gamma = add(t, l, "attention.output.LayerNorm.weight", H, 0, plain);
+    o->attention_beta = add(t, l, "attention.output.LayerNorm.bias", H, 0, plain);
+    o->up_weight = add(t, l, "intermediate.dense.weight", F, H, 0);
+    o->up_bias = add(t, l, "intermediate.dense.bias", F, 0, plain);
+    o->down_weight = add(t, l, "output.dense.weight", H, F, 0);
+    o->down_bias = add(t, l, "output.dense.bias", H, 0, plain);
+    o->output_gamma = add(t, l, "output.LayerNorm.weight", H, 0, plain);
+    o->output_beta = add(t, l, "output.LayerNorm.bias", H, 0, plain);
+}
+
+bs_status bs_parameter_table_make(bs_parameter_table *t, const bs_config *c, bs_error *e)
+{
+    const int64_t H = c->hidden_size, L = c->num_layers;
+    memset(t, 0, sizeof *t);
+    t->entries = calloc((size_t)(9 + 16 * L), sizeof *t->entries);
+    t->layers = calloc((size_t)L, sizeof *t->layers);
+    if (t->entries == NULL || t->layers == NULL) {
+        bs_parameter_table_free(t);
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the parameter table");
+    }
+    t->word = add(t, -1, "bert.embeddings.word_embeddings.weight", c->vocab_size, H, 0);
+    t->position = add(t, -1, "bert.embeddings.position_embeddings.weight", c->max_positions, H, 0);
+    t->type = add(t, -1, "bert.embeddings.token_type_embeddings.weight", c->type_vocab_size, H, 0);
+    t->embedding_gamma = add(t, -1, "bert.embeddings.LayerNorm.weight", H, 0, NO_DECAY);
+    t->embedding_beta = add(t, -1, "bert.embeddings.LayerNorm.bias", H, 0, NO_DECAY);
+    for (int l = 0; l < (int)L; l++)
+        add_layer(t, l, c);
+    const int64_t head = t->count;
+    t->pooler_weight = add(t, -1, "bert.pooler.dense.weight", H, H, 0);
+    t->pooler_bias = add(t, -1, "bert.pooler.dense.bias", H, 0, NO_DECAY);
+    t->classifier_weight = add(t, -1, "classifier.weight", c->num_labels, H, 0);
+    t->classifier_bias = add(t, -1, "classifier.bias", c->num_labels, 0, NO_DECAY);
+    for (int64_t i = head; i < t->count; i++)
+        t->entries[i].layer = (int)L;
+    t->total = (t->total + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    return BS_OK;
+}
+
+void bs_parameter_table_free(bs_parameter_table *t)
+{
+    free(t->entries);
+    free(t->layers);
+    memset(t, 0, sizeof *t);
+}
+
+int64_t bs_parameter_table_trained_from(const bs_parameter_table *t, const bs_config *c,
+                                        int64_t freeze)
+{
+    if (freeze <= 0)
+        return 0;
+    return freeze < c->num_layers ? t->layers[freeze].qkv_weight : t->pooler_weight;
+}

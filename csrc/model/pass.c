@@ -1,0 +1,178 @@
+#include "model/pass.h"
+
+#include <string.h>
+
+#include "core/philox.h"
+
+static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last,
+                          const bs_layer_state *shared, const float *x, float *out)
+{
+    bs_arena *a = p->arena;
+    const bs_config *c = &p->model->config;
+    const int64_t T = p->batch.n_tokens, H = c->hidden_size, F = c->intermediate_size;
+    const int64_t R = last ? p->batch.n_sequences : T;
+    if (kept) {
+        *y = (bs_layer_state){0};
+        y->q = bs_arena_floats(a, last ? R * H + T * 2 * H : T * 3 * H);
+        y->lse = bs_arena_floats(a, c->num_heads * R);
+        y->context = bs_arena_floats(a, R * H);
+        y->sum1 = bs_arena_floats(a, R * H);
+        y->hidden = bs_arena_floats(a, R * H);
+        y->up = bs_arena_floats(a, R * F);
+        y->sum2 = bs_arena_floats(a, R * H);
+        y->out = bs_arena_floats(a, R * H);
+        y->mean1 = bs_arena_floats(a, 4 * R);
+        y->wanted = last ? bs_arena_floats(a, R * H) : NULL;
+    } else {
+        *y = *shared;
+        y->sum2 = y->out = out;
+    }
+    y->x = x;
+    if (y->q != NULL) { /* null while counting */
+        y->k = last ? y->q + R * H : y->q + H;
+        y->v = y->k + H;
+        y->rstd1 = y->mean1 + R;
+        y->mean2 = y->mean1 + 2 * R;
+        y->rstd2 = y->mean1 + 3 * R;
+    }
+    y->ld_q = last ? H : 3 * H;
+    y->ld_kv = last ? 2 * H : 3 * H;
+    if (!last)
+        y->wanted = (float *)x; /* read only: see bs_layer_state */
+}
+
+/* Takes every buffer from p->arena, in an order that depends on the sizes alone. */
+static void lay_out(bs_pass *p)
+{
+    bs_arena *a = p->arena;
+    const bs_config *c = &p->model->config;
+    const int64_t T = p->batch.n_tokens, B = p->batch.n_sequences, L = c->num_layers;
+    const int64_t H = c->hidden_size, F = c->intermediate_size;
+    const bool keep_embedding = p->keep && p->options.freeze == 0;
+
+    p->layers = bs_arena_take(a, (size_t)L, sizeof *p->layers);
+    p->sequence_keys = bs_arena_take(a, (size_t)B, sizeof *p->sequence_keys);
+    p->sequence_of = bs_arena_take(a, (size_t)T, sizeof *p->sequence_of);
+    p->first_rows = bs_arena_take(a, (size_t)B, sizeof *p->first_rows);
+    const int64_t attention = bs_attention_scratch(p->longest);
+    p->worker_floats = attention > H ? attention : H;
+    p->worker_floats = (p->worker_floats + 15) / 16 * 16;
+    p->worker_scratch = bs_arena_floats(a, p->n_threads * p->worker_floats);
+
+    p->embedding_out = bs_arena_floats(a, T * H);
+    p->embedding_sum = keep_embedding ? bs_arena_floats(a, T * H) : p->embedding_out;
+    p->embedding_mean = bs_arena_floats(a, T);
+    p->embedding_rstd = bs_arena_floats(a, T);
+    p->activated = bs_arena_floats(a, T * F);
+
+    /* What layers share where nothing is kept, and the two outputs that alternate. */
+    bs_layer_state shared = {0}, counted;
+    float *outs[2] = {NULL, NULL};
+    if (p->keep_from > 0) {
+        shared.q = bs_arena_floats(a, T * 3 * H);
+        shared.lse = bs_arena_floats(a, c->num_heads * T);
+        shared.context = bs_arena_floats(a, T * H);
+        shared.sum1 = shared.hidden = bs_arena_floats(a, T * H);
+        shared.up = p->activated;
+        shared.mean1 = bs_arena_floats(a, 4 * T);
+        shared.wanted = bs_arena_floats(a, B * H);
+        outs[0] = bs_arena_floats(a, T * H);
+        outs[1] = bs_arena_floats(a, T * H);
+    }
+    const float *x = p->embedding_out;
+    for (int64_t l = 0; l < L; l++) {
+        bs_layer_state *y = p->layers != NULL ? &p->layers[l] : &counted;
+        lay_out_layer(p, y, l >= p->keep_from, l == L - 1, &shared, x, outs[l % 2]);
+        x = y->out;
+    }
+    p->encoded = x;
+    p->pooled = bs_arena_floats(a, B * H);
+    p->dropped = bs_arena_floats(a, B * H);
+    p->logits = bs_arena_floats(a, B * c->num_labels);
+    if (!p->keep)
+        return;
+    p->d_a = bs_arena_floats(a, T * H);
+    p->d_b = bs_arena_floats(a, T * H);
+    p->d_c = bs_arena_floats(a, T * H);
+    p->d_up = bs_arena_floats(a, T * F);
+    p->d_qkv = bs_arena_floats(a, T * 3 * H);
+    p->partials = bs_arena_floats(a, bs_row_blocks(T) * 3 * H);
+}
+
+static void set_up(bs_pass *p, const bs_model *model, const bs_batch *batch,
+                   const bs_pass_options *options, bool keep, int n_threads, bs_arena *arena)
+{
+    const int64_t L = model->config.num_layers;
+    memset(p, 0, sizeof *p);
+    p->model = model;
+    p->batch = *batch;
+    p->options = *options;
+    p->n_threads = n_threads > 0 ? n_threads : 1;
+    p->keep = keep;
+    p->keep_from = keep ? options->freeze : L;
+    p->longest = bs_batch_longest(batch);
+    p->arena = arena;
+}
+
+size_t bs_pass_size(const bs_model *model, const bs_batch *batch, const bs_pass_options *options,
+                    bool keep, int n_threads)
+{
+    bs_pass counting;
+    bs_arena nowhere = {0};
+    set_up(&counting, model, batch, options, keep, n_threads, &nowhere);
+    lay_out(&counting);
+    return nowhere.used;
+}
+
+bs_status bs_pass_begin(bs_pass *p, const bs_model *model, const bs_batch *batch,
+                        const bs_pass_options *options, bool keep, int n_threads, bs_arena *arena,
+                        bs_error *e)
+{
+    const size_t size = bs_pass_size(model, batch, options, keep, n_threads);
+    if (bs_arena_reserve(arena, size, e) != BS_OK)
+        return e->status;
+    set_up(p, model, batch, options, keep, n_threads, arena);
+    lay_out(p);
+    for (int64_t s = 0; s < batch->n_sequences; s++) {
+        const uint64_t key = batch->keys != NULL ? batch->keys[s] : (uint64_t)s;
+        p->sequence_keys[s] = bs_sequence_key(options->seed, key, options->step);
+        p->first_rows[s] = bs_batch_begin(batch, s);
+        for (int64_t t = bs_batch_begin(batch, s); t < bs_batch_begin(batch, s + 1); t++)
+            p->sequence_of[t] = (int32_t)s;
+    }
+    return BS_OK;
+}
+
+const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t layer, int site,
+                          int64_t row, int64_t n)
+{
+    if (!p->options.training || rate <= 0.0f)
+        return NULL;
+    const int64_t s = p->sequence_of[row];
+    const bs_dropout_row r = {
+        .key = p->sequence_keys[s],
+        .row = (uint32_t)(row - p->first_rows[s]),
+        .site = (uint32_t)(layer + 1) << 8 | (uint32_t)site,
+        .threshold = bs_dropout_threshold(rate),
+    };
+    p->model->kernels->dropout_mask(mask, &r, n);
+    return mask;
+}
+
+void bs_pass_forward(bs_pass *p)
+{
+    bs_embeddings_forward(p);
+    for (int64_t l = 0; l < p->model->config.num_layers; l++)
+        bs_layer_forward(p, l);
+    bs_head_forward(p);
+}
+
+void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients)
+{
+    const int64_t L = p->model->config.num_layers, freeze = p->options.freeze;
+    bs_head_backward(p, d_logits, gradients);
+    for (int64_t l = L - 1; l >= freeze; l--)
+        bs_layer_backward(p, l, l > freeze || freeze == 0, gradients);
+    if (freeze == 0)
+        bs_embeddings_backward(p, gradients);
+}

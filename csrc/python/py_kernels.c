@@ -1,0 +1,356 @@
+/* Every kernel of every instruction set, callable by name, for the tests:
+ * kernel_call(name, isa, *arguments). Arrays are float32 and contiguous, at any alignment. */
+#include "python/py_common.h"
+
+#include <string.h>
+
+#include "kernels/blas.h"
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+
+typedef struct {
+    float *data;   /* NULL for None */
+    npy_intp size; /* elements */
+    npy_intp rows, cols;
+} floats;
+
+/* "O&" converters: an array, or None where that is allowed. */
+static int to_floats(PyObject *o, void *out_)
+{
+    floats *out = out_;
+    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != NPY_FLOAT32 ||
+        !(PyArray_FLAGS((PyArrayObject *)o) & NPY_ARRAY_C_CONTIGUOUS)) {
+        PyErr_SetString(PyExc_TypeError, "expected a C-contiguous float32 array");
+        return 0;
+    }
+    PyArrayObject *a = (PyArrayObject *)o;
+    const int nd = PyArray_NDIM(a);
+    out->data = PyArray_DATA(a);
+    out->size = PyArray_SIZE(a);
+    out->cols = nd > 0 ? PyArray_DIM(a, nd - 1) : 1;
+    out->rows = nd > 1 ? PyArray_DIM(a, 0) : 1;
+    return 1;
+}
+
+static int to_floats_or_none(PyObject *o, void *out)
+{
+    if (o == Py_None) {
+        *(floats *)out = (floats){0};
+        return 1;
+    }
+    return to_floats(o, out);
+}
+
+static PyObject *no_match(void)
+{
+    PyErr_SetString(PyExc_ValueError, "array sizes do not fit together");
+    return NULL;
+}
+
+static PyObject *call_dropout_mask(const bs_kernels *k, PyObject *args)
+{
+    floats mask;
+    unsigned long long key;
+    bs_dropout_row r;
+    if (!PyArg_ParseTuple(args, "O&KIIII", to_floats, &mask, &key, &r.row, &r.site, &r.head,
+                          &r.threshold))
+        return NULL;
+    r.key = key;
+    k->dropout_mask(mask.data, &r, mask.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_bias_add(const bs_kernels *k, PyObject *args)
+{
+    floats x, bias;
+    if (!PyArg_ParseTuple(args, "O&O&", to_floats, &x, to_floats, &bias))
+        return NULL;
+    if (bias.size > x.cols)
+        return no_match();
+    k->bias_add(x.data, bias.data, x.rows, bias.size, x.cols);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_bias_activation(const bs_kernels *k, PyObject *args)
+{
+    floats a, u, bias;
+    int act;
+    if (!PyArg_ParseTuple(args, "O&O&O&i", to_floats, &a, to_floats, &u, to_floats, &bias, &act))
+        return NULL;
+    if (a.size != u.size || a.cols != u.cols || bias.size > u.cols)
+        return no_match();
+    k->bias_activation(a.data, u.data, bias.data, u.rows, bias.size, u.cols, act);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_activation_backward(const bs_kernels *k, PyObject *args)
+{
+    floats a, d, u;
+    Py_ssize_t n;
+    int act;
+    if (!PyArg_ParseTuple(args, "O&O&O&ni", to_floats, &a, to_floats, &d, to_floats, &u, &n, &act))
+        return NULL;
+    if (a.size != u.size || d.size != u.size || a.cols != u.cols || n > u.cols || n < 0)
+        return no_match();
+    k->activation_backward(a.data, d.data, u.data, u.rows, n, u.cols, act);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_residual_row(const bs_kernels *k, PyObject *args)
+{
+    floats z, y, bias, mask, residual;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&", to_floats, &z, to_floats, &y, to_floats, &bias,
+                          to_floats_or_none, &mask, to_floats, &residual))
+        return NULL;
+    if (z.size != y.size || bias.size != y.size || residual.size != y.size ||
+        (mask.data != NULL && mask.size != y.size))
+        return no_match();
+    k->residual_row(z.data, y.data, bias.data, mask.data, residual.data, y.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_layernorm_row(const bs_kernels *k, PyObject *args)
+{
+    floats y, x, gamma, beta;
+    float eps, mean, rstd;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&f", to_floats, &y, to_floats, &x, to_floats, &gamma,
+                          to_floats, &beta, &eps))
+        return NULL;
+    if (y.size != x.size || gamma.size != x.size || beta.size != x.size)
+        return no_match();
+    k->layernorm_row(y.data, &mean, &rstd, x.data, gamma.data, beta.data, x.size, eps);
+    return Py_BuildValue("ff", mean, rstd);
+}
+
+static PyObject *call_layernorm_backward_row(const bs_kernels *k, PyObject *args)
+{
+    floats d_x, d_gamma, d_beta, d_y, x, gamma;
+    float mean, rstd;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&O&ff", to_floats, &d_x, to_floats, &d_gamma, to_floats,
+                          &d_beta, to_floats, &d_y, to_floats, &x, to_floats, &gamma, &mean,
+                          &rstd))
+        return NULL;
+    if (d_x.size != x.size || d_gamma.size != x.size || d_beta.size != x.size ||
+        d_y.size != x.size || gamma.size != x.size)
+        return no_match();
+    k->layernorm_backward_row(d_x.data, d_gamma.data, d_beta.data, d_y.data, x.data, gamma.data,
+                              mean, rstd, x.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_softmax_row(const bs_kernels *k, PyObject *args)
+{
+    floats s, mask;
+    if (!PyArg_ParseTuple(args, "O&O&", to_floats, &s, to_floats_or_none, &mask))
+        return NULL;
+    if (mask.data != NULL && mask.size != s.size)
+        return no_match();
+    return PyFloat_FromDouble(k->softmax_row(s.data, mask.data, s.size));
+}
+
+static PyObject *call_softmax_backward_row(const bs_kernels *k, PyObject *args)
+{
+    floats s, d, mask;
+    float lse, scale;
+    if (!PyArg_ParseTuple(args, "O&O&O&ff", to_floats, &s, to_floats, &d, to_floats_or_none, &mask,
+                          &lse, &scale))
+        return NULL;
+    if (d.size != s.size || (mask.data != NULL && mask.size != s.size))
+        return no_match();
+    k->softmax_backward_row(s.data, d.data, mask.data, lse, scale, s.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_axpy(const bs_kernels *k, PyObject *args)
+{
+    floats y, x;
+    float a;
+    if (!PyArg_ParseTuple(args, "O&O&f", to_floats, &y, to_floats, &x, &a))
+        return NULL;
+    if (y.size != x.size)
+        return no_match();
+    k->axpy(y.data, x.data, a, x.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_multiply(const bs_kernels *k, PyObject *args)
+{
+    floats y, x, mask;
+    if (!PyArg_ParseTuple(args, "O&O&O&", to_floats, &y, to_floats, &x, to_floats, &mask))
+        return NULL;
+    if (y.size != x.size || mask.size != x.size)
+        return no_match();
+    k->multiply(y.data, x.data, mask.data, x.size);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_column_sum(const bs_kernels *k, PyObject *args)
+{
+    floats sum, x;
+    if (!PyArg_ParseTuple(args, "O&O&", to_floats, &sum, to_floats, &x))
+        return NULL;
+    if (sum.size > x.cols)
+        return no_match();
+    k->column_sum(sum.data, x.data, x.rows, sum.size, x.cols);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_sum_squares(const bs_kernels *k, PyObject *args)
+{
+    floats x;
+    if (!PyArg_ParseTuple(args, "O&", to_floats, &x))
+        return NULL;
+    return PyFloat_FromDouble(k->sum_squares(x.data, x.size));
+}
+
+static PyObject *call_adamw(const bs_kernels *k, PyObject *args)
+{
+    floats w, m, v, g;
+    float clip, lr, beta1, beta2, eps, decay, correct1, correct2;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&ffffffff", to_floats, &w, to_floats, &m, to_floats, &v,
+                          to_floats, &g, &clip, &lr, &beta1, &beta2, &eps, &decay, &correct1,
+                          &correct2))
+        return NULL;
+    if (m.size != w.size || v.size != w.size || g.size != w.size)
+        return no_match();
+    k->adamw(w.data, m.data, v.data, g.data, clip, lr, beta1, beta2, eps, decay, correct1,
+             correct2, w.size);
+    Py_RETURN_NONE;
+}
+
+/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. */
+static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
+{
+    floats c, a, b;
+    int trans_a, trans_b, n_threads;
+    float alpha, beta;
+    (void)k;
+    if (!PyArg_ParseTuple(args, "O&O&O&ppffi", to_floats, &c, to_floats, &a, to_floats, &b,
+                          &trans_a, &trans_b, &alpha, &beta, &n_threads))
+        return NULL;
+    bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
+                 .k = trans_a ? a.rows : a.cols, .alpha = alpha, .beta = beta, .a = a.data,
+                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols};
+    if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
+        (trans_b ? b.rows : b.cols) != g.n)
+        return no_match();
+    Py_BEGIN_ALLOW_THREADS
+    bs_gemm_run(n_threads, &g, 1);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static const struct {
+    const char *name;
+    PyObject *(*call)(const bs_kernels *, PyObject *);
+} calls[] = {
+    {"dropout_mask", call_dropout_mask},
+    {"bias_add", call_bias_add},
+    {"bias_activation", call_bias_activation},
+    {"activation_backward", call_activation_backward},
+    {"residual_row", call_residual_row},
+    {"layernorm_row", call_layernorm_row},
+    {"layernorm_backward_row", call_layernorm_backward_row},
+    {"softmax_row", call_softmax_row},
+    {"softmax_backward_row", call_softmax_backward_row},
+    {"axpy", call_axpy},
+    {"multiply", call_multiply},
+    {"column_sum", call_column_sum},
+    {"sum_squares", call_sum_squares},
+    {"adamw", call_adamw},
+    {"gemm", call_gemm},
+};
+
+#define N_CALLS (sizeof calls / sizeof *calls)
+
+static PyObject *kernel_names(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    PyObject *names = PyTuple_New(N_CALLS);
+    for (size_t i = 0; names != NULL && i < N_CALLS; i++) {
+        PyObject *name = PyUnicode_FromString(calls[i].name);
+        if (name == NULL)
+            Py_CLEAR(names);
+        else
+            PyTuple_SET_ITEM(names, (Py_ssize_t)i, name);
+    }
+    return names;
+}
+
+static PyObject *kernel_call(PyObject *module, PyObject *args)
+{
+    const char *name, *isa;
+    PyObject *result = NULL;
+    (void)module;
+    PyObject *head = PyTuple_GetSlice(args, 0, 2);
+    PyObject *rest = PyTuple_GetSlice(args, 2, PyTuple_GET_SIZE(args));
+    if (head == NULL || rest == NULL || !PyArg_ParseTuple(head, "ss", &name, &isa))
+        goto done;
+    const bs_kernels *table = bs_kernels_find(isa);
+    if (table == NULL) {
+        PyErr_Format(PyExc_ValueError, "no instruction set '%s' on this machine", isa);
+        goto done;
+    }
+    for (size_t i = 0; i < N_CALLS; i++)
+        if (strcmp(calls[i].name, name) == 0) {
+            result = calls[i].call(table, rest);
+            goto done;
+        }
+    PyErr_Format(PyExc_KeyError, "no kernel '%s'", name);
+done:
+    Py_XDECREF(head);
+    Py_XDECREF(rest);
+    return result;
+}
+
+static PyObject *isa_list(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names != NULL && bs_kernels_list(i) != NULL; i++) {
+        PyObject *name = PyUnicode_FromString(bs_kernels_list(i)->name);
+        if (name == NULL || PyList_Append(names, name) < 0)
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+static PyObject *isa(PyObject *module, PyObject *unused)
+{
+    bs_error e = BS_ERROR_INIT;
+    (void)module;
+    (void)unused;
+    const bs_kernels *table = bs_kernels_get(&e);
+    if (table == NULL) {
+        bs_raise(&e);
+        return NULL;
+    }
+    return PyUnicode_FromString(table->name);
+}
+
+static PyObject *blas_info(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyUnicode_FromFormat("%s (%s kernels)", BS_BLAS(openblas_get_config)(),
+                                BS_BLAS(openblas_get_corename)());
+}
+
+static PyMethodDef functions[] = {
+    {"kernel_names", kernel_names, METH_NOARGS, "The kernels that kernel_call knows."},
+    {"kernel_call", kernel_call, METH_VARARGS, "kernel_call(name, isa, *arguments)"},
+    {"isa_list", isa_list, METH_NOARGS, "Instruction sets that this machine can run, best last."},
+    {"isa", isa, METH_NOARGS, "The instruction set in use."},
+    {"blas_info", blas_info, METH_NOARGS, "Version, build options and kernels of the BLAS."},
+    {NULL, NULL, 0, NULL},
+};
+
+int bs_py_add_kernels(PyObject *module)
+{
+    /* Our copy of the BLAS is called from our own threads, one call in each. */
+    BS_BLAS(openblas_set_num_threads)(1);
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,497 @@
+/* _core.Model: the engine's entries over NumPy arrays. Types, sizes and ranges are checked
+ * here, before the GIL is released; nothing below this file raises. */
+#include "python/py_model.h"
+
+#include <string.h>
+
+#include "core/pool.h"
+#include "model/score.h"
+#include "train/step.h"
+
+/* ---- arguments ---- */
+
+/* A 1-D C-contiguous aligned array of one type; size -1: any. NULL on mismatch, with the error set. */
+static void *array_data(PyObject *o, const char *name, int type, npy_intp size, npy_intp *found)
+{
+    PyArray_Descr *want = PyArray_DescrFromType(type);
+    void *data = NULL;
+    PyArrayObject *a = PyArray_Check(o) ? (PyArrayObject *)o : NULL;
+    if (a == NULL || PyArray_NDIM(a) != 1 || !PyArray_EquivTypes(PyArray_DESCR(a), want) ||
+        !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a))
+        PyErr_Format(PyExc_TypeError, "%s: expected a contiguous 1-D array of %S", name, want);
+    else if (size >= 0 && PyArray_DIM(a, 0) != size)
+        PyErr_Format(PyExc_ValueError, "%s: expected %zd items, got %zd", name, (Py_ssize_t)size,
+                     (Py_ssize_t)PyArray_DIM(a, 0));
+    else {
+        data = PyArray_DATA(a);
+        if (found != NULL)
+            *found = PyArray_DIM(a, 0);
+    }
+    Py_DECREF(want);
+    return data;
+}
+
+/* The same, but None gives NULL; returns -1 on error. */
+static int optional_data(PyObject *o, const char *name, int type, npy_intp size, const void **data)
+{
+    *data = NULL;
+    if (o == NULL || o == Py_None)
+        return 0;
+    *data = array_data(o, name, type, size, NULL);
+    return *data != NULL ? 0 : -1;
+}
+
+static float *writable_floats(PyObject *o, const char *name, npy_intp size)
+{
+    float *data = array_data(o, name, NPY_FLOAT32, size, NULL);
+    if (data != NULL && !PyArray_ISWRITEABLE((PyArrayObject *)o)) {
+        PyErr_Format(PyExc_ValueError, "%s: the array is read-only", name);
+        return NULL;
+    }
+    return data;
+}
+
+int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
+                PyObject *cu_seqlens, PyObject *keys, bs_batch *b)
+{
+    npy_intp T, offsets;
+    memset(b, 0, sizeof *b);
+    b->ids = array_data(ids, "ids", NPY_INT32, -1, &T);
+    if (b->ids == NULL)
+        return -1;
+    b->cu_seqlens = array_data(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets);
+    if (b->cu_seqlens == NULL)
+        return -1;
+    b->n_tokens = T;
+    b->n_sequences = offsets - 1;
+    if (optional_data(types, "types", NPY_INT32, T, (const void **)&b->types) < 0 ||
+        optional_data(positions, "positions", NPY_INT32, T, (const void **)&b->positions) < 0 ||
+        optional_data(keys, "keys", NPY_UINT64, offsets - 1, (const void **)&b->keys) < 0)
+        return -1;
+    bs_error e = BS_ERROR_INIT;
+    return bs_batch_check(b, &self->model.config, &e) == BS_OK ? 0 : bs_raise(&e);
+}
+
+PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b)
+{
+    npy_intp shape[2] = {b->n_sequences, self->model.config.num_labels};
+    return PyArray_SimpleNew(2, shape, NPY_FLOAT32);
+}
+
+int bs_py_options(const bs_py_model *self, long long freeze, int training,
+                  unsigned long long seed, long long step, bs_pass_options *o)
+{
+    if (freeze < 0 || freeze > self->model.config.num_layers) {
+        PyErr_Format(PyExc_ValueError, "freeze is %lld, expected 0 to %lld", freeze,
+                     (long long)self->model.config.num_layers);
+        return -1;
+    }
+    if (step < 0 || step > UINT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "step is %lld, expected 0 to %lld", step,
+                     (long long)UINT32_MAX);
+        return -1;
+    }
+    *o = (bs_pass_options){.freeze = freeze, .training = training, .seed = seed,
+                           .step = (uint32_t)step};
+    return 0;
+}
+
+/* ---- lock: many may read, one may write; void after a fork ---- */
+
+void bs_py_model_renew_lock(bs_py_model *self)
+{
+    if (self->generation == bs_fork_generation())
+        return;
+    pthread_rwlock_init(&self->lock, NULL);
+    self->generation = bs_fork_generation();
+}
+
+/* ---- making one ---- */
+
+static int config_number(PyObject *config, const char *key, int64_t *out)
+{
+    PyObject *value = PyMapping_GetItemString(config, key);
+    if (value == NULL)
+        return -1;
+    const long long number = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    *out = number;
+    return 0;
+}
+
+static int config_rate(PyObject *config, const char *key, float *out)
+{
+    PyObject *value = PyMapping_GetItemString(config, key);
+    if (value == NULL)
+        return -1;
+    const double number = PyFloat_AsDouble(value);
+    Py_DECREF(value);
+    if (number == -1.0 && PyErr_Occurred())
+        return -1;
+    *out = (float)number;
+    return 0;
+}
+
+static int config_activation(PyObject *config, bs_activation *out)
+{
+    static const char *const names[] = {"gelu", "gelu_new", "relu"};
+    PyObject *value = PyMapping_GetItemString(config, "hidden_act");
+    const char *name = value != NULL ? PyUnicode_AsUTF8(value) : NULL;
+    int result = -1;
+    for (int i = 0; name != NULL && i < 3; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (bs_activation)i;
+            result = 0;
+        }
+    if (name != NULL && result < 0)
+        PyErr_Format(PyExc_ValueError,
+                     "config: hidden_act is '%s', expected 'gelu', 'gelu_new' or 'relu'", name);
+    Py_XDECREF(value);
+    return result;
+}
+
+static int read_config(PyObject *o, bs_config *c)
+{
+    memset(c, 0, sizeof *c);
+    if (config_number(o, "vocab_size", &c->vocab_size) < 0 ||
+        config_number(o, "hidden_size", &c->hidden_size) < 0 ||
+        config_number(o, "num_hidden_layers", &c->num_layers) < 0 ||
+        config_number(o, "num_attention_heads", &c->num_heads) < 0 ||
+        config_number(o, "intermediate_size", &c->intermediate_size) < 0 ||
+        config_number(o, "max_position_embeddings", &c->max_positions) < 0 ||
+        config_number(o, "type_vocab_size", &c->type_vocab_size) < 0 ||
+        config_number(o, "num_labels", &c->num_labels) < 0 ||
+        config_number(o, "pad_token_id", &c->pad_token_id) < 0 ||
+        config_rate(o, "layer_norm_eps", &c->layer_norm_eps) < 0 ||
+        config_rate(o, "hidden_dropout_prob", &c->hidden_dropout) < 0 ||
+        config_rate(o, "attention_probs_dropout_prob", &c->attention_dropout) < 0 ||
+        config_rate(o, "classifier_dropout", &c->classifier_dropout) < 0 ||
+        config_activation(o, &c->activation) < 0)
+        return -1;
+    bs_error e = BS_ERROR_INIT;
+    return bs_config_check(c, &e) == BS_OK ? 0 : bs_raise(&e);
+}
+
+static PyObject *parameter_table(PyObject *module, PyObject *config_)
+{
+    bs_config config;
+    bs_parameter_table table = {0};
+    bs_error e = BS_ERROR_INIT;
+    PyObject *list = NULL, *result = NULL;
+    (void)module;
+    if (read_config(config_, &config) < 0)
+        return NULL;
+    if (bs_parameter_table_make(&table, &config, &e) != BS_OK) {
+        bs_raise(&e);
+        return NULL;
+    }
+    list = PyList_New(table.count);
+    for (int64_t i = 0; list != NULL && i < table.count; i++) {
+        const bs_parameter *p = &table.entries[i];
+        PyObject *shape = p->shape[1] > 0
+                              ? Py_BuildValue("LL", (long long)p->shape[0], (long long)p->shape[1])
+                              : Py_BuildValue("(L)", (long long)p->shape[0]);
+        PyObject *entry = shape == NULL ? NULL
+                                        : Py_BuildValue("sNLiO", p->name, shape,
+                                                        (long long)p->offset, p->layer,
+                                                        p->decay ? Py_True : Py_False);
+        if (entry == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, entry);
+    }
+    if (list != NULL)
+        result = Py_BuildValue("LN", (long long)table.total, list);
+    bs_parameter_table_free(&table);
+    return result;
+}
+
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"config", "params", NULL};
+    PyObject *config, *params;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO", names, &config, &params))
+        return NULL;
+    bs_py_model *self = (bs_py_model *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    pthread_rwlock_init(&self->lock, NULL);
+    self->generation = bs_fork_generation();
+    if (read_config(config, &self->model.config) < 0)
+        goto fail;
+    self->model.kernels = bs_kernels_get(&e);
+    if (self->model.kernels == NULL ||
+        bs_parameter_table_make(&self->model.table, &self->model.config, &e) != BS_OK) {
+        bs_raise(&e);
+        goto fail;
+    }
+    self->model.parameters = writable_floats(params, "params", self->model.table.total);
+    if (self->model.parameters == NULL)
+        goto fail;
+    self->params = Py_NewRef(params);
+    return (PyObject *)self;
+fail:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void model_dealloc(PyObject *self_)
+{
+    bs_py_model *self = (bs_py_model *)self_;
+    PyTypeObject *type = Py_TYPE(self);
+    bs_parameter_table_free(&self->model.table);
+    bs_arena_free(&self->arena);
+    pthread_rwlock_destroy(&self->lock);
+    Py_XDECREF(self->params);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* ---- methods ---- */
+
+static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ids", "types", "positions", "cu_seqlens", "n_threads", NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *ids, *types, *positions, *cu_seqlens;
+    int n_threads = 1;
+    bs_batch batch;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$i", names, &ids, &types, &positions,
+                                     &cu_seqlens, &n_threads) ||
+        bs_py_batch(self, ids, types, positions, cu_seqlens, NULL, &batch) < 0)
+        return NULL;
+    PyObject *logits = bs_py_logits(self, &batch);
+    if (logits == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_rdlock(&self->lock);
+    bs_score(&self->model, &batch, n_threads, PyArray_DATA((PyArrayObject *)logits), &e);
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        Py_DECREF(logits);
+        bs_raise(&e);
+        return NULL;
+    }
+    return logits;
+}
+
+/* What train_step and forward_backward share: batch, targets and gradient buffer. */
+static int labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
+                          bs_batch *batch, bs_targets *targets, float **gradients)
+{
+    bs_error e = BS_ERROR_INIT;
+    if (bs_py_batch(self, o[0], o[1], o[2], o[3], o[4], batch) < 0)
+        return -1;
+    targets->labels = array_data(o[5], "labels", NPY_INT32, batch->n_sequences, NULL);
+    if (targets->labels == NULL ||
+        optional_data(o[6], "weights", NPY_FLOAT32, batch->n_sequences,
+                      (const void **)&targets->weights) < 0)
+        return -1;
+    if (bs_targets_check(targets, batch->n_sequences, &self->model.config, &e) != BS_OK)
+        return bs_raise(&e);
+    *gradients = writable_floats(grads, "grads", self->model.table.total);
+    return *gradients != NULL ? 0 : -1;
+}
+
+static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
+                            "labels", "weights", "grads",     "freeze",     "training",
+                            "seed",   "step",    "n_threads", NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *o[7], *grads;
+    long long freeze = 0, step = 0;
+    int training = 0, n_threads = 1;
+    unsigned long long seed = 0;
+    bs_batch batch;
+    bs_targets targets;
+    bs_pass_options options;
+    float *gradients;
+    double loss = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLi", names, &o[0], &o[1], &o[2],
+                                     &o[3], &o[4], &o[5], &o[6], &grads, &freeze, &training, &seed,
+                                     &step, &n_threads) ||
+        labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
+        bs_py_options(self, freeze, training, seed, step, &options) < 0)
+        return NULL;
+    PyObject *logits = bs_py_logits(self, &batch);
+    if (logits == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
+                          PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        Py_DECREF(logits);
+        bs_raise(&e);
+        return NULL;
+    }
+    return Py_BuildValue("dN", loss, logits);
+}
+
+#define DEFAULT_ADAMW {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f}
+
+static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ids",          "types",         "positions", "cu_seqlens", "keys",
+                            "labels",       "weights",       "grads",     "exp_avg",    "exp_avg_sq",
+                            "freeze",       "training",      "seed",      "step",       "lr",
+                            "beta1",        "beta2",         "eps",       "weight_decay",
+                            "max_grad_norm", "n_threads",    NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_;
+    long long freeze = 0, step = 0;
+    int training = 1, n_threads = 1;
+    unsigned long long seed = 0;
+    bs_adamw_options adamw = DEFAULT_ADAMW;
+    bs_batch batch;
+    bs_targets targets;
+    bs_pass_options options;
+    float *gradients, *exp_avg, *exp_avg_sq;
+    double loss = 0.0, norm = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffi", names, &o[0], &o[1],
+                                     &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
+                                     &exp_avg_sq_, &freeze, &training, &seed, &step,
+                                     &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
+                                     &adamw.weight_decay, &adamw.max_grad_norm, &n_threads) ||
+        labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
+        bs_py_options(self, freeze, training, seed, step, &options) < 0 ||
+        (exp_avg = writable_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
+        (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
+        return NULL;
+    PyObject *logits = bs_py_logits(self, &batch);
+    if (logits == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
+                  PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
+                  &norm, &e);
+    self->version++;
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        Py_DECREF(logits);
+        bs_raise(&e);
+        return NULL;
+    }
+    return Py_BuildValue("dNd", loss, logits, norm);
+}
+
+static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"grads", "exp_avg", "exp_avg_sq", "freeze",       "step",
+                            "lr",    "beta1",   "beta2",      "eps",          "weight_decay",
+                            "max_grad_norm",    "n_threads",  NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *grads_, *exp_avg_, *exp_avg_sq_;
+    long long freeze = 0, step = 0;
+    int n_threads = 1;
+    bs_adamw_options adamw = DEFAULT_ADAMW;
+    bs_pass_options options;
+    float *grads, *exp_avg, *exp_avg_sq;
+    double norm = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    const npy_intp total = self->model.table.total;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$LLffffffi", names, &grads_, &exp_avg_,
+                                     &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
+                                     &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
+                                     &adamw.max_grad_norm, &n_threads) ||
+        bs_py_options(self, freeze, 0, 0, step, &options) < 0 ||
+        (grads = array_data(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
+        (exp_avg = writable_floats(exp_avg_, "exp_avg", total)) == NULL ||
+        (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    bs_optimizer_apply(&self->model, freeze, grads, exp_avg, exp_avg_sq, step, &adamw, n_threads,
+                       &norm, &e);
+    self->version++;
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        bs_raise(&e);
+        return NULL;
+    }
+    return PyFloat_FromDouble(norm);
+}
+
+static PyObject *model_touch(PyObject *self_, PyObject *unused)
+{
+    (void)unused;
+    ((bs_py_model *)self_)->version++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *model_params(PyObject *self_, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(((bs_py_model *)self_)->params);
+}
+
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef model_methods[] = {
+    {"score", KEYWORDS(model_score), METH_VARARGS | METH_KEYWORDS,
+     "score(ids, types, positions, cu_seqlens, *, n_threads=1) -> logits (B, C)"},
+    {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
+     "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
+     "freeze=0, training=False, seed=0, step=0, n_threads=1) -> (loss, logits)"},
+    {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
+     "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
+     "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1) -> (loss, logits, norm)"},
+    {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
+     "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1) -> norm"},
+    {"touch", model_touch, METH_NOARGS, "Says that the parameters were written from outside."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef model_getset[] = {
+    {"params", model_params, NULL, "The flat parameter buffer.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot model_slots[] = {
+    {Py_tp_new, model_new},
+    {Py_tp_dealloc, model_dealloc},
+    {Py_tp_methods, model_methods},
+    {Py_tp_getset, model_getset},
+    {Py_tp_doc, "Model(config, params): a BERT over a flat float32 buffer that NumPy owns."},
+    {0, NULL},
+};
+
+static PyType_Spec model_spec = {
+    .name = "bertsent._core.Model",
+    .basicsize = sizeof(bs_py_model),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = model_slots,
+};
+
+static PyMethodDef functions[] = {
+    {"parameter_table", parameter_table, METH_O,
+     "parameter_table(config) -> (total, [(name, shape, offset, layer, decay), ...])"},
+    {NULL, NULL, 0, NULL},
+};
+
+int bs_py_add_model(PyObject *module)
+{
+    bs_module_state *state = PyModule_GetState(module);
+    if (bs_py_add_type(module, &model_spec, &state->model_type) < 0)
+        return -1;
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,37 @@
+/* What the Model type and the Session type share. */
+#ifndef BS_PY_MODEL_H
+#define BS_PY_MODEL_H
+
+#include "python/py_common.h"
+
+#include <pthread.h>
+
+#include "model/pass.h"
+
+typedef struct {
+    PyObject_HEAD
+    bs_model model;
+    PyObject *params;      /* the array that model.parameters points into */
+    bs_arena arena;        /* of training calls, which hold the lock alone */
+    pthread_rwlock_t lock; /* scoring shares it */
+    uint64_t generation;   /* of the process, when the lock was made */
+    uint64_t version;      /* of the parameters */
+} bs_py_model;
+
+/* Checks the arrays of a batch; 0, or -1 with an exception set. keys may be NULL. */
+int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
+                PyObject *cu_seqlens, PyObject *keys, bs_batch *b);
+
+/* Checks freeze and step. */
+int bs_py_options(const bs_py_model *self, long long freeze, int training,
+                  unsigned long long seed, long long step, bs_pass_options *o);
+
+/* A new float32 array (B, C). */
+PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b);
+
+/* To be called with the GIL before the lock is taken: a fork may have left it taken. */
+void bs_py_model_renew_lock(bs_py_model *self);
+
+int bs_py_add_session(PyObject *module);
+
+#endif

@@ -1,0 +1,35 @@
+/* One training step: forward, loss and backward over micro-batches, then the update. */
+#ifndef BS_TRAIN_STEP_H
+#define BS_TRAIN_STEP_H
+
+#include "model/pass.h"
+#include "train/optimizer.h"
+
+/* Tokens that go through the model at once. The gradient of a larger batch is the sum over
+ * micro-batches of about this size, so memory does not grow with the batch. */
+#define BS_MICRO_BATCH_TOKENS 2048
+
+typedef struct {
+    const int32_t *labels;  /* (B,) */
+    const float *weights;   /* (B,) or NULL: ones */
+} bs_targets;
+
+/* Labels in range, weights finite and not negative; names the row at fault. */
+bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, bs_error *e);
+
+/* The loss of the batch, its logits (B, C) and its gradient, into `gradients` (table.total,),
+ * whose trained part is overwritten. BS_ERR_NONFINITE if the loss is not finite. */
+bs_status bs_loss_and_gradients(const bs_model *model, const bs_batch *batch,
+                                const bs_targets *targets, const bs_pass_options *options,
+                                int n_threads, bs_arena *arena, float *logits, float *gradients,
+                                double *loss, bs_error *e);
+
+/* The above, then bs_optimizer_apply. Nothing is changed when either fails, nor when the whole
+ * batch has weight 0. */
+bs_status bs_train_step(bs_model *model, const bs_batch *batch, const bs_targets *targets,
+                        const bs_pass_options *options, const bs_adamw_options *adamw,
+                        int n_threads, bs_arena *arena, float *logits, float *gradients,
+                        float *exp_avg, float *exp_avg_sq, double *loss, double *norm,
+                        bs_error *e);
+
+#endif
