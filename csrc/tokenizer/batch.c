@@ -1,0 +1,185 @@
+#include <stdlib.h>
+
+#include "core/pool.h"
+#include "tokenizer/tokenizer.h"
+
+#define TASK_UNITS 65536 /* text enough to be worth a task */
+
+typedef struct {
+    bs_scratch scratch;
+    bs_ids ids;
+} batch_worker;
+
+/* Some texts one after the other, and where their ids lie in the worker that took them. */
+typedef struct {
+    int64_t first, last;
+    int worker;
+    int64_t at, count;
+    int64_t out; /* where they go in the result */
+    bs_error error;
+} batch_task;
+
+struct bs_batch {
+    const bs_tokenizer *tok;
+    const bs_text *texts;
+    bs_batch_options options;
+    int64_t n_texts, n_tasks, total;
+    batch_task *tasks;
+    batch_worker *workers;
+    int n_workers;
+    int64_t *counts; /* of each text */
+    uint8_t *cut;
+    int32_t *to; /* while copying */
+};
+
+static bs_status encode_one(bs_batch *batch, batch_worker *worker, int64_t i, bs_error *e)
+{
+    const bs_batch_options *o = &batch->options;
+    const bs_tokenizer_options *t = &batch->tok->options;
+    const int extra = o->add_special ? 2 : 0;
+    const int64_t limit = o->max_length > 0 ? o->max_length - extra : INT64_MAX;
+    bs_ids *ids = &worker->ids;
+    const int64_t first = ids->n;
+    bool cut = false;
+
+    if (bs_ids_reserve(ids, 2, e) != BS_OK)
+        return e->status;
+    if (o->add_special)
+        ids->data[ids->n++] = t->cls_id;
+    if (bs_text_encode(batch->tok, &worker->scratch, &batch->texts[i], limit, o->plain_specials,
+                       ids, &cut, e) != BS_OK
+        || bs_ids_reserve(ids, 1, e) != BS_OK)
+        return e->status;
+    if (o->add_special)
+        ids->data[ids->n++] = t->sep_id;
+    batch->counts[i] = ids->n - first;
+    batch->cut[i] = cut;
+    return BS_OK;
+}
+
+static void task_encode(void *arg, int64_t index, int worker_index)
+{
+    bs_batch *batch = arg;
+    batch_task *task = &batch->tasks[index];
+    batch_worker *worker = &batch->workers[worker_index];
+    task->worker = worker_index;
+    task->at = worker->ids.n;
+    for (int64_t i = task->first; i < task->last; i++)
+        if (encode_one(batch, worker, i, &task->error) != BS_OK) {
+            task->error.item = i;
+            worker->ids.n = task->at;
+            return;
+        }
+    task->count = worker->ids.n - task->at;
+}
+
+static void task_copy(void *arg, int64_t index, int worker_index)
+{
+    bs_batch *batch = arg;
+    const batch_task *task = &batch->tasks[index];
+    (void)worker_index;
+    if (task->count > 0)
+        memcpy(batch->to + task->out, batch->workers[task->worker].ids.data + task->at,
+               sizeof *batch->to * (size_t)task->count);
+}
+
+/* Cuts the texts into tasks of about equal work: by their lengths, as far as they are read.
+ * Called without tasks first, it only counts them. */
+static void tasks_cut(bs_batch *batch)
+{
+    const int64_t most = batch->options.max_length > 0 ? batch->options.max_length * 8 : INT64_MAX;
+    int64_t units = 0, n = 0, first = 0;
+    for (int64_t i = 0; i < batch->n_texts; i++) {
+        const int64_t length = batch->texts[i].length;
+        units += 32 + (length < most ? length : most);
+        if (units < TASK_UNITS && i + 1 < batch->n_texts)
+            continue;
+        if (batch->tasks != NULL)
+            batch->tasks[n] =
+                (batch_task){.first = first, .last = i + 1, .error = BS_ERROR_INIT};
+        n++;
+        first = i + 1;
+        units = 0;
+    }
+    batch->n_tasks = n;
+}
+
+bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, int64_t n_texts,
+                          const bs_batch_options *options, bs_batch **out, bs_error *e)
+{
+    bs_status status = BS_ERR_MEMORY;
+    bs_batch *batch = calloc(1, sizeof *batch);
+
+    *out = NULL;
+    if (batch == NULL)
+        goto done;
+    batch->tok = tok;
+    batch->texts = texts;
+    batch->options = *options;
+    batch->n_texts = n_texts;
+    batch->n_workers = options->n_threads < 1 ? 1 : options->n_threads;
+    if (batch->n_workers > BS_MAX_THREADS)
+        batch->n_workers = BS_MAX_THREADS;
+    tasks_cut(batch);
+    batch->tasks = calloc((size_t)batch->n_tasks + 1, sizeof *batch->tasks);
+    batch->workers = calloc((size_t)batch->n_workers, sizeof *batch->workers);
+    batch->counts = calloc((size_t)n_texts + 1, sizeof *batch->counts);
+    batch->cut = calloc((size_t)n_texts + 1, 1);
+    if (batch->tasks == NULL || batch->workers == NULL || batch->counts == NULL
+        || batch->cut == NULL)
+        goto done;
+    tasks_cut(batch);
+    bs_pool_run(batch->n_workers, batch->n_tasks, task_encode, batch);
+    for (int64_t i = 0; i < batch->n_tasks; i++) {
+        batch_task *task = &batch->tasks[i];
+        if (task->error.status != BS_OK) {
+            *e = task->error;
+            status = e->status;
+            goto done;
+        }
+        task->out = batch->total;
+        batch->total += task->count;
+    }
+    status = BS_OK;
+    *out = batch;
+    batch = NULL;
+done:
+    if (status == BS_ERR_MEMORY)
+        bs_error_set(e, status, -1, "out of memory for a batch of %lld texts", (long long)n_texts);
+    bs_batch_free(batch);
+    return status;
+}
+
+int64_t bs_batch_total(const bs_batch *batch)
+{
+    return batch->total;
+}
+
+void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut)
+{
+    bs_batch *copy = (bs_batch *)batch;
+    int64_t at = 0;
+    for (int64_t i = 0; i < batch->n_texts; i++) {
+        offsets[i] = at;
+        at += batch->counts[i];
+    }
+    offsets[batch->n_texts] = at;
+    memcpy(cut, batch->cut, (size_t)batch->n_texts);
+    copy->to = ids;
+    bs_pool_run(batch->n_workers, batch->n_tasks, task_copy, copy);
+}
+
+void bs_batch_free(bs_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    for (int i = 0; i < batch->n_workers && batch->workers != NULL; i++) {
+        bs_scratch_free(&batch->workers[i].scratch);
+        free(batch->workers[i].ids.data);
+    }
+    free(batch->tasks);
+    free(batch->workers);
+    free(batch->counts);
+    free(batch->cut);
+    free(batch);
+}

@@ -1,0 +1,57 @@
+/* What becomes of each code point under one set of normaliser options.
+ *
+ * The generated tables hold the library's answers for each step alone; a character map is
+ * their composition, worked out once when a tokenizer is made. */
+#ifndef BS_TOKENIZER_CHARMAP_H
+#define BS_TOKENIZER_CHARMAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+/* An entry is a kind in the low 3 bits and a payload above it. */
+enum {
+    BS_CHAR_WORD,   /* part of a word; payload: the character it becomes, 0 for itself */
+    BS_CHAR_ALONE,  /* a word by itself; payload likewise */
+    BS_CHAR_SPACE,  /* separates words; payload: the character, 0 for U+0020 */
+    BS_CHAR_DROP,   /* disappears */
+    BS_CHAR_BREAK,  /* disappears, and marks are not reordered across it */
+    BS_CHAR_MARK,   /* part of a word, reordered among its like; payload: its rank */
+    BS_CHAR_MANY,   /* becomes several: payload: start << 3 | count in the map's `many` */
+    BS_CHAR_OTHER   /* payload: one of the kinds below in its low 3 bits */
+};
+
+enum {
+    BS_OTHER_CJK,     /* alone, with a space put on each side; above: the character, 0 itself */
+    BS_OTHER_HANGUL,  /* a syllable that falls into two or three jamo */
+    BS_OTHER_INVALID  /* a surrogate */
+};
+
+#define BS_CHAR_KIND(entry) ((entry) & 7u)
+#define BS_CHAR_PAYLOAD(entry) ((entry) >> 3)
+
+typedef struct {
+    bool clean_text, tokenize_chinese_chars, strip_accents, lowercase;
+} bs_charmap_options;
+
+typedef struct {
+    uint16_t page[0x1100]; /* by code >> 8 */
+    uint32_t *entries;     /* pages of 256 */
+    uint32_t *many;        /* entries too; of a mark the payload is the code, not the rank */
+    int n_pages, n_many;
+    int cap_pages, cap_many;
+} bs_charmap;
+
+bs_status bs_charmap_init(bs_charmap *map, const bs_charmap_options *options, bs_error *e);
+void bs_charmap_clear(bs_charmap *map);
+
+static inline uint32_t bs_charmap_get(const bs_charmap *map, uint32_t code)
+{
+    return map->entries[(uint32_t)map->page[code >> 8] * 256 + (code & 255)];
+}
+
+/* Whether the code point counts as part of a word around an added token. */
+bool bs_char_is_letter(uint32_t code);
+
+#endif

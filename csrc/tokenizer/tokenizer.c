@@ -1,0 +1,130 @@
+#include "tokenizer/tokenizer.h"
+
+#include <stdlib.h>
+
+#include "tokenizer/scan.h"
+
+static int64_t utf8_length(const bs_text *text)
+{
+    const uint8_t *bytes = text->data;
+    int64_t n = 0;
+    for (int64_t i = 0; i < text->length; i++)
+        n += (bytes[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* Tokens that can never be found for a word, because it would be too long, are blanked. */
+static bs_status vocab_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab, bs_error *e)
+{
+    const int64_t limit = tok->options.max_word_chars;
+    bs_text *usable = NULL;
+    bs_status status;
+
+    int64_t i = 0;
+    while (i < n_vocab && vocab[i].length <= limit)
+        i++;
+    if (i == n_vocab)
+        return bs_vocab_init(&tok->vocab, vocab, n_vocab, e);
+    usable = malloc(sizeof *usable * (size_t)n_vocab);
+    if (usable == NULL)
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
+    memcpy(usable, vocab, sizeof *usable * (size_t)n_vocab);
+    for (; i < n_vocab; i++)
+        if (utf8_length(&usable[i]) > limit + tok->options.prefix.length)
+            usable[i].length = 0;
+    status = bs_vocab_init(&tok->vocab, usable, n_vocab, e);
+    free(usable);
+    return status;
+}
+
+/* Added tokens that are sought after normalisation are themselves normalised before. */
+static bs_status specials_init(bs_tokenizer *tok, const bs_added_token *added, int n_added,
+                               bs_error *e)
+{
+    bs_scratch scratch = {0};
+    bs_added_token *raw = calloc((size_t)n_added + 1, sizeof *raw);
+    bs_added_token *normalized = calloc((size_t)n_added + 1, sizeof *normalized);
+    int n_raw = 0, n_normalized = 0;
+    bs_status status = BS_OK;
+
+    if (raw == NULL || normalized == NULL) {
+        status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the added tokens");
+        goto done;
+    }
+    for (int i = 0; i < n_added; i++) {
+        if (added[i].content.length == 0)
+            continue;
+        if (!added[i].normalized) {
+            raw[n_raw++] = added[i];
+            continue;
+        }
+        status = bs_text_normalize(tok, &scratch, &added[i].content, e);
+        if (status != BS_OK)
+            goto done;
+        if (scratch.whole.n == 0)
+            continue;
+        uint8_t *content = malloc((size_t)scratch.whole.n);
+        if (content == NULL) {
+            status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the added tokens");
+            goto done;
+        }
+        memcpy(content, scratch.whole.bytes, (size_t)scratch.whole.n);
+        normalized[n_normalized] = added[i];
+        normalized[n_normalized++].content =
+            (bs_text){content, scratch.whole.n, BS_TEXT_UTF8};
+    }
+    status = bs_special_init(&tok->raw, raw, n_raw, e);
+    if (status == BS_OK)
+        status = bs_special_init(&tok->normalized, normalized, n_normalized, e);
+done:
+    for (int i = 0; i < n_normalized; i++)
+        free((void *)normalized[i].content.data);
+    free(raw);
+    free(normalized);
+    bs_scratch_free(&scratch);
+    return status;
+}
+
+bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab,
+                            const bs_tokenizer_options *options, const bs_added_token *added,
+                            int n_added, bs_error *e)
+{
+    const bs_charmap_options plain = {0};
+    bs_status status = BS_OK;
+
+    memset(tok, 0, sizeof *tok);
+    tok->options = *options;
+    if (options->max_word_chars < 1 || options->max_word_chars > BS_MAX_WORD_CHARS)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "max_word_chars is %lld; must be in 1..%d",
+                            (long long)options->max_word_chars, BS_MAX_WORD_CHARS);
+    tok->normalizer.map = &tok->charmap;
+    tok->normalizer.lower = options->normalizer.lowercase;
+    bs_scan_choose(&tok->normalizer);
+    tok->plain.map = &tok->plain_map;
+    bs_scan_choose(&tok->plain);
+
+    status = vocab_init(tok, vocab, n_vocab, e);
+    if (status == BS_OK)
+        status = bs_wordpiece_init(&tok->wordpiece, &tok->vocab, &options->prefix,
+                                   options->max_word_chars * 4, e);
+    if (status == BS_OK)
+        status = bs_charmap_init(&tok->charmap, &options->normalizer, e);
+    if (status == BS_OK)
+        status = specials_init(tok, added, n_added, e);
+    if (status == BS_OK && tok->normalized.n_tokens > 0)
+        status = bs_charmap_init(&tok->plain_map, &plain, e);
+    tok->options.prefix = (bs_text){NULL, 0, BS_TEXT_UTF8};
+    if (status != BS_OK)
+        bs_tokenizer_clear(tok);
+    return status;
+}
+
+void bs_tokenizer_clear(bs_tokenizer *tok)
+{
+    bs_vocab_clear(&tok->vocab);
+    bs_wordpiece_clear(&tok->wordpiece);
+    bs_charmap_clear(&tok->charmap);
+    bs_charmap_clear(&tok->plain_map);
+    bs_special_clear(&tok->raw);
+    bs_special_clear(&tok->normalized);
+}

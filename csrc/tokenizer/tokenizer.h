@@ -1,0 +1,84 @@
+/* The BERT tokenizer: texts -> token ids. Immutable once made; any number of threads may use one. */
+#ifndef BS_TOKENIZER_TOKENIZER_H
+#define BS_TOKENIZER_TOKENIZER_H
+
+#include "tokenizer/charmap.h"
+#include "tokenizer/normalize.h"
+#include "tokenizer/special.h"
+#include "tokenizer/vocab.h"
+#include "tokenizer/wordpiece.h"
+
+#define BS_MAX_WORD_CHARS 1000000
+
+typedef struct {
+    bs_charmap_options normalizer;
+    bs_text prefix;         /* of a continuation piece, UTF-8 */
+    int64_t max_word_chars; /* a longer word is unknown */
+    int32_t unk_id, cls_id, sep_id;
+} bs_tokenizer_options;
+
+typedef struct {
+    bs_tokenizer_options options; /* without the prefix, which is borrowed */
+    bs_vocab vocab;
+    bs_wordpiece wordpiece;
+    bs_charmap charmap;
+    bs_normalizer normalizer;
+    bs_special raw;        /* added tokens sought in the text as it comes */
+    bs_special normalized; /* and those sought after normalisation; seldom any */
+    bs_charmap plain_map;  /* for the text between the latter: it is split, and left as it is */
+    bs_normalizer plain;
+} bs_tokenizer;
+
+bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab,
+                            const bs_tokenizer_options *options, const bs_added_token *added,
+                            int n_added, bs_error *e);
+void bs_tokenizer_clear(bs_tokenizer *tok);
+
+typedef struct {
+    int32_t *data;
+    int64_t n, capacity;
+} bs_ids;
+
+bs_status bs_ids_reserve(bs_ids *ids, int64_t more, bs_error *e);
+
+/* What one thread needs; zero it before the first use. */
+typedef struct {
+    bs_normbuf norm;  /* a stretch of text, normalised */
+    bs_normbuf whole; /* the normalised text, where added tokens are sought in it */
+    uint32_t *starts, *ends;
+    int64_t cap_words;
+} bs_scratch;
+
+void bs_scratch_free(bs_scratch *scratch);
+
+/* Appends the pieces of a text, without [CLS] and [SEP]. At most `limit`; *cut says whether
+ * there were more, and the rest of the text is not read. A literal special token is plain text if
+ * `plain_specials`. On failure `e` says what is wrong with the text, and ids->n is undefined. */
+bs_status bs_text_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
+                         int64_t limit, bool plain_specials, bs_ids *ids, bool *cut,
+                         bs_error *e);
+
+/* The text after normalisation, as the library would have it, in scratch->whole. */
+bs_status bs_text_normalize(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
+                            bs_error *e);
+
+/* Many texts at once. */
+typedef struct bs_batch bs_batch;
+
+typedef struct {
+    int64_t max_length;  /* of a text with its special tokens; 0: any */
+    bool add_special;    /* [CLS] before and [SEP] after */
+    bool plain_specials; /* as above */
+    int n_threads;
+} bs_batch_options;
+
+/* Encodes the texts, which must not change meanwhile. On failure e->item is the first text at
+ * fault, and *out is NULL. */
+bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, int64_t n_texts,
+                          const bs_batch_options *options, bs_batch **out, bs_error *e);
+int64_t bs_batch_total(const bs_batch *batch);
+/* ids[total], offsets[n_texts + 1], cut[n_texts] */
+void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut);
+void bs_batch_free(bs_batch *batch);
+
+#endif

@@ -1,0 +1,47 @@
+/* What the reference library knows of Unicode, as generate_tables.py asked it. */
+#ifndef BS_TOKENIZER_UNICODE_TABLES_H
+#define BS_TOKENIZER_UNICODE_TABLES_H
+
+#include <stdint.h>
+
+enum {
+    BS_UNI_DROP = 1,    /* removed when text is cleaned */
+    BS_UNI_BLANK = 2,   /* becomes a space when text is cleaned */
+    BS_UNI_CJK = 4,     /* gets a space on each side */
+    BS_UNI_PUNCT = 8,   /* stands alone */
+    BS_UNI_SPACE = 16,  /* separates words */
+    BS_UNI_MARK = 32,   /* removed with the accents */
+    BS_UNI_BREAK = 64,  /* such a mark, but others are not reordered across it */
+    BS_UNI_LETTER = 128 /* part of a word where an added token wants to be one */
+};
+
+/* `value` holds of every code point from first to last. The lists are sorted. */
+typedef struct {
+    uint32_t first, last;
+    uint8_t value;
+} bs_uni_range;
+
+/* `code` becomes `count` code points of the pool, from `start` on. */
+typedef struct {
+    uint32_t code;
+    uint16_t start;
+    uint8_t count;
+} bs_uni_map;
+
+extern const char bs_uni_library[];
+
+extern const bs_uni_range bs_uni_ranges[]; /* the flags above */
+extern const int bs_uni_range_count;
+
+extern const bs_uni_range bs_uni_marks[]; /* canonical rank of the marks that stay */
+extern const int bs_uni_mark_count;
+
+extern const bs_uni_map bs_uni_strip[]; /* decomposed, accents gone; Hangul is not listed */
+extern const int bs_uni_strip_count;
+extern const uint32_t bs_uni_strip_pool[];
+
+extern const bs_uni_map bs_uni_lower[];
+extern const int bs_uni_lower_count;
+extern const uint32_t bs_uni_lower_pool[];
+
+#endif

@@ -1,0 +1,82 @@
+/* The vocabulary: bytes of a token -> id, for whole words in one probe, and id -> bytes. */
+#ifndef BS_TOKENIZER_VOCAB_H
+#define BS_TOKENIZER_VOCAB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "tokenizer/text.h"
+
+/* A word of up to 16 bytes is compared in two registers. */
+typedef struct {
+    uint64_t low, high;
+    uint32_t length; /* 0: the slot is free */
+    int32_t id;
+} bs_short_slot;
+
+typedef struct {
+    uint32_t start, length; /* in the pool; length 0: free */
+    uint32_t hash;
+    int32_t id;
+} bs_long_slot;
+
+typedef struct {
+    uint8_t *pool;      /* all tokens, one behind the other, and 16 bytes more */
+    int64_t *starts;    /* size + 1 */
+    int64_t size;       /* ids in [0, size) */
+    bs_short_slot *short_slots;
+    bs_long_slot *long_slots;
+    uint32_t short_mask, long_mask;
+} bs_vocab;
+
+/* Copies the tokens (UTF-8; one of length 0 is an id that has none). Of equal ones the last is
+ * found. */
+bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens, bs_error *e);
+void bs_vocab_clear(bs_vocab *vocab);
+
+/* The two registers of a word of `length` <= 16 bytes; 16 bytes from `bytes` on are read. */
+static inline void bs_word_load(const uint8_t *bytes, uint32_t length, uint64_t *low,
+                                uint64_t *high)
+{
+    uint64_t a, b;
+    memcpy(&a, bytes, 8);
+    memcpy(&b, bytes + 8, 8);
+    if (length <= 8) {
+        a &= ~0ull >> (8 * (8 - length) & 63);
+        b = 0;
+    } else {
+        b &= ~0ull >> (8 * (16 - length) & 63);
+    }
+    *low = a;
+    *high = b;
+}
+
+static inline uint64_t bs_word_hash(uint64_t low, uint64_t high)
+{
+    uint64_t h = (low ^ (high << 29 | high >> 35)) * 0x9E3779B97F4A7C15ull;
+    h ^= h >> 32;
+    return h * 0xD6E8FEB86659FD93ull >> 32;
+}
+
+/* The id of a word of 1 to 16 bytes, or -1. */
+static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, uint64_t high,
+                                          uint32_t length, uint64_t hash)
+{
+    for (uint32_t at = (uint32_t)hash & vocab->short_mask;; at = (at + 1) & vocab->short_mask) {
+        const bs_short_slot *slot = &vocab->short_slots[at];
+        if (slot->low == low && slot->high == high && slot->length == length)
+            return slot->id;
+        if (slot->length == 0)
+            return -1;
+    }
+}
+
+/* The id of a word of more than 16 bytes, or -1. */
+int32_t bs_vocab_find_long(const bs_vocab *vocab, const uint8_t *bytes, int64_t length);
+
+/* Either; `bytes` need not be readable beyond `length`. */
+int32_t bs_vocab_find(const bs_vocab *vocab, const uint8_t *bytes, int64_t length);
+
+#endif
