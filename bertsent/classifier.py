@@ -1,0 +1,404 @@
+"""`BertClassifier`: a fine-tuned BERT as a scikit-learn classifier."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from bertsent import saved
+from bertsent.errors import CheckpointError, FreshWeightsWarning
+from bertsent.files import atomic_directory
+from bertsent.hub import resolve
+from bertsent.labels import LabelType, check_weights, encode_labels, learn_labels
+from bertsent.model import BertForSequenceClassification
+from bertsent.parameters import (
+    check_parameters,
+    resolve_freeze,
+    resolve_learning_rate,
+    resolve_max_length,
+)
+from bertsent.progress import make_progress
+from bertsent.texts import check_texts, hash_texts, strip_html
+from bertsent.threads import resolve_n_threads
+from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.training import Examples, Recipe, train
+
+
+class BertClassifier(ClassifierMixin, BaseEstimator):
+    """Classify texts with a BERT that is fine-tuned on them.
+
+    Parameters
+    ----------
+    model : str or path-like, default="minilm"
+        Where training starts from: a directory in Hugging Face's layout, a hub id such as
+        ``"bert-base-uncased"``, or ``"minilm"`` for all-MiniLM-L6-v2.
+    max_length : int, default=256
+        Tokens read of each text, ``[CLS]`` and ``[SEP]`` included. The rest is cut off.
+    epochs : int, default=3
+        Passes over the training texts.
+    batch_size : int, default=16
+        Texts in one step. The last, partial batch of an epoch is used as it is.
+    learning_rate : float or "auto", default="auto"
+        Peak learning rate. "auto" chooses by the hidden size of the model and by what is
+        frozen; the chosen one is in ``learning_rate_``.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW. Biases and LayerNorm have none.
+    warmup_ratio : float, default=0.1
+        Part of the steps in which the learning rate rises from 0; it falls back to 0 over
+        the rest.
+    max_grad_norm : float, default=1.0
+        Gradients are scaled down to this norm over all parameters; 0 clips nothing.
+    freeze_layers : int or "all", default=0
+        ``k`` leaves the embeddings and the first k layers as they are, "all" trains
+        pooler and classifier only.
+    strip_html : bool, default=False
+        Take HTML tags out of the texts, in training and at prediction.
+    n_threads : int or None, default=None
+        Threads. None takes ``BERTSENT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else as
+        many as CPU affinity and cgroup quota allow. The number does not change results.
+    random_state : int, RandomState or None, default=None
+        Seed of new weights, of the order of the texts and of dropout. The same integer
+        gives the same model, bit by bit.
+    verbose : int, default=1
+        0 for silence, 1 for progress on stderr.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted.
+    learning_rate_ : float
+        The peak learning rate used.
+    history_ : list of dict
+        One row an epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens``, ``seconds``, and with
+        validation texts ``validation_loss`` and ``validation_accuracy``.
+    n_features_in_ : int
+        1: the column of texts.
+    model_ : BertForSequenceClassification
+        The fine-tuned model.
+    tokenizer_ : WordPieceTokenizer
+        Its tokenizer.
+
+    Examples
+    --------
+    >>> from bertsent import BertClassifier
+    >>> clf = BertClassifier("minilm", epochs=2, random_state=0)
+    >>> clf.fit(train["review"], train["sentiment"])            # doctest: +SKIP
+    >>> clf.score(test["review"], test["sentiment"])            # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model="minilm",
+        *,
+        max_length=256,
+        epochs=3,
+        batch_size=16,
+        learning_rate="auto",
+        weight_decay=0.01,
+        warmup_ratio=0.1,
+        max_grad_norm=1.0,
+        freeze_layers=0,
+        strip_html=False,
+        n_threads=None,
+        random_state=None,
+        verbose=1,
+    ):
+        self.model = model
+        self.max_length = max_length
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_ratio = warmup_ratio
+        self.max_grad_norm = max_grad_norm
+        self.freeze_layers = freeze_layers
+        self.strip_html = strip_html
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fine-tune the model on texts and their labels.
+
+        Parameters
+        ----------
+        X : list, Series or array of str
+            The texts.
+        y : list, Series or array
+            One label a text: strings, booleans, whole numbers or a pandas categorical.
+        sample_weight : array of float, optional
+            What each text counts in the loss.
+        X_val, y_val : as X and y, optional
+            Texts that are scored after every epoch, for ``history_``. They change nothing else.
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        Ctrl-C ends training between two steps: the classifier is then fitted with the model so
+        far, and KeyboardInterrupt goes on to the caller. Any other error, such as a loss that is
+        not finite, leaves the classifier as it was before the call.
+        """
+        check_parameters(self.get_params(deep=False))
+        n_threads = resolve_n_threads(self.n_threads)
+        texts = self._texts(X, "X")
+        if not texts:
+            raise ValueError("X is empty; there is nothing to train on")
+        label_type, codes = learn_labels(y, len(texts))
+        weights = check_weights(sample_weight, len(texts))
+        validation = self._check_validation(X_val, y_val, label_type)
+
+        draws = check_random_state(self.random_state).randint(2**31 - 1, size=3).tolist()
+        new_weights_seed, order_seed, dropout_seed = draws
+        directory = resolve(self.model)
+        model = BertForSequenceClassification.from_pretrained(
+            directory,
+            num_labels=len(label_type.classes),
+            random_state=new_weights_seed,
+            id2label={code: str(label) for code, label in enumerate(label_type.classes.tolist())},
+        )
+        tokenizer = WordPieceTokenizer.from_files(directory)
+        n_layers = model.config["num_hidden_layers"]
+        freeze = resolve_freeze(self.freeze_layers, n_layers)
+        learning_rate = resolve_learning_rate(
+            self.learning_rate, model.config["hidden_size"], n_layers, freeze
+        )
+        max_length = resolve_max_length(
+            self.max_length, model.config["max_position_embeddings"]
+        )
+        tokens = tokenizer.encode_batch(texts, max_length, n_threads)
+        _warn_of_cuts(tokens.truncated, max_length)
+        if validation is not None:
+            held_out, held_out_codes = validation
+            held_out = tokenizer.encode_batch(held_out, max_length, n_threads)
+            validation = Examples(held_out.ids, held_out.offsets, held_out_codes)
+
+        recipe = Recipe(
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
+            learning_rate=learning_rate,
+            weight_decay=float(self.weight_decay),
+            warmup_ratio=float(self.warmup_ratio),
+            max_grad_norm=float(self.max_grad_norm),
+            freeze=freeze,
+            order_seed=order_seed,
+            dropout_seed=dropout_seed,
+        )
+        fitted = {
+            "label_type": label_type,
+            "learning_rate": learning_rate,
+            "history": [],
+            "text_hashes": np.unique(hash_texts(texts)),
+        }
+        try:
+            with make_progress(self.verbose) as progress:
+                train(
+                    model,
+                    Examples(tokens.ids, tokens.offsets, codes, weights),
+                    recipe,
+                    n_threads=n_threads,
+                    validation=validation,
+                    progress=progress,
+                    history=fitted["history"],
+                )
+        except KeyboardInterrupt:
+            self._keep(model, tokenizer, **fitted)
+            raise
+        return self._keep(model, tokenizer, **fitted)
+
+    def predict(self, X):
+        """Label of each text.
+
+        Returns
+        -------
+        ndarray or pandas Categorical
+            A Categorical if the training labels were one.
+        """
+        return self._label_type.decode(self._logits(X).argmax(axis=1))
+
+    def predict_proba(self, X):
+        """Probability of each class, in the order of ``classes_``.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_texts, n_classes)
+        """
+        return softmax(self._logits(X))
+
+    def decision_function(self, X):
+        """Logits, in the order of ``classes_``.
+
+        Returns
+        -------
+        ndarray of float32
+            With two classes one number a text, the second logit minus the first; with
+            more, shape (n_texts, n_classes).
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def save_pretrained(self, directory, overwrite=False):
+        """Save model, tokenizer, parameters and labels.
+
+        Parameters
+        ----------
+        directory : str or path-like
+            Created if it does not exist. transformers opens it as well.
+        overwrite : bool, default=False
+            Replace files that bertsent wrote there before. Others are never touched.
+        """
+        check_is_fitted(self)
+        with atomic_directory(directory, overwrite) as scratch:
+            self.save_files(scratch)
+
+    def save_files(self, directory):
+        """Write the files of `save_pretrained` into an existing directory, one by one."""
+        self.model_.save_files(directory)
+        self.tokenizer_.save_files(directory)
+        saved.write_settings(
+            directory,
+            parameters=self.get_params(deep=False),
+            label_type=self._label_type,
+            learning_rate=self.learning_rate_,
+            history=self.history_,
+            text_hashes=self._text_hashes,
+        )
+
+    @classmethod
+    def from_pretrained(cls, name_or_dir, *, revision=None):
+        """Open a fitted classifier.
+
+        Parameters
+        ----------
+        name_or_dir : str or path-like
+            What `save_pretrained` has written. A classifier that transformers has saved opens
+            too, with default parameters and the labels of its ``id2label``.
+        revision : str, optional
+            Branch, tag or commit, if it comes from the hub.
+
+        Returns
+        -------
+        BertClassifier
+        """
+        directory = resolve(name_or_dir, revision=revision)
+        settings = saved.read_settings(directory)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FreshWeightsWarning)
+            try:
+                model = BertForSequenceClassification.from_pretrained(directory)
+            except FreshWeightsWarning as fresh:
+                raise CheckpointError(
+                    f"{directory} is no fitted classifier: {fresh}. "
+                    f"Train one with BertClassifier({str(name_or_dir)!r}).fit(texts, labels)"
+                ) from None
+        tokenizer = WordPieceTokenizer.from_files(directory)
+        if settings is None:
+            settings = _settings_of_transformers(name_or_dir, model)
+        known = cls._get_param_names()
+        parameters = settings.pop("parameters")
+        classifier = cls(**{name: parameters[name] for name in known if name in parameters})
+        n_labels = len(settings["label_type"].classes)
+        if model.num_labels != n_labels:
+            raise CheckpointError(
+                f"{directory}: the model has {model.num_labels} classes, "
+                f"{saved.SETTINGS_FILE} names {n_labels}"
+            )
+        return classifier._keep(model, tokenizer, **settings)
+
+    def seen_in_training(self, X):
+        """Which of the texts this classifier was trained on.
+
+        Returns
+        -------
+        ndarray of bool
+        """
+        check_is_fitted(self)
+        return np.isin(hash_texts(self._texts(X, "X")), self._text_hashes)
+
+    def _keep(self, model, tokenizer, *, label_type, learning_rate, history, text_hashes):
+        """Become fitted, all at once."""
+        self.classes_ = label_type.classes
+        self.learning_rate_ = learning_rate
+        self.history_ = history
+        self.n_features_in_ = 1
+        self.model_ = model
+        self.tokenizer_ = tokenizer
+        self._label_type = label_type
+        self._text_hashes = text_hashes
+        return self
+
+    def _texts(self, X, name):
+        texts = check_texts(X, name)
+        return [strip_html(text) for text in texts] if self.strip_html else texts
+
+    def _check_validation(self, X_val, y_val, label_type):
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together; one of them is missing")
+        if X_val is None:
+            return None
+        texts = self._texts(X_val, "X_val")
+        if not texts:
+            raise ValueError("X_val is empty; leave it out or pass some texts")
+        return texts, encode_labels(y_val, label_type, len(texts), "y_val")
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        check_parameters(self.get_params(deep=False))
+        n_threads = resolve_n_threads(self.n_threads)
+        positions = self.model_.config["max_position_embeddings"]
+        max_length = resolve_max_length(self.max_length, positions)
+        texts = self._texts(X, "X")
+        if not texts:
+            return np.empty((0, len(self.classes_)), dtype=np.float32)
+        tokens = self.tokenizer_.encode_batch(texts, max_length, n_threads)
+        return self.model_.score_packed(tokens.ids, tokens.offsets, n_threads)
+
+
+def softmax(logits):
+    """Probabilities in float64, so that rows sum to 1 well below float32's rounding."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def _warn_of_cuts(truncated, max_length):
+    cut = int(np.count_nonzero(truncated))
+    if cut:
+        warnings.warn(
+            f"{cut / len(truncated):.1%} of the texts ({cut} of {len(truncated)}) are longer than "
+            f"max_length={max_length} tokens; the rest of them is not read",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _settings_of_transformers(name_or_dir, model):
+    """Settings for a classifier without ``bertsent.json``; its columns are put in order."""
+    names = model.config.get("id2label") or {}
+    labels = [str(names.get(str(code), f"LABEL_{code}")) for code in range(model.num_labels)]
+    order = np.argsort(np.array(labels, dtype=object), kind="stable")
+    if len(set(labels)) < len(labels):
+        raise CheckpointError(f"{name_or_dir}: id2label gives two classes the same name")
+    with model.edit_parameters() as parameters:
+        for name in ("classifier.weight", "classifier.bias"):
+            parameters[name][...] = parameters[name][order]
+    positions = model.config["max_position_embeddings"]
+    return {
+        "parameters": {"model": name_or_dir, "max_length": min(256, positions)},
+        "label_type": LabelType(np.array(labels, dtype=object)[order]),
+        "learning_rate": None,
+        "history": [],
+        "text_hashes": np.empty(0, dtype=np.uint64),
+    }

@@ -1,0 +1,266 @@
+"""The flags of every command."""
+
+import argparse
+import inspect
+import textwrap
+
+import bertsent
+from bertsent.data import FORMATS
+from bertsent.parameters import PARAMETERS
+
+# What the small bundled sample needs, where the flag is not given: it is far smaller than
+# what the defaults of BertClassifier are for.
+SAMPLE_DEFAULTS = {"epochs": 8, "learning_rate": 1e-4}
+DEFAULT_SEED = 0
+DEFAULT_TEST_SIZE = 0.2
+DEFAULT_OUTPUT = "sentiment-model"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=32, width=96)
+
+
+def make_parser():
+    """The parser; each command sets ``run`` to the function that does it."""
+    parser = argparse.ArgumentParser(
+        prog="bertsent",
+        description="Fine-tune BERT classifiers of reviews on a CPU, and use them.",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bertsent {bertsent.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    return parser
+
+
+def chosen_parameters(args):
+    """Parameters of BertClassifier: flags given, else those of the sample, else the defaults."""
+    chosen = {**default_parameters(), "random_state": DEFAULT_SEED}
+    if getattr(args, "sample", False):
+        chosen |= SAMPLE_DEFAULTS
+    given = vars(args)
+    return {name: given.get(name, value) for name, value in chosen.items()}
+
+
+def default_parameters():
+    """Defaults of BertClassifier by name."""
+    signature = inspect.signature(bertsent.BertClassifier)
+    return {name: parameter.default for name, parameter in signature.parameters.items()}
+
+
+def _command(commands, name, summary, description):
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.dedent(description),
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "--debug", action="store_true", help="show the whole traceback after an error"
+    )
+    return command
+
+
+def _add_train(commands):
+    command = _command(
+        commands,
+        "train",
+        "fine-tune a model on labelled reviews and test it",
+        f"""\
+        Fine-tune a model on labelled reviews, test it once at the end, and save it together
+        with its metrics, history and split.
+
+        DATA is {FORMATS}.
+
+        examples:
+          bertsent train --sample --output demo
+          bertsent train "IMDB Dataset.csv" --epochs 2 --seed 0 --output sentiment-model
+          bertsent train aclImdb --model bert-base-uncased --strip-html --output imdb-base
+          bertsent train mine.tsv --text-column body --label-column stars --test-data held-out.tsv
+        """,
+    )
+    command.set_defaults(run=_run_train, usage_error=command.error)
+    data = command.add_argument_group("data")
+    data.add_argument("data", nargs="?", metavar="DATA", help="labelled reviews")
+    data.add_argument(
+        "--sample",
+        action="store_true",
+        help="use the small bundled set instead: short reviews written for this package",
+    )
+    _add_columns(data, labels=True)
+    held_out = data.add_mutually_exclusive_group()
+    held_out.add_argument(
+        "--test-size",
+        type=_fraction,
+        metavar="PART",
+        help="part of the rows to test on; shuffled, every class alike, equal texts on one side "
+        f"(default: {DEFAULT_TEST_SIZE}; an aclImdb folder brings its own split)",
+    )
+    held_out.add_argument(
+        "--test-data", metavar="FILE", help="train on all rows of DATA and test on this file"
+    )
+    _add_parameters(command.add_argument_group("model and training"))
+    output = command.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        "-o",
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="directory to save to; checked before training (default: %(default)s)",
+    )
+    output.add_argument(
+        "--force",
+        action="store_true",
+        help="replace what bertsent saved there before; other files are never touched",
+    )
+
+
+def _add_evaluate(commands):
+    command = _command(
+        commands,
+        "evaluate",
+        "test a saved model on labelled reviews",
+        f"""\
+        Test a saved model on labelled reviews: accuracy, precision, recall and F1 of each
+        class, and the confusion matrix. Warns of reviews that the model was trained on.
+
+        FILE is {FORMATS}; of an aclImdb folder the test part is taken.
+
+        examples:
+          bertsent evaluate sentiment-model held-out.csv
+          bertsent evaluate sentiment-model held-out.csv --json > metrics.json
+        """,
+    )
+    command.set_defaults(run=_run_evaluate)
+    command.add_argument("directory", metavar="DIR", help="a saved model, or a hub id")
+    command.add_argument("file", metavar="FILE", help="labelled reviews")
+    command.add_argument(
+        "--json", action="store_true", help="print JSON and nothing else to stdout"
+    )
+    _add_columns(command, labels=True)
+    _add_threads(command)
+
+
+def _add_predict(commands):
+    command = _command(
+        commands,
+        "predict",
+        "label reviews with a saved model",
+        f"""\
+        Label reviews with a saved model. All columns of FILE are kept, and two are added:
+        predicted_label and confidence, the probability of that label. Files of any size are
+        read piece by piece.
+
+        FILE is {FORMATS}. OUT may be any of these file formats.
+
+        examples:
+          bertsent predict sentiment-model new.csv -o labelled.csv
+          bertsent predict sentiment-model --text "A film to fall asleep to."
+        """,
+    )
+    command.set_defaults(run=_run_predict, usage_error=command.error)
+    command.add_argument("directory", metavar="DIR", help="a saved model, or a hub id")
+    command.add_argument("file", nargs="?", metavar="FILE", help="reviews")
+    command.add_argument(
+        "--text",
+        action="append",
+        metavar="TEXT",
+        help="a review itself instead of FILE; prints label and confidence; may be repeated",
+    )
+    command.add_argument(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="file to write, complete or not at all (default: CSV to stdout)",
+    )
+    command.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    _add_columns(command, labels=False)
+    _add_threads(command)
+
+
+def _add_columns(group, labels):
+    group.add_argument(
+        "--text-column", default="review", metavar="NAME", help="column of texts (default: review)"
+    )
+    if labels:
+        group.add_argument(
+            "--label-column",
+            default="sentiment",
+            metavar="NAME",
+            help="column of labels (default: sentiment)",
+        )
+    group.add_argument(
+        "--missing",
+        choices=("error", "skip"),
+        default="error",
+        help="rows with an empty cell: stop, or leave them out and count them (default: error)",
+    )
+
+
+def _add_parameters(group):
+    defaults = {**default_parameters(), "random_state": DEFAULT_SEED}
+    for parameter in PARAMETERS:
+        flags = (*parameter.flags, "--" + parameter.name.replace("_", "-"))
+        options = {"dest": parameter.name, "default": argparse.SUPPRESS, "help": parameter.help}
+        if parameter.parse is None:
+            group.add_argument(*flags, action="store_true", **options)
+            continue
+        default = defaults[parameter.name]
+        if default is not None:
+            options["help"] += f" (default: {default})"
+        group.add_argument(
+            *flags, type=_checked(parameter), metavar=parameter.metavar, **options
+        )
+
+
+def _add_threads(command):
+    threads = next(parameter for parameter in PARAMETERS if parameter.name == "n_threads")
+    command.add_argument(
+        *threads.flags, "--n-threads", dest="n_threads", type=_checked(threads), metavar="N",
+        help=threads.help,
+    )
+
+
+def _checked(parameter):
+    def parse(text):
+        try:
+            return parameter.parse_flag(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def _fraction(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
+    return value
+
+
+# The commands are imported when they run, so that --help stays quick.
+
+
+def _run_train(args):
+    from bertsent.cli.train import run
+
+    run(args)
+
+
+def _run_evaluate(args):
+    from bertsent.cli.evaluate import run
+
+    run(args)
+
+
+def _run_predict(args):
+    from bertsent.cli.predict import run
+
+    run(args)

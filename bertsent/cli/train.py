@@ -1,0 +1,119 @@
+"""``bertsent train``: fine-tune, test, save."""
+
+import json
+import platform
+import time
+from importlib import metadata
+
+import pandas as pd
+
+import bertsent
+from bertsent.cli.arguments import chosen_parameters
+from bertsent.cli.corpus import load_corpus
+from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
+from bertsent.files import atomic_directory, check_target
+from bertsent.parameters import check_parameters
+from bertsent.progress import format_seconds
+from bertsent.threads import resolve_n_threads
+
+HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
+
+
+def run(args):
+    """Carry out the command."""
+    if (args.data is None) != args.sample:
+        args.usage_error("pass either DATA or --sample")
+    if args.sample and args.test_data is not None:
+        args.usage_error("--test-data goes with DATA, not with --sample")
+    parameters = chosen_parameters(args)
+    check_parameters(parameters)
+    check_target(args.output, args.force)
+    corpus = load_corpus(args, parameters)
+    print(corpus.summary)
+    print(describe_run(parameters), flush=True)
+
+    classifier = bertsent.BertClassifier(**parameters)
+    started = time.time()
+    metrics = None
+    try:
+        classifier.fit(corpus.train_texts, corpus.train_labels)
+        trained = time.time()
+        metrics = test(classifier, corpus, show_bar=parameters["verbose"])
+    except KeyboardInterrupt:
+        if not hasattr(classifier, "classes_"):
+            raise KeyboardInterrupt("interrupted before training; nothing is saved") from None
+        save(args, classifier, corpus, started, metrics=None)
+        raise KeyboardInterrupt(
+            f"interrupted; the model as trained so far is saved in {args.output}"
+        ) from None
+    save(args, classifier, corpus, started, metrics)
+    print(f"\ntrained in {format_seconds(trained - started)}, tested once at the end:")
+    print(format_metrics(metrics))
+    seen = describe_seen(metrics)
+    if seen is not None:
+        print(f"\nnote: {seen}")
+    print(f"\nsaved in {args.output}")
+
+
+def describe_run(parameters):
+    """The parameters in two lines."""
+    shown = ", ".join(
+        f"{name} {value}"
+        for name, value in parameters.items()
+        if name not in ("model", "n_threads", "random_state", "verbose")
+    )
+    threads = resolve_n_threads(parameters["n_threads"])
+    return (
+        f"model: {parameters['model']}, {threads} thread{'s' if threads > 1 else ''}, "
+        f"seed {parameters['random_state']}\nparameters: {shown}"
+    )
+
+
+def test(classifier, corpus, show_bar):
+    """Metrics on the test rows."""
+    return compute_metrics(
+        corpus.test_labels,
+        score_texts(classifier, corpus.test_texts, show_bar),
+        classifier.classes_,
+        classifier.seen_in_training(corpus.test_texts),
+    )
+
+
+def save(args, classifier, corpus, started, metrics):
+    """Save the model and all that tells how it came about; without metrics it was interrupted."""
+    record = {
+        "parameters": classifier.get_params(deep=False),
+        "learning_rate": classifier.learning_rate_,
+        "interrupted": metrics is None,
+        "data": corpus.origin,
+        "versions": _versions(),
+        "machine": {
+            "platform": platform.platform(),
+            "threads": resolve_n_threads(classifier.n_threads),
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+    }
+    history = pd.DataFrame(classifier.history_, columns=HISTORY_COLUMNS)
+    with atomic_directory(args.output, args.force) as scratch:
+        classifier.save_files(scratch)
+        _write_json(scratch / "run.json", record)
+        if metrics is not None:
+            _write_json(scratch / "metrics.json", metrics)
+        history.to_csv(scratch / "history.csv", index=False)
+        corpus.split.to_csv(scratch / "split.csv", index=False)
+
+
+def _write_json(path, value):
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _versions():
+    versions = {"bertsent": bertsent.__version__, "python": platform.python_version()}
+    for name in ("numpy", "pandas", "scikit-learn", "safetensors", "huggingface_hub"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions

@@ -1,0 +1,242 @@
+"""The parameters of `BertClassifier`: what each may be, and how it is said on a command line.
+
+One table, from which `fit` checks, errors name the allowed values, and the command line has
+its flags. A new parameter is one entry here and one default in the signature.
+"""
+
+import math
+import numbers
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Parameters
+    ----------
+    name : str
+        As in the signature.
+    allowed : str
+        The allowed values in words, for errors.
+    accepts : callable
+        Says whether a value is allowed.
+    parse : callable or None
+        Makes the value of the string given on a command line; None for a flag without value.
+    help : str
+        One line for ``--help``.
+    metavar : str or None
+        What stands for the value there.
+    flags : tuple of str
+        Names on the command line, beside the one made of `name`.
+    """
+
+    name: str
+    allowed: str
+    accepts: Callable[[object], bool]
+    parse: Callable[[str], object] | None
+    help: str
+    metavar: str | None = None
+    flags: tuple[str, ...] = ()
+
+    def check(self, value):
+        """Raise if the value is not allowed."""
+        if not self.accepts(value):
+            kind = TypeError if isinstance(value, bytes | list | dict | tuple) else ValueError
+            raise kind(f"{self.name}={value!r} is not allowed; expected {self.allowed}")
+
+    def parse_flag(self, text):
+        """Make a checked value of a string from the command line."""
+        try:
+            value = self.parse(text)
+        except ValueError:
+            value = text
+        if not self.accepts(value):
+            raise ValueError(f"expected {self.allowed}, got {text!r}")
+        return value
+
+
+def _is_whole(value, low=-math.inf, high=math.inf):
+    return (
+        isinstance(value, numbers.Integral)
+        and not isinstance(value, bool | np.bool_)
+        and low <= value <= high
+    )
+
+
+def _is_real(value, low=-math.inf, high=math.inf):
+    return (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool | np.bool_)
+        and math.isfinite(value)
+        and low <= value <= high
+    )
+
+
+def _int_or(word):
+    return lambda text: text if text == word else int(text)
+
+
+def _float_or(word):
+    return lambda text: text if text == word else float(text)
+
+
+PARAMETERS = (
+    Parameter(
+        "model",
+        "the name of a model or a directory that holds one",
+        lambda v: isinstance(v, os.PathLike) or (isinstance(v, str) and v.strip() != ""),
+        str,
+        'where training starts from: "minilm", a Hugging Face hub id such as '
+        "bert-base-uncased, or a directory",
+        "NAME_OR_DIR",
+    ),
+    Parameter(
+        "max_length",
+        "a whole number of at least 3",
+        lambda v: _is_whole(v, 3),
+        int,
+        "tokens read of each text, [CLS] and [SEP] included; the rest is cut off",
+        "TOKENS",
+    ),
+    Parameter(
+        "epochs",
+        "a whole number of at least 1",
+        lambda v: _is_whole(v, 1),
+        int,
+        "passes over the training texts",
+        "N",
+    ),
+    Parameter(
+        "batch_size",
+        "a whole number of at least 1",
+        lambda v: _is_whole(v, 1),
+        int,
+        "texts in one step",
+        "N",
+    ),
+    Parameter(
+        "learning_rate",
+        '"auto" or a number above 0',
+        lambda v: (isinstance(v, str) and v == "auto") or (_is_real(v, 0) and v > 0),
+        _float_or("auto"),
+        'peak learning rate; "auto" chooses by the size of the model and what is frozen',
+        "RATE",
+    ),
+    Parameter(
+        "weight_decay",
+        "a number of at least 0",
+        lambda v: _is_real(v, 0),
+        float,
+        "decoupled weight decay of AdamW; biases and LayerNorm have none",
+        "X",
+    ),
+    Parameter(
+        "warmup_ratio",
+        "a number from 0 to 1",
+        lambda v: _is_real(v, 0, 1),
+        float,
+        "part of the steps over which the learning rate rises before it falls",
+        "X",
+    ),
+    Parameter(
+        "max_grad_norm",
+        "a number of at least 0 (0 clips nothing)",
+        lambda v: _is_real(v, 0),
+        float,
+        "gradients are scaled down to this norm; 0 clips nothing",
+        "X",
+    ),
+    Parameter(
+        "freeze_layers",
+        '"all" or a whole number of at least 0',
+        lambda v: (isinstance(v, str) and v == "all") or _is_whole(v, 0),
+        _int_or("all"),
+        "k keeps the embeddings and the first k layers as they are; "
+        '"all" trains pooler and classifier only',
+        "K",
+    ),
+    Parameter(
+        "strip_html",
+        "True or False",
+        lambda v: isinstance(v, bool | np.bool_),
+        None,
+        "take HTML tags out of the texts, in training and again at prediction",
+    ),
+    Parameter(
+        "n_threads",
+        "None or a whole number of at least 1",
+        lambda v: v is None or _is_whole(v, 1),
+        int,
+        "threads; by default BERTSENT_NUM_THREADS, else OMP_NUM_THREADS, else all CPUs "
+        "that the process may use",
+        "N",
+        ("--threads",),
+    ),
+    Parameter(
+        "random_state",
+        "None, a whole number from 0 to 4294967295, or a numpy RandomState",
+        lambda v: v is None
+        or _is_whole(v, 0, 2**32 - 1)
+        or isinstance(v, np.random.RandomState | type(np.random)),
+        int,
+        "seed of the split, the new weights, the order of the texts and dropout",
+        "N",
+        ("--seed",),
+    ),
+    Parameter(
+        "verbose",
+        "0 (silent), 1 (progress), True or False",
+        lambda v: isinstance(v, bool | np.bool_) or _is_whole(v, 0),
+        int,
+        "0 for silence, 1 for progress",
+        "N",
+    ),
+)
+
+# Peak learning rates for learning_rate="auto": up to which hidden size, and the rate when at
+# least the upper layers are trained. With everything but pooler and classifier frozen, a far
+# higher rate is needed whatever the size.
+RATES_BY_HIDDEN_SIZE = ((512, 5e-5), (math.inf, 2e-5))
+RATE_ALL_FROZEN = 1e-3
+
+
+def check_parameters(values):
+    """Check a dictionary of all parameters; errors name the allowed values."""
+    for parameter in PARAMETERS:
+        parameter.check(values[parameter.name])
+
+
+def resolve_freeze(freeze_layers, n_layers):
+    """Number of frozen layers for the engine, of which 0 leaves all of the model to train."""
+    if isinstance(freeze_layers, str):
+        return n_layers
+    if freeze_layers > n_layers:
+        raise ValueError(
+            f"freeze_layers={freeze_layers} is more than the {n_layers} layers of the model; "
+            f'expected "all" or at most {n_layers}'
+        )
+    return int(freeze_layers)
+
+
+def resolve_learning_rate(learning_rate, hidden_size, n_layers, freeze):
+    """The peak learning rate as a float."""
+    if not isinstance(learning_rate, str):
+        return float(learning_rate)
+    if freeze == n_layers:
+        return RATE_ALL_FROZEN
+    return next(rate for size, rate in RATES_BY_HIDDEN_SIZE if hidden_size <= size)
+
+
+def resolve_max_length(max_length, positions):
+    """The length in tokens, which a model cannot exceed."""
+    if max_length > positions:
+        raise ValueError(
+            f"max_length={max_length} is more than the {positions} positions of the model; "
+            f"expected at most {positions}"
+        )
+    return int(max_length)

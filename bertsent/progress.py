@@ -1,0 +1,160 @@
+"""What training and scoring say while they run: a bar, or plain lines in a log."""
+
+import sys
+import time
+
+# Seconds between two plain lines where there is no terminal.
+LINE_EVERY = 30.0
+
+_BAR = (
+    "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} tokens "
+    "[{elapsed} gone, {remaining} left, {rate_noinv_fmt}{postfix}]"
+)
+
+
+class Silent:
+    """Says nothing; also the list of what a progress display is told."""
+
+    def start(self, epochs, steps, tokens):
+        """Training begins: epochs, and steps and tokens in each."""
+
+    def step(self, epoch, tokens, loss, accuracy):
+        """A step is done: its epoch (from 0) and tokens, and the epoch's loss and accuracy."""
+
+    def epoch(self, row):
+        """An epoch is done: its row of the history."""
+
+    def close(self):
+        """Training has ended, well or not."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+class Bar(Silent):
+    """A tqdm bar on a terminal or in a notebook, which counts tokens."""
+
+    def __init__(self, stream=None):
+        self.stream = stream
+        self.bar = None
+
+    def start(self, epochs, steps, tokens):
+        self.epochs, self.steps, self.done = epochs, steps, 0
+        self.bar = _tqdm()(
+            total=epochs * tokens, desc=self._title(0), unit=" tokens", unit_scale=True,
+            bar_format=_BAR, file=self.stream, dynamic_ncols=True, mininterval=0.2,
+        )
+
+    def _title(self, epoch):
+        return f"epoch {epoch + 1}/{self.epochs} step {self.done}/{self.epochs * self.steps}"
+
+    def step(self, epoch, tokens, loss, accuracy):
+        self.done += 1
+        self.bar.set_description_str(self._title(epoch), refresh=False)
+        self.bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.3f}", refresh=False)
+        self.bar.update(tokens)
+
+    def epoch(self, row):
+        self.bar.write(describe_epoch(row, self.epochs), file=self.stream or sys.stderr)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Lines(Silent):
+    """Plain lines for a file or a pipe: one an epoch, and one now and then in between."""
+
+    def __init__(self, stream=None, every=LINE_EVERY):
+        self.stream = stream
+        self.every = every
+
+    def start(self, epochs, steps, tokens):
+        self.epochs, self.steps, self.total = epochs, steps, epochs * tokens
+        self.done = self.tokens = 0
+        self.began = self.said = time.monotonic()
+
+    def step(self, epoch, tokens, loss, accuracy):
+        self.done += 1
+        self.tokens += tokens
+        now = time.monotonic()
+        if now - self.said < self.every:
+            return
+        self.said = now
+        rate = self.tokens / max(now - self.began, 1e-9)
+        left = format_seconds((self.total - self.tokens) / rate)
+        self._say(
+            f"epoch {epoch + 1}/{self.epochs} step {self.done}/{self.epochs * self.steps}: "
+            f"loss {loss:.4f}, accuracy {accuracy:.3f}, {rate:,.0f} tokens/s, {left} left"
+        )
+
+    def epoch(self, row):
+        self.said = time.monotonic()
+        self._say(describe_epoch(row, self.epochs))
+
+    def _say(self, line):
+        print(line, file=self.stream or sys.stderr, flush=True)
+
+
+def describe_epoch(row, epochs):
+    """One row of the history as a line."""
+    rate = row["tokens"] / max(row["seconds"], 1e-9)
+    line = (
+        f"epoch {row['epoch']}/{epochs} done: "
+        f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}"
+    )
+    if "validation_loss" in row:
+        line += (
+            f", validation loss {row['validation_loss']:.4f}, "
+            f"validation accuracy {row['validation_accuracy']:.3f}"
+        )
+    return f"{line}, {rate:,.0f} tokens/s, {format_seconds(row['seconds'])}"
+
+
+def format_seconds(seconds):
+    """Seconds as ``12 s``, ``3:05 min`` or ``2:10 h``."""
+    seconds = int(round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d} min"
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"
+
+
+def make_progress(verbose, stream=None):
+    """The display for the place where the program runs."""
+    if not verbose:
+        return Silent()
+    return Bar(stream) if _shows_bars(stream) else Lines(stream)
+
+
+def count_bar(total, unit, stream=None, disable=False):
+    """A plain counting bar for scoring; shows itself on a terminal or in a notebook only."""
+    return _tqdm()(
+        total=total, unit=f" {unit}", file=stream, leave=False, dynamic_ncols=True,
+        disable=disable or not _shows_bars(stream),
+    )
+
+
+def _shows_bars(stream):
+    stream = sys.stderr if stream is None else stream
+    isatty = getattr(stream, "isatty", None)
+    return in_notebook() or bool(isatty and isatty())
+
+
+def in_notebook():
+    """Whether this runs in a Jupyter kernel, which draws bars of its own."""
+    shell = sys.modules.get("IPython")
+    shell = shell.get_ipython() if shell is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _tqdm():
+    if in_notebook():
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm

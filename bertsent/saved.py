@@ -1,0 +1,94 @@
+"""What a fitted classifier keeps beside its model: ``bertsent.json`` and text hashes.
+
+``bertsent.json`` holds the parameters, the labels and how they looked, the history, and
+nothing of the texts. The hashes of the training texts, eight bytes each, are in a file of
+their own; they tell, and nothing more, whether a text was among them.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+import bertsent
+from bertsent.errors import CheckpointError
+from bertsent.labels import LabelType
+
+SETTINGS_FILE = "bertsent.json"
+HASHES_FILE = "training_texts.npy"
+FORMAT = 1
+
+
+def write_settings(directory, *, parameters, label_type, learning_rate, history, text_hashes):
+    """Write both files into an existing directory."""
+    directory = Path(directory)
+    settings = {
+        "format": FORMAT,
+        "bertsent": bertsent.__version__,
+        "parameters": {name: _plain(value) for name, value in parameters.items()},
+        "labels": label_type.to_json(),
+        "learning_rate": learning_rate,
+        "history": history,
+    }
+    text = json.dumps(settings, indent=2, ensure_ascii=False)
+    (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+    np.save(directory / HASHES_FILE, text_hashes, allow_pickle=False)
+
+
+def read_settings(directory):
+    """Read both files.
+
+    Returns
+    -------
+    dict or None
+        The arguments of `write_settings`; None where there is no ``bertsent.json``, as in
+        a checkpoint of another program.
+    """
+    path = Path(directory) / SETTINGS_FILE
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    try:
+        if settings["format"] > FORMAT:
+            raise CheckpointError(
+                f"{path} has format {settings['format']}, written by bertsent "
+                f"{settings['bertsent']}; this is version {bertsent.__version__}, which reads "
+                f"up to format {FORMAT}: install a newer one"
+            )
+        return {
+            "parameters": dict(settings["parameters"]),
+            "label_type": LabelType.from_json(settings["labels"]),
+            "learning_rate": settings["learning_rate"],
+            "history": list(settings["history"]),
+            "text_hashes": _read_hashes(Path(directory) / HASHES_FILE),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is incomplete: {type(error).__name__} {error}") from error
+
+
+def _read_hashes(path):
+    """The hashes; none where somebody has left the file out."""
+    try:
+        hashes = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return np.empty(0, dtype=np.uint64)
+    except (ValueError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if hashes.dtype != np.uint64 or hashes.ndim != 1:
+        raise CheckpointError(f"{path} holds {hashes.dtype} {hashes.shape}, not a row of uint64")
+    return hashes
+
+
+def _plain(value):
+    """A parameter as JSON has it; a random generator cannot be kept and becomes null."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return None

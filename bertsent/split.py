@@ -1,0 +1,55 @@
+"""Splitting a collection so that no text stands on both sides."""
+
+import numpy as np
+import pandas as pd
+
+
+def split_rows(texts, labels, test_size, seed):
+    """Choose test rows: shuffled, stratified, seeded, equal texts together.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    labels : sequence
+        One label a text. Each class gives the same part of its rows, to the nearest row.
+    test_size : float
+        Part of the rows that are tested on, between 0 and 1.
+    seed : int or None
+        The same seed gives the same rows.
+
+    Returns
+    -------
+    is_test : ndarray of bool
+    n_repeats : int
+        Rows that repeat the text of an earlier row.
+    """
+    _, classes = np.unique(np.asarray(labels), return_inverse=True)
+    groups, _ = pd.factorize(pd.Series(list(texts), dtype=object))
+    _, first_rows, sizes = np.unique(groups, return_index=True, return_counts=True)
+    # A text that stands there with several labels counts with that of its first row.
+    group_classes = classes[first_rows]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(sizes))
+    in_test = np.zeros(len(sizes), dtype=bool)
+    for code, target in enumerate(_class_targets(np.bincount(classes), test_size)):
+        members = order[group_classes[order] == code]
+        # Always leave one text to train on, and test on one wherever there are two.
+        room = min(max(target, 1), int(sizes[members].sum()) - 1)
+        taken = 0
+        for group in members:
+            if taken + sizes[group] <= room:
+                in_test[group] = True
+                taken += sizes[group]
+            if taken == room:
+                break
+    return in_test[groups], int(len(groups) - len(sizes))
+
+
+def _class_targets(counts, test_size):
+    """Test rows of each class; they add up to the nearest whole part of all rows."""
+    exact = counts * test_size
+    targets = np.floor(exact).astype(int)
+    short = int(round(counts.sum() * test_size)) - targets.sum()
+    largest_rest = np.argsort(-(exact - targets), kind="stable")
+    targets[largest_rest[:short]] += 1
+    return targets.tolist()

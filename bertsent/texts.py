@@ -1,0 +1,92 @@
+"""Texts as they come from a user: checked, stripped of HTML, hashed."""
+
+import hashlib
+import html
+import re
+
+import numpy as np
+
+# "<" followed by a letter, "/" or "!" opens a tag; "I <3 this" and "a < b" stay.
+_TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
+
+
+def check_texts(X, name="X"):
+    """Return the texts as a list of str, or raise an error that names what is wrong.
+
+    Parameters
+    ----------
+    X : list, tuple, Series, one-dimensional array, Arrow array
+        The texts.
+    name : str
+        What the argument is called in errors.
+
+    Returns
+    -------
+    list of str
+    """
+    if isinstance(X, str | bytes):
+        raise TypeError(
+            f"{name} is a single {type(X).__name__}; pass a list of texts, such as [text]"
+        )
+    if hasattr(X, "columns"):
+        columns = list(X.columns)
+        raise TypeError(
+            f"{name} is a DataFrame with the columns {columns}; pass one column of texts, "
+            f"such as {name}[{columns[0] if columns else 'review'!r}]"
+        )
+    if getattr(X, "ndim", 1) != 1:
+        raise TypeError(
+            f"{name} has shape {X.shape}; pass a one-dimensional list, Series or array of texts"
+        )
+    if isinstance(X, dict | set | frozenset) or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}; pass a list, Series or array of texts"
+        )
+    texts = X.to_pylist() if hasattr(X, "to_pylist") else list(X)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(_not_a_text(X, name, position, text))
+    return texts
+
+
+def _not_a_text(X, name, position, value):
+    """Say which item of ``X`` is no text, in the words of its own index and column."""
+    where = f"{name}[{position}]"
+    index = getattr(X, "index", None)
+    if index is not None and not callable(index):
+        column = "" if X.name is None else f" of column {X.name!r}"
+        where = f"row {position}{column}"
+        if index[position] != position:
+            where += f" (index {index[position]!r})"
+    if is_missing(value):
+        shown = "None" if value is None else "NaN"
+        return f"{where} is {shown}; drop it, or pass an empty text '' in its place"
+    kind = type(value).__name__
+    shown = repr(value)
+    shown = shown if len(shown) <= 40 else shown[:37] + "..."
+    remedy = "decode it first" if isinstance(value, bytes | bytearray) else "pass a str"
+    return f"{where} is not a text: expected str, got {kind} ({shown}); {remedy}"
+
+
+def is_missing(value):
+    """Whether a single cell is None, NaN or pandas' NA."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas.NA has no truth value; arrays have many
+        return type(value).__name__ == "NAType"
+
+
+def strip_html(text):
+    """Replace tags by a space and character references by their characters."""
+    return html.unescape(_TAG.sub(" ", text))
+
+
+def hash_texts(texts):
+    """64-bit hash of each text (uint64), the same on every machine."""
+    digests = b"".join(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for text in texts
+    )
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
