@@ -7,8 +7,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bertsent import saved
-from bertsent.errors import CheckpointError, FreshWeightsWarning
+from bertsent import checkpoint, saved
+from bertsent.config import label_names, read_config, with_labels
+from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
 from bertsent.hub import resolve
 from bertsent.labels import LabelType, check_weights, encode_labels, learn_labels
@@ -146,6 +147,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
         Notes
         -----
+        A classifier that the model brings is trained further if its classes bear the names of
+        the labels; otherwise a new one takes its place.
+
         Ctrl-C ends training between two steps: the classifier is then fitted with the model so
         far, and KeyboardInterrupt goes on to the caller. Any other error, such as a loss that is
         not finite, leaves the classifier as it was before the call.
@@ -162,11 +166,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         draws = check_random_state(self.random_state).randint(2**31 - 1, size=3).tolist()
         new_weights_seed, order_seed, dropout_seed = draws
         directory = resolve(self.model)
-        model = BertForSequenceClassification.from_pretrained(
+        names = [str(label) for label in label_type.classes.tolist()]
+        model, _ = _load_model(
             directory,
-            num_labels=len(label_type.classes),
+            self.model,
+            id2label=dict(enumerate(names)),
             random_state=new_weights_seed,
-            id2label={code: str(label) for code, label in enumerate(label_type.classes.tolist())},
+            new_classifier=label_names(read_config(directory), directory) != names,
         )
         tokenizer = WordPieceTokenizer.from_files(directory)
         n_layers = model.config["num_hidden_layers"]
@@ -264,8 +270,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
     def save_files(self, directory):
         """Write the files of `save_pretrained` into an existing directory, one by one."""
-        self.model_.save_files(directory)
-        self.tokenizer_.save_files(directory)
+        model = self.model_
+        checkpoint.save_checkpoint(
+            directory, model._config, model._engine, model._flat, tokenizer=self.tokenizer_
+        )
         saved.write_settings(
             directory,
             parameters=self.get_params(deep=False),
@@ -293,15 +301,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         """
         directory = resolve(name_or_dir, revision=revision)
         settings = saved.read_settings(directory)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FreshWeightsWarning)
-            try:
-                model = BertForSequenceClassification.from_pretrained(directory)
-            except FreshWeightsWarning as fresh:
-                raise CheckpointError(
-                    f"{directory} is no fitted classifier: {fresh}. "
-                    f"Train one with BertClassifier({str(name_or_dir)!r}).fit(texts, labels)"
-                ) from None
+        model, fresh = _load_model(directory, name_or_dir)
+        if fresh:
+            raise CheckpointError(
+                f"{name_or_dir} is no fitted classifier, it has no {' and no '.join(fresh)}; "
+                f"train one with BertClassifier({str(name_or_dir)!r}).fit(texts, labels)"
+            )
         tokenizer = WordPieceTokenizer.from_files(directory)
         if settings is None:
             settings = _settings_of_transformers(name_or_dir, model)
@@ -373,6 +378,15 @@ def softmax(logits):
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
+def _load_model(directory, name, **options):
+    """The model in a directory, and the parts of it that its checkpoint lacks."""
+    loaded = checkpoint.load_checkpoint(directory, source=str(name), **options)
+    model = BertForSequenceClassification._assemble(
+        loaded.config, loaded.engine, loaded.flat, n_threads=None
+    )
+    return model, loaded.fresh
+
+
 def _warn_of_cuts(truncated, max_length):
     cut = int(np.count_nonzero(truncated))
     if cut:
@@ -386,18 +400,19 @@ def _warn_of_cuts(truncated, max_length):
 
 def _settings_of_transformers(name_or_dir, model):
     """Settings for a classifier without ``bertsent.json``; its columns are put in order."""
-    names = model.config.get("id2label") or {}
-    labels = [str(names.get(str(code), f"LABEL_{code}")) for code in range(model.num_labels)]
-    order = np.argsort(np.array(labels, dtype=object), kind="stable")
+    labels = [model.id2label[code] for code in range(model.num_labels)]
     if len(set(labels)) < len(labels):
         raise CheckpointError(f"{name_or_dir}: id2label gives two classes the same name")
+    order = np.argsort(np.array(labels, dtype=object), kind="stable")
+    labels.sort()
     with model.edit_parameters() as parameters:
         for name in ("classifier.weight", "classifier.bias"):
             parameters[name][...] = parameters[name][order]
+    model._config = with_labels(model._config, labels)
     positions = model.config["max_position_embeddings"]
     return {
         "parameters": {"model": name_or_dir, "max_length": min(256, positions)},
-        "label_type": LabelType(np.array(labels, dtype=object)[order]),
+        "label_type": LabelType(np.array(labels, dtype=object)),
         "learning_rate": None,
         "history": [],
         "text_hashes": np.empty(0, dtype=np.uint64),

@@ -151,7 +151,7 @@ def _read_parquet(path, rows):
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=rows):
                 yield batch.to_pandas()
-    except parquet.core.ArrowException as error:
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
 
 

@@ -111,6 +111,8 @@ def _as_array(y, name):
         raise ValueError(f"{name} holds sequences; pass one label a text")
     if all(isinstance(item, str) for item in items):
         return np.array(items, dtype=str)
+    if all(isinstance(item, float) for item in items):
+        return np.array(items, dtype=np.float64)
     values = np.empty(len(items), dtype=object)
     values[:] = items
     return values

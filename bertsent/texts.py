@@ -56,8 +56,9 @@ def _not_a_text(X, name, position, value):
     if index is not None and not callable(index):
         column = "" if X.name is None else f" of column {X.name!r}"
         where = f"row {position}{column}"
-        if index[position] != position:
-            where += f" (index {index[position]!r})"
+        label = index[position]
+        if label != position:
+            where += f" (index {label.item() if isinstance(label, np.generic) else label!r})"
     if is_missing(value):
         shown = "None" if value is None else "NaN"
         return f"{where} is {shown}; drop it, or pass an empty text '' in its place"
