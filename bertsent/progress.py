@@ -6,10 +6,8 @@ import time
 # Seconds between two plain lines where there is no terminal.
 LINE_EVERY = 30.0
 
-_BAR = (
-    "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} tokens "
-    "[{elapsed} gone, {remaining} left, {rate_noinv_fmt}{postfix}]"
-)
+# Short enough for 80 columns; what does not fit is cut off at its end.
+_BAR = "{desc} |{bar}| {rate_noinv_fmt}, {remaining} left{postfix}"
 
 
 class Silent:

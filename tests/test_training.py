@@ -20,9 +20,10 @@ from bertsent.training import Examples, Recipe, epoch_order, evaluate, linear_sc
 class FakeEngine:
     """Stands for the engine: notes what it is asked, and answers with a falling loss."""
 
-    def __init__(self, fail_at=None, error=FloatingPointError("the loss is not finite")):
+    def __init__(self, fail_at=None, error=None):
         self.calls = []
-        self.fail_at, self.error = fail_at, error
+        self.fail_at = fail_at
+        self.error = error or FloatingPointError("the loss is not finite")
 
     def train_step(self, ids, types, positions, cu_seqlens, keys, labels, weights, *state, **how):
         assert types is None and positions is None
