@@ -231,7 +231,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         ndarray or pandas Categorical
             A Categorical if the training labels were one.
         """
-        return self._label_type.decode(self._logits(X).argmax(axis=1))
+        codes = self._logits(X).argmax(axis=1)
+        return self._label_type.decode(codes)
 
     def predict_proba(self, X):
         """Probability of each class, in the order of ``classes_``.

@@ -113,7 +113,9 @@ def describe_epoch(row, epochs):
 
 
 def format_seconds(seconds):
-    """Seconds as ``12 s``, ``3:05 min`` or ``2:10 h``."""
+    """Seconds as ``1.4 s``, ``12 s``, ``3:05 min`` or ``2:10 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     seconds = int(round(seconds))
     if seconds < 60:
         return f"{seconds} s"

@@ -233,18 +233,17 @@ def test_force_replaces_our_own_files_only(workshop, tmp_path, capsys):
     data = write_csv(tmp_path / "a.csv")
     target = tmp_path / "out"
     assert small_train(workshop, data, target) == 0
-    (target / "notes.txt").write_text("mine")
     before = (target / "model.safetensors").read_bytes()
     assert small_train(workshop, data, target, "--seed", 1) == 1
     assert "--force" in capsys.readouterr().err
     assert (target / "model.safetensors").read_bytes() == before
+    (target / "notes.txt").write_text("mine")
     assert small_train(workshop, data, target, "--seed", 1, "--force") == 0
     assert (target / "model.safetensors").read_bytes() != before
     assert (target / "notes.txt").read_text() == "mine"
 
 
 def test_sample_needs_no_data(workshop, tmp_path, capsys):
-    pytest.importorskip("bertsent.sample")
     code = run("train", "--sample", "--model", workshop / "tiny", "--max-length", 32,
                "--epochs", 1, "--output", tmp_path / "demo")
     assert code == 0

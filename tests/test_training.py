@@ -250,5 +250,5 @@ def test_lines_are_plain_and_whole():
 
 
 def test_seconds_for_people():
-    spelled = [format_seconds(seconds) for seconds in (0.4, 59, 185, 7800)]
-    assert spelled == ["0 s", "59 s", "3:05 min", "2:10 h"]
+    spelled = [format_seconds(seconds) for seconds in (0.44, 9.96, 59, 185, 7800)]
+    assert spelled == ["0.4 s", "10 s", "59 s", "3:05 min", "2:10 h"]

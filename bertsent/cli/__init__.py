@@ -26,17 +26,17 @@ def main(argv=None):
     -------
     int
     """
-    parser = make_parser()
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
-        return stop.code
+    debug = False
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            args = make_parser().parse_args(argv)
+            debug = args.debug
             args.run(args)
             sys.stdout.flush()
             return 0
+        except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
+            return stop.code
         except KeyboardInterrupt as stop:
             print(f"\nbertsent: {stop or 'interrupted'}", file=sys.stderr)
             return INTERRUPTED
@@ -45,7 +45,7 @@ def main(argv=None):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except Exception as error:
-            if args.debug:
+            if debug:
                 traceback.print_exc()
             else:
                 print(f"bertsent: error: {_one_line(error)}", file=sys.stderr)

@@ -74,7 +74,7 @@ def _add_train(commands):
         Fine-tune a model on labelled reviews, test it once at the end, and save it together
         with its metrics, history and split.
 
-        DATA is {FORMATS}.
+        DATA is one of {FORMATS}.
 
         examples:
           bertsent train --sample --output demo
@@ -89,7 +89,8 @@ def _add_train(commands):
     data.add_argument(
         "--sample",
         action="store_true",
-        help="use the small bundled set instead: short reviews written for this package",
+        help="use the small bundled set instead: short reviews written for this package; "
+        + ", ".join(f"{name} is then {value} by default" for name, value in SAMPLE_DEFAULTS.items()),
     )
     _add_columns(data, labels=True)
     held_out = data.add_mutually_exclusive_group()
@@ -128,7 +129,8 @@ def _add_evaluate(commands):
         Test a saved model on labelled reviews: accuracy, precision, recall and F1 of each
         class, and the confusion matrix. Warns of reviews that the model was trained on.
 
-        FILE is {FORMATS}; of an aclImdb folder the test part is taken.
+        FILE is one of {FORMATS};
+        of an aclImdb folder the test part is taken.
 
         examples:
           bertsent evaluate sentiment-model held-out.csv
@@ -155,7 +157,8 @@ def _add_predict(commands):
         predicted_label and confidence, the probability of that label. Files of any size are
         read piece by piece.
 
-        FILE is {FORMATS}. OUT may be any of these file formats.
+        FILE is one of {FORMATS}.
+        OUT is one of these files.
 
         examples:
           bertsent predict sentiment-model new.csv -o labelled.csv

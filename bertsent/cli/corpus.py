@@ -1,10 +1,12 @@
 """What ``bertsent train`` trains and tests on, read and split."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+import bertsent
 from bertsent.cli.arguments import DEFAULT_TEST_SIZE
 from bertsent.data import (
     column_labels,
@@ -18,6 +20,8 @@ from bertsent.data import (
 from bertsent.labels import check_labels
 from bertsent.split import split_rows
 from bertsent.texts import check_texts, strip_html
+
+SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,7 @@ class Corpus:
 def load_corpus(args, parameters):
     """Read and split what the command line names."""
     if args.sample:
-        from bertsent.sample import sample_path
-
-        source, name = sample_path(), "the bundled sample"
+        source, name = SAMPLE, "the bundled sample"
         columns = {"--text-column": "review", "--label-column": "sentiment"}
     else:
         source = name = args.data
