@@ -28,7 +28,7 @@ MODEL_FILES = frozenset({"config.json", "model.safetensors"})
 TOKENIZER_FILES = frozenset(
     {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
 )
-CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {"bertsent.json"}
+CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {"bertsent.json", "training_texts.npy"}
 RUN_FILES = frozenset({"metrics.json", "history.csv", "history.json", "run.json", "split.csv"})
 OWN_FILES = CLASSIFIER_FILES | RUN_FILES
 
