@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Packed", "check_labels", "pack"]
+__all__ = ["Packed", "check_labels", "flat_integers", "pack"]
 
 
 class Packed(NamedTuple):
@@ -98,6 +98,18 @@ def check_labels(labels, count, num_labels):
             f"0 to {num_labels - 1}"
         )
     return array.astype(np.int32)
+
+
+def flat_integers(name, values, dtype):
+    """Return a 1-D array of integers as the engine takes it; none of them wraps around."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(f"{name} must be a 1-D array of integers, got {array.dtype}, {array.shape}")
+    if array.dtype != dtype and array.size:
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError(f"{name} holds {array.max()} or {array.min()}, which is out of range")
+    return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _matrix(name, values):

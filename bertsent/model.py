@@ -230,9 +230,16 @@ class BertForSequenceClassification:
         Returns
         -------
         ndarray of float32, shape (B, num_labels)
+
+        Raises
+        ------
+        TypeError
+            An array is not of integers.
+        IndexError, ValueError
+            An id is out of range, a sequence is empty or too long.
         """
-        ids = np.ascontiguousarray(ids, dtype=np.int32)
-        offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+        ids = batch.flat_integers("ids", ids, np.int32)
+        offsets = batch.flat_integers("offsets", offsets, np.int64)
         return self._score(batch.Packed(ids, None, None, offsets), self._threads(n_threads))
 
     def loss_and_gradients(self, input_ids, attention_mask, labels, token_type_ids=None):
@@ -272,11 +279,10 @@ class BertForSequenceClassification:
         return float(loss), {name: self._view(name, gradients) for name in self._table}
 
     def _score(self, packed, n_threads):
-        if len(packed.cu_seqlens) == 1:
+        if len(packed.cu_seqlens) == 1 and not packed.ids.size:
             return np.empty((0, self.num_labels), dtype=np.float32)
         return self._core.score(
-            packed.ids, packed.types, packed.positions, packed.cu_seqlens, None,
-            n_threads=n_threads,
+            packed.ids, packed.types, packed.positions, packed.cu_seqlens, n_threads=n_threads
         )
 
     def _threads(self, n_threads):
