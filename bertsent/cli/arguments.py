@@ -8,9 +8,6 @@ import bertsent
 from bertsent.data import FORMATS
 from bertsent.parameters import PARAMETERS
 
-# What the small bundled sample needs, where the flag is not given: it is far smaller than
-# what the defaults of BertClassifier are for.
-SAMPLE_DEFAULTS = {"epochs": 8, "learning_rate": 1e-4}
 DEFAULT_SEED = 0
 DEFAULT_TEST_SIZE = 0.2
 DEFAULT_OUTPUT = "sentiment-model"
@@ -37,18 +34,16 @@ def make_parser():
 
 
 def chosen_parameters(args):
-    """Parameters of BertClassifier: flags given, else those of the sample, else the defaults."""
-    chosen = {**default_parameters(), "random_state": DEFAULT_SEED}
-    if getattr(args, "sample", False):
-        chosen |= SAMPLE_DEFAULTS
+    """Parameters of BertClassifier: the flags given, and the defaults of the others."""
     given = vars(args)
-    return {name: given.get(name, value) for name, value in chosen.items()}
+    return {name: given.get(name, value) for name, value in default_parameters().items()}
 
 
 def default_parameters():
-    """Defaults of BertClassifier by name."""
+    """Defaults of BertClassifier by name, but for the seed, which a command always has."""
     signature = inspect.signature(bertsent.BertClassifier)
-    return {name: parameter.default for name, parameter in signature.parameters.items()}
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    return defaults | {"random_state": DEFAULT_SEED}
 
 
 def _command(commands, name, summary, description):
@@ -89,8 +84,7 @@ def _add_train(commands):
     data.add_argument(
         "--sample",
         action="store_true",
-        help="use the small bundled set instead: short reviews written for this package; "
-        + ", ".join(f"{name} is then {value} by default" for name, value in SAMPLE_DEFAULTS.items()),
+        help="use the small bundled set instead: short reviews written for this package",
     )
     _add_columns(data, labels=True)
     held_out = data.add_mutually_exclusive_group()
@@ -205,7 +199,7 @@ def _add_columns(group, labels):
 
 
 def _add_parameters(group):
-    defaults = {**default_parameters(), "random_state": DEFAULT_SEED}
+    defaults = default_parameters()
     for parameter in PARAMETERS:
         flags = (*parameter.flags, "--" + parameter.name.replace("_", "-"))
         options = {"dest": parameter.name, "default": argparse.SUPPRESS, "help": parameter.help}
