@@ -72,7 +72,7 @@ def test_train_saves_all_that_belongs_to_a_run(workshop):
     model = workshop / "model"
     names = {path.name for path in model.iterdir()}
     assert {"config.json", "model.safetensors", "bertsent.json", "metrics.json", "history.csv",
-            "split.csv", "run.json", "vocab.txt", "tokenizer.json"} <= names
+            "split.csv", "run.json", "training_texts.npy", "tokenizer.json"} <= names
     record = json.loads((model / "run.json").read_text())
     assert record["parameters"]["epochs"] == 5 and record["parameters"]["random_state"] == 0
     assert record["versions"]["bertsent"] == bertsent.__version__
