@@ -122,3 +122,54 @@ def unflatten(table, flat):
         name: flat[offset : offset + int(np.prod(shape))].reshape(shape)
         for name, shape, offset, _, _ in entries
     }
+
+
+class Engine:
+    """The C engine behind the same calls as the float64 twin."""
+
+    def __init__(self, config, params, n_threads=1):
+        from bertsent import _core
+
+        self.core, self.config, self.n_threads = _core, config, n_threads
+        self.table = _core.parameter_table(config)
+        self.flat = flatten(self.table, params)
+        self.model = _core.Model(config, self.flat)
+
+    @property
+    def params(self):
+        """Name -> view of the parameters as they are now."""
+        return unflatten(self.table, self.flat)
+
+    def score(self, batch, n_threads=None):
+        """Return inference logits."""
+        return self.model.score(
+            *arrays(batch), None, n_threads=n_threads or self.n_threads
+        )
+
+    def loss_and_gradients(
+        self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None
+    ):
+        """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients`."""
+        grads = np.full(self.table[0], np.nan, np.float32)
+        loss, logits = self.model.forward_backward(
+            *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads,
+            freeze=freeze, training=training, seed=seed, step=step,
+            n_threads=n_threads or self.n_threads,
+        )
+        return loss, logits, unflatten(self.table, grads)
+
+
+def arrays(batch):
+    """Return ids, types, positions and cu_seqlens, the order of every engine call."""
+    return tuple(batch[name] for name in ("ids", "types", "positions", "cu_seqlens"))
+
+
+def assert_gradients_agree(found, expected, *, rel=1e-4, of_all=1e-6):
+    """Check each tensor: its error within ``rel`` of its norm and ``of_all`` of the whole norm."""
+    assert set(found) == set(expected)
+    whole = np.sqrt(sum(float((np.asarray(g, np.float64) ** 2).sum()) for g in expected.values()))
+    for name, wanted in expected.items():
+        wanted = np.asarray(wanted, np.float64)
+        error = np.linalg.norm(np.asarray(found[name], np.float64) - wanted)
+        limit = rel * np.linalg.norm(wanted) + of_all * whole
+        assert error <= limit, f"{name}: error {error:.3g} above {limit:.3g}"

@@ -46,7 +46,8 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate):
 def test_layers_sites_heads_steps_seeds_and_sequences_draw_different_bits():
     def draw(seed=1, step=2, key=3, layer=0, site=1, head=0):
         words = reference.sequence_key(seed, step, key)
-        return reference.dropout_words(words, layer, site, head, np.arange(8)[:, None], np.arange(8))
+        side = np.arange(8)
+        return reference.dropout_words(words, layer, site, head, side[:, None], side)
 
     same = draw()
     assert np.array_equal(draw(), same)
