@@ -29,6 +29,7 @@ void *bs_arena_take(bs_arena *a, size_t count, size_t item)
 
 void bs_arena_free(bs_arena *a)
 {
-    free(a->block);
-    *a = (bs_arena){0};
+    void *block = a->block;
+    *a = (bs_arena){0}; /* first, so that a fork in between leaves the child no dead pointer */
+    free(block);
 }
