@@ -91,14 +91,6 @@ def test_scores_come_in_the_order_given(setting):
     np.testing.assert_allclose(shuffled, scores[order], rtol=0, atol=2e-6)
 
 
-def test_score_writes_into_an_array_that_is_given(setting):
-    config, params, batch = setting
-    engine = Engine(config, params)
-    out = np.full((len(LENGTHS), config["num_labels"]), np.nan, np.float32)
-    engine.model.score(*arrays(batch), out, n_threads=1)
-    np.testing.assert_array_equal(out, engine.score(batch))
-
-
 def test_inputs_stay_as_they_are(setting):
     config, params, batch = setting
     engine = Engine(config, params)
