@@ -1,12 +1,14 @@
 """The engine with a real model, MiniLM, against transformers."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import bertsent
+from bertsent.model import BertForSequenceClassification
+from bertsent.tokenizer import WordPieceTokenizer
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "minilm.npz"
 
@@ -19,9 +21,9 @@ def golden():
 
 @pytest.fixture(scope="module")
 def model(minilm_dir, golden):
-    made = bertsent.BertForSequenceClassification.from_pretrained(
-        minilm_dir, num_labels=3, random_state=0
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the classifier is random, and replaced below
+        made = BertForSequenceClassification.from_pretrained(minilm_dir, num_labels=3)
     with made.edit_parameters() as parameters:
         parameters["classifier.weight"][...] = golden["weight"]
         parameters["classifier.bias"][...] = golden["bias"]
@@ -37,7 +39,7 @@ def _padded(encoded):
 
 
 def test_logits_of_minilm_equal_those_of_transformers(minilm_dir, golden, model):
-    tokenizer = bertsent.WordPieceTokenizer.from_pretrained(minilm_dir)
+    tokenizer = WordPieceTokenizer.from_pretrained(minilm_dir)
     texts = json.loads(str(golden["texts"]))
     encoded = tokenizer.encode_batch(texts, max_length=int(golden["max_length"]))
     np.testing.assert_array_equal(encoded.ids, golden["ids"])
@@ -47,7 +49,7 @@ def test_logits_of_minilm_equal_those_of_transformers(minilm_dir, golden, model)
 
 
 def test_logits_on_64_reviews_equal_those_of_transformers(minilm_dir, golden, model, imdb):
-    tokenizer = bertsent.WordPieceTokenizer.from_pretrained(minilm_dir)
+    tokenizer = WordPieceTokenizer.from_pretrained(minilm_dir)
     reviews = imdb["review"].iloc[:64]
     encoded = tokenizer.encode_batch(reviews, max_length=int(golden["max_length"]))
     logits = model(*_padded(encoded))
@@ -66,7 +68,7 @@ def _by_transformers(directory, ids, mask):
 
 def test_saved_minilm_gives_the_same_logits_in_transformers(model, imdb, tmp_path, minilm_dir):
     pytest.importorskip("transformers")
-    tokenizer = bertsent.WordPieceTokenizer.from_pretrained(minilm_dir)
+    tokenizer = WordPieceTokenizer.from_pretrained(minilm_dir)
     ids, mask = _padded(tokenizer.encode_batch(imdb["review"].iloc[64:128], max_length=128))
     model.save_pretrained(tmp_path / "saved")
     theirs = _by_transformers(tmp_path / "saved", ids, mask)
@@ -75,7 +77,7 @@ def test_saved_minilm_gives_the_same_logits_in_transformers(model, imdb, tmp_pat
 
 def test_saved_tiny_model_gives_the_same_logits_in_transformers(tiny_model_dir, tmp_path):
     pytest.importorskip("transformers")
-    ours = bertsent.BertForSequenceClassification.from_pretrained(
+    ours = BertForSequenceClassification.from_pretrained(
         tiny_model_dir(classifier=3, prefix="bert.", hidden_act="gelu_new")
     )
     ids = np.random.default_rng(0).integers(5, 90, (6, 20))
