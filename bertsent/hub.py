@@ -102,9 +102,9 @@ def _refuse_paths(given, name, path):
         parent = path.parent
         while not parent.is_dir() and parent != parent.parent:
             parent = parent.parent
-        listed = sorted(entry.name for entry in parent.iterdir() if entry.is_dir())[:5]
-        beside = f"; {parent} has {', '.join(listed)}" if listed else ""
-        raise ModelNotFoundError(f"there is no model directory {name}{beside}")
+        models = sorted(entry.parent.name for entry in parent.glob("*/config.json"))[:5]
+        hint = f"; those in {parent} are {', '.join(models)}" if models else ""
+        raise ModelNotFoundError(f"there is no model directory {name}{hint}")
 
 
 def _download(repo_id, revision, weights):
@@ -170,7 +170,7 @@ def _out_of_reach(repo_id, at, error):
         )
         do = "Unset HF_HUB_OFFLINE"
     else:
-        reason = str(error).strip().split("\n", 1)[0]
+        reason = str(error).strip().split("\n", 1)[0].removeprefix("Got: ")
         why = (
             "is no directory here and not in the local cache, "
             f"and the hub cannot be reached ({reason})"

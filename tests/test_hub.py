@@ -203,8 +203,10 @@ def test_directory_that_is_not_there(name, tmp_path, monkeypatch):
 
 
 def test_neighbours_of_a_directory_that_is_not_there(tmp_path):
-    (tmp_path / "sentiment-model").mkdir()
-    with pytest.raises(ModelNotFoundError, match="has sentiment-model"):
+    for name in ("sentiment-model", "something else"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "sentiment-model" / "config.json").write_text("{}")
+    with pytest.raises(ModelNotFoundError, match="are sentiment-model$"):
         hub.resolve(str(tmp_path / "sentimentmodel"))
     with pytest.raises(ModelNotFoundError, match="no model directory"):
         hub.resolve(Path("sentimentmodel"))
