@@ -6,15 +6,35 @@ bertsent need not be installed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import resource
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+
+def finetune_arguments(description):
+    """The arguments that both sides of the fine-tuning comparison take."""
+    p = argparse.ArgumentParser(description=description)
+    p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
+    p.add_argument("--model", required=True, help="directory of the pretrained model")
+    p.add_argument("--train-rows", type=int, nargs=2, default=(0, 4000))
+    p.add_argument("--test-rows", type=int, nargs=2, default=(20000, 25000))
+    p.add_argument("--max-length", type=int, default=256)
+    p.add_argument("--epochs", type=int, default=2)
+    p.add_argument("--batch-size", type=int, default=16)
+    p.add_argument("--learning-rate", type=float, default=5e-5)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--max-steps", type=int, help="stop after so many steps, without a test")
+    p.add_argument("--dropout", type=float, help="in place of the model's own dropout rates")
+    return p
 
 
 def load_rows(path, train_rows, test_rows):
@@ -83,6 +103,42 @@ def linear_schedule(step, total, warmup_ratio):
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
+class Meter:
+    """Losses, tokens and seconds of a training run, and a line to stderr now and then."""
+
+    def __init__(self, side, versions, arguments, total):
+        self.head = {"side": side, "versions": versions, "machine": machine(),
+                     "arguments": {k: v for k, v in vars(arguments).items()
+                                   if k not in ("data", "model")}}
+        self.total = total
+        self.losses, self.seconds, self.tokens = [], [], 0
+        self.began = self.last = time.perf_counter()
+
+    def step(self, loss, tokens):
+        now = time.perf_counter()
+        self.seconds.append(now - self.last)
+        self.last = now
+        self.losses.append(loss)
+        self.tokens += tokens
+        if len(self.losses) % 25 == 1:
+            print(f"{self.head['side']}: step {len(self.losses)}/{self.total} loss {loss:.4f} "
+                  f"{self.tokens / (now - self.began):.0f} tokens/s", file=sys.stderr, flush=True)
+
+    def record(self):
+        seconds = self.last - self.began
+        return self.head | {
+            "train_seconds": seconds, "train_tokens": self.tokens,
+            "tokens_per_second": self.tokens / seconds, "peak_rss_mb": peak_rss_mb(),
+            "loss": self.losses, "step_seconds": self.seconds,
+        }
+
+
+def test_record(predicted, test, seconds):
+    """Accuracy on the test rows, for a result file."""
+    right = int((predicted == test["label"].to_numpy()).sum())
+    return {"test_rows": len(test), "test_accuracy": right / len(test), "test_seconds": seconds}
+
+
 def peak_rss_mb():
     """Largest resident set of this process so far, in MB (10**6 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -99,9 +155,10 @@ def machine():
                 break
     except OSError:
         pass
+    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
     }

@@ -1,0 +1,73 @@
+"""Fine-tune with bertsent: one side of ``finetune.py``.
+
+The same rows, batches, initial classifier, optimizer and schedule as the other
+side. The last line of stdout is a JSON object.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import bertsent
+from bertsent import BertForSequenceClassification, WordPieceTokenizer, _core
+from bertsent.training import Examples
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import common
+
+
+def main():
+    a = common.finetune_arguments(__doc__).parse_args()
+    train, test = common.load_rows(a.data, a.train_rows, a.test_rows)
+    tokenizer = WordPieceTokenizer.from_pretrained(a.model)
+    model = BertForSequenceClassification.from_pretrained(a.model, num_labels=2)
+    if a.dropout is not None:
+        rates = {"hidden_dropout_prob": a.dropout, "attention_probs_dropout_prob": a.dropout}
+        model = with_config(model, rates)
+    weight, bias = common.initial_classifier(model.config["hidden_size"], 2, a.seed)
+    with model.edit_parameters() as parameters:
+        parameters["classifier.weight"][...] = weight
+        parameters["classifier.bias"][...] = bias
+
+    tokens = tokenizer.encode_batch(train["review"], a.max_length, a.threads)
+    labels = train["label"].to_numpy(np.int32)
+    examples = Examples(tokens.ids, tokens.offsets, labels)
+    steps = common.grouped_batches(np.diff(tokens.offsets), a.batch_size, a.epochs, a.seed)
+    grads, exp_avg, exp_avg_sq = (np.zeros(model._flat.size, np.float32) for _ in range(3))
+    versions = {"bertsent": bertsent.__version__, "numpy": np.__version__,
+                "blas": _core.blas_info(), "isa": _core.isa()}
+    meter = common.Meter("bertsent", versions, a, len(steps))
+    for step, rows in enumerate(steps[: a.max_steps]):
+        ids, cu_seqlens = examples.gather(rows)
+        loss, _, _ = model._core.train_step(
+            ids, None, None, cu_seqlens, rows.astype(np.uint64), labels[rows], None,
+            grads, exp_avg, exp_avg_sq, seed=a.seed, step=step,
+            lr=a.learning_rate * common.linear_schedule(step, len(steps), 0.1),
+            weight_decay=0.01, max_grad_norm=1.0, n_threads=a.threads,
+        )
+        meter.step(loss, len(ids))
+    record = meter.record()
+    if a.max_steps is None:
+        tokens = tokenizer.encode_batch(test["review"], a.max_length, a.threads)
+        began = time.perf_counter()
+        predicted = model.score_packed(tokens.ids, tokens.offsets, a.threads).argmax(1)
+        record |= common.test_record(predicted, test, time.perf_counter() - began)
+    print(json.dumps(record))
+
+
+def with_config(model, changes):
+    """The same parameters under a changed config."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(Path(folder, "model"))
+        path = Path(folder, "model", "config.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        return BertForSequenceClassification.from_pretrained(Path(folder, "model"))
+
+
+if __name__ == "__main__":
+    main()
