@@ -190,6 +190,41 @@ uint64_t bs_fork_generation(void)
     return atomic_load_explicit(&fork_generation, memory_order_relaxed);
 }
 
+/* Readers hold up forks; the one who forks writes. */
+static pthread_rwlock_t fork_gate;
+
+static void make_fork_gate(void)
+{
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+    /* otherwise readers that come and go without end keep a fork waiting as long */
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&fork_gate, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
+void bs_fork_hold(void)
+{
+    pthread_rwlock_rdlock(&fork_gate);
+}
+
+void bs_fork_release(void)
+{
+    pthread_rwlock_unlock(&fork_gate);
+}
+
+static void before_fork(void)
+{
+    pthread_rwlock_wrlock(&fork_gate);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_rwlock_unlock(&fork_gate);
+}
+
 /* The child has none of the workers, and locks in whatever state they were in. */
 static void after_fork_in_child(void)
 {
@@ -199,6 +234,7 @@ static void after_fork_in_child(void)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
+    make_fork_gate();
     inside_task = false;
     atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
 }
@@ -208,7 +244,8 @@ bs_status bs_pool_init(bs_error *e)
     static atomic_bool installed;
     if (atomic_exchange(&installed, true))
         return BS_OK;
-    if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0)
-        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot install the fork handler");
+    make_fork_gate();
+    if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot install the fork handlers");
     return BS_OK;
 }

@@ -24,7 +24,12 @@ void bs_pool_run(int n_threads, int64_t n_tasks, bs_task_fn fn, void *arg);
 /* Counts forks of this process: a lock taken under another generation is void. */
 uint64_t bs_fork_generation(void);
 
-/* Installs the fork handler. Called once when the module is loaded. */
+/* Around a short call into a library whose locks a fork would leave locked in the child:
+ * a fork waits until no thread is between the two, and they wait for a fork. Not nested. */
+void bs_fork_hold(void);
+void bs_fork_release(void);
+
+/* Installs the fork handlers. Called once when the module is loaded. */
 bs_status bs_pool_init(bs_error *e);
 
 #endif

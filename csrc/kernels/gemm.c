@@ -16,10 +16,12 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
                    const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                    int64_t ldc)
 {
+    bs_fork_hold(); /* the BLAS takes a lock to find its buffers */
     BS_BLAS(cblas_sgemm)
     (BS_BLAS_ROW_MAJOR, trans_a ? BS_BLAS_TRANSPOSED : BS_BLAS_PLAIN,
      trans_b ? BS_BLAS_TRANSPOSED : BS_BLAS_PLAIN, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
      (int)ldb, beta, c, (int)ldc);
+    bs_fork_release();
 }
 
 /* Even cuts, halving the longer side until there are enough to share out. */

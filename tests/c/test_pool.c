@@ -164,6 +164,44 @@ static void test_children_have_a_pool_of_their_own(void)
     pthread_join(thread, &wrong);
     CHECK((intptr_t)wrong == 0);
 }
+
+static int between; /* written between hold and release alone */
+
+static void *hold_until_stopped(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        bs_fork_hold();
+        *(volatile int *)&between = 1;
+        for (int i = 0; i < 2000; i++)
+            (void)atomic_load(&stop);
+        *(volatile int *)&between = 0;
+        bs_fork_release();
+    }
+    return NULL;
+}
+
+static void test_forks_wait_for_those_who_hold_them_up(void)
+{
+    pthread_t thread;
+    atomic_store(&stop, 0);
+    if (pthread_create(&thread, NULL, hold_until_stopped, NULL) != 0)
+        abort();
+    for (int i = 0; i < 100; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(30);
+            bs_fork_hold();
+            bs_fork_release();
+            _exit(between);
+        }
+        int status = -1;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    atomic_store(&stop, 1);
+    pthread_join(thread, NULL);
+}
 #endif
 
 int main(void)
@@ -177,6 +215,7 @@ int main(void)
     test_callers_do_not_disturb_each_other();
 #ifndef WITHOUT_FORK
     test_children_have_a_pool_of_their_own();
+    test_forks_wait_for_those_who_hold_them_up();
 #endif
     return failures != 0;
 }
