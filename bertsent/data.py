@@ -54,9 +54,7 @@ def read_chunks(path, rows=CHUNK_ROWS):
         Its index counts the rows from 0 over the whole file. Cells of CSV and TSV are strings as
         they stand in the file, or missing where the cell is empty.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
+    path = require_source(path)
     if path.is_dir():
         chunks = _read_folder(path, rows)
     else:
@@ -75,6 +73,16 @@ def read_chunks(path, rows=CHUNK_ROWS):
             yield chunk
     if first == 0:
         raise ValueError(f"{path} has no rows")
+
+
+def require_source(path):
+    """The path, if there is a file of a known kind or a folder; an error otherwise."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        file_format(path)
+    return path
 
 
 def read_table(path):

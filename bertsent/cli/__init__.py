@@ -38,7 +38,7 @@ def main(argv=None):
         except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
             return stop.code
         except KeyboardInterrupt as stop:
-            print(f"\nbertsent: {stop or 'interrupted'}", file=sys.stderr)
+            print(f"\nbertsent: {str(stop) or 'interrupted'}", file=sys.stderr)
             return INTERRUPTED
         except BrokenPipeError:
             # Whoever read our output has had enough; keep the interpreter from complaining.

@@ -72,11 +72,11 @@ def load_corpus(args, parameters):
     seed = parameters["random_state"]
     origin = {"source": str(name), "sha256": hash_data(source), "rows": len(frame),
               "rows_left_out": n_missing, "seed": seed}
-    lines = [f"data: {name}, {len(frame):,} texts: " + _class_counts(classes, counts)]
+    lines = [f"data:  {name}, {len(frame):,} texts: " + _class_counts(classes, counts)]
     if args.sample:
-        lines.append("      short reviews written for this package, for trying it out only")
+        lines.append("       short reviews written for this package, for trying it out only")
     if n_missing:
-        lines.append(f"      {n_missing:,} rows with an empty cell left out")
+        lines.append(f"       {n_missing:,} rows with an empty cell left out")
 
     if args.test_data is not None:
         is_test = np.zeros(len(frame), dtype=bool)
@@ -92,8 +92,8 @@ def load_corpus(args, parameters):
         is_test, n_repeats = split_rows(as_read, labels, test_size, seed)
         origin |= {"test_size": test_size, "repeated_texts": n_repeats}
         lines.append(
-            f"split: shuffled, every class alike, seed {seed}; {n_repeats:,} rows repeat the text "
-            "of another, equal texts stay on one side"
+            f"split: shuffled, every class alike, seed {seed}\n"
+            f"       {n_repeats:,} rows repeat the text of another; equal texts stay on one side"
         )
         if not is_test.any():
             raise ValueError(f"{name}: {len(frame)} rows are too few to split")

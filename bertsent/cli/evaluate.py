@@ -12,11 +12,13 @@ from bertsent.data import (
     match_labels,
     read_table,
     require_columns,
+    require_source,
 )
 
 
 def run(args):
     """Carry out the command."""
+    require_source(args.file)
     classifier = bertsent.BertClassifier.from_pretrained(args.directory)
     classifier.set_params(n_threads=args.n_threads)
     frame = read_table(args.file)

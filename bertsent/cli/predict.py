@@ -5,7 +5,7 @@ import sys
 
 import bertsent
 from bertsent.cli.output import open_output
-from bertsent.data import drop_missing, file_format, read_chunks, require_columns
+from bertsent.data import drop_missing, file_format, read_chunks, require_columns, require_source
 from bertsent.progress import count_bar
 
 ADDED = ("predicted_label", "confidence")
@@ -17,6 +17,8 @@ def run(args):
         args.usage_error("pass either FILE or --text")
     if args.text is not None and args.output is not None:
         args.usage_error("--output goes with FILE; --text prints to stdout")
+    if args.file is not None:
+        require_source(args.file)
     if args.output is not None:
         file_format(args.output)
         if os.path.exists(args.output) and not args.force:

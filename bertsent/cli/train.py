@@ -2,6 +2,7 @@
 
 import json
 import platform
+import textwrap
 import time
 from importlib import metadata
 
@@ -47,7 +48,10 @@ def run(args):
             f"interrupted; the model as trained so far is saved in {args.output}"
         ) from None
     save(args, classifier, corpus, started, metrics)
-    print(f"\ntrained in {format_seconds(trained - started)}, tested once at the end:")
+    print(
+        f"\ntrained in {format_seconds(trained - started)} at a peak learning rate of "
+        f"{classifier.learning_rate_:g}, tested once at the end:"
+    )
     print(format_metrics(metrics))
     seen = describe_seen(metrics)
     if seen is not None:
@@ -56,17 +60,19 @@ def run(args):
 
 
 def describe_run(parameters):
-    """The parameters in two lines."""
+    """The parameters in a few lines."""
     shown = ", ".join(
-        f"{name} {value}"
+        f"{name}={value}"
         for name, value in parameters.items()
         if name not in ("model", "n_threads", "random_state", "verbose")
     )
     threads = resolve_n_threads(parameters["n_threads"])
-    return (
-        f"model: {parameters['model']}, {threads} thread{'s' if threads > 1 else ''}, "
-        f"seed {parameters['random_state']}\nparameters: {shown}"
-    )
+    lines = [
+        f"model: {parameters['model']}, on {threads} thread{'s' if threads > 1 else ''}, "
+        f"seed {parameters['random_state']}",
+        *textwrap.wrap(shown, 88, initial_indent=" " * 7, subsequent_indent=" " * 7),
+    ]
+    return "\n".join(lines)
 
 
 def test(classifier, corpus, show_bar):
