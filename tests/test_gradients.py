@@ -1,5 +1,10 @@
 """The engine's forward and backward against the float64 twin on random models."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference
@@ -10,8 +15,11 @@ from cases import (
     engine_config,
     random_batch,
     random_params,
+    sequence_of,
     unflatten,
 )
+
+from bertsent import _core
 
 NO_DROPOUT = dict.fromkeys(
     ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), 0.0
@@ -40,6 +48,17 @@ CASES = {
          "max_position_embeddings": 140},
         [139, 64, 65, 17, 128, 1], {},
     ),
+    # More scores than one block of attention holds, and more tokens than one micro-batch.
+    "long": (
+        {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12,
+         "max_position_embeddings": 600},
+        [520, 300], {},
+    ),
+    "many": (
+        {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12,
+         "num_hidden_layers": 1, "max_position_embeddings": 100},
+        [100, 99, 30] * 12, {"weights": True},
+    ),
 }
 RATES = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
 
@@ -56,11 +75,12 @@ def _case(name, dropout, seed=0):
 @pytest.mark.parametrize("name", CASES)
 def test_loss_logits_and_gradients_equal_the_twins(name, dropout):
     config, params, batch = _case(name, dropout)
+    n_threads = 2 if name == "long" else 1
     settings = {"training": dropout, "seed": 2**40 + 17, "step": 5}
     twin = reference.Bert(config, params)
     engine = Engine(config, params)
     expected_loss, expected_logits, expected = twin.loss_and_gradients(batch, **settings)
-    loss, logits, grads = engine.loss_and_gradients(batch, **settings)
+    loss, logits, grads = engine.loss_and_gradients(batch, n_threads=n_threads, **settings)
     np.testing.assert_allclose(logits, expected_logits, rtol=1e-5, atol=1e-5)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     assert_gradients_agree(grads, expected, rel=2e-5)
@@ -162,17 +182,23 @@ def test_session_takes_any_gradient_at_the_logits_and_adds():
     assert_gradients_agree(unflatten(engine.table, grads), doubled, rel=2e-5)
 
 
-@pytest.mark.parametrize("freeze", [0, 1, 2])
-def test_train_step_is_gradient_clip_and_adamw(freeze):
-    config, params, batch = _case("gelu", dropout=True)
+def _optimizer_state(engine):
+    return tuple(np.zeros_like(engine.flat) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "freeze"), [("gelu", 0), ("gelu", 1), ("gelu", 2), ("wide, many rows", 1)]
+)
+def test_train_step_is_gradient_clip_and_adamw(name, freeze):
+    config, params, batch = _case(name, dropout=True)
     engine, twin = Engine(config, params), reference.Bert(config, params)
     adam = reference.AdamW(twin.params, weight_decay=0.1)
-    grads, mean, square = (np.zeros_like(engine.flat) for _ in range(3))
-    max_norm = 0.3
+    grads, mean, square = _optimizer_state(engine)
+    max_norm, lr = 0.3, 0.01 if name == "gelu" else 0.001
     for step in range(3):
         loss, logits, norm = engine.model.train_step(
             *arrays(batch), batch["keys"], batch["labels"], None, grads, mean, square,
-            freeze=freeze, seed=5, step=step, lr=0.01, weight_decay=0.1, max_grad_norm=max_norm,
+            freeze=freeze, seed=5, step=step, lr=lr, weight_decay=0.1, max_grad_norm=max_norm,
             n_threads=1,
         )
         expected_loss, expected_logits, expected = twin.loss_and_gradients(
@@ -180,7 +206,7 @@ def test_train_step_is_gradient_clip_and_adamw(freeze):
         )
         assert loss == pytest.approx(expected_loss, abs=2e-4)
         np.testing.assert_allclose(logits, expected_logits, atol=2e-3)
-        expected_norm = adam.apply(expected, 0.01, max_norm=max_norm, freeze=freeze)
+        expected_norm = adam.apply(expected, lr, max_norm=max_norm, freeze=freeze)
         assert norm == pytest.approx(expected_norm, rel=1e-3)
         assert norm > max_norm
     for name, value in engine.params.items():
@@ -190,6 +216,75 @@ def test_train_step_is_gradient_clip_and_adamw(freeze):
             change = np.linalg.norm(twin.params[name] - params[name])
             error = np.linalg.norm(value - twin.params[name])
             assert error <= 0.01 * change, name
+
+
+@pytest.mark.parametrize("freeze", [0, 1])
+def test_forward_backward_then_apply_is_train_step(freeze):
+    config, params, batch = _case("one layer", dropout=True)
+    together, apart = Engine(config, params), Engine(config, params)
+    state, other = _optimizer_state(together), _optimizer_state(apart)
+    options = {"lr": 0.01, "weight_decay": 0.1, "max_grad_norm": 0.5, "n_threads": 1}
+    for step in range(3):
+        labelled = (*arrays(batch), batch["keys"], batch["labels"], batch["weights"])
+        settings = {"freeze": freeze, "seed": 5, "step": step}
+        loss, logits, norm = together.model.train_step(*labelled, *state, **settings, **options)
+        found = apart.model.forward_backward(*labelled, other[0], training=True, **settings)
+        assert found[0] == loss
+        np.testing.assert_array_equal(found[1], logits)
+        assert apart.model.apply(*other, freeze=freeze, step=step, **options) == norm
+    np.testing.assert_array_equal(apart.flat, together.flat)
+
+
+def test_weight_zero_takes_a_sequence_out():
+    config, params, batch = _case("gelu", dropout=True)
+    engine = Engine(config, params)
+    settings = {"training": True, "seed": 5, "step": 2}
+    batch["weights"] = np.array([1, 0, 0.5, 2], np.float32)
+    with_it = engine.loss_and_gradients(batch, **settings)
+    without = engine.loss_and_gradients(sequence_of(batch, [0, 2, 3]), **settings)
+    assert with_it[0] == pytest.approx(without[0], rel=1e-6)
+    assert_gradients_agree(with_it[2], without[2], rel=1e-6, of_all=1e-7)
+
+
+def test_batch_without_any_weight_changes_nothing():
+    config, params, batch = _case("gelu", dropout=True)
+    engine = Engine(config, params)
+    state = _optimizer_state(engine)
+    loss, _, _ = engine.model.train_step(
+        *arrays(batch), batch["keys"], batch["labels"], np.zeros(4, np.float32), *state, step=0,
+        lr=0.1, weight_decay=0.1,
+    )
+    assert loss == 0
+    np.testing.assert_array_equal(engine.flat, Engine(config, params).flat)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_weights_that_are_no_weights_are_refused(weight):
+    config, params, batch = _case("gelu", dropout=False)
+    batch["weights"] = np.array([1, 1, weight, 1], np.float32)
+    with pytest.raises(ValueError, match=r"\b2\b"):
+        Engine(config, params).loss_and_gradients(batch)
+
+
+def test_session_refuses_calls_out_of_order():
+    config, params, batch = _case("gelu", dropout=True)
+    engine = Engine(config, params)
+    session = engine.core.Session(engine.model, 1)
+    pull, grads = np.zeros((4, 3), np.float32), np.zeros_like(engine.flat)
+    with pytest.raises(RuntimeError):
+        session.backward(pull, grads)
+    session.forward(*arrays(batch), batch["keys"])
+    with pytest.raises(ValueError):
+        session.backward(pull[:3], grads)
+    with pytest.raises(ValueError):
+        session.backward(pull, grads[:-1])
+    session.backward(pull, grads)
+    with pytest.raises(RuntimeError):
+        session.backward(pull, grads)
+    session.forward(*arrays(batch), batch["keys"])
+    engine.model.touch()
+    with pytest.raises(RuntimeError):
+        session.backward(pull, grads)
 
 
 def test_step_that_is_not_finite_changes_nothing():
@@ -239,3 +334,24 @@ def test_sequence_longer_than_the_positions_is_refused():
     batch = random_batch(config, np.random.default_rng(1), [3, 41])
     with pytest.raises(ValueError, match="40"):
         Engine(config, params).score(batch)
+
+
+@pytest.mark.parametrize("isa", [isa for isa in _core.isa_list() if isa != _core.isa()])
+def test_every_instruction_set_gives_the_golden_gradients(isa):
+    # The choice is made once in a process.
+    golden = Path(__file__).with_name("test_golden.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "engine", golden],
+        env={**os.environ, "BERTSENT_ISA": isa}, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_instruction_set_that_is_not_there_is_an_error_that_names_it():
+    code = "from bertsent import _core; _core.isa()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "BERTSENT_ISA": "sse9"},
+        capture_output=True, text=True, check=False,
+    )
+    assert done.returncode != 0
+    assert "BERTSENT_ISA=sse9" in done.stderr
