@@ -136,7 +136,8 @@ def system_blas(compiler):
         blas.link = ["-lopenblas"]
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder, "probe.c")
-        probe.write_text("void cblas_sgemm(void);\nint main(void) { cblas_sgemm(); return 0; }\n")
+        probe.write_text("void cblas_sgemm(void);\nvoid openblas_set_num_threads(int);\n"
+                         "int main(void) { cblas_sgemm(); openblas_set_num_threads(1); }\n")
         try:
             objects = compiler.compile([str(probe)], output_dir=folder)
             compiler.link_executable(objects, "probe", output_dir=folder,
