@@ -174,7 +174,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             random_state=new_weights_seed,
             new_classifier=label_names(read_config(directory), directory) != names,
         )
-        tokenizer = WordPieceTokenizer.from_files(directory)
+        tokenizer = _load_tokenizer(directory, model)
         n_layers = model.config["num_hidden_layers"]
         freeze = resolve_freeze(self.freeze_layers, n_layers)
         learning_rate = resolve_learning_rate(
@@ -308,7 +308,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 f"{name_or_dir} is no fitted classifier, it has no {' and no '.join(fresh)}; "
                 f"train one with BertClassifier({str(name_or_dir)!r}).fit(texts, labels)"
             )
-        tokenizer = WordPieceTokenizer.from_files(directory)
+        tokenizer = _load_tokenizer(directory, model)
         if settings is None:
             settings = _settings_of_transformers(name_or_dir, model)
         known = cls._get_param_names()
@@ -386,6 +386,18 @@ def _load_model(directory, name, **options):
         loaded.config, loaded.engine, loaded.flat, n_threads=None
     )
     return model, loaded.fresh
+
+
+def _load_tokenizer(directory, model):
+    """The tokenizer in a directory, checked to belong to the model."""
+    tokenizer = WordPieceTokenizer.from_files(directory)
+    rows = model.config["vocab_size"]
+    if tokenizer.vocab_size > rows:
+        raise CheckpointError(
+            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, but the model only "
+            f"knows {rows}; these files do not belong together"
+        )
+    return tokenizer
 
 
 def _warn_of_cuts(truncated, max_length):

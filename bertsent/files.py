@@ -32,6 +32,8 @@ CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {"bertsent.json", "training_t
 RUN_FILES = frozenset({"metrics.json", "history.csv", "history.json", "run.json", "split.csv"})
 OWN_FILES = CLASSIFIER_FILES | RUN_FILES
 
+# Any program may have a config.json or a run.json; these say that a directory is a model's.
+_EVIDENCE = frozenset({"model.safetensors", "tokenizer_config.json", "bertsent.json", "vocab.txt"})
 # A directory with nothing but these passes for empty; they are left where they are.
 _UNNOTICED = frozenset({"lost+found", ".DS_Store", ".ipynb_checkpoints"})
 
@@ -57,8 +59,8 @@ def check_target(target, overwrite=False, ours=OWN_FILES):
     Raises
     ------
     FileExistsError
-        The directory holds a file of ours and `overwrite` is false, or it holds
-        nothing but files that bertsent did not write.
+        The directory holds a file of ours and `overwrite` is false, or it holds other
+        files, and `overwrite` is false or nothing there looks like a model.
     NotADirectoryError, PermissionError
         The path, or a parent of it, is a file, or nothing can be created there.
     """
@@ -79,7 +81,7 @@ def check_target(target, overwrite=False, ours=OWN_FILES):
     names = sorted(set(os.listdir(path)) - _UNNOTICED)
     mine = [name for name in names if name in ours and not (path / name).is_dir()]
     foreign = [name for name in names if name not in OWN_FILES and name not in mine]
-    if foreign and not (overwrite and (mine or _is_model(names))):
+    if foreign and not (overwrite and _EVIDENCE.intersection(names)):
         raise FileExistsError(
             f"{path} holds {_some(foreign)}, which bertsent did not write; "
             "choose a directory that is new or empty"
@@ -121,14 +123,14 @@ def atomic_directory(target, overwrite=False, ours=OWN_FILES):
     """
     ours = frozenset(ours)
     path = check_target(target, overwrite, ours)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    new_parents = [parent for parent in path.parents if not parent.exists()]
     exists = path.is_dir()
     in_place = exists and not _can_be_moved(path)
     # A mount point or the working directory keeps its inode; its files are moved one by one.
     home = path if in_place else path.parent
     scratch = home / f".{path.name}.tmp-{secrets.token_hex(4)}"
     try:
-        scratch.mkdir()
+        scratch.mkdir(parents=True)
         if exists:
             shutil.copymode(path, scratch)
         yield scratch
@@ -153,6 +155,10 @@ def atomic_directory(target, overwrite=False, ours=OWN_FILES):
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if not path.exists():
+            with contextlib.suppress(OSError):
+                for parent in new_parents:
+                    parent.rmdir()
 
 
 def atomic_write(path, data):
@@ -183,10 +189,6 @@ def atomic_write(path, data):
 def _check_writable(directory):
     if not os.access(directory, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "no permission to write into", str(directory))
-
-
-def _is_model(names):
-    return "config.json" in names and any(name.endswith(".safetensors") for name in names)
 
 
 def _some(names, limit=3):

@@ -531,3 +531,11 @@ def test_ctrl_c_ends_between_steps_with_the_model_so_far(make):
     assert clf.predict(texts[:3]).shape == (3,)
     assert np.isfinite(flat(clf)).all()
     assert len(clf.history_) < 10_000
+
+
+def test_tokenizer_of_another_model(tiny_model_dir):
+    directory = tiny_model_dir()
+    with open(directory / "vocab.txt", "a", encoding="utf-8") as file:
+        file.write("onetoomany\n")
+    with pytest.raises(ValueError, match=r"171 tokens, but the model only knows 170"):
+        BertClassifier(str(directory), max_length=16, verbose=0).fit(["good", "bad"], [1, 0])

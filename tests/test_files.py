@@ -60,6 +60,21 @@ def test_directory_of_someone_else_is_refused(tmp_path, overwrite):
     assert content(tmp_path) == {"thesis.tex": "years of work"}
 
 
+def test_files_of_the_same_names_make_no_model(tmp_path):
+    """Any program may have a config.json; --force is no reason to replace it."""
+    for name in ("config.json", "run.json", "server.py"):
+        (tmp_path / name).write_text("a web server's")
+    with pytest.raises(FileExistsError, match="server.py"):
+        save(tmp_path, "new", overwrite=True)
+    assert set(content(tmp_path).values()) == {"a web server's"}
+
+
+def test_failure_leaves_no_parents(tmp_path):
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "a" / "b" / "c"):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
 def test_old_model_is_replaced_on_request_only(tmp_path):
     target = tmp_path / "model"
     save(target, "old", names=("config.json", "model.safetensors", "bertsent.json"))
