@@ -538,4 +538,4 @@ def test_tokenizer_of_another_model(tiny_model_dir):
     with open(directory / "vocab.txt", "a", encoding="utf-8") as file:
         file.write("onetoomany\n")
     with pytest.raises(ValueError, match=r"171 tokens, but the model only knows 170"):
-        BertClassifier(str(directory), max_length=16, verbose=0).fit(["good", "bad"], [1, 0])
+        bertsent.BertClassifier(directory, max_length=16, verbose=0).fit(["good", "bad"], [1, 0])
