@@ -44,7 +44,7 @@ def load_checkpoint(
     num_labels : int, optional
         Number of classes; by default that of the checkpoint, or 2.
     id2label : dict or list of str, optional
-        Names of the classes; by default those of the checkpoint if the number fits.
+        Names of the classes, which also says how many; by default those of the checkpoint.
     random_state : int, Generator, RandomState or None
         Draws what the checkpoint lacks.
     new_classifier : bool
@@ -204,13 +204,13 @@ def _classes(raw, stored, num_labels, id2label, where):
     """Decide how many classes there are and what they are called."""
     classifier = stored.get("classifier.weight")
     found = classifier.shape[0] if classifier is not None and len(classifier.shape) == 2 else None
-    names = label_names(raw, where)
-    if id2label is not None:
-        given = label_names({"id2label": id2label}, "id2label")
-        if num_labels is not None and num_labels != len(given):
-            raise ValueError(f"num_labels is {num_labels} but id2label names {len(given)} classes")
-        num_labels = len(given)
-        names = given
+    if id2label is None:
+        names = label_names(raw, where)
+    else:
+        names = label_names({"id2label": id2label}, "id2label")
+        if num_labels is not None and num_labels != len(names):
+            raise ValueError(f"num_labels is {num_labels} but id2label names {len(names)} classes")
+        num_labels = len(names)
     if num_labels is None:
         if found is not None and names is not None and len(names) != found:
             raise CheckpointError(

@@ -239,6 +239,7 @@ def test_number_of_classes_from_the_configuration(tiny_model_dir):
     both = tiny_model_dir(num_labels=2, id2label={"0": "a", "1": "b", "2": "c"})
     with pytest.raises(CheckpointError, match="disagrees with itself"):
         load(both)
+    assert load(both, id2label=["no", "yes"]).engine["num_labels"] == 2
     stored = tiny_model_dir(classifier=3)
     reconfigure(stored, id2label=["a", "b"])
     with pytest.raises(CheckpointError, match="2 classes, but the classifier in .* has 3"):
