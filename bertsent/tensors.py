@@ -135,8 +135,13 @@ def write(directory, values):
     import safetensors
     from safetensors.numpy import save_file
 
+    path = directory / _WEIGHTS
+    path.touch()
+    mode = path.stat().st_mode
     try:
-        save_file(values, directory / _WEIGHTS, metadata={"format": "pt"})
+        save_file(values, path, metadata={"format": "pt"})
+        # The library may leave a file that nobody but its owner can read.
+        path.chmod(mode)
     except safetensors.SafetensorError as error:
         # The library wraps the system's error in one of its own; callers look for an OSError.
         number = re.search(r"os error (\d+)", str(error))

@@ -317,6 +317,13 @@ def test_saving_keeps_what_is_there_unless_told(fitted, tmp_path):
     assert before == {path.name: path.read_bytes() for path in target.iterdir()}
 
 
+def test_saved_files_may_be_read_by_whom_the_umask_allows(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "model")
+    (tmp_path / "other").touch()
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert set(modes.values()) == {(tmp_path / "other").stat().st_mode}, modes
+
+
 def test_no_texts_in_the_saved_files(fitted, tmp_path):
     fitted.save_pretrained(tmp_path / "model")
     settings = json.loads((tmp_path / "model" / "bertsent.json").read_text())
