@@ -103,6 +103,10 @@ def linear_schedule(step, total, warmup_ratio):
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
+# Left out of the rate: allocators, caches and code paths settle.
+WARM_UP_STEPS = 2
+
+
 class Meter:
     """Losses, tokens and seconds of a training run, and a line to stderr now and then."""
 
@@ -111,7 +115,7 @@ class Meter:
                      "arguments": {k: v for k, v in vars(arguments).items()
                                    if k not in ("data", "model")}}
         self.total = total
-        self.losses, self.seconds, self.tokens = [], [], 0
+        self.losses, self.seconds, self.tokens = [], [], []
         self.began = self.last = time.perf_counter()
 
     def step(self, loss, tokens):
@@ -119,17 +123,19 @@ class Meter:
         self.seconds.append(now - self.last)
         self.last = now
         self.losses.append(loss)
-        self.tokens += tokens
+        self.tokens.append(tokens)
         if len(self.losses) % 25 == 1:
+            rate = sum(self.tokens) / (now - self.began)
             print(f"{self.head['side']}: step {len(self.losses)}/{self.total} loss {loss:.4f} "
-                  f"{self.tokens / (now - self.began):.0f} tokens/s", file=sys.stderr, flush=True)
+                  f"{rate:.0f} tokens/s", file=sys.stderr, flush=True)
 
     def record(self):
-        seconds = self.last - self.began
+        warm = slice(WARM_UP_STEPS, None)
         return self.head | {
-            "train_seconds": seconds, "train_tokens": self.tokens,
-            "tokens_per_second": self.tokens / seconds, "peak_rss_mb": peak_rss_mb(),
-            "loss": self.losses, "step_seconds": self.seconds,
+            "train_seconds": self.last - self.began, "train_tokens": sum(self.tokens),
+            "tokens_per_second": sum(self.tokens[warm]) / sum(self.seconds[warm]),
+            "peak_rss_mb": peak_rss_mb(), "loss": self.losses,
+            "step_seconds": [round(s, 4) for s in self.seconds], "step_tokens": self.tokens,
         }
 
 
