@@ -8,23 +8,22 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent import checkpoint, saved
-from bertsent.config import label_names, read_config, with_labels
+from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
 from bertsent.hub import resolve
-from bertsent.labels import LabelType, check_weights, encode_labels, learn_labels
-from bertsent.model import BertForSequenceClassification
+from bertsent.labels import check_weights, encode_labels, learn_labels
 from bertsent.parameters import (
     check_parameters,
     resolve_freeze,
     resolve_learning_rate,
     resolve_max_length,
 )
+from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.texts import check_texts, hash_texts, strip_html
 from bertsent.threads import resolve_n_threads
-from bertsent.tokenizer import WordPieceTokenizer
-from bertsent.training import Examples, Recipe, train
+from bertsent.training import Examples, Recipe, log_softmax, train
 
 
 class BertClassifier(ClassifierMixin, BaseEstimator):
@@ -167,19 +166,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         new_weights_seed, order_seed, dropout_seed = draws
         directory = resolve(self.model)
         names = [str(label) for label in label_type.classes.tolist()]
-        model, _ = _load_model(
+        model, _ = load_model(
             directory,
             self.model,
             id2label=dict(enumerate(names)),
             random_state=new_weights_seed,
             new_classifier=label_names(read_config(directory), directory) != names,
         )
-        tokenizer = _load_tokenizer(directory, model)
-        n_layers = model.config["num_hidden_layers"]
-        freeze = resolve_freeze(self.freeze_layers, n_layers)
-        learning_rate = resolve_learning_rate(
-            self.learning_rate, model.config["hidden_size"], n_layers, freeze
-        )
+        tokenizer = load_tokenizer(directory, model)
+        recipe = self._recipe(model.config, order_seed, dropout_seed)
         max_length = resolve_max_length(
             self.max_length, model.config["max_position_embeddings"]
         )
@@ -190,20 +185,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             held_out = tokenizer.encode_batch(held_out, max_length, n_threads)
             validation = Examples(held_out.ids, held_out.offsets, held_out_codes)
 
-        recipe = Recipe(
-            epochs=int(self.epochs),
-            batch_size=int(self.batch_size),
-            learning_rate=learning_rate,
-            weight_decay=float(self.weight_decay),
-            warmup_ratio=float(self.warmup_ratio),
-            max_grad_norm=float(self.max_grad_norm),
-            freeze=freeze,
-            order_seed=order_seed,
-            dropout_seed=dropout_seed,
-        )
         fitted = {
             "label_type": label_type,
-            "learning_rate": learning_rate,
+            "learning_rate": recipe.learning_rate,
             "history": [],
             "text_hashes": np.unique(hash_texts(texts)),
         }
@@ -241,7 +225,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of float64, shape (n_texts, n_classes)
         """
-        return softmax(self._logits(X))
+        return np.exp(log_softmax(self._logits(X)))
 
     def decision_function(self, X):
         """Logits, in the order of ``classes_``.
@@ -302,15 +286,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         """
         directory = resolve(name_or_dir, revision=revision)
         settings = saved.read_settings(directory)
-        model, fresh = _load_model(directory, name_or_dir)
+        model, fresh = load_model(directory, name_or_dir)
         if fresh:
             raise CheckpointError(
                 f"{name_or_dir} is no fitted classifier, it has no {' and no '.join(fresh)}; "
                 f"train one with BertClassifier({str(name_or_dir)!r}).fit(texts, labels)"
             )
-        tokenizer = _load_tokenizer(directory, model)
+        tokenizer = load_tokenizer(directory, model)
         if settings is None:
-            settings = _settings_of_transformers(name_or_dir, model)
+            settings = foreign_settings(name_or_dir, model)
         known = cls._get_param_names()
         parameters = settings.pop("parameters")
         classifier = cls(**{name: parameters[name] for name in known if name in parameters})
@@ -358,6 +342,24 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("X_val is empty; leave it out or pass some texts")
         return texts, encode_labels(y_val, label_type, len(texts), "y_val")
 
+    def _recipe(self, config, order_seed, dropout_seed):
+        """The parameters as the training loop wants them, "auto" and "all" resolved."""
+        n_layers = config["num_hidden_layers"]
+        freeze = resolve_freeze(self.freeze_layers, n_layers)
+        return Recipe(
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
+            learning_rate=resolve_learning_rate(
+                self.learning_rate, config["hidden_size"], n_layers, freeze
+            ),
+            weight_decay=float(self.weight_decay),
+            warmup_ratio=float(self.warmup_ratio),
+            max_grad_norm=float(self.max_grad_norm),
+            freeze=freeze,
+            order_seed=order_seed,
+            dropout_seed=dropout_seed,
+        )
+
     def _logits(self, X):
         check_is_fitted(self)
         check_parameters(self.get_params(deep=False))
@@ -371,35 +373,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         return self.model_.score_packed(tokens.ids, tokens.offsets, n_threads)
 
 
-def softmax(logits):
-    """Probabilities in float64, so that rows sum to 1 well below float32's rounding."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    np.exp(shifted, out=shifted)
-    return shifted / shifted.sum(axis=1, keepdims=True)
-
-
-def _load_model(directory, name, **options):
-    """The model in a directory, and the parts of it that its checkpoint lacks."""
-    loaded = checkpoint.load_checkpoint(directory, source=str(name), **options)
-    model = BertForSequenceClassification._assemble(
-        loaded.config, loaded.engine, loaded.flat, n_threads=None
-    )
-    return model, loaded.fresh
-
-
-def _load_tokenizer(directory, model):
-    """The tokenizer in a directory, checked to belong to the model."""
-    tokenizer = WordPieceTokenizer.from_files(directory)
-    rows = model.config["vocab_size"]
-    if tokenizer.vocab_size > rows:
-        raise CheckpointError(
-            f"{directory}: the tokenizer has {tokenizer.vocab_size} tokens, but the model only "
-            f"knows {rows}; these files do not belong together"
-        )
-    return tokenizer
-
-
 def _warn_of_cuts(truncated, max_length):
     cut = int(np.count_nonzero(truncated))
     if cut:
@@ -409,24 +382,3 @@ def _warn_of_cuts(truncated, max_length):
             UserWarning,
             stacklevel=3,
         )
-
-
-def _settings_of_transformers(name_or_dir, model):
-    """Settings for a classifier without ``bertsent.json``; its columns are put in order."""
-    labels = [model.id2label[code] for code in range(model.num_labels)]
-    if len(set(labels)) < len(labels):
-        raise CheckpointError(f"{name_or_dir}: id2label gives two classes the same name")
-    order = np.argsort(np.array(labels, dtype=object), kind="stable")
-    labels.sort()
-    with model.edit_parameters() as parameters:
-        for name in ("classifier.weight", "classifier.bias"):
-            parameters[name][...] = parameters[name][order]
-    model._config = with_labels(model._config, labels)
-    positions = model.config["max_position_embeddings"]
-    return {
-        "parameters": {"model": name_or_dir, "max_length": min(256, positions)},
-        "label_type": LabelType(np.array(labels, dtype=object)),
-        "learning_rate": None,
-        "history": [],
-        "text_hashes": np.empty(0, dtype=np.uint64),
-    }

@@ -173,15 +173,20 @@ def train(model, examples, recipe, *, n_threads, validation=None, progress=None,
 
 def evaluate(model, examples, n_threads):
     """Loss and accuracy on texts that are not trained on."""
-    logits = model.score_packed(examples.ids, examples.offsets, n_threads).astype(np.float64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    losses = log_sums - shifted[np.arange(len(examples)), examples.labels]
+    logits = model.score_packed(examples.ids, examples.offsets, n_threads)
+    losses = -log_softmax(logits)[np.arange(len(examples)), examples.labels]
     hits = logits.argmax(axis=1) == examples.labels
     return {
         "validation_loss": float(losses.mean()),
         "validation_accuracy": float(hits.mean()),
     }
+
+
+def log_softmax(logits):
+    """Logarithms of the probabilities, in float64, so that these add up to 1 exactly enough."""
+    logits = logits.astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
 class _Sums:
