@@ -162,7 +162,7 @@ def bundled_blas(libs):
     fresh = libs / f".{BLAS_FILE}.{os.getpid()}"
     shutil.copyfile(original, fresh)
     if MACOS:
-        name_macos_library(fresh, original, libs)
+        set_macos_install_name(fresh, BLAS_FILE)
     else:
         set_elf_soname(fresh, BLAS_FILE)
     if target.exists() and target.read_bytes() == fresh.read_bytes():
@@ -183,20 +183,10 @@ def bundled_blas(libs):
     return blas
 
 
-def name_macos_library(fresh, original, libs):
-    """Give the library our install name and bring the run-time libraries that it needs along."""
-    subprocess.check_call(["install_name_tool", "-id", f"@rpath/{BLAS_FILE}", str(fresh)])
-    listing = subprocess.check_output(["otool", "-L", str(fresh)], text=True)
-    for line in listing.splitlines()[1:]:
-        needed = line.split()[0]
-        if not needed.startswith("@loader_path/"):
-            continue
-        source = original.parent / needed[len("@loader_path/"):]
-        shutil.copyfile(source, libs / source.name)
-        subprocess.check_call(["install_name_tool", "-change", needed,
-                               f"@loader_path/{source.name}", str(fresh)])
-    # install_name_tool breaks the signature, which arm64 macOS requires.
-    subprocess.check_call(["codesign", "--force", "--sign", "-", str(fresh)])
+def set_macos_install_name(path, name):
+    subprocess.check_call(["install_name_tool", "-id", f"@rpath/{name}", str(path)])
+    # That breaks the signature, which arm64 macOS requires.
+    subprocess.check_call(["codesign", "--force", "--sign", "-", str(path)])
 
 
 class BuildExt(build_ext):
