@@ -1,5 +1,6 @@
 """What training and scoring say while they run: a bar, or plain lines in a log."""
 
+import os
 import sys
 import time
 
@@ -43,7 +44,7 @@ class Bar(Silent):
         self.epochs, self.steps, self.done = epochs, steps, 0
         self.bar = _tqdm()(
             total=epochs * tokens, desc=self._title(0), unit=" tokens", unit_scale=True,
-            bar_format=_BAR, file=self.stream, dynamic_ncols=True, mininterval=0.2,
+            bar_format=_BAR, file=self.stream, mininterval=0.2, **_screen(self.stream),
         )
 
     def _title(self, epoch):
@@ -134,9 +135,18 @@ def make_progress(verbose, stream=None):
 def count_bar(total, unit, stream=None, disable=False):
     """A plain counting bar for scoring; shows itself on a terminal or in a notebook only."""
     return _tqdm()(
-        total=total, unit=f" {unit}", file=stream, leave=False, dynamic_ncols=True,
-        disable=disable or not _shows_bars(stream),
+        total=total, unit=f" {unit}", file=stream, leave=False,
+        disable=disable or not _shows_bars(stream), **_screen(stream),
     )
+
+
+def _screen(stream):
+    """How large the screen is; some terminals do not know, and tqdm would then show nothing."""
+    try:
+        columns = os.get_terminal_size((stream or sys.stderr).fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        columns = 0
+    return {"dynamic_ncols": True} if columns or in_notebook() else {"ncols": 80, "nrows": 24}
 
 
 def _shows_bars(stream):

@@ -1,7 +1,9 @@
 """The training loop around the engine: batches, learning rates, history, progress."""
 
+import contextlib
 import io
 import math
+import os
 
 import numpy as np
 import pytest
@@ -252,3 +254,17 @@ def test_lines_are_plain_and_whole():
 def test_seconds_for_people():
     spelled = [format_seconds(seconds) for seconds in (0.44, 9.96, 59, 185, 7800)]
     assert spelled == ["0.4 s", "10 s", "59 s", "3:05 min", "2:10 h"]
+
+
+def test_bar_on_a_terminal_without_a_size():
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as terminal:
+        assert os.get_terminal_size(theirs).columns == 0
+        with Bar(terminal) as bar:
+            run(FakeModel(), make_examples(), progress=bar)
+    shown = b""
+    with open(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        while part := screen.read(4096):
+            shown += part
+    for part in (b"step 6/6", b"loss", b"left"):
+        assert part in shown
