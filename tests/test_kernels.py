@@ -54,11 +54,15 @@ def _mask(rng, n):
 
 
 def _dropout_mask(rng, n):
-    for threshold in (0, 1, 6554, 32768, 65535, 65536):
+    for threshold in (0, 1, 6554, 32768, 65535, 65536, None, None):
         key = int(rng.integers(0, 2**64, dtype=np.uint64))
-        site = int(rng.integers(0, 13)) << 8 | int(rng.integers(0, 5))
-        yield (np.ones(n), key, int(rng.integers(0, 512)), site, int(rng.integers(0, 16)),
-               threshold), 1
+        layer, site = int(rng.integers(-1, 12)), int(rng.integers(0, 5))
+        row, head = int(rng.integers(0, 512)), int(rng.integers(0, 16))
+        if threshold is None:  # what one of the columns draws: just kept
+            words = key & 0xFFFFFFFF, key >> 32
+            column = int(rng.integers(0, n))
+            threshold = int(reference.dropout_words(words, layer, site, head, row, column))
+        yield (np.ones(n), key, row, (layer + 1) << 8 | site, head, threshold), 1
 
 
 def _bias_add(rng, n):
