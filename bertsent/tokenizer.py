@@ -477,8 +477,6 @@ def _name_row(texts, items):
 
 
 def _threads(n_threads):
-    try:
-        from bertsent.threads import resolve_n_threads
-    except ImportError:
-        return n_threads or 1
+    from bertsent.threads import resolve_n_threads
+
     return resolve_n_threads(n_threads)

@@ -3,7 +3,8 @@
 #include "tokenizer/scan.h"
 #include "tokenizer/tokenizer.h"
 
-#define STRETCH 4096 /* characters normalised at once */
+#define STRETCH 4096   /* characters normalised at once */
+#define CACHE_AFTER 64 /* words split before a cache is worth its memory */
 
 bs_status bs_ids_reserve(bs_ids *ids, int64_t more, bs_error *e)
 {
@@ -24,6 +25,7 @@ void bs_scratch_free(bs_scratch *scratch)
     bs_normbuf_free(&scratch->whole);
     free(scratch->starts);
     free(scratch->ends);
+    free(scratch->cache);
     memset(scratch, 0, sizeof *scratch);
 }
 
@@ -93,6 +95,34 @@ static int64_t word_split(const bs_tokenizer *tok, const uint8_t *bytes, int64_t
     return 1;
 }
 
+/* The same by the cache, for a word of at most 16 bytes. The new entry replaces what was in its
+ * place, so that no text can make the cache slow. */
+static inline int64_t word_split_cached(const bs_tokenizer *tok, bs_scratch *scratch,
+                                        const uint8_t *bytes, uint32_t length, uint64_t low,
+                                        uint64_t high, uint64_t hash, int32_t *ids)
+{
+    if (scratch->cache == NULL) {
+        if (++scratch->n_split > CACHE_AFTER)
+            scratch->cache = calloc(BS_CACHE_WORDS, sizeof *scratch->cache);
+        return word_split(tok, bytes, length, ids); /* also if there is no memory for it */
+    }
+    bs_cached_word *slot = &scratch->cache[hash % BS_CACHE_WORDS];
+    if (slot->low == low && slot->high == high && slot->length == length) {
+        for (int i = 0; i < slot->count; i++)
+            ids[i] = slot->ids[i];
+        return slot->count;
+    }
+    const int64_t n = word_split(tok, bytes, length, ids);
+    if (n <= BS_CACHE_IDS) {
+        slot->low = low;
+        slot->high = high;
+        slot->length = length;
+        slot->count = (int32_t)n;
+        memcpy(slot->ids, ids, sizeof *ids * (size_t)n);
+    }
+    return n;
+}
+
 /* Encodes the words in the buffer, leaves the last one there if it may go on, and says in *n_out
  * how many pieces there are now, which stops growing soon after `enough`. */
 static bs_status words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool last,
@@ -129,6 +159,8 @@ static bs_status words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool
                 *to++ = id;
                 continue;
             }
+            to += word_split_cached(tok, scratch, bytes, length, low, high, hash, to);
+            continue;
         }
         to += word_split(tok, bytes, length, to);
     }

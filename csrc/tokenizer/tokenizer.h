@@ -41,8 +41,20 @@ typedef struct {
 
 bs_status bs_ids_reserve(bs_ids *ids, int64_t more, bs_error *e);
 
+/* Words that are not in the vocabulary as a whole come again and again: names, mostly. */
+#define BS_CACHE_WORDS 4096
+#define BS_CACHE_IDS 10
+typedef struct {
+    uint64_t low, high;
+    uint32_t length; /* 0: free */
+    int32_t count;
+    int32_t ids[BS_CACHE_IDS];
+} bs_cached_word;
+
 /* What one thread needs; zero it before the first use. */
 typedef struct {
+    bs_cached_word *cache; /* one place for each hash; made after some words were split */
+    int64_t n_split;
     bs_normbuf norm;  /* a stretch of text, normalised */
     bs_normbuf whole; /* the normalised text, where added tokens are sought in it */
     uint32_t *starts, *ends;

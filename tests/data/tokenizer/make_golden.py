@@ -1,0 +1,99 @@
+"""Write golden.json: checksums of what the `tokenizers` library makes of the test material.
+
+    python tests/data/tokenizer/make_golden.py [--minilm DIR --imdb FILE]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import material
+import numpy as np
+import tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+
+
+def reference(lowercase, strip_accents, chinese, added=()):
+    """Make the library's tokenizer for the made vocabulary."""
+    vocab = {token: i for i, token in enumerate(material.made_vocabulary())}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=chinese, strip_accents=strip_accents,
+        lowercase=lowercase,
+    )  # fmt: skip
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(material.SPECIALS)
+    tokenizer.add_tokens([AddedToken(**token) for token in added])
+    return tokenizer
+
+
+def encode(tokenizer, texts, special=False):
+    """Return flat ids and offsets."""
+    ids, lengths = [], [0]
+    for i in range(0, len(texts), 10_000):
+        for encoding in tokenizer.encode_batch_fast(
+            texts[i : i + 10_000], add_special_tokens=special
+        ):
+            ids.extend(encoding.ids)
+            lengths.append(len(encoding.ids))
+    return np.array(ids, dtype=np.int32), np.cumsum(lengths)
+
+
+def make_imdb(minilm, imdb):
+    """Checksum the ids of all reviews, whole and cut at 256 tokens."""
+    import pandas as pd
+
+    texts = pd.read_csv(imdb, keep_default_na=False).review.tolist()
+    tokenizer = Tokenizer.from_file(str(Path(minilm, "tokenizer.json")))
+    tokenizer.no_padding()
+    result = {}
+    for length in (None, 256):
+        tokenizer.no_truncation()
+        if length:
+            tokenizer.enable_truncation(length)
+        result[str(length)] = material.block_checksums(
+            *encode(tokenizer, texts, special=True), 1000
+        )
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--minilm", help="directory of all-MiniLM-L6-v2")
+    parser.add_argument("--imdb", help="CSV with the training reviews")
+    args = parser.parse_args()
+    target = Path(__file__).with_name("golden.json")
+    golden = json.loads(target.read_text()) if target.exists() else {}
+    golden["library"] = f"tokenizers {tokenizers.__version__}"
+    golden["sweeps"], golden["runs"], golden["mixtures"], golden["texts"] = {}, {}, {}, {}
+    for name, mode in material.MODES.items():
+        tokenizer = reference(*mode)
+        golden["sweeps"][name] = {
+            context: material.block_checksums(*encode(tokenizer, texts), material.BLOCK)
+            for context, texts in material.sweeps()
+        }
+        golden["runs"][name] = material.block_checksums(
+            *encode(tokenizer, material.mark_runs()), 100
+        )
+        golden["mixtures"][name] = material.block_checksums(
+            *encode(tokenizer, material.mixtures()), 100
+        )
+        ids, offsets = encode(tokenizer, material.CASES + material.PROSE)
+        golden["texts"][name] = [
+            material.checksum(ids[a:b], [a, b]) for a, b in zip(offsets, offsets[1:])
+        ]
+    tokenizer = reference(True, None, True, material.added_tokens())
+    golden["added"] = {
+        "ids": [tokenizer.token_to_id(token["content"]) for token in material.added_tokens()],
+        "checksums": material.block_checksums(*encode(tokenizer, material.added_texts()), 100),
+    }
+    decoder = tokenizers.decoders.WordPiece()
+    words = ["[CLS]", "it", "'", "s", "un", "##afford", "##able", ",", "do", "not", "!", "n't", "##"]
+    golden["decoded"] = {"tokens": words, "text": decoder.decode(words)}
+    if args.minilm and args.imdb:
+        golden["imdb"] = make_imdb(args.minilm, args.imdb)
+    target.write_text(json.dumps(golden, separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
