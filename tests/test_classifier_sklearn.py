@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,8 +133,9 @@ def test_import_loads_nothing_heavy():
         "assert 'BertClassifier' in dir(bertsent); "
         "bertsent.BertClassifier"
     )
+    folder = Path(bertsent.__file__).resolve().parent.parent
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
     ).stdout
     assert shown.strip() == "[]"
 

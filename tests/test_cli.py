@@ -20,7 +20,6 @@ import bertsent
 from bertsent.cli import main
 from bertsent.parameters import PARAMETERS
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--max-length", "16", "--batch-size", "8", "--learning-rate", "2e-3"]
 
 
@@ -422,10 +421,13 @@ def test_help_and_version(capsys):
 
 
 def start(*args, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Away from the source tree, with the very package that is tested here.
+    package = Path(bertsent.__file__).resolve().parent
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
     return subprocess.Popen(
         [sys.executable, "-m", "bertsent", *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        cwd=os.sep, **options,
     )
 
 
