@@ -78,8 +78,11 @@ def check_labels(y, name="y"):
     ordered : bool
         Whether these are ordered.
     """
-    if isinstance(y, str | bytes) or not hasattr(y, "__len__"):
+    if isinstance(y, str | bytes | dict | set) or not hasattr(y, "__len__"):
         raise TypeError(f"{name} is a {type(y).__name__}; pass a list, Series or array of labels")
+    if hasattr(y, "columns"):
+        columns = list(y.columns)
+        raise TypeError(f"{name} is a DataFrame with the columns {columns}; pass one column")
     categorical = getattr(y, "dtype", None)
     if not hasattr(categorical, "categories"):
         categorical = None

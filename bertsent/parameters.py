@@ -182,7 +182,8 @@ PARAMETERS = (
         "None, a whole number from 0 to 4294967295, or a numpy RandomState",
         lambda v: v is None
         or _is_whole(v, 0, 2**32 - 1)
-        or isinstance(v, np.random.RandomState | type(np.random)),
+        or v is np.random
+        or isinstance(v, np.random.RandomState),
         int,
         "seed of the split, the new weights, the order of the texts and dropout",
         "N",

@@ -307,6 +307,8 @@ def test_categoricals_come_back_as_they_were():
         (np.eye(3), ValueError, "shape"),
         ("abc", TypeError, "str"),
         (None, TypeError, "NoneType"),
+        ({"a": 1}, TypeError, "dict"),
+        (pd.DataFrame({"label": ["a", "b", "a"]}), TypeError, "'label'.*one column"),
     ],
 )
 def test_bad_labels_are_named(y, error, message):
