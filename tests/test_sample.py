@@ -41,7 +41,8 @@ def test_no_two_reviews_share_most_of_their_words(rows):
         (rows[1 + i][0], rows[1 + j][0])
         for i in range(len(words))
         for j in range(i)
-        if len(words[i] & words[j]) > 0.7 * len(words[i] | words[j])
+        if 0.7 < len(words[i]) / len(words[j]) < 1.5
+        and len(words[i] & words[j]) > 0.7 * len(words[i] | words[j])
     ]
     assert alike == []
 
