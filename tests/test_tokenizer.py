@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ def tokenizer():
 
 
 def rows(encoding):
-    return [encoding.ids[a:b].tolist() for a, b in zip(encoding.offsets, encoding.offsets[1:])]
+    return [encoding.ids[a:b].tolist() for a, b in pairwise(encoding.offsets)]
 
 
 def test_texts_become_ids_without_padding(tokenizer):
@@ -148,7 +149,7 @@ def test_what_is_not_a_text_is_named(tokenizer, item, said):
 
 @pytest.mark.parametrize("dtype", [object, "string[pyarrow]"])
 def test_a_missing_value_of_a_series_is_named_by_its_row(tokenizer, dtype):
-    if dtype != object:
+    if isinstance(dtype, str):
         pytest.importorskip("pyarrow")
     series = pd.Series(["the", "good", None], index=["x", "y", "row 3"], dtype=dtype)
     with pytest.raises(TypeError, match=r"texts\[2\], row 'row 3': expected str"):
@@ -248,7 +249,7 @@ def test_one_tokenizer_serves_many_threads(tokenizer):
 
 def test_pickle(tokenizer):
     copy = pickle.loads(pickle.dumps(tokenizer))
-    assert rows(copy.encode_batch(["The goodness"])) == rows(tokenizer.encode_batch(["The goodness"]))
+    assert rows(copy.encode_batch(["The goodness"])) == [[CLS, THE, GOOD, NESS, SEP]]
     assert copy.model_max_length == 64
 
 
@@ -318,7 +319,10 @@ def test_vocab_txt_alone_will_do(tokenizer, saved, tmp_path):
 
 def test_switches_survive_saving(tmp_path):
     tokenizer = WordPieceTokenizer(
-        [*SPECIALS, "Café", "中文"], lowercase=False, tokenize_chinese_chars=False, max_word_chars=50
+        [*SPECIALS, "Café", "中文"],
+        lowercase=False,
+        tokenize_chinese_chars=False,
+        max_word_chars=50,
     )
     tokenizer.save_pretrained(tmp_path / "cased")
     again = WordPieceTokenizer.from_files(tmp_path / "cased")

@@ -111,4 +111,5 @@ def test_tables_agree_with_the_installed_library():
         for char in material.SCALARS
         if mine(f"A{char}b") != normalize(f"A{char}b")
     ]
-    assert not differ, f"{len(differ)} differ from tokenizers {tokenizers.__version__}: {differ[:9]}"
+    version = tokenizers.__version__
+    assert not differ, f"{len(differ)} differ from tokenizers {version}: {differ[:9]}"

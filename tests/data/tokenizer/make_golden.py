@@ -5,6 +5,7 @@
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import material
@@ -80,7 +81,7 @@ def main():
         )
         ids, offsets = encode(tokenizer, material.CASES + material.PROSE)
         golden["texts"][name] = [
-            material.checksum(ids[a:b], [a, b]) for a, b in zip(offsets, offsets[1:])
+            material.checksum(ids[a:b], [a, b]) for a, b in pairwise(offsets)
         ]
     tokenizer = reference(True, None, True, material.added_tokens())
     golden["added"] = {
@@ -88,7 +89,7 @@ def main():
         "checksums": material.block_checksums(*encode(tokenizer, material.added_texts()), 100),
     }
     decoder = tokenizers.decoders.WordPiece()
-    words = ["[CLS]", "it", "'", "s", "un", "##afford", "##able", ",", "do", "not", "!", "n't", "##"]
+    words = "[CLS] it ' s un ##afford ##able , do not ! n't ##".split()
     golden["decoded"] = {"tokens": words, "text": decoder.decode(words)}
     if args.minilm and args.imdb:
         golden["imdb"] = make_imdb(args.minilm, args.imdb)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What the exactness of the tokenizer is tested on. Used to make the golden file and to test.
 
 Everything is made by rule, so that the golden file need hold checksums only.
