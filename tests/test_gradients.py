@@ -195,6 +195,7 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
     adam = reference.AdamW(twin.params, weight_decay=0.1)
     grads, mean, square = _optimizer_state(engine)
     max_norm, lr = 0.3, 0.01 if name == "gelu" else 0.001
+    history = []
     for step in range(3):
         loss, logits, norm = engine.model.train_step(
             *arrays(batch), batch["keys"], batch["labels"], None, grads, mean, square,
@@ -206,6 +207,7 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
         )
         assert loss == pytest.approx(expected_loss, abs=2e-4)
         np.testing.assert_allclose(logits, expected_logits, atol=2e-3)
+        history.append(expected)
         expected_norm = adam.apply(expected, lr, max_norm=max_norm, freeze=freeze)
         assert norm == pytest.approx(expected_norm, rel=1e-3)
         assert norm > max_norm
@@ -214,8 +216,12 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
             np.testing.assert_array_equal(value, params[name], err_msg=name)
         elif not name.endswith("attention.self.key.bias"):
             change = np.linalg.norm(twin.params[name] - params[name])
-            error = np.linalg.norm(value - twin.params[name])
-            assert error <= 0.01 * change, name
+            error = np.abs(value - twin.params[name])
+            assert np.linalg.norm(error) <= 0.01 * change, name
+            # One by one where the gradient is not near zero: AdamW divides its errors by itself.
+            least = min(np.abs(g[name]).max() for g in history) * 1e-3
+            solid = np.all([np.abs(g[name]) > least for g in history], axis=0)
+            assert (error[solid] <= 0.05 * lr).all(), name
 
 
 @pytest.mark.parametrize("freeze", [0, 1])
@@ -336,22 +342,24 @@ def test_sequence_longer_than_the_positions_is_refused():
         Engine(config, params).score(batch)
 
 
-@pytest.mark.parametrize("isa", [isa for isa in _core.isa_list() if isa != _core.isa()])
-def test_every_instruction_set_gives_the_golden_gradients(isa):
-    # The choice is made once in a process.
-    golden = Path(__file__).with_name("test_golden.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "engine", golden],
-        env={**os.environ, "BERTSENT_ISA": isa}, capture_output=True, text=True, check=False,
+def _in_new_process(directory, *arguments, isa):
+    """Run Python there, with the package that is tested here; the choice is made once a process."""
+    package = Path(_core.__file__).resolve().parent.parent
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=directory, capture_output=True, text=True, check=False,
+        env={**os.environ, "BERTSENT_ISA": isa, "PYTHONPATH": str(package)},
     )
+
+
+@pytest.mark.parametrize("isa", [isa for isa in _core.isa_list() if isa != _core.isa()])
+def test_every_instruction_set_gives_the_golden_gradients(isa, tmp_path):
+    golden = Path(__file__).resolve().with_name("test_golden.py")
+    options = "-q", "-p", "no:cacheprovider", "-k", "engine"
+    done = _in_new_process(tmp_path, "-m", "pytest", *options, golden, isa=isa)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-def test_instruction_set_that_is_not_there_is_an_error_that_names_it():
-    code = "from bertsent import _core; _core.isa()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "BERTSENT_ISA": "sse9"},
-        capture_output=True, text=True, check=False,
-    )
+def test_instruction_set_that_is_not_there_is_an_error_that_names_it(tmp_path):
+    done = _in_new_process(tmp_path, "-c", "from bertsent._core import isa; isa()", isa="sse9")
     assert done.returncode != 0
     assert "BERTSENT_ISA=sse9" in done.stderr
