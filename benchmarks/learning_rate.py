@@ -15,9 +15,8 @@ import common
 import bertsent
 
 GRID = {
-    0: (2e-5, 5e-5, 1e-4, 2e-4),
-    3: (5e-5, 1e-4, 2e-4),
     "all": (1e-3, 3e-3, 1e-2),
+    0: (5e-5, 1e-4, 2e-4, 2e-5),
 }
 
 
