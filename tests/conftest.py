@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 if not any((ROOT / "bertsent").glob("_core.*")):
     # "python -m pytest" looks here first, where nothing is compiled; test what is installed.
     sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != ROOT]
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So it is in the background jobs of a shell, and children would inherit it; the tests of
+    # Ctrl-C need Python's own handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _WORDS = (
