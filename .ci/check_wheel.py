@@ -24,4 +24,6 @@ for name in names:
         problems.append(f"installs {name} outside the package")
     if name.endswith((".c", ".h", ".o", ".pyc")):
         problems.append(f"must not hold {name}")
-sys.exit("\n".join(f"{sys.argv[1]}: {p}" for p in problems))
+for problem in problems:
+    print(f"{sys.argv[1]}: {problem}")
+sys.exit(1 if problems else 0)
