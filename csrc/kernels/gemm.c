@@ -49,15 +49,9 @@ static int64_t boundary(int64_t size, int64_t parts, int64_t i)
     return at - at % 16;
 }
 
-typedef struct {
-    bs_gemm *group;
-    int count;
-} gemm_job;
-
-static void gemm_tile(void *job_, int64_t task, int worker)
+static void gemm_tile(void *group, int64_t task, int worker)
 {
-    const gemm_job *job = job_;
-    const bs_gemm *g = job->group;
+    const bs_gemm *g = group;
     (void)worker;
     while (task >= g->tiles_m * g->tiles_n) {
         task -= g->tiles_m * g->tiles_n;
@@ -80,11 +74,10 @@ static void gemm_tile(void *job_, int64_t task, int worker)
 
 void bs_gemm_run(int n_threads, bs_gemm *group, int count)
 {
-    gemm_job job = {group, count};
     int64_t tasks = 0;
     for (int i = 0; i < count; i++) {
         cut(&group[i]);
         tasks += group[i].tiles_m * group[i].tiles_n;
     }
-    bs_pool_run(n_threads, tasks, gemm_tile, &job);
+    bs_pool_run(n_threads, tasks, gemm_tile, group);
 }

@@ -25,9 +25,7 @@ typedef struct {
     int64_t tiles_m, tiles_n;
 } bs_gemm;
 
-#define BS_GEMM_GROUP 4
-
-/* Runs up to BS_GEMM_GROUP independent products as one set of tasks. */
+/* Runs `count` independent products as one set of tasks. */
 void bs_gemm_run(int n_threads, bs_gemm *group, int count);
 
 /* One product in the calling thread, uncut. */

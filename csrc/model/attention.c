@@ -27,7 +27,7 @@ int64_t bs_attention_scratch(int64_t longest)
 typedef struct {
     const bs_pass *p;
     const bs_layer_state *y;
-    int64_t layer, s, head, D;
+    int64_t s, head, D;
     int64_t keys, queries;        /* how many */
     int64_t key_row, query_row;   /* the first of each */
     int64_t block;                /* queries at a time */
@@ -42,7 +42,7 @@ static head_task head_task_of(const bs_pass *p, int64_t layer, int64_t task)
     const bs_config *c = &p->model->config;
     const bs_layer_state *y = &p->layers[layer];
     const bool last = layer == c->num_layers - 1;
-    head_task h = {.p = p, .y = y, .layer = layer};
+    head_task h = {.p = p, .y = y};
     h.s = task / c->num_heads;
     h.head = task % c->num_heads;
     h.D = c->hidden_size / c->num_heads;
