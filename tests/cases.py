@@ -146,7 +146,8 @@ class Engine:
         return self.model.score(*arrays(batch), n_threads=n_threads or self.n_threads)
 
     def loss_and_gradients(
-        self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None
+        self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
+        micro_batch_tokens=0,
     ):
         """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients`.
 
@@ -159,7 +160,7 @@ class Engine:
         loss, logits = self.model.forward_backward(
             *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads,
             freeze=freeze, training=training, seed=seed, step=step,
-            n_threads=n_threads or self.n_threads,
+            n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
         )
         return loss, logits, unflatten(self.table, grads)
 

@@ -363,3 +363,42 @@ def test_instruction_set_that_is_not_there_is_an_error_that_names_it(tmp_path):
     done = _in_new_process(tmp_path, "-c", "from bertsent._core import isa; isa()", isa="sse9")
     assert done.returncode != 0
     assert "BERTSENT_ISA=sse9" in done.stderr
+
+
+@pytest.mark.parametrize("freeze", [0, 1])
+@pytest.mark.parametrize("tokens", [1, 150, 10_000])
+def test_size_of_micro_batches_changes_memory_and_last_bits_only(tokens, freeze):
+    config, params, batch = _case("many", dropout=True)
+    options = {"freeze": freeze, "training": True, "seed": 3, "step": 5}
+    expected = Engine(config, params).loss_and_gradients(batch, **options)
+    engine = Engine(config, params)
+    found = engine.loss_and_gradients(batch, micro_batch_tokens=tokens, **options)
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
+    assert_gradients_agree(found[2], expected[2], rel=1e-5)
+    # Nothing is reserved beyond what the largest of them takes.
+    lengths = np.diff(batch["cu_seqlens"])
+    most = max(
+        engine.model.pass_size(np.cumsum([0, *part]), freeze=freeze)
+        for part in _cut(lengths.tolist(), tokens)
+    )
+    assert engine.model.reserved == most
+
+
+def _cut(lengths, tokens):
+    parts = [[]]
+    for length in lengths:
+        if parts[-1] and sum(parts[-1]) + length > tokens:
+            parts.append([])
+        parts[-1].append(length)
+    return parts
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_size_of_chunks_does_not_change_scores(n_threads):
+    config, params, batch = _case("many", dropout=False)
+    engine = Engine(config, params)
+    expected = engine.score(batch)
+    for tokens in (1, 150, 10_000):
+        found = engine.model.score(*arrays(batch), n_threads=n_threads, chunk_tokens=tokens)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

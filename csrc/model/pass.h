@@ -19,6 +19,7 @@ typedef struct {
     bool training;  /* dropout */
     uint64_t seed;
     uint32_t step;
+    int64_t tokens; /* that go through the model at once, about; 0 for what suits the caches */
 } bs_pass_options;
 
 /* What one layer computes. Where nothing is kept, layers share these buffers. */

@@ -42,7 +42,7 @@ static void sorted_free(sorted_batch *s)
 }
 
 /* Fills s; on failure the caller still frees it. */
-static bs_status sorted_make(sorted_batch *s, const bs_batch *b, bs_error *e)
+static bs_status sorted_make(sorted_batch *s, const bs_batch *b, int64_t chunk_tokens, bs_error *e)
 {
     bs_status status = BS_OK;
     const size_t B = (size_t)b->n_sequences, T = (size_t)b->n_tokens;
@@ -74,7 +74,7 @@ static bs_status sorted_make(sorted_batch *s, const bs_batch *b, bs_error *e)
             memcpy(s->types + at, b->types + from, bytes);
         if (s->positions != NULL)
             memcpy(s->positions + at, b->positions + from, bytes);
-        if (i == 0 || in_chunk + n > CHUNK_TOKENS) {
+        if (i == 0 || in_chunk + n > chunk_tokens) {
             s->chunks[s->n_chunks++] = (int64_t)i;
             in_chunk = 0;
         }
@@ -123,12 +123,13 @@ static void score_chunk(void *job_, int64_t task, int worker)
                (size_t)C * sizeof(float));
 }
 
-bs_status bs_score(const bs_model *model, const bs_batch *batch, int n_threads, float *logits,
-                   bs_error *e)
+bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_tokens,
+                   int n_threads, float *logits, bs_error *e)
 {
     sorted_batch sorted;
     bs_arena arenas[BS_MAX_THREADS] = {0};
-    bs_status status = sorted_make(&sorted, batch, e);
+    const int64_t tokens = chunk_tokens > 0 ? chunk_tokens : CHUNK_TOKENS;
+    bs_status status = sorted_make(&sorted, batch, tokens, e);
     if (status != BS_OK)
         goto done;
     n_threads = n_threads < 1 ? 1 : n_threads > BS_MAX_THREADS ? BS_MAX_THREADS : n_threads;

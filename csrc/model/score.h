@@ -5,9 +5,9 @@
 #include "model/model.h"
 
 /* Writes `logits` (B, C), in the order of the batch. Sequences are taken by falling length, in
- * chunks that one thread carries through all layers; a few chunks are worked on by all threads
- * together. Both give the same bits. */
-bs_status bs_score(const bs_model *model, const bs_batch *batch, int n_threads, float *logits,
-                   bs_error *e);
+ * chunks of about `chunk_tokens` (0 for the default) that one thread carries through all layers; a
+ * few chunks are worked on by all threads together. Both give the same bits. */
+bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_tokens,
+                   int n_threads, float *logits, bs_error *e);
 
 #endif

@@ -254,14 +254,16 @@ static void model_dealloc(PyObject *self_)
 
 static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"ids", "types", "positions", "cu_seqlens", "n_threads", NULL};
+    static char *names[] = {"ids",       "types",        "positions", "cu_seqlens",
+                            "n_threads", "chunk_tokens", NULL};
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *ids, *types, *positions, *cu_seqlens;
     int n_threads = 1;
+    long long chunk_tokens = 0;
     bs_batch batch;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$i", names, &ids, &types, &positions,
-                                     &cu_seqlens, &n_threads) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$iL", names, &ids, &types, &positions,
+                                     &cu_seqlens, &n_threads, &chunk_tokens) ||
         bs_py_batch(self, ids, types, positions, cu_seqlens, NULL, &batch) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self, &batch);
@@ -270,7 +272,8 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_rdlock(&self->lock);
-    bs_score(&self->model, &batch, n_threads, PyArray_DATA((PyArrayObject *)logits), &e);
+    bs_score(&self->model, &batch, chunk_tokens, n_threads,
+             PyArray_DATA((PyArrayObject *)logits), &e);
     pthread_rwlock_unlock(&self->lock);
     Py_END_ALLOW_THREADS
     if (e.status != BS_OK) {
@@ -279,6 +282,30 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     return logits;
+}
+
+static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"cu_seqlens", "freeze", "keep", "n_threads", NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *cu_seqlens;
+    long long freeze = 0;
+    int keep = 1, n_threads = 1;
+    npy_intp offsets;
+    bs_batch batch = {0};
+    bs_pass_options options;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Lpi", names, &cu_seqlens, &freeze, &keep,
+                                     &n_threads) ||
+        bs_py_options(self, freeze, 0, 0, 0, &options) < 0 ||
+        (batch.cu_seqlens = array_data(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets)) == NULL)
+        return NULL;
+    if (offsets < 2) {
+        PyErr_SetString(PyExc_ValueError, "cu_seqlens: expected at least 2 items");
+        return NULL;
+    }
+    batch.n_sequences = offsets - 1;
+    batch.n_tokens = batch.cu_seqlens[offsets - 1];
+    return PyLong_FromSize_t(bs_pass_size(&self->model, &batch, &options, keep, n_threads));
 }
 
 /* What train_step and forward_backward share: batch, targets and gradient buffer. */
@@ -303,10 +330,10 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
 {
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
-                            "seed",   "step",    "n_threads", NULL};
+                            "seed",   "step",    "n_threads", "micro_batch_tokens", NULL};
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads;
-    long long freeze = 0, step = 0;
+    long long freeze = 0, step = 0, tokens = 0;
     int training = 0, n_threads = 1;
     unsigned long long seed = 0;
     bs_batch batch;
@@ -315,9 +342,9 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLi", names, &o[0], &o[1], &o[2],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiL", names, &o[0], &o[1], &o[2],
                                      &o[3], &o[4], &o[5], &o[6], &grads, &freeze, &training, &seed,
-                                     &step, &n_threads) ||
+                                     &step, &n_threads, &tokens) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
         bs_py_options(self, freeze, training, seed, step, &options) < 0)
         return NULL;
@@ -327,6 +354,7 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
+    options.tokens = tokens;
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -347,10 +375,10 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "labels",       "weights",       "grads",     "exp_avg",    "exp_avg_sq",
                             "freeze",       "training",      "seed",      "step",       "lr",
                             "beta1",        "beta2",         "eps",       "weight_decay",
-                            "max_grad_norm", "n_threads",    NULL};
+                            "max_grad_norm", "n_threads",    "micro_batch_tokens", NULL};
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_;
-    long long freeze = 0, step = 0;
+    long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1;
     unsigned long long seed = 0;
     bs_adamw_options adamw = DEFAULT_ADAMW;
@@ -360,11 +388,12 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffi", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiL", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
-                                     &adamw.weight_decay, &adamw.max_grad_norm, &n_threads) ||
+                                     &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
+                                     &tokens) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
         bs_py_options(self, freeze, training, seed, step, &options) < 0 ||
         (exp_avg = writable_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
@@ -376,6 +405,7 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
+    options.tokens = tokens;
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
                   &norm, &e);
@@ -446,14 +476,19 @@ static PyObject *model_params(PyObject *self_, void *unused)
 
 static PyMethodDef model_methods[] = {
     {"score", KEYWORDS(model_score), METH_VARARGS | METH_KEYWORDS,
-     "score(ids, types, positions, cu_seqlens, *, n_threads=1) -> logits (B, C)"},
+     "score(ids, types, positions, cu_seqlens, *, n_threads=1, chunk_tokens=0) -> logits (B, C)"},
+    {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
+     "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1) -> bytes that one pass through\n"
+     "these sequences takes, all at once"},
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
-     "freeze=0, training=False, seed=0, step=0, n_threads=1) -> (loss, logits)"},
+     "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0)\n"
+     "-> (loss, logits)"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
-     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1) -> (loss, logits, norm)"},
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0)\n"
+     "-> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1) -> norm"},
@@ -461,8 +496,15 @@ static PyMethodDef model_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyObject *model_reserved(PyObject *self_, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(((bs_py_model *)self_)->arena.size);
+}
+
 static PyGetSetDef model_getset[] = {
     {"params", model_params, NULL, "The flat parameter buffer.", NULL},
+    {"reserved", model_reserved, NULL, "Bytes that training has reserved for passes.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

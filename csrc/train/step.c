@@ -22,11 +22,11 @@ bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, b
 }
 
 /* The end of the micro-batch that begins with sequence `first`: at least one sequence. */
-static int64_t micro_batch_end(const bs_batch *b, int64_t first)
+static int64_t micro_batch_end(const bs_batch *b, const bs_pass_options *options, int64_t first)
 {
+    const int64_t most = options->tokens > 0 ? options->tokens : BS_MICRO_BATCH_TOKENS;
     int64_t last = first + 1;
-    while (last < b->n_sequences &&
-           b->cu_seqlens[last + 1] - b->cu_seqlens[first] <= BS_MICRO_BATCH_TOKENS)
+    while (last < b->n_sequences && b->cu_seqlens[last + 1] - b->cu_seqlens[first] <= most)
         last++;
     return last;
 }
@@ -38,7 +38,7 @@ static bs_status reserve(const bs_model *model, const bs_batch *batch,
 {
     size_t most = 0;
     for (int64_t first = 0, last; first < batch->n_sequences; first = last) {
-        last = micro_batch_end(batch, first);
+        last = micro_batch_end(batch, options, first);
         const bs_batch part = bs_batch_slice(batch, first, last);
         const size_t size = bs_pass_size(model, &part, options, true, n_threads);
         most = size > most ? size : most;
@@ -74,7 +74,7 @@ bs_status bs_loss_and_gradients(const bs_model *model, const bs_batch *batch,
     *loss = 0.0;
     for (int64_t first = 0, last; first < B; first = last) {
         bs_pass pass;
-        last = micro_batch_end(batch, first);
+        last = micro_batch_end(batch, options, first);
         const bs_batch part = bs_batch_slice(batch, first, last);
         status = bs_pass_begin(&pass, model, &part, options, true, n_threads, arena, e);
         if (status != BS_OK)

@@ -5,8 +5,9 @@
 #include "model/pass.h"
 #include "train/optimizer.h"
 
-/* Tokens that go through the model at once. The gradient of a larger batch is the sum over
- * micro-batches of about this size, so memory does not grow with the batch. */
+/* Tokens that go through the model at once unless the options say otherwise. The gradient of a
+ * larger batch is the sum over micro-batches of about this size, so memory does not grow with the
+ * batch. Another size changes the order of that sum, and so the last bits; dropout stays. */
 #define BS_MICRO_BATCH_TOKENS 2048
 
 typedef struct {
