@@ -16,26 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bertsent.formats import DELIMITERS, file_format, require_source
+
 CHUNK_ROWS = 2048
-FORMATS = ".csv, .tsv, .jsonl (each also .gz), .parquet, or an aclImdb folder"
-
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
-_PARQUET = (".parquet", ".pq")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
-
-
-def file_format(path):
-    """Kind of a file by its name: "csv", "tsv", "jsonl" or "parquet"."""
-    name = Path(path).name.lower()
-    suffix = Path(name.removesuffix(".gz")).suffix
-    if suffix in _DELIMITERS:
-        return "csv" if suffix == ".csv" else "tsv"
-    if suffix in _JSON_LINES:
-        return "jsonl"
-    if suffix in _PARQUET and not name.endswith(".gz"):
-        return "parquet"
-    raise ValueError(f"{path}: unknown kind of file; known are {FORMATS}")
 
 
 def read_chunks(path, rows=CHUNK_ROWS):
@@ -75,16 +59,6 @@ def read_chunks(path, rows=CHUNK_ROWS):
         raise ValueError(f"{path} has no rows")
 
 
-def require_source(path):
-    """The path, if there is a file of a known kind or a folder; an error otherwise."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    if not path.is_dir():
-        file_format(path)
-    return path
-
-
 def read_table(path):
     """Read a whole collection into one DataFrame."""
     chunks = list(read_chunks(path, rows=65536))
@@ -112,7 +86,7 @@ def _clear_errors(path):
 
 def _read_csv(path, rows):
     options = {
-        "sep": _DELIMITERS["." + file_format(path)],
+        "sep": DELIMITERS["." + file_format(path)],
         "dtype": str,
         "keep_default_na": False,
         "na_values": [""],

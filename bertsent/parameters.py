@@ -33,6 +33,8 @@ class Parameter:
         What stands for the value there.
     flags : tuple of str
         Names on the command line, beside the one made of `name`.
+    default : object
+        As in the signature; here too, so that ``--help`` need not import scikit-learn.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Parameter:
     help: str
     metavar: str | None = None
     flags: tuple[str, ...] = ()
+    default: object = None
 
     def check(self, value):
         """Raise if the value is not allowed."""
@@ -94,6 +97,7 @@ PARAMETERS = (
         'where training starts from: "minilm", a Hugging Face hub id such as '
         "bert-base-uncased, or a directory",
         "NAME_OR_DIR",
+        default="minilm",
     ),
     Parameter(
         "max_length",
@@ -102,6 +106,7 @@ PARAMETERS = (
         int,
         "tokens read of each text, [CLS] and [SEP] included; the rest is cut off",
         "TOKENS",
+        default=256,
     ),
     Parameter(
         "epochs",
@@ -110,6 +115,7 @@ PARAMETERS = (
         int,
         "passes over the training texts",
         "N",
+        default=3,
     ),
     Parameter(
         "batch_size",
@@ -118,6 +124,7 @@ PARAMETERS = (
         int,
         "texts in one step",
         "N",
+        default=16,
     ),
     Parameter(
         "learning_rate",
@@ -126,6 +133,7 @@ PARAMETERS = (
         _float_or("auto"),
         'peak learning rate; "auto" chooses by the size of the model and what is frozen',
         "RATE",
+        default="auto",
     ),
     Parameter(
         "weight_decay",
@@ -134,6 +142,7 @@ PARAMETERS = (
         float,
         "decoupled weight decay of AdamW; biases and LayerNorm have none",
         "X",
+        default=0.01,
     ),
     Parameter(
         "warmup_ratio",
@@ -142,6 +151,7 @@ PARAMETERS = (
         float,
         "part of the steps over which the learning rate rises before it falls",
         "X",
+        default=0.1,
     ),
     Parameter(
         "max_grad_norm",
@@ -150,6 +160,7 @@ PARAMETERS = (
         float,
         "gradients are scaled down to this norm; 0 clips nothing",
         "X",
+        default=1.0,
     ),
     Parameter(
         "freeze_layers",
@@ -159,6 +170,7 @@ PARAMETERS = (
         "k keeps the embeddings and the first k layers as they are; "
         '"all" trains pooler and classifier only',
         "K",
+        default=0,
     ),
     Parameter(
         "strip_html",
@@ -166,6 +178,7 @@ PARAMETERS = (
         lambda v: isinstance(v, bool | np.bool_),
         None,
         "take HTML tags out of the texts, in training and again at prediction",
+        default=False,
     ),
     Parameter(
         "n_threads",
@@ -196,6 +209,7 @@ PARAMETERS = (
         int,
         "0 for silence, 1 for progress",
         "N",
+        default=1,
     ),
 )
 

@@ -1,6 +1,7 @@
 """The command line: train, evaluate, predict, exit codes and what goes where."""
 
 import gzip
+import inspect
 import json
 import os
 import signal
@@ -108,6 +109,31 @@ def test_train_prints_a_summary(workshop, tmp_path, capsys):
         assert part in out
     assert "epoch 1/1 done: loss" in err and "epoch" not in out.split("tested once")[1]
     assert "\r" not in err
+
+
+def test_train_prints_the_rate_that_auto_stands_for(workshop, tmp_path, capsys):
+    data = write_csv(tmp_path / "a.csv", 40)
+    common = ["train", data, "--model", workshop / "tiny", "--epochs", 1, "--max-length", 16]
+    for flags, shown in (
+        ([], "learning_rate=0.0001 (auto)"),
+        (["--freeze-layers", "all"], "learning_rate=0.003 (auto)"),
+        (["--learning-rate", "2e-4"], "learning_rate=0.0002,"),
+    ):
+        assert run(*common, "--force", "--output", tmp_path / "out", *flags) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert shown in out and "learning_rate=auto" not in out
+
+
+def test_what_does_not_go_with_the_model_is_found_before_reading(workshop, tmp_path, capsys):
+    data = tmp_path / "a.csv"
+    data.write_text("")  # an error of its own, which must not come first
+    common = ["train", data, "--model", workshop / "tiny", "--output", tmp_path / "out"]
+    for flags, message in (
+        (["--max-length", 100], "max_length=100 is more than the 64 positions"),
+        (["--max-length", 16, "--freeze-layers", 3], "freeze_layers=3 is more than the 2 layers"),
+    ):
+        assert run(*common, *flags) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_verbose_0_is_silent_on_stderr(workshop, tmp_path, capsys):
@@ -420,14 +446,38 @@ def test_help_and_version(capsys):
         assert "examples:" in shown and max(map(len, shown.splitlines())) <= 100
 
 
-def start(*args, **options):
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["train", "--help"], ["predict", "--help"]], ids=" ".join
+)
+def test_help_imports_nothing_slow(args):
+    code = (
+        "import sys; from bertsent.cli import main; code = main(sys.argv[1:]);"
+        "print(code, [n for n in ('sklearn', 'pandas', 'scipy', 'pyarrow') if n in sys.modules])"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, *args], **surroundings(), capture_output=True, text=True,
+        timeout=120,
+    )
+    assert process.stdout.splitlines()[-1:] == ["0 []"], process.stderr
+
+
+def test_flags_have_the_defaults_of_the_signature():
+    signature = inspect.signature(bertsent.BertClassifier).parameters
+    assert [parameter.name for parameter in PARAMETERS] == list(signature)
+    for parameter in PARAMETERS:
+        assert parameter.default == signature[parameter.name].default, parameter.name
+
+
+def surroundings():
     # Away from the source tree, with the very package that is tested here.
     package = Path(bertsent.__file__).resolve().parent
-    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    return {"env": {**os.environ, "PYTHONPATH": str(package.parent)}, "cwd": os.sep}
+
+
+def start(*args, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "bertsent", *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        cwd=os.sep, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **surroundings(), **options,
     )
 
 

@@ -1,11 +1,10 @@
 """The flags of every command."""
 
 import argparse
-import inspect
 import textwrap
 
 import bertsent
-from bertsent.data import FORMATS
+from bertsent.formats import FORMATS
 from bertsent.parameters import PARAMETERS
 
 DEFAULT_SEED = 0
@@ -41,8 +40,7 @@ def chosen_parameters(args):
 
 def default_parameters():
     """Defaults of BertClassifier by name, but for the seed, which a command always has."""
-    signature = inspect.signature(bertsent.BertClassifier)
-    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
     return defaults | {"random_state": DEFAULT_SEED}
 
 

@@ -12,8 +12,8 @@ from bertsent.data import (
     match_labels,
     read_table,
     require_columns,
-    require_source,
 )
+from bertsent.formats import require_source
 
 
 def run(args):

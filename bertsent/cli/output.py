@@ -7,7 +7,8 @@ import os
 import secrets
 import sys
 
-from bertsent.data import file_format, import_parquet
+from bertsent.data import import_parquet
+from bertsent.formats import file_format
 from bertsent.texts import is_missing
 
 

@@ -5,7 +5,8 @@ import sys
 
 import bertsent
 from bertsent.cli.output import open_output
-from bertsent.data import drop_missing, file_format, read_chunks, require_columns, require_source
+from bertsent.data import drop_missing, read_chunks, require_columns
+from bertsent.formats import file_format, require_source
 from bertsent.progress import count_bar
 
 ADDED = ("predicted_label", "confidence")

@@ -12,8 +12,15 @@ import bertsent
 from bertsent.cli.arguments import chosen_parameters
 from bertsent.cli.corpus import load_corpus
 from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
+from bertsent.config import engine_config, read_config
 from bertsent.files import atomic_directory, check_target
-from bertsent.parameters import check_parameters
+from bertsent.hub import resolve
+from bertsent.parameters import (
+    check_parameters,
+    resolve_freeze,
+    resolve_learning_rate,
+    resolve_max_length,
+)
 from bertsent.progress import format_seconds
 from bertsent.threads import resolve_n_threads
 
@@ -29,9 +36,10 @@ def run(args):
     parameters = chosen_parameters(args)
     check_parameters(parameters)
     check_target(args.output, args.force)
+    rate = learning_rate(parameters)
     corpus = load_corpus(args, parameters)
     print(corpus.summary)
-    print(describe_run(parameters), flush=True)
+    print(describe_run(parameters, rate), flush=True)
 
     classifier = bertsent.BertClassifier(**parameters)
     started = time.time()
@@ -59,11 +67,24 @@ def run(args):
     print(f"\nsaved in {args.output}")
 
 
-def describe_run(parameters):
+def learning_rate(parameters):
+    """The peak rate that `fit` will take; what does not go with the model is an error already."""
+    directory = resolve(parameters["model"], weights=False)
+    config = engine_config(read_config(directory), 2, directory / "config.json")
+    resolve_max_length(parameters["max_length"], config["max_position_embeddings"])
+    n_layers = config["num_hidden_layers"]
+    freeze = resolve_freeze(parameters["freeze_layers"], n_layers)
+    return resolve_learning_rate(
+        parameters["learning_rate"], config["hidden_size"], n_layers, freeze
+    )
+
+
+def describe_run(parameters, rate):
     """The parameters in a few lines."""
+    chosen = " (auto)" if parameters["learning_rate"] == "auto" else ""
     shown = ", ".join(
         f"{name}={value}"
-        for name, value in parameters.items()
+        for name, value in (parameters | {"learning_rate": f"{rate:g}{chosen}"}).items()
         if name not in ("model", "n_threads", "random_state", "verbose")
     )
     threads = resolve_n_threads(parameters["n_threads"])
