@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent import checkpoint, saved
@@ -18,12 +17,17 @@ from bertsent.parameters import (
     resolve_freeze,
     resolve_learning_rate,
     resolve_max_length,
+    resolve_watched,
 )
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
+from bertsent.schedule import draw_seeds
+from bertsent.split import hold_out
+from bertsent.state import State
 from bertsent.texts import check_texts, hash_texts, strip_html
 from bertsent.threads import resolve_n_threads
-from bertsent.training import Examples, Recipe, log_softmax, train
+from bertsent.training import Examples, Recipe, train
+from bertsent.validation import Best, log_softmax
 
 
 class BertClassifier(ClassifierMixin, BaseEstimator):
@@ -53,6 +57,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     freeze_layers : int or "all", default=0
         ``k`` leaves the embeddings and the first k layers as they are, "all" trains
         pooler and classifier only.
+    validation_fraction : float or None, default=None
+        Part of the texts given to `fit` that is not trained on but scored after every epoch:
+        shuffled, every class alike, equal texts on one side. None holds out nothing.
+    eval_every : int or None, default=None
+        Score the held-out texts every so many steps as well.
+    early_stopping : False, "loss", "accuracy" or True, default=False
+        Stop when this no longer improves on the held-out texts, and take the weights that
+        were best. True stands for "loss".
+    patience : int, default=3
+        Evaluations in a row without improvement after which early stopping stops.
     strip_html : bool, default=False
         Take HTML tags out of the texts, in training and at prediction.
     n_threads : int or None, default=None
@@ -73,6 +87,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     history_ : list of dict
         One row an epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens``, ``seconds``, and with
         validation texts ``validation_loss`` and ``validation_accuracy``.
+    evaluations_ : list of dict
+        One row an evaluation of validation texts: ``step``, ``epoch``, ``validation_loss``,
+        ``validation_accuracy``.
+    best_step_ : int or None
+        Steps before the evaluation whose weights early stopping took.
+    validation_rows_ : ndarray of int or None
+        Which of the texts `validation_fraction` held out; None after `from_pretrained`.
     n_features_in_ : int
         1: the column of texts.
     model_ : BertForSequenceClassification
@@ -100,6 +121,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         warmup_ratio=0.1,
         max_grad_norm=1.0,
         freeze_layers=0,
+        validation_fraction=None,
+        eval_every=None,
+        early_stopping=False,
+        patience=3,
         strip_html=False,
         n_threads=None,
         random_state=None,
@@ -114,6 +139,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.warmup_ratio = warmup_ratio
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
+        self.validation_fraction = validation_fraction
+        self.eval_every = eval_every
+        self.early_stopping = early_stopping
+        self.patience = patience
         self.strip_html = strip_html
         self.n_threads = n_threads
         self.random_state = random_state
@@ -138,7 +167,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         sample_weight : array of float, optional
             What each text counts in the loss.
         X_val, y_val : as X and y, optional
-            Texts that are scored after every epoch, for ``history_``. They change nothing else.
+            Texts that are scored after every epoch, for ``history_`` and early stopping, instead
+            of a `validation_fraction` of X.
 
         Returns
         -------
@@ -162,34 +192,30 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         weights = check_weights(sample_weight, len(texts))
         validation = self._check_validation(X_val, y_val, label_type)
 
-        draws = check_random_state(self.random_state).randint(2**31 - 1, size=3).tolist()
-        new_weights_seed, order_seed, dropout_seed = draws
-        directory = resolve(self.model)
-        names = [str(label) for label in label_type.classes.tolist()]
-        model, _ = load_model(
-            directory,
-            self.model,
-            id2label=dict(enumerate(names)),
-            random_state=new_weights_seed,
-            new_classifier=label_names(read_config(directory), directory) != names,
-        )
-        tokenizer = load_tokenizer(directory, model)
-        recipe = self._recipe(model.config, order_seed, dropout_seed)
+        seeds = draw_seeds(self.random_state)
+        model, tokenizer = self._starting_point(label_type, seeds.new_weights)
+        recipe = self._recipe(model.config, seeds)
         max_length = resolve_max_length(
             self.max_length, model.config["max_position_embeddings"]
         )
+        held_out = None
+        if self.validation_fraction is not None:
+            held_out, kept = hold_out(texts, codes, self.validation_fraction, seeds.split)
+            validation = [texts[row] for row in held_out], codes[held_out]
+            texts, codes = [texts[row] for row in kept], codes[kept]
+            weights = None if weights is None else check_weights(weights[kept], len(texts))
         tokens = tokenizer.encode_batch(texts, max_length, n_threads)
         _warn_of_cuts(tokens.truncated, max_length)
         if validation is not None:
-            held_out, held_out_codes = validation
-            held_out = tokenizer.encode_batch(held_out, max_length, n_threads)
-            validation = Examples(held_out.ids, held_out.offsets, held_out_codes)
+            encoded = tokenizer.encode_batch(validation[0], max_length, n_threads)
+            validation = Examples(encoded.ids, encoded.offsets, validation[1])
 
+        state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
         fitted = {
             "label_type": label_type,
             "learning_rate": recipe.learning_rate,
-            "history": [],
             "text_hashes": np.unique(hash_texts(texts)),
+            "validation_rows": held_out,
         }
         try:
             with make_progress(self.verbose) as progress:
@@ -200,12 +226,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                     n_threads=n_threads,
                     validation=validation,
                     progress=progress,
-                    history=fitted["history"],
+                    state=state,
                 )
         except KeyboardInterrupt:
-            self._keep(model, tokenizer, **fitted)
+            self._keep(model, tokenizer, **fitted, **state.record())
             raise
-        return self._keep(model, tokenizer, **fitted)
+        return self._keep(model, tokenizer, **fitted, **state.record())
 
     def predict(self, X):
         """Label of each text.
@@ -265,6 +291,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             label_type=self._label_type,
             learning_rate=self.learning_rate_,
             history=self.history_,
+            evaluations=self.evaluations_,
+            best_step=self.best_step_,
             text_hashes=self._text_hashes,
         )
 
@@ -316,11 +344,17 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.isin(hash_texts(self._texts(X, "X")), self._text_hashes)
 
-    def _keep(self, model, tokenizer, *, label_type, learning_rate, history, text_hashes):
+    def _keep(
+        self, model, tokenizer, *, label_type, learning_rate, history, evaluations, best_step,
+        text_hashes, validation_rows=None,
+    ):
         """Become fitted, all at once."""
         self.classes_ = label_type.classes
         self.learning_rate_ = learning_rate
         self.history_ = history
+        self.evaluations_ = evaluations
+        self.best_step_ = best_step
+        self.validation_rows_ = validation_rows
         self.n_features_in_ = 1
         self.model_ = model
         self.tokenizer_ = tokenizer
@@ -336,13 +370,36 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together; one of them is missing")
         if X_val is None:
+            if self.early_stopping and self.validation_fraction is None:
+                raise ValueError(
+                    f"early_stopping={self.early_stopping!r} needs texts to watch; pass X_val "
+                    "and y_val, or hold some out by validation_fraction=0.1"
+                )
             return None
+        if self.validation_fraction is not None:
+            raise ValueError(
+                "there are X_val and validation_fraction="
+                f"{self.validation_fraction}; use one of them"
+            )
         texts = self._texts(X_val, "X_val")
         if not texts:
             raise ValueError("X_val is empty; leave it out or pass some texts")
         return texts, encode_labels(y_val, label_type, len(texts), "y_val")
 
-    def _recipe(self, config, order_seed, dropout_seed):
+    def _starting_point(self, label_type, seed):
+        """The model to train and its tokenizer."""
+        directory = resolve(self.model)
+        names = [str(label) for label in label_type.classes.tolist()]
+        model, _ = load_model(
+            directory,
+            self.model,
+            id2label=dict(enumerate(names)),
+            random_state=seed,
+            new_classifier=label_names(read_config(directory), directory) != names,
+        )
+        return model, load_tokenizer(directory, model)
+
+    def _recipe(self, config, seeds):
         """The parameters as the training loop wants them, "auto" and "all" resolved."""
         n_layers = config["num_hidden_layers"]
         freeze = resolve_freeze(self.freeze_layers, n_layers)
@@ -356,8 +413,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             warmup_ratio=float(self.warmup_ratio),
             max_grad_norm=float(self.max_grad_norm),
             freeze=freeze,
-            order_seed=order_seed,
-            dropout_seed=dropout_seed,
+            order_seed=seeds.order,
+            dropout_seed=seeds.dropout,
+            eval_every=None if self.eval_every is None else int(self.eval_every),
         )
 
     def _logits(self, X):

@@ -361,6 +361,15 @@ class BertForSequenceClassification:
         shape, offset = self._table[name]
         return flat[offset : offset + math.prod(shape)].reshape(shape)
 
+    def _trained(self, freeze):
+        """The part of the flat parameters that is trained: one range up to the end."""
+        if freeze == 0:
+            return self._flat
+        first = "bert.pooler.dense.weight"
+        if freeze < self._engine["num_hidden_layers"]:
+            first = f"bert.encoder.layer.{freeze}.attention.self.query.weight"
+        return self._flat[self._table[first][1] :]
+
     def __repr__(self):
         engine = self._engine
         return (

@@ -173,6 +173,43 @@ PARAMETERS = (
         default=0,
     ),
     Parameter(
+        "validation_fraction",
+        "None or a number above 0 and below 1",
+        lambda v: v is None or (_is_real(v, 0, 1) and 0 < v < 1),
+        float,
+        "part of the training texts that is held out and scored after every epoch; shuffled, "
+        "every class alike, equal texts on one side",
+        "PART",
+    ),
+    Parameter(
+        "eval_every",
+        "None or a whole number of at least 1",
+        lambda v: v is None or _is_whole(v, 1),
+        int,
+        "score the held-out texts every so many steps too, not only after every epoch",
+        "STEPS",
+    ),
+    Parameter(
+        "early_stopping",
+        'False, "loss", "accuracy" or True (the same as "loss")',
+        lambda v: isinstance(v, bool | np.bool_)
+        or (isinstance(v, str) and v in ("loss", "accuracy")),
+        str,
+        'stop when "loss" or "accuracy" on the held-out texts no longer improves, and take the '
+        "weights that were best",
+        "WHAT",
+        default=False,
+    ),
+    Parameter(
+        "patience",
+        "a whole number of at least 1",
+        lambda v: _is_whole(v, 1),
+        int,
+        "evaluations in a row without improvement after which early stopping stops",
+        "N",
+        default=3,
+    ),
+    Parameter(
         "strip_html",
         "True or False",
         lambda v: isinstance(v, bool | np.bool_),
@@ -225,6 +262,13 @@ def check_parameters(values):
     """Check a dictionary of all parameters; errors name the allowed values."""
     for parameter in PARAMETERS:
         parameter.check(values[parameter.name])
+
+
+def resolve_watched(early_stopping):
+    """What early stopping watches: "loss", "accuracy" or None."""
+    if isinstance(early_stopping, str):
+        return str(early_stopping)
+    return "loss" if early_stopping else None
 
 
 def resolve_freeze(freeze_layers, n_layers):

@@ -48,5 +48,7 @@ def foreign_settings(name_or_dir, model):
         "label_type": LabelType(np.array(labels, dtype=object)),
         "learning_rate": None,
         "history": [],
+        "evaluations": [],
+        "best_step": None,
         "text_hashes": np.empty(0, dtype=np.uint64),
     }

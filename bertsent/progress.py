@@ -20,8 +20,14 @@ class Silent:
     def step(self, epoch, tokens, loss, accuracy):
         """A step is done: its epoch (from 0) and tokens, and the epoch's loss and accuracy."""
 
+    def evaluation(self, row):
+        """Validation texts were scored within an epoch: a row of the evaluations."""
+
     def epoch(self, row):
         """An epoch is done: its row of the history."""
+
+    def stopped(self, best):
+        """Training has stopped early; the weights are those of `best`."""
 
     def close(self):
         """Training has ended, well or not."""
@@ -56,8 +62,17 @@ class Bar(Silent):
         self.bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.3f}", refresh=False)
         self.bar.update(tokens)
 
+    def evaluation(self, row):
+        self._say(describe_evaluation(row))
+
     def epoch(self, row):
-        self.bar.write(describe_epoch(row, self.epochs), file=self.stream or sys.stderr)
+        self._say(describe_epoch(row, self.epochs))
+
+    def stopped(self, best):
+        self._say(describe_stop(best))
+
+    def _say(self, line):
+        self.bar.write(line, file=self.stream or sys.stderr)
 
     def close(self):
         if self.bar is not None:
@@ -90,9 +105,15 @@ class Lines(Silent):
             f"loss {loss:.4f}, accuracy {accuracy:.3f}, {rate:,.0f} tokens/s, {left} left"
         )
 
+    def evaluation(self, row):
+        self._say(describe_evaluation(row))
+
     def epoch(self, row):
         self.said = time.monotonic()
         self._say(describe_epoch(row, self.epochs))
+
+    def stopped(self, best):
+        self._say(describe_stop(best))
 
     def _say(self, line):
         print(line, file=self.stream or sys.stderr, flush=True)
@@ -106,11 +127,28 @@ def describe_epoch(row, epochs):
         f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}"
     )
     if "validation_loss" in row:
-        line += (
-            f", validation loss {row['validation_loss']:.4f}, "
-            f"validation accuracy {row['validation_accuracy']:.3f}"
-        )
+        line += ", " + _validation(row)
     return f"{line}, {rate:,.0f} tokens/s, {format_seconds(row['seconds'])}"
+
+
+def describe_evaluation(row):
+    """One row of the evaluations as a line."""
+    return f"step {row['step']}: {_validation(row)}"
+
+
+def describe_stop(best):
+    """What early stopping has done as a line."""
+    return (
+        f"stopped early: validation {best.watched} has not improved in {best.since} "
+        f"evaluations; the weights are those after step {best.step}"
+    )
+
+
+def _validation(row):
+    return (
+        f"validation loss {row['validation_loss']:.4f}, "
+        f"validation accuracy {row['validation_accuracy']:.3f}"
+    )
 
 
 def format_seconds(seconds):

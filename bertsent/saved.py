@@ -20,7 +20,10 @@ HASHES_FILE = "training_texts.npy"
 FORMAT = 1
 
 
-def write_settings(directory, *, parameters, label_type, learning_rate, history, text_hashes):
+def write_settings(
+    directory, *, parameters, label_type, learning_rate, history, evaluations, best_step,
+    text_hashes,
+):
     """Write both files into an existing directory."""
     directory = Path(directory)
     settings = {
@@ -30,6 +33,8 @@ def write_settings(directory, *, parameters, label_type, learning_rate, history,
         "labels": label_type.to_json(),
         "learning_rate": learning_rate,
         "history": history,
+        "evaluations": evaluations,
+        "best_step": best_step,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
@@ -64,6 +69,8 @@ def read_settings(directory):
             "label_type": LabelType.from_json(settings["labels"]),
             "learning_rate": settings["learning_rate"],
             "history": list(settings["history"]),
+            "evaluations": list(settings.get("evaluations", [])),
+            "best_step": settings.get("best_step"),
             "text_hashes": _read_hashes(Path(directory) / HASHES_FILE),
         }
     except (KeyError, TypeError, AttributeError) as error:

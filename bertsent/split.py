@@ -45,6 +45,23 @@ def split_rows(texts, labels, test_size, seed):
     return in_test[groups], int(len(groups) - len(sizes))
 
 
+def hold_out(texts, codes, fraction, seed):
+    """Choose validation rows as `split_rows` chooses test rows.
+
+    Returns
+    -------
+    held_out, kept : ndarray of int
+        Their row numbers and those of all others, ascending.
+    """
+    chosen, _ = split_rows(texts, codes, fraction, seed)
+    if not chosen.any():
+        raise ValueError(
+            f"validation_fraction={fraction} of {len(texts)} texts holds out none; "
+            "pass more texts, or X_val and y_val"
+        )
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
 def _class_targets(counts, test_size):
     """Test rows of each class; they add up to the nearest whole part of all rows."""
     exact = counts * test_size

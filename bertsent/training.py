@@ -1,4 +1,4 @@
-"""The training loop: batches cut from the token stream, learning rates, one row an epoch."""
+"""The training loop: batches cut from the token stream, one row of history an epoch."""
 
 import math
 import time
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertsent.progress import Silent
+from bertsent.schedule import epoch_order, linear_schedule
+from bertsent.state import State
+from bertsent.validation import evaluate
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Recipe:
         0 trains everything; k leaves the embeddings and the first k layers as they are.
     order_seed, dropout_seed : int
         Seeds of the order of the texts and of dropout.
+    eval_every : int or None
+        Steps between two evaluations, beside those at the end of every epoch; None for no others.
     """
 
     epochs: int
@@ -36,6 +41,7 @@ class Recipe:
     freeze: int = 0
     order_seed: int = 0
     dropout_seed: int = 0
+    eval_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,20 +84,7 @@ class Examples:
         return self.ids[shifts + np.arange(cu_seqlens[-1])], cu_seqlens
 
 
-def linear_schedule(step, total, warmup_ratio):
-    """Factor of the learning rate at a 0-based step: up from zero, then down to zero."""
-    warmup = math.ceil(warmup_ratio * total)
-    if step < warmup:
-        return step / warmup
-    return (total - step) / max(1, total - warmup)
-
-
-def epoch_order(n_texts, seed, epoch):
-    """Order of the texts in an epoch, which depends on nothing but its arguments."""
-    return np.random.default_rng([seed, epoch]).permutation(n_texts)
-
-
-def train(model, examples, recipe, *, n_threads, validation=None, progress=None, history=None):
+def train(model, examples, recipe, *, n_threads, validation=None, progress=None, state=None):
     """Train a model in place.
 
     Parameters
@@ -105,117 +98,135 @@ def train(model, examples, recipe, *, n_threads, validation=None, progress=None,
     n_threads : int
         Threads of the engine; they do not change the result.
     validation : Examples or None
-        Scored after every epoch, without dropout.
+        Scored after every epoch and every ``recipe.eval_every`` steps, without dropout.
     progress : Silent or a class with its methods, or None
-        Is told of every step and epoch.
-    history : list or None
-        Rows are appended to this list, so that a caller still has those of the finished
-        epochs when training is interrupted. One is made if None.
+        Is told of every step, evaluation and epoch.
+    state : State or None
+        Where to go on from, changed in place, so that a caller still has history and
+        evaluations when training is interrupted. By default training begins.
 
     Returns
     -------
-    list of dict
-        One row an epoch: epoch, loss, accuracy, validation_loss and validation_accuracy if there
-        is a validation set, tokens, seconds.
+    State
+        Its ``history`` has one row an epoch: epoch, loss, accuracy, tokens, seconds, and
+        validation_loss and validation_accuracy if there is a validation set.
 
     Raises
     ------
     FloatingPointError
         Loss or gradient is not finite. The step at which that was seen has changed nothing.
     """
-    progress = Silent() if progress is None else progress
-    history = [] if history is None else history
-    engine = model._core
-    size = model._flat.size
-    grads, exp_avg, exp_avg_sq = (np.zeros(size, dtype=np.float32) for _ in range(3))
-    steps_an_epoch = math.ceil(len(examples) / recipe.batch_size)
-    total = recipe.epochs * steps_an_epoch
-    progress.start(recipe.epochs, steps_an_epoch, int(examples.offsets[-1]))
-    step = 0
-    for epoch in range(recipe.epochs):
-        order = epoch_order(len(examples), recipe.order_seed, epoch)
-        sums = _Sums()
-        started = time.perf_counter()
-        for first in range(0, len(order), recipe.batch_size):
-            rows = order[first : first + recipe.batch_size]
-            ids, cu_seqlens = examples.gather(rows)
-            labels = examples.labels[rows]
-            weights = None if examples.weights is None else examples.weights[rows]
-            # A batch whose texts all count nothing has no loss; its step passes without update.
-            if weights is None or weights.any():
-                try:
-                    loss, logits, _ = engine.train_step(
-                        ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
-                        grads, exp_avg, exp_avg_sq,
-                        freeze=recipe.freeze,
-                        seed=recipe.dropout_seed,
-                        step=step,
-                        lr=recipe.learning_rate * linear_schedule(step, total, recipe.warmup_ratio),
-                        weight_decay=recipe.weight_decay,
-                        max_grad_norm=recipe.max_grad_norm,
-                        n_threads=n_threads,
+    state = State.fresh(model) if state is None else state
+    _Loop(model, examples, recipe, n_threads, validation, progress or Silent(), state).run()
+    return state
+
+
+class _Loop:
+    """One call of `train`: what its parts have in common."""
+
+    def __init__(self, model, examples, recipe, n_threads, validation, progress, state):
+        self.model, self.examples, self.recipe, self.state = model, examples, recipe, state
+        self.n_threads, self.validation, self.progress = n_threads, validation, progress
+        self.gradients = np.zeros(model._flat.size, dtype=np.float32)
+        self.steps_an_epoch = math.ceil(len(examples) / recipe.batch_size)
+        self.total = recipe.epochs * self.steps_an_epoch
+
+    def run(self):
+        state = self.state
+        self.progress.start(
+            self.recipe.epochs, self.steps_an_epoch, int(self.examples.offsets[-1])
+        )
+        try:
+            while not state.finished:
+                if state.order is None:
+                    state.begin_epoch(
+                        epoch_order(len(self.examples), self.recipe.order_seed, state.epoch)
                     )
-                except FloatingPointError as error:
-                    raise _diverged(error, step, total, epoch, recipe) from error
-                sums.add(loss, logits, labels, weights)
-            sums.tokens += len(ids)
-            step += 1
-            progress.step(epoch, len(ids), sums.loss, sums.accuracy)
-        row = {"epoch": epoch + 1, "loss": sums.loss, "accuracy": sums.accuracy}
-        row["tokens"] = sums.tokens
-        row["seconds"] = time.perf_counter() - started
-        if validation is not None:
-            row |= evaluate(model, validation, n_threads)
-        history.append(row)
-        progress.epoch(row)
-    return history
+                while state.position < len(state.order) and not state.stopped:
+                    state.settled = False
+                    self.step()
+                    every = self.recipe.eval_every
+                    if self.validation is not None and every and state.step % every == 0:
+                        self.progress.evaluation(self.evaluate())
+                    state.settled = True
+                self.end_epoch()
+        finally:
+            self.restore_best()
 
+    def step(self):
+        state, recipe = self.state, self.recipe
+        started = time.perf_counter()
+        rows = state.order[state.position : state.position + recipe.batch_size]
+        ids, cu_seqlens = self.examples.gather(rows)
+        labels = self.examples.labels[rows]
+        weights = None if self.examples.weights is None else self.examples.weights[rows]
+        # A batch whose texts all count nothing has no loss; its step passes without update.
+        if weights is None or weights.any():
+            factor = linear_schedule(state.step, self.total, recipe.warmup_ratio)
+            try:
+                loss, logits, _ = self.model._core.train_step(
+                    ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
+                    self.gradients, state.exp_avg, state.exp_avg_sq,
+                    freeze=recipe.freeze,
+                    seed=recipe.dropout_seed,
+                    step=state.step,
+                    lr=recipe.learning_rate * factor,
+                    weight_decay=recipe.weight_decay,
+                    max_grad_norm=recipe.max_grad_norm,
+                    n_threads=self.n_threads,
+                )
+            except FloatingPointError as error:
+                raise self.diverged(error) from error
+            state.sums.add(loss, logits, labels, weights)
+        state.sums.tokens += len(ids)
+        state.position += len(rows)
+        state.step += 1
+        state.sums.seconds += time.perf_counter() - started
+        self.progress.step(state.epoch, len(ids), state.sums.loss, state.sums.accuracy)
 
-def evaluate(model, examples, n_threads):
-    """Loss and accuracy on texts that are not trained on."""
-    logits = model.score_packed(examples.ids, examples.offsets, n_threads)
-    losses = -log_softmax(logits)[np.arange(len(examples)), examples.labels]
-    hits = logits.argmax(axis=1) == examples.labels
-    return {
-        "validation_loss": float(losses.mean()),
-        "validation_accuracy": float(hits.mean()),
-    }
+    def evaluate(self):
+        """Score what is held out, unless that was done at this very step."""
+        state = self.state
+        if not state.evaluations or state.evaluations[-1]["step"] != state.step:
+            row = {"step": state.step, "epoch": state.epoch + 1}
+            row |= evaluate(self.model, self.validation, self.n_threads)
+            state.evaluations.append(row)
+            state.stopped |= state.best.see(row, self.trained())
+        return state.evaluations[-1]
 
+    def end_epoch(self):
+        state = self.state
+        state.settled = False
+        sums = state.sums
+        row = {"epoch": state.epoch + 1, "loss": sums.loss, "accuracy": sums.accuracy}
+        row |= {"tokens": sums.tokens, "seconds": sums.seconds}
+        if self.validation is not None:
+            found = self.evaluate()
+            row |= {name: found[name] for name in ("validation_loss", "validation_accuracy")}
+        state.history.append(row)
+        state.epoch, state.order = state.epoch + 1, None
+        state.finished = state.stopped or state.epoch == self.recipe.epochs
+        state.settled = True
+        self.progress.epoch(row)
+        if state.stopped and state.best.step is not None:
+            self.progress.stopped(state.best)
 
-def log_softmax(logits):
-    """Logarithms of the probabilities, in float64, so that these add up to 1 exactly enough."""
-    logits = logits.astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    def trained(self):
+        """The part of the parameters that is trained."""
+        return self.model._trained(self.recipe.freeze)
 
+    def restore_best(self):
+        best = self.state.best
+        if best.weights is not None:
+            self.trained()[:] = best.weights
+            self.model._core.touch()
 
-class _Sums:
-    """Running loss and accuracy of an epoch, each text counting by its weight."""
-
-    def __init__(self):
-        self.weight = self.loss_sum = self.hits = 0.0
-        self.tokens = 0
-
-    def add(self, loss, logits, labels, weights):
-        hits = logits.argmax(axis=1) == labels
-        weight = float(len(labels) if weights is None else weights.sum(dtype=np.float64))
-        self.weight += weight
-        self.loss_sum += loss * weight
-        self.hits += float(hits.sum() if weights is None else weights[hits].sum(dtype=np.float64))
-
-    @property
-    def loss(self):
-        return self.loss_sum / self.weight if self.weight else math.nan
-
-    @property
-    def accuracy(self):
-        return self.hits / self.weight if self.weight else math.nan
-
-
-def _diverged(error, step, total, epoch, recipe):
-    return FloatingPointError(
-        f"training stopped at step {step + 1} of {total} (epoch {epoch + 1}): {error}. "
-        f"Try a lower learning_rate (it was {recipe.learning_rate:g}), a smaller max_grad_norm "
-        f"(it was {recipe.max_grad_norm:g}) or a larger warmup_ratio "
-        f"(it was {recipe.warmup_ratio:g})"
-    )
+    def diverged(self, error):
+        recipe = self.recipe
+        return FloatingPointError(
+            f"training stopped at step {self.state.step + 1} of {self.total} "
+            f"(epoch {self.state.epoch + 1}): {error}. "
+            f"Try a lower learning_rate (it was {recipe.learning_rate:g}), a smaller "
+            f"max_grad_norm (it was {recipe.max_grad_norm:g}) or a larger warmup_ratio "
+            f"(it was {recipe.warmup_ratio:g})"
+        )

@@ -16,7 +16,10 @@ from bertsent.parameters import (
     resolve_max_length,
 )
 from bertsent.progress import Bar, Lines, Silent, format_seconds, make_progress
-from bertsent.training import Examples, Recipe, epoch_order, evaluate, linear_schedule, train
+from bertsent.schedule import epoch_order, linear_schedule
+from bertsent.state import State
+from bertsent.training import Examples, Recipe, train
+from bertsent.validation import evaluate
 
 
 class FakeEngine:
@@ -46,6 +49,9 @@ class FakeModel:
         self._core = FakeEngine(**options)
         self._flat = np.zeros(12, dtype=np.float32)
 
+    def _trained(self, freeze):
+        return self._flat
+
     def score_packed(self, ids, offsets, n_threads):
         return np.tile(np.array([0.0, 2.0], dtype=np.float32), (len(offsets) - 1, 1))
 
@@ -62,12 +68,12 @@ def make_examples(n=10, weights=None, seed=0):
 def run(model, examples, **options):
     settings = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3} | options
     display = settings.pop("progress", None)
-    history = settings.pop("history", None)
+    state = settings.pop("state", None)
     validation = settings.pop("validation", None)
     return train(
         model, examples, Recipe(**settings), n_threads=1, validation=validation,
-        progress=display, history=history,
-    )
+        progress=display, state=state,
+    ).history
 
 
 def test_batches_hold_the_tokens_of_their_texts():
@@ -171,10 +177,12 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_try():
 
 
 def test_finished_epochs_survive_an_interruption():
-    history = []
+    model = FakeModel(fail_at=4, error=KeyboardInterrupt())
+    state = State.fresh(model)
     with pytest.raises(KeyboardInterrupt):
-        run(FakeModel(fail_at=4, error=KeyboardInterrupt()), make_examples(), history=history)
-    assert [row["epoch"] for row in history] == [1]
+        run(model, make_examples(), state=state)
+    assert [row["epoch"] for row in state.history] == [1]
+    assert not state.settled
 
 
 # --- what "auto" and limits come to -------------------------------------------------------

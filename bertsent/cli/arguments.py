@@ -205,7 +205,7 @@ def _add_parameters(group):
             group.add_argument(*flags, action="store_true", **options)
             continue
         default = defaults[parameter.name]
-        if default is not None:
+        if default is not None and default is not False:
             options["help"] += f" (default: {default})"
         group.add_argument(
             *flags, type=_checked(parameter), metavar=parameter.metavar, **options

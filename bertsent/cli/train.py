@@ -6,6 +6,7 @@ import textwrap
 import time
 from importlib import metadata
 
+import numpy as np
 import pandas as pd
 
 import bertsent
@@ -25,6 +26,7 @@ from bertsent.progress import format_seconds
 from bertsent.threads import resolve_n_threads
 
 HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
+VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
 
 def run(args):
@@ -35,6 +37,8 @@ def run(args):
         args.usage_error("--test-data goes with DATA, not with --sample")
     parameters = chosen_parameters(args)
     check_parameters(parameters)
+    if parameters["early_stopping"] and parameters["validation_fraction"] is None:
+        args.usage_error("--early-stopping needs --validation-fraction")
     check_target(args.output, args.force)
     rate = learning_rate(parameters)
     corpus = load_corpus(args, parameters)
@@ -86,6 +90,7 @@ def describe_run(parameters, rate):
         f"{name}={value}"
         for name, value in (parameters | {"learning_rate": f"{rate:g}{chosen}"}).items()
         if name not in ("model", "n_threads", "random_state", "verbose")
+        and value is not None and value is not False
     )
     threads = resolve_n_threads(parameters["n_threads"])
     lines = [
@@ -112,6 +117,8 @@ def save(args, classifier, corpus, started, metrics):
         "parameters": classifier.get_params(deep=False),
         "learning_rate": classifier.learning_rate_,
         "interrupted": metrics is None,
+        "evaluations": classifier.evaluations_,
+        "best_step": classifier.best_step_,
         "data": corpus.origin,
         "versions": _versions(),
         "machine": {
@@ -121,14 +128,23 @@ def save(args, classifier, corpus, started, metrics):
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
     }
-    history = pd.DataFrame(classifier.history_, columns=HISTORY_COLUMNS)
+    columns = list(HISTORY_COLUMNS)
+    split = corpus.split
+    if classifier.validation_rows_ is not None:
+        columns += VALIDATION_COLUMNS
+        split = split.copy()
+        trained = np.flatnonzero(split["part"] == "train")
+        split.iloc[trained[classifier.validation_rows_], split.columns.get_loc("part")] = (
+            "validation"
+        )
+    history = pd.DataFrame(classifier.history_, columns=columns)
     with atomic_directory(args.output, args.force) as scratch:
         classifier.save_files(scratch)
         _write_json(scratch / "run.json", record)
         if metrics is not None:
             _write_json(scratch / "metrics.json", metrics)
         history.to_csv(scratch / "history.csv", index=False)
-        corpus.split.to_csv(scratch / "split.csv", index=False)
+        split.to_csv(scratch / "split.csv", index=False)
 
 
 def _write_json(path, value):

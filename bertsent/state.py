@@ -1,0 +1,97 @@
+"""Where a training run stands: all that changes from step to step besides the weights."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bertsent.validation import Best
+
+
+class Sums:
+    """Running loss and accuracy of an epoch, each text counting by its weight."""
+
+    def __init__(self):
+        self.weight = self.loss_sum = self.hits = self.seconds = 0.0
+        self.tokens = 0
+
+    def add(self, loss, logits, labels, weights):
+        """Take up a batch: its mean loss, logits (B, C), class numbers and weights or None."""
+        hits = logits.argmax(axis=1) == labels
+        weight = float(len(labels) if weights is None else weights.sum(dtype=np.float64))
+        self.weight += weight
+        self.loss_sum += loss * weight
+        self.hits += float(hits.sum() if weights is None else weights[hits].sum(dtype=np.float64))
+
+    @property
+    def loss(self):
+        """Mean loss of the texts so far, NaN before the first."""
+        return self.loss_sum / self.weight if self.weight else math.nan
+
+    @property
+    def accuracy(self):
+        """Part of the texts so far that were labelled rightly, NaN before the first."""
+        return self.hits / self.weight if self.weight else math.nan
+
+
+@dataclass
+class State:
+    """Where a run stands.
+
+    Parameters
+    ----------
+    exp_avg, exp_avg_sq : float32 ndarray
+        Both moments of AdamW, laid out as the parameters.
+    best : Best
+        What early stopping remembers.
+    step, epoch : int
+        Steps and epochs done.
+    order : int64 ndarray or None
+        Order of the texts in the epoch under way; None between two epochs.
+    position : int
+        Texts of that order already trained on.
+    sums : Sums
+        Of the epoch under way.
+    history, evaluations : list of dict
+        One row an epoch; one row an evaluation.
+    stopped, finished : bool
+        No further step is wanted; nothing is left to do.
+    settled : bool
+        Whether the run stands between two steps, so that it could go on from here.
+    """
+
+    exp_avg: np.ndarray
+    exp_avg_sq: np.ndarray
+    best: Best = field(default_factory=Best)
+    step: int = 0
+    epoch: int = 0
+    order: np.ndarray | None = None
+    position: int = 0
+    sums: Sums = field(default_factory=Sums)
+    history: list = field(default_factory=list)
+    evaluations: list = field(default_factory=list)
+    stopped: bool = False
+    finished: bool = False
+    settled: bool = True
+
+    @classmethod
+    def fresh(cls, model, best=None):
+        """The state before the first step."""
+        size = model._flat.size
+        return cls(
+            np.zeros(size, dtype=np.float32),
+            np.zeros(size, dtype=np.float32),
+            Best() if best is None else best,
+        )
+
+    def begin_epoch(self, order):
+        """Set out on an epoch."""
+        self.order, self.position, self.sums = order, 0, Sums()
+
+    def record(self):
+        """What a classifier tells of a run."""
+        return {
+            "history": self.history,
+            "evaluations": self.evaluations,
+            "best_step": self.best.step,
+        }
