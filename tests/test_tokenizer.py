@@ -288,6 +288,15 @@ def test_short_words_only():
     assert rows(tokenizer.encode_batch(["the goodness good"])) == [[CLS, 5, UNK, 7, SEP]]
 
 
+def test_a_word_of_the_vocabulary_can_be_too_long():
+    words = ["loud", "louder", "##er", "été", "étés"]
+    tokenizer = WordPieceTokenizer([*SPECIALS, *words], max_word_chars=5, strip_accents=False)
+    texts = ["loud", "louder", "été", "étés", "étéser"]
+    assert [row[1:-1] for row in rows(tokenizer.encode_batch(texts))] == [
+        [5], [UNK], [8], [9], [UNK]
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "saved")

@@ -4,39 +4,6 @@
 
 #include "tokenizer/scan.h"
 
-static int64_t utf8_length(const bs_text *text)
-{
-    const uint8_t *bytes = text->data;
-    int64_t n = 0;
-    for (int64_t i = 0; i < text->length; i++)
-        n += (bytes[i] & 0xC0) != 0x80;
-    return n;
-}
-
-/* Tokens that can never be found for a word, because it would be too long, are blanked. */
-static bs_status vocab_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab, bs_error *e)
-{
-    const int64_t limit = tok->options.max_word_chars;
-    bs_text *usable = NULL;
-    bs_status status;
-
-    int64_t i = 0;
-    while (i < n_vocab && vocab[i].length <= limit)
-        i++;
-    if (i == n_vocab)
-        return bs_vocab_init(&tok->vocab, vocab, n_vocab, e);
-    usable = malloc(sizeof *usable * (size_t)n_vocab);
-    if (usable == NULL)
-        return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
-    memcpy(usable, vocab, sizeof *usable * (size_t)n_vocab);
-    for (; i < n_vocab; i++)
-        if (utf8_length(&usable[i]) > limit + tok->options.prefix.length)
-            usable[i].length = 0;
-    status = bs_vocab_init(&tok->vocab, usable, n_vocab, e);
-    free(usable);
-    return status;
-}
-
 /* Added tokens that are sought after normalisation are themselves normalised before. */
 static bs_status specials_init(bs_tokenizer *tok, const bs_added_token *added, int n_added,
                                bs_error *e)
@@ -103,7 +70,7 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
     tok->plain.map = &tok->plain_map;
     bs_scan_choose(&tok->plain);
 
-    status = vocab_init(tok, vocab, n_vocab, e);
+    status = bs_vocab_init(&tok->vocab, vocab, n_vocab, options->max_word_chars, e);
     if (status == BS_OK)
         status = bs_wordpiece_init(&tok->wordpiece, &tok->vocab, &options->prefix,
                                    options->max_word_chars * 4, e);

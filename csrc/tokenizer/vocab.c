@@ -57,7 +57,18 @@ static void add_long(bs_vocab *vocab, int64_t start, int64_t length, int32_t id)
     }
 }
 
-bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens, bs_error *e)
+static bool longer_than(const uint8_t *bytes, int64_t length, int64_t max_chars)
+{
+    int64_t chars = 0;
+    if (length <= max_chars)
+        return false;
+    for (int64_t i = 0; i < length; i++)
+        chars += (bytes[i] & 0xC0) != 0x80;
+    return chars > max_chars;
+}
+
+bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
+                        int64_t max_chars, bs_error *e)
 {
     int64_t total = 0, n_long = 0;
 
@@ -99,6 +110,8 @@ bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens
     vocab->starts[n_tokens] = at;
     for (int64_t i = 0; i < n_tokens; i++) {
         const int64_t start = vocab->starts[i], length = tokens[i].length;
+        if (longer_than(vocab->pool + start, length, max_chars))
+            continue;
         if (length > 16)
             add_long(vocab, start, length, (int32_t)i);
         else if (length > 0)

@@ -32,8 +32,9 @@ typedef struct {
 } bs_vocab;
 
 /* Copies the tokens (UTF-8; one of length 0 is an id that has none). Of equal ones the last is
- * found. */
-bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens, bs_error *e);
+ * found; one of more than `max_chars` characters is never found, since it is no word. */
+bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
+                        int64_t max_chars, bs_error *e);
 void bs_vocab_clear(bs_vocab *vocab);
 
 /* The two registers of a word of `length` <= 16 bytes; 16 bytes from `bytes` on are read. */
