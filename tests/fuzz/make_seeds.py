@@ -1,0 +1,47 @@
+"""Write inputs for the fuzz target to start from: python make_seeds.py FOLDER."""
+
+import random
+import sys
+from pathlib import Path
+
+NEXT_TEXT = b"\xff"
+TEXTS = [
+    b"The movie isn't un-foobar! <br />abab ababa, [SEP] foo FOO. A bar",
+    bytes(range(0x80, 0xD0)),
+    b" ".join(bytes([op]) for op in range(0x80, 0xD0)),
+    b"x".join(bytes([op]) for op in range(0xD0, 0xE0)),
+    b"e" + bytes(range(0x9C, 0xB0)) + b"z",  # marks
+    b"a\xa2\xa3\xe9\x40z",  # many marks
+    b"x\xe8\x63 x\xe8\x62 \x81\xe8\x63",  # words as long as they may be, and longer
+    b"\xf1\x03abab\xf1\x01.\xf3\x00[SEP]",  # words and signs across the ends of stretches
+    b"\xf0\x01.\xf2\x02\xc1\xf0\x00\xd0",
+    b"ab movie\xea\xff \xd0\xd1\xed\x40",
+    b"\xe0\xd8\x00",  # a surrogate
+    b"\xe1\x02\xb8\x20\xe1\x10\xff\xff\xe0\x4e\x2d",
+]
+VOCABULARIES = [
+    b"a ab abc +a +b +ab +bc +abab x" + NEXT_TEXT + b"abcabababx a b \xe8\x20",
+    b"\x81 +\x81 +\x9d e e\x9d +x \xc8 !" + NEXT_TEXT + b"E\x9d\x9dxx\x80!",
+    b"x xx +x\xe8\x40 +x" + NEXT_TEXT + b"x\xe8\x50",
+]
+
+
+def main(folder):
+    draw = random.Random(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = []
+    for i, text in enumerate(TEXTS):
+        for switches in ((0, 0), (4, 3), (15, 0x73), (0x20, 0x0A), (1, 0x61)):
+            seeds.append(bytes([*switches, 8 + i, i + 4 * len(seeds) & 15]) + text)
+    for i, text in enumerate(VOCABULARIES):
+        for limit in (0xC0, 0xE5, 0xF3):
+            seeds.append(bytes([limit, i, 9, i]) + text)
+    for _ in range(40):
+        texts = NEXT_TEXT.join(draw.choices(TEXTS, k=draw.randint(2, 6)))
+        seeds.append(bytes(draw.choices(range(256), k=4)) + texts)
+    for i, seed in enumerate(seeds):
+        (folder / f"{i:03}").write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
