@@ -1,5 +1,6 @@
 """`BertClassifier`: a fine-tuned BERT as a scikit-learn classifier."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -21,6 +22,7 @@ from bertsent.parameters import (
 )
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
+from bertsent.runs import RunStore, describe_run
 from bertsent.schedule import draw_seeds
 from bertsent.split import hold_out
 from bertsent.state import State
@@ -67,6 +69,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         were best. True stands for "loss".
     patience : int, default=3
         Evaluations in a row without improvement after which early stopping stops.
+    checkpoint_dir : str, path-like or None, default=None
+        Save the run there now and then; see docs/training.md. A directory holds one run.
+    checkpoint_every : int or None, default=None
+        Steps between two checkpoints; None for one after every epoch.
+    checkpoint_keep : int, default=2
+        How many of the newest checkpoints stay.
+    resume : bool, default=False
+        Go on from the newest checkpoint in `checkpoint_dir`, to the same bits as without a
+        pause. Where none was saved yet, training starts.
     strip_html : bool, default=False
         Take HTML tags out of the texts, in training and at prediction.
     n_threads : int or None, default=None
@@ -125,6 +136,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         eval_every=None,
         early_stopping=False,
         patience=3,
+        checkpoint_dir=None,
+        checkpoint_every=None,
+        checkpoint_keep=2,
+        resume=False,
         strip_html=False,
         n_threads=None,
         random_state=None,
@@ -143,6 +158,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.eval_every = eval_every
         self.early_stopping = early_stopping
         self.patience = patience
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.checkpoint_keep = checkpoint_keep
+        self.resume = resume
         self.strip_html = strip_html
         self.n_threads = n_threads
         self.random_state = random_state
@@ -179,8 +198,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         A classifier that the model brings is trained further if its classes bear the names of
         the labels; otherwise a new one takes its place.
 
-        Ctrl-C ends training between two steps: the classifier is then fitted with the model so
-        far, and KeyboardInterrupt goes on to the caller. Any other error, such as a loss that is
+        Ctrl-C or SIGTERM ends training between two steps: a checkpoint is written if there is a
+        `checkpoint_dir`, the classifier is fitted with the model so far, and KeyboardInterrupt
+        goes on to the caller. Any other error, such as a loss that is
         not finite, leaves the classifier as it was before the call.
         """
         check_parameters(self.get_params(deep=False))
@@ -191,8 +211,21 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         label_type, codes = learn_labels(y, len(texts))
         weights = check_weights(sample_weight, len(texts))
         validation = self._check_validation(X_val, y_val, label_type)
+        with self._open_store() as store:
+            return self._fit(texts, label_type, codes, weights, validation, n_threads, store)
 
+    def _fit(self, texts, label_type, codes, weights, validation, n_threads, store):
+        """`fit` with everything checked; `store` is None or takes checkpoints."""
+        given = {
+            "texts": (texts,),
+            "labels": (codes, [str(label) for label in label_type.classes.tolist()]),
+            "sample_weight": (weights,),
+            "validation": validation or (None,),
+        }
+        saved = store and store.newest()
         seeds = draw_seeds(self.random_state)
+        if saved and self.random_state is None:
+            seeds = saved.seeds
         model, tokenizer = self._starting_point(label_type, seeds.new_weights)
         recipe = self._recipe(model.config, seeds)
         max_length = resolve_max_length(
@@ -210,7 +243,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             encoded = tokenizer.encode_batch(validation[0], max_length, n_threads)
             validation = Examples(encoded.ids, encoded.offsets, validation[1])
 
+        if store:
+            store.seeds = seeds
+            store.run = describe_run(
+                parameters=self.get_params(deep=False), learning_rate=recipe.learning_rate,
+                seeds=seeds, model=model, tokenizer=tokenizer, data=given,
+            )
         state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
+        if saved:
+            saved.check(store.run)
+            saved.restore(state, model._trained(recipe.freeze))
         fitted = {
             "label_type": label_type,
             "learning_rate": recipe.learning_rate,
@@ -227,6 +269,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                     validation=validation,
                     progress=progress,
                     state=state,
+                    save=store and store.save,
+                    save_every=self.checkpoint_every,
                 )
         except KeyboardInterrupt:
             self._keep(model, tokenizer, **fitted, **state.record())
@@ -385,6 +429,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         if not texts:
             raise ValueError("X_val is empty; leave it out or pass some texts")
         return texts, encode_labels(y_val, label_type, len(texts), "y_val")
+
+    def _open_store(self):
+        if self.checkpoint_dir is None:
+            return contextlib.nullcontext()
+        return RunStore(self.checkpoint_dir, self.checkpoint_keep, bool(self.resume))
 
     def _starting_point(self, label_type, seed):
         """The model to train and its tokenizer."""

@@ -20,6 +20,7 @@ __all__ = [
     "RUN_FILES",
     "TOKENIZER_FILES",
     "atomic_directory",
+    "atomic_file",
     "atomic_write",
     "check_target",
 ]
@@ -161,6 +162,33 @@ def atomic_directory(target, overwrite=False, ours=OWN_FILES):
                     parent.rmdir()
 
 
+@contextlib.contextmanager
+def atomic_file(path):
+    """Write one file all at once: beside its place, flushed to the disk, then renamed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, replaced if it exists. Its directory must exist.
+
+    Yields
+    ------
+    file object
+        Open for writing bytes.
+    """
+    path = Path(os.path.realpath(os.path.expanduser(os.fspath(path))))
+    scratch = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
+    try:
+        with open(scratch, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
 def atomic_write(path, data):
     """Replace one file, or create it, all at once.
 
@@ -171,19 +199,8 @@ def atomic_write(path, data):
     data : bytes or str
         The whole content; a string is written as UTF-8.
     """
-    path = Path(os.path.realpath(os.path.expanduser(os.fspath(path))))
-    if isinstance(data, str):
-        data = data.encode("utf-8")
-    scratch = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
-    try:
-        with open(scratch, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    _sync(path.parent)
+    with atomic_file(path) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 def _check_writable(directory):

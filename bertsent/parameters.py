@@ -210,6 +210,42 @@ PARAMETERS = (
         default=3,
     ),
     Parameter(
+        "checkpoint_dir",
+        "None or the name of a directory",
+        lambda v: v is None
+        or isinstance(v, os.PathLike)
+        or (isinstance(v, str) and v.strip() != ""),
+        str,
+        "save the run there now and then, so that --resume can go on with it",
+        "DIR",
+    ),
+    Parameter(
+        "checkpoint_every",
+        "None or a whole number of at least 1",
+        lambda v: v is None or _is_whole(v, 1),
+        int,
+        "steps between two checkpoints (default: one after every epoch)",
+        "STEPS",
+    ),
+    Parameter(
+        "checkpoint_keep",
+        "a whole number of at least 1",
+        lambda v: _is_whole(v, 1),
+        int,
+        "how many of the newest checkpoints stay",
+        "N",
+        default=2,
+    ),
+    Parameter(
+        "resume",
+        "True or False",
+        lambda v: isinstance(v, bool | np.bool_),
+        None,
+        "go on from the newest checkpoint in checkpoint_dir, to the same bits as without a "
+        "pause; where none was saved yet, start",
+        default=False,
+    ),
+    Parameter(
         "strip_html",
         "True or False",
         lambda v: isinstance(v, bool | np.bool_),
@@ -262,6 +298,13 @@ def check_parameters(values):
     """Check a dictionary of all parameters; errors name the allowed values."""
     for parameter in PARAMETERS:
         parameter.check(values[parameter.name])
+    if values["checkpoint_dir"] is None:
+        if values["resume"]:
+            raise ValueError("resume=True needs the checkpoint_dir of the run to go on with")
+        if values["checkpoint_every"] is not None:
+            raise ValueError(
+                f"checkpoint_every={values['checkpoint_every']} needs a checkpoint_dir to save to"
+            )
 
 
 def resolve_watched(early_stopping):

@@ -14,8 +14,8 @@ _BAR = "{desc} |{bar}| {rate_noinv_fmt}, {remaining} left{postfix}"
 class Silent:
     """Says nothing; also the list of what a progress display is told."""
 
-    def start(self, epochs, steps, tokens):
-        """Training begins: epochs, and steps and tokens in each."""
+    def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
+        """Training begins, or goes on: epochs, steps and tokens in each, and what was done."""
 
     def step(self, epoch, tokens, loss, accuracy):
         """A step is done: its epoch (from 0) and tokens, and the epoch's loss and accuracy."""
@@ -46,10 +46,11 @@ class Bar(Silent):
         self.stream = stream
         self.bar = None
 
-    def start(self, epochs, steps, tokens):
-        self.epochs, self.steps, self.done = epochs, steps, 0
+    def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
+        self.epochs, self.steps, self.done = epochs, steps, steps_done
         self.bar = _tqdm()(
-            total=epochs * tokens, desc=self._title(0), unit=" tokens", unit_scale=True,
+            total=epochs * tokens, initial=tokens_done,
+            desc=self._title(min(steps_done // steps, epochs - 1)), unit=" tokens", unit_scale=True,
             bar_format=_BAR, file=self.stream, mininterval=0.2, **_screen(self.stream),
         )
 
@@ -86,9 +87,9 @@ class Lines(Silent):
         self.stream = stream
         self.every = every
 
-    def start(self, epochs, steps, tokens):
-        self.epochs, self.steps, self.total = epochs, steps, epochs * tokens
-        self.done = self.tokens = 0
+    def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
+        self.epochs, self.steps, self.total = epochs, steps, epochs * tokens - tokens_done
+        self.done, self.tokens = steps_done, 0
         self.began = self.said = time.monotonic()
 
     def step(self, epoch, tokens, loss, accuracy):

@@ -29,7 +29,7 @@ def write_settings(
     settings = {
         "format": FORMAT,
         "bertsent": bertsent.__version__,
-        "parameters": {name: _plain(value) for name, value in parameters.items()},
+        "parameters": {name: plain(value) for name, value in parameters.items()},
         "labels": label_type.to_json(),
         "learning_rate": learning_rate,
         "history": history,
@@ -90,7 +90,7 @@ def _read_hashes(path):
     return hashes
 
 
-def _plain(value):
+def plain(value):
     """A parameter as JSON has it; a random generator cannot be kept and becomes null."""
     if isinstance(value, np.generic):
         return value.item()

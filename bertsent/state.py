@@ -88,6 +88,12 @@ class State:
         """Set out on an epoch."""
         self.order, self.position, self.sums = order, 0, Sums()
 
+    @property
+    def tokens(self):
+        """Tokens trained on so far."""
+        under_way = 0 if self.order is None else self.sums.tokens
+        return sum(row["tokens"] for row in self.history) + under_way
+
     def record(self):
         """What a classifier tells of a run."""
         return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertsent.interrupts import Interrupts
 from bertsent.progress import Silent
 from bertsent.schedule import epoch_order, linear_schedule
 from bertsent.state import State
@@ -84,7 +85,10 @@ class Examples:
         return self.ids[shifts + np.arange(cu_seqlens[-1])], cu_seqlens
 
 
-def train(model, examples, recipe, *, n_threads, validation=None, progress=None, state=None):
+def train(
+    model, examples, recipe, *, n_threads, validation=None, progress=None, state=None, save=None,
+    save_every=None,
+):
     """Train a model in place.
 
     Parameters
@@ -104,6 +108,11 @@ def train(model, examples, recipe, *, n_threads, validation=None, progress=None,
     state : State or None
         Where to go on from, changed in place, so that a caller still has history and
         evaluations when training is interrupted. By default training begins.
+    save : callable or None
+        Is called with state and the trained part of the parameters at the end, when training is
+        interrupted between two steps, and regularly.
+    save_every : int or None
+        Steps between two such calls; None for one after every epoch.
 
     Returns
     -------
@@ -115,9 +124,13 @@ def train(model, examples, recipe, *, n_threads, validation=None, progress=None,
     ------
     FloatingPointError
         Loss or gradient is not finite. The step at which that was seen has changed nothing.
+    KeyboardInterrupt
+        Ctrl-C, or SIGTERM; between two steps.
     """
     state = State.fresh(model) if state is None else state
-    _Loop(model, examples, recipe, n_threads, validation, progress or Silent(), state).run()
+    loop = _Loop(model, examples, recipe, n_threads, validation, progress or Silent(), state)
+    loop.save, loop.save_every = save, save_every
+    loop.run()
     return state
 
 
@@ -134,24 +147,40 @@ class _Loop:
     def run(self):
         state = self.state
         self.progress.start(
-            self.recipe.epochs, self.steps_an_epoch, int(self.examples.offsets[-1])
+            self.recipe.epochs, self.steps_an_epoch, int(self.examples.offsets[-1]),
+            state.step, state.tokens,
         )
         try:
-            while not state.finished:
-                if state.order is None:
-                    state.begin_epoch(
-                        epoch_order(len(self.examples), self.recipe.order_seed, state.epoch)
-                    )
-                while state.position < len(state.order) and not state.stopped:
-                    state.settled = False
-                    self.step()
-                    every = self.recipe.eval_every
-                    if self.validation is not None and every and state.step % every == 0:
-                        self.progress.evaluation(self.evaluate())
-                    state.settled = True
-                self.end_epoch()
+            with Interrupts() as interrupts:
+                while not state.finished:
+                    self.epoch(interrupts)
+                    if self.save is not None and (self.save_every is None or state.finished):
+                        self.save(state, self.trained())
+        except KeyboardInterrupt:
+            if self.save is not None and state.settled:
+                self.save(state, self.trained())
+            raise
         finally:
             self.restore_best()
+
+    def epoch(self, interrupts):
+        """Go through the texts once, or through those that are left."""
+        state = self.state
+        if state.order is None:
+            state.begin_epoch(
+                epoch_order(len(self.examples), self.recipe.order_seed, state.epoch)
+            )
+        while state.position < len(state.order) and not state.stopped:
+            state.settled = False
+            self.step()
+            every = self.recipe.eval_every
+            if self.validation is not None and every and state.step % every == 0:
+                self.progress.evaluation(self.evaluate())
+            state.settled = True
+            if self.save is not None and self.save_every and state.step % self.save_every == 0:
+                self.save(state, self.trained())
+            interrupts.check()
+        self.end_epoch()
 
     def step(self):
         state, recipe = self.state, self.recipe

@@ -1,7 +1,7 @@
 """The command line: ``bertsent train``, ``evaluate`` and ``predict``.
 
 Results go to stdout, progress and warnings to stderr. The exit code is 0, 1 after an error
-(one line says which), 2 for a wrong call, 130 after Ctrl-C.
+(one line says which), 2 for a wrong call, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import os
@@ -10,8 +10,9 @@ import traceback
 import warnings
 
 from bertsent.cli.arguments import make_parser
+from bertsent.interrupts import Terminated, sigterm_interrupts
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def main(argv=None):
@@ -32,14 +33,15 @@ def main(argv=None):
         try:
             args = make_parser().parse_args(argv)
             debug = args.debug
-            args.run(args)
+            with sigterm_interrupts():
+                args.run(args)
             sys.stdout.flush()
             return 0
         except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
             return stop.code
         except KeyboardInterrupt as stop:
             print(f"\nbertsent: {str(stop) or 'interrupted'}", file=sys.stderr)
-            return INTERRUPTED
+            return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
         except BrokenPipeError:
             # Whoever read our output has had enough; keep the interpreter from complaining.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,9 +23,11 @@ from bertsent.parameters import (
     resolve_max_length,
 )
 from bertsent.progress import format_seconds
+from bertsent.runs import has_checkpoints
 from bertsent.threads import resolve_n_threads
 
 HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
+HIDDEN = ("model", "n_threads", "random_state", "verbose", "checkpoint_keep", "patience")
 VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
 
@@ -36,6 +38,10 @@ def run(args):
     if args.sample and args.test_data is not None:
         args.usage_error("--test-data goes with DATA, not with --sample")
     parameters = chosen_parameters(args)
+    if parameters["checkpoint_dir"] is None:
+        for name in ("resume", "checkpoint_every"):
+            if parameters[name]:
+                args.usage_error(f"--{name.replace('_', '-')} needs --checkpoint-dir")
     check_parameters(parameters)
     if parameters["early_stopping"] and parameters["validation_fraction"] is None:
         args.usage_error("--early-stopping needs --validation-fraction")
@@ -52,11 +58,16 @@ def run(args):
         classifier.fit(corpus.train_texts, corpus.train_labels)
         trained = time.time()
         metrics = test(classifier, corpus, show_bar=parameters["verbose"])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        directory = parameters["checkpoint_dir"]
+        if directory is not None and has_checkpoints(directory):
+            raise type(stop)(
+                "interrupted; the same command with --resume goes on from here"
+            ) from None
         if not hasattr(classifier, "classes_"):
-            raise KeyboardInterrupt("interrupted before training; nothing is saved") from None
+            raise type(stop)("interrupted before training; nothing is saved") from None
         save(args, classifier, corpus, started, metrics=None)
-        raise KeyboardInterrupt(
+        raise type(stop)(
             f"interrupted; the model as trained so far is saved in {args.output}"
         ) from None
     save(args, classifier, corpus, started, metrics)
@@ -89,7 +100,7 @@ def describe_run(parameters, rate):
     shown = ", ".join(
         f"{name}={value}"
         for name, value in (parameters | {"learning_rate": f"{rate:g}{chosen}"}).items()
-        if name not in ("model", "n_threads", "random_state", "verbose")
+        if name not in HIDDEN
         and value is not None and value is not False
     )
     threads = resolve_n_threads(parameters["n_threads"])
