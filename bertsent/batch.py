@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Packed", "check_labels", "flat_integers", "pack"]
+__all__ = ["Packed", "check_labels", "flat_integers", "gather", "pack"]
 
 
 class Packed(NamedTuple):
@@ -74,6 +74,31 @@ def pack(input_ids, attention_mask, token_type_ids, config):
     cu_seqlens = np.zeros(len(ids) + 1, dtype=np.int64)
     np.cumsum(kept.sum(axis=1), out=cu_seqlens[1:])
     return Packed(ids[kept].astype(np.int32), types, columns.astype(np.int32), cu_seqlens)
+
+
+def gather(ids, offsets, rows):
+    """Tokens of some of many sequences, laid end to end in the order of ``rows``.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (T,)
+        Token ids of all sequences.
+    offsets : ndarray of int64, shape (B + 1,)
+        Where each of them begins, and T.
+    rows : ndarray of int
+        Which are wanted.
+
+    Returns
+    -------
+    ids : ndarray of int32
+    cu_seqlens : ndarray of int64, shape (len(rows) + 1,)
+    """
+    begins = offsets[rows]
+    lengths = offsets[rows + 1] - begins
+    cu_seqlens = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=cu_seqlens[1:])
+    shifts = np.repeat(begins - cu_seqlens[:-1], lengths)
+    return ids[shifts + np.arange(cu_seqlens[-1])], cu_seqlens
 
 
 def check_labels(labels, count, num_labels):

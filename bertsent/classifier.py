@@ -24,6 +24,7 @@ from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.runs import RunStore, describe_run
 from bertsent.schedule import draw_seeds
+from bertsent.scoring import score_pieces
 from bertsent.split import hold_out
 from bertsent.state import State
 from bertsent.texts import check_texts, hash_texts, strip_html
@@ -295,7 +296,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of float64, shape (n_texts, n_classes)
         """
-        return np.exp(log_softmax(self._logits(X)))
+        return self._probabilities(X)
 
     def decision_function(self, X):
         """Logits, in the order of ``classes_``.
@@ -308,6 +309,93 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         """
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def predict_batches(self, batches, text_column=None):
+        """Label one batch of texts after the other, each when it is asked for.
+
+        For what does not fit into memory at once, such as the chunks of a file:
+
+        >>> chunks = pd.read_csv("reviews.csv.gz", chunksize=4096)     # doctest: +SKIP
+        >>> for labelled in clf.predict_batches(chunks, "review"):     # doctest: +SKIP
+        ...     labelled.to_sql("reviews", engine, if_exists="append")
+
+        Parameters
+        ----------
+        batches : iterable of DataFrame, Series, list or array of str
+            Some thousand texts each are best: texts of similar length are scored together,
+            and a small batch has few of them.
+        text_column : str, optional
+            The column of texts, if the batches are DataFrames.
+
+        Yields
+        ------
+        DataFrame
+            ``predicted_label`` and ``confidence``, the probability of that label, with the
+            index of the batch; for a DataFrame beside all of its columns.
+
+        Raises
+        ------
+        TypeError
+            An item is not a text. It is named by its batch and row.
+        ValueError
+            A DataFrame has no such column, or has one of those that are to be added.
+        """
+        from bertsent.stream import label_batches
+
+        self._check_ready()
+        return label_batches(self, batches, text_column)
+
+    def predict_file(
+        self, input, output, *, text_column="review", chunk_rows=4096, missing="error",
+        overwrite=False,
+    ):
+        """Label a file of any size, in as much memory as a piece of it takes.
+
+        Looks through the file first, so that an empty cell or a damaged end is found before
+        the work and not after it. Then reads, scores and writes ``chunk_rows`` rows at a time.
+        Ctrl-C or an error leaves ``output`` as it was.
+
+        Parameters
+        ----------
+        input : str or path-like
+            CSV, TSV or JSON Lines (each also .gz), Parquet, or an aclImdb folder.
+        output : str or path-like
+            The file to write, of one of these formats by its name; complete or not at all.
+            All columns are kept, from Parquet to Parquet with their types, and two are
+            added: ``predicted_label`` and ``confidence``, the probability of that label to
+            six places.
+        text_column : str, default="review"
+            The column of texts.
+        chunk_rows : int, default=4096
+            Rows held at a time: enough to score texts of equal length together. More is
+            hardly faster.
+        missing : {"error", "skip"}, default="error"
+            Rows with an empty text: stop before anything is scored, or leave them out.
+        overwrite : bool, default=False
+            Replace ``output`` if it exists.
+
+        Returns
+        -------
+        ScoredFile
+            A named tuple: ``rows`` written, and ``rows_left_out``.
+
+        Raises
+        ------
+        FileExistsError
+            ``output`` exists and ``overwrite`` is false.
+        TypeError
+            A cell is not a text. Its row, counted from 0 over the whole file, is named.
+        ValueError
+            The file cannot be read, is empty, has no such column, has an empty text
+            (named by its row), or a column whose name is taken.
+        """
+        from bertsent.stream import label_file
+
+        self._check_ready()
+        return label_file(
+            self, input, output, text_column=text_column, chunk_rows=chunk_rows,
+            missing=missing, overwrite=overwrite, verbose=self.verbose,
+        )
 
     def save_pretrained(self, directory, overwrite=False):
         """Save model, tokenizer, parameters and labels.
@@ -467,17 +555,27 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             eval_every=None if self.eval_every is None else int(self.eval_every),
         )
 
-    def _logits(self, X):
+    def _check_ready(self):
         check_is_fitted(self)
         check_parameters(self.get_params(deep=False))
+
+    def _probabilities(self, X, report=None):
+        return np.exp(log_softmax(self._logits(X, report)))
+
+    def _label(self, X, report=None):
+        """Label of each text, and its probability."""
+        probabilities = self._probabilities(X, report)
+        labels = self._label_type.decode(probabilities.argmax(axis=1))
+        return labels, probabilities.max(axis=1, initial=0.0)
+
+    def _logits(self, X, report=None):
+        self._check_ready()
         n_threads = resolve_n_threads(self.n_threads)
         positions = self.model_.config["max_position_embeddings"]
         max_length = resolve_max_length(self.max_length, positions)
         texts = self._texts(X, "X")
-        if not texts:
-            return np.empty((0, len(self.classes_)), dtype=np.float32)
         tokens = self.tokenizer_.encode_batch(texts, max_length, n_threads)
-        return self.model_.score_packed(tokens.ids, tokens.offsets, n_threads)
+        return score_pieces(self.model_, tokens.ids, tokens.offsets, n_threads, report)
 
 
 def _warn_of_cuts(truncated, max_length):

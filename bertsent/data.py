@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from bertsent.formats import DELIMITERS, file_format, require_source
+from bertsent.texts import describe_no_text
 
 CHUNK_ROWS = 2048
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 
-def read_chunks(path, rows=CHUNK_ROWS):
+def read_chunks(path, rows=CHUNK_ROWS, *, columns=None, as_stored=False):
     """Read a collection piece by piece.
 
     Parameters
@@ -31,6 +32,11 @@ def read_chunks(path, rows=CHUNK_ROWS):
         A file, or a folder laid out like aclImdb.
     rows : int
         Rows in a chunk, at most.
+    columns : list of str, optional
+        The columns that are wanted, for formats that can leave the others unread.
+    as_stored : bool
+        Leave columns of a Parquet file in its own types, so that they can be written again as
+        they were; otherwise they take NumPy's, and 1 beside an empty cell becomes 1.0.
 
     Yields
     ------
@@ -42,11 +48,13 @@ def read_chunks(path, rows=CHUNK_ROWS):
     if path.is_dir():
         chunks = _read_folder(path, rows)
     else:
-        reader = {"csv": _read_csv, "tsv": _read_csv, "jsonl": _read_json_lines,
-                  "parquet": _read_parquet}[file_format(path)]
         if path.stat().st_size == 0:
             raise ValueError(f"{path} is empty")
-        chunks = reader(path, rows)
+        kind = file_format(path)
+        if kind == "parquet":
+            chunks = _read_parquet(path, rows, columns, as_stored)
+        else:
+            chunks = (_read_json_lines if kind == "jsonl" else _read_csv)(path, rows)
     first = 0
     with _clear_errors(path):
         for chunk in chunks:
@@ -127,14 +135,29 @@ def _read_json_lines(path, rows):
             yield pd.DataFrame(items, dtype=object)
 
 
-def _read_parquet(path, rows):
-    parquet = import_parquet()
+def _read_parquet(path, rows, columns, as_stored):
+    how = {"ignore_metadata": True, "types_mapper": pd.ArrowDtype} if as_stored else {}
+    with _open_parquet(path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            yield batch.to_pandas(**how)
+
+
+@contextlib.contextmanager
+def _open_parquet(path):
     try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=rows):
-                yield batch.to_pandas()
+        # Buffered, a row group is read page by page, and not held as a whole.
+        with import_parquet().ParquetFile(path, buffer_size=1 << 20) as file:
+            yield file
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def parquet_schema(path):
+    """Columns and their types, as pyarrow has them; None if this is no Parquet file."""
+    if path is None or Path(path).is_dir() or file_format(path) != "parquet":
+        return None
+    with _open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def import_parquet():
@@ -184,11 +207,11 @@ def _folder_frame(items):
     return pd.DataFrame(items, columns=["review", "sentiment", "part", "file"], dtype=object)
 
 
-def require_columns(frame, columns, path):
+def require_columns(there, columns, path):
     """Raise if a column is missing, and name those that are there."""
     for option, column in columns.items():
-        if column not in frame.columns:
-            there = ", ".join(map(str, frame.columns))
+        if column not in there:
+            there = ", ".join(map(str, there))
             raise ValueError(
                 f"{path} has no column {column!r}; its columns are: {there}. "
                 f"Choose one with {option}"
@@ -218,12 +241,28 @@ def drop_missing(frame, columns, policy, path):
     if n_missing and policy == "error":
         first = int(np.flatnonzero(rows)[0])
         column = next(name for name in columns if missing[name].iloc[first])
-        raise ValueError(
-            f"{path}: row {frame.index[first]} (counted from 0) has an empty cell in column "
-            f"{column!r}" + (f", and {n_missing - 1} more rows like it" if n_missing > 1 else "")
-            + "; fill them, or leave such rows out with --missing skip"
-        )
+        raise missing_cells(path, frame.index[first], column, n_missing)
     return (frame[~rows] if n_missing else frame), n_missing
+
+
+def missing_cells(path, row, column, count):
+    """The error for empty cells: the first of them, and how many rows have one."""
+    more = f", and {count - 1:,} more rows like it" if count > 1 else ""
+    return ValueError(
+        f"{path}: row {row} (counted from 0) has an empty cell in column {column!r}{more}; fill "
+        "them, or leave such rows out with missing='skip' (--missing skip on the command line)"
+    )
+
+
+def column_texts(frame, column, path):
+    """Texts of a column of a file as a list of str, or an error that names the file's row."""
+    texts = frame[column].tolist()
+    for row, text in zip(frame.index, texts, strict=True):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"{path}: row {row} (counted from 0) of column {column!r} {describe_no_text(text)}"
+            )
+    return texts
 
 
 def column_labels(column):

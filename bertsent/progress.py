@@ -171,12 +171,103 @@ def make_progress(verbose, stream=None):
     return Bar(stream) if _shows_bars(stream) else Lines(stream)
 
 
-def count_bar(total, unit, stream=None, disable=False):
-    """A plain counting bar for scoring; shows itself on a terminal or in a notebook only."""
-    return _tqdm()(
-        total=total, unit=f" {unit}", file=stream, leave=False,
-        disable=disable or not _shows_bars(stream), **_screen(stream),
-    )
+class SilentRows:
+    """Says nothing of scoring; counts the rows for those that do."""
+
+    def look(self, source):
+        """A file is being looked through first."""
+
+    def looked(self, rows):
+        """So many more of its rows have been."""
+
+    def start(self, total):
+        """Scoring begins; so many rows are to be scored."""
+        self.total, self.done, self.size = total, 0, 0
+
+    def begin(self, rows):
+        """The last rows are done, and now it is so many further ones."""
+        self.done += self.size
+        self.size = rows
+
+    def part(self, part):
+        """This part of them is done."""
+        self.show(self.done + int(part * self.size))
+
+    def show(self, rows):
+        """So many rows are done in all."""
+
+    def close(self):
+        """Scoring has ended, well or not."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+class RowBar(SilentRows):
+    """A tqdm bar on a terminal or in a notebook, which counts rows."""
+
+    def __init__(self, stream=None):
+        self.stream = stream
+        self.bar = None
+
+    def look(self, source):
+        self._open(None, f"looking through {source}")
+
+    def looked(self, rows):
+        self.bar.update(rows)
+
+    def start(self, total):
+        super().start(total)
+        self._open(total, "scoring")
+
+    def show(self, rows):
+        self.bar.update(rows - self.bar.n)
+
+    def _open(self, total, title):
+        self.close()
+        # Rows a second since the beginning: within a chunk the long texts come first.
+        self.bar = _tqdm()(
+            total=total, desc=title, unit=" rows", smoothing=0, file=self.stream, leave=False,
+            **_screen(self.stream),
+        )
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+
+class RowLines(SilentRows):
+    """Plain lines for a file or a pipe, now and then."""
+
+    def __init__(self, stream=None, every=LINE_EVERY):
+        self.stream = stream
+        self.every = every
+
+    def start(self, total):
+        super().start(total)
+        self.began = self.said = time.monotonic()
+
+    def show(self, rows):
+        now = time.monotonic()
+        if now - self.said < self.every or not rows:
+            return
+        self.said = now
+        rate = rows / (now - self.began)
+        left = format_seconds((self.total - rows) / rate)
+        print(
+            f"{rows:,} of {self.total:,} rows scored, {rate:,.1f} rows/s, {left} left",
+            file=self.stream or sys.stderr, flush=True,
+        )
+
+
+def row_progress(verbose, stream=None):
+    """The display of scoring for the place where the program runs."""
+    if not verbose:
+        return SilentRows()
+    return RowBar(stream) if _shows_bars(stream) else RowLines(stream)
 
 
 def _screen(stream):

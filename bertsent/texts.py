@@ -59,14 +59,19 @@ def _not_a_text(X, name, position, value):
         label = index[position]
         if label != position:
             where += f" (index {label.item() if isinstance(label, np.generic) else label!r})"
+    return f"{where} {describe_no_text(value)}"
+
+
+def describe_no_text(value):
+    """What a value is that should be a text, and what to do about it."""
     if is_missing(value):
         shown = "None" if value is None else "NaN"
-        return f"{where} is {shown}; drop it, or pass an empty text '' in its place"
+        return f"is {shown}; drop it, or pass an empty text '' in its place"
     kind = type(value).__name__
     shown = repr(value)
     shown = shown if len(shown) <= 40 else shown[:37] + "..."
     remedy = "decode it first" if isinstance(value, bytes | bytearray) else "pass a str"
-    return f"{where} is not a text: expected str, got {kind} ({shown}); {remedy}"
+    return f"is not a text: expected str, got {kind} ({shown}); {remedy}"
 
 
 def is_missing(value):

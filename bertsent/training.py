@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertsent.batch import gather
 from bertsent.interrupts import Interrupts
 from bertsent.progress import Silent
 from bertsent.schedule import epoch_order, linear_schedule
@@ -77,12 +78,7 @@ class Examples:
         ids : int32 ndarray
         cu_seqlens : int64 ndarray
         """
-        begins = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - begins
-        cu_seqlens = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=cu_seqlens[1:])
-        shifts = np.repeat(begins - cu_seqlens[:-1], lengths)
-        return self.ids[shifts + np.arange(cu_seqlens[-1])], cu_seqlens
+        return gather(self.ids, self.offsets, rows)
 
 
 def train(

@@ -313,13 +313,13 @@ def test_evaluate_names_an_unknown_class(workshop, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.csv.gz", "p.tsv", "p.jsonl", "p.parquet"])
-def test_predict_keeps_all_columns_and_adds_two(workshop, tmp_path, monkeypatch, name):
+def test_predict_keeps_all_columns_and_adds_two(workshop, tmp_path, name):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
     from bertsent import data
 
-    monkeypatch.setattr(data.read_chunks, "__defaults__", (7,))
-    assert run("predict", workshop / "model", workshop / "new.csv", "-o", tmp_path / name) == 0
+    assert run("predict", workshop / "model", workshop / "new.csv", "-o", tmp_path / name,
+               "--chunk-rows", 7) == 0
     labelled = data.read_table(tmp_path / name)
     given = data.read_table(workshop / "new.csv")
     assert list(labelled.columns) == [*given.columns, "predicted_label", "confidence"]
@@ -408,6 +408,7 @@ def test_predict_twice_does_not_shadow_columns(workshop, tmp_path, capsys):
         ["predict", "model", "a.csv", "--text", "a"],
         ["predict", "model", "--text", "a", "-o", "b.csv"],
         ["predict", "model", "a.csv", "--missing", "maybe"],
+        ["predict", "model", "a.csv", "--chunk-rows", "0"],
     ],
     ids=" ".join,
 )

@@ -138,7 +138,7 @@ def test_other_folders_are_refused(tmp_path):
 
 def test_missing_column_names_those_there(frame):
     with pytest.raises(ValueError, match="'body'.*review, sentiment.*--text-column"):
-        data.require_columns(frame, {"--text-column": "body"}, "a.csv")
+        data.require_columns(frame.columns, {"--text-column": "body"}, "a.csv")
 
 
 def test_missing_cells(frame):

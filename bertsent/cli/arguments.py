@@ -10,6 +10,7 @@ from bertsent.parameters import PARAMETERS
 DEFAULT_SEED = 0
 DEFAULT_TEST_SIZE = 0.2
 DEFAULT_OUTPUT = "sentiment-model"
+DEFAULT_CHUNK_ROWS = 4096
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -146,8 +147,9 @@ def _add_predict(commands):
         "label reviews with a saved model",
         f"""\
         Label reviews with a saved model. All columns of FILE are kept, and two are added:
-        predicted_label and confidence, the probability of that label. Files of any size are
-        read piece by piece.
+        predicted_label and confidence, the probability of that label. A file may be of any
+        size: it is looked through once for empty cells and damage, and then read, scored and
+        written piece by piece.
 
         FILE is one of {FORMATS}.
         OUT is one of these files.
@@ -173,6 +175,13 @@ def _add_predict(commands):
         help="file to write, complete or not at all (default: CSV to stdout)",
     )
     command.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    command.add_argument(
+        "--chunk-rows",
+        type=_whole,
+        default=DEFAULT_CHUNK_ROWS,
+        metavar="N",
+        help="rows read, scored and written at a time (default: %(default)s)",
+    )
     _add_columns(command, labels=False)
     _add_threads(command)
 
@@ -228,6 +237,12 @@ def _checked(parameter):
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
+
+
+def _whole(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _fraction(text):

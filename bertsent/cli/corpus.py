@@ -124,7 +124,7 @@ def load_corpus(args, parameters):
 
 def _read(source, columns, missing):
     frame = read_table(source)
-    require_columns(frame, columns, source)
+    require_columns(frame.columns, columns, source)
     frame, n_missing = drop_missing(frame, list(columns.values()), missing, source)
     if len(frame) == 0:
         raise ValueError(f"{source}: every row has an empty cell")

@@ -26,7 +26,7 @@ def run(args):
         frame = frame[frame["part"] == "test"]
         print(f"{args.file}: testing on its test folder", file=sys.stderr)
     columns = {"--text-column": args.text_column, "--label-column": args.label_column}
-    require_columns(frame, columns, args.file)
+    require_columns(frame.columns, columns, args.file)
     frame, n_missing = drop_missing(frame, list(columns.values()), args.missing, args.file)
     if n_missing:
         print(f"{n_missing} rows with an empty cell left out", file=sys.stderr)

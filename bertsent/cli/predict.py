@@ -1,15 +1,11 @@
 """``bertsent predict``: label reviews with a saved model."""
 
-import os
 import sys
 
 import bertsent
-from bertsent.cli.output import open_output
-from bertsent.data import drop_missing, read_chunks, require_columns
-from bertsent.formats import file_format, require_source
-from bertsent.progress import count_bar
-
-ADDED = ("predicted_label", "confidence")
+from bertsent.formats import require_source
+from bertsent.output import check_output
+from bertsent.stream import label_file
 
 
 def run(args):
@@ -21,40 +17,18 @@ def run(args):
     if args.file is not None:
         require_source(args.file)
     if args.output is not None:
-        file_format(args.output)
-        if os.path.exists(args.output) and not args.force:
-            raise FileExistsError(f"{args.output} exists already; --force replaces it")
+        check_output(args.output, args.force)
     classifier = bertsent.BertClassifier.from_pretrained(args.directory)
     classifier.set_params(n_threads=args.n_threads)
     if args.text is not None:
-        for label, confidence in zip(*_label(classifier, args.text), strict=True):
+        for label, confidence in zip(*classifier._label(args.text), strict=True):
             print(f"{label}\t{confidence:.4f}")
         return
-    n_rows = n_missing = 0
-    with open_output(args.output) as output, count_bar(None, "texts") as bar:
-        for chunk in read_chunks(args.file):
-            require_columns(chunk, {"--text-column": args.text_column}, args.file)
-            taken = [name for name in ADDED if name in chunk.columns]
-            if taken:
-                raise ValueError(f"{args.file} has a column {taken[0]!r} already; rename it first")
-            chunk, missing = drop_missing(chunk, [args.text_column], args.missing, args.file)
-            n_missing += missing
-            if len(chunk) == 0:
-                continue
-            labels, confidence = _label(classifier, chunk[args.text_column])
-            output.write(chunk.assign(predicted_label=labels, confidence=confidence))
-            n_rows += len(chunk)
-            bar.update(len(chunk))
-        if n_rows == 0:
-            raise ValueError(f"{args.file}: no row is left to label")
-    if n_missing:
-        print(f"{n_missing} rows with an empty cell left out", file=sys.stderr)
+    scored = label_file(
+        classifier, args.file, args.output, text_column=args.text_column,
+        chunk_rows=args.chunk_rows, missing=args.missing, overwrite=args.force,
+    )
+    if scored.rows_left_out:
+        print(f"{scored.rows_left_out:,} rows with an empty cell left out", file=sys.stderr)
     if args.output is not None:
-        print(f"{n_rows:,} rows labelled in {args.output}", file=sys.stderr)
-
-
-def _label(classifier, texts):
-    """Labels as plain values, and the probability of each."""
-    probabilities = classifier.predict_proba(texts)
-    labels = classifier.classes_[probabilities.argmax(axis=1)]
-    return labels, probabilities.max(axis=1).round(6)
+        print(f"{scored.rows:,} rows labelled in {args.output}", file=sys.stderr)

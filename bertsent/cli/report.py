@@ -3,21 +3,15 @@
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from bertsent.progress import count_bar
-
-# Texts handed to the model at a time, so that the bar moves.
-SCORE_ROWS = 256
+from bertsent.progress import row_progress
 
 
 def score_texts(classifier, texts, show_bar=True):
     """Probabilities of the classes for many texts, with a bar."""
-    parts = []
-    with count_bar(len(texts), "texts", disable=not show_bar) as bar:
-        for first in range(0, len(texts), SCORE_ROWS):
-            part = texts[first : first + SCORE_ROWS]
-            parts.append(classifier.predict_proba(part))
-            bar.update(len(part))
-    return np.concatenate(parts) if parts else np.empty((0, len(classifier.classes_)))
+    with row_progress(show_bar) as progress:
+        progress.start(len(texts))
+        progress.begin(len(texts))
+        return classifier._probabilities(texts, progress.part)
 
 
 def compute_metrics(labels, probabilities, classes, seen):
