@@ -48,8 +48,10 @@ AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vecto
 ISA_FLAGS = {
     "_avx2": AVX2,
     "_avx512": AVX2 + AVX512,
-    "_avx512bf16": AVX2 + AVX512 + ["-mavx512bf16"],
     "_avx512vnni": AVX2 + AVX512 + ["-mavx512vnni"],
+    "_avx512bf16": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16"],
+    "_amx": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16",
+                             "-mamx-int8"],
 }
 
 

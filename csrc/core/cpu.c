@@ -2,6 +2,22 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux grants the tile registers to a process that asks, for all its threads. */
+static bool tiles_granted(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#else
+static bool tiles_granted(void)
+{
+    return false;
+}
+#endif
 
 /* Which register files the operating system saves (XCR0). */
 static uint64_t saved_state(void)
@@ -25,6 +41,12 @@ bs_cpu bs_cpu_detect(void)
     const unsigned need = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     cpu.avx2 = ymm && (b & (1u << 5));
     cpu.avx512 = cpu.avx2 && zmm && (b & need) == need;
+    cpu.avx512_vnni = cpu.avx512 && (c & (1u << 11));
+    const unsigned tiles = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
+    const bool has_tiles = (d & tiles) == tiles && (state & 0x60000) == 0x60000;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
+        cpu.avx512_bf16 = cpu.avx512_vnni && (a & (1u << 5));
+    cpu.amx = cpu.avx512_bf16 && has_tiles && tiles_granted();
     return cpu;
 }
 #else

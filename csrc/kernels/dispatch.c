@@ -9,12 +9,13 @@
 
 extern const bs_kernels bs_kernels_portable;
 #if defined(BS_X86)
-extern const bs_kernels bs_kernels_avx2, bs_kernels_avx512;
+extern const bs_kernels bs_kernels_avx2, bs_kernels_avx512, bs_kernels_avx512vnni,
+    bs_kernels_avx512bf16, bs_kernels_amx;
 #endif
 
 const bs_kernels *bs_kernels_list(int i)
 {
-    const bs_kernels *tables[4] = {&bs_kernels_portable};
+    const bs_kernels *tables[7] = {&bs_kernels_portable};
 #if defined(BS_X86)
     const bs_cpu cpu = bs_cpu_detect();
     int n = 1;
@@ -22,8 +23,14 @@ const bs_kernels *bs_kernels_list(int i)
         tables[n++] = &bs_kernels_avx2;
     if (cpu.avx512)
         tables[n++] = &bs_kernels_avx512;
+    if (cpu.avx512_vnni)
+        tables[n++] = &bs_kernels_avx512vnni;
+    if (cpu.avx512_bf16)
+        tables[n++] = &bs_kernels_avx512bf16;
+    if (cpu.amx)
+        tables[n++] = &bs_kernels_amx;
 #endif
-    return i >= 0 && i < 4 ? tables[i] : NULL;
+    return i >= 0 && i < 7 ? tables[i] : NULL;
 }
 
 const bs_kernels *bs_kernels_find(const char *name)

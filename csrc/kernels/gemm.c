@@ -1,7 +1,5 @@
 #include "kernels/gemm.h"
 
-#include <stddef.h>
-
 #include "core/pool.h"
 #include "kernels/blas.h"
 
@@ -24,11 +22,25 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
     bs_fork_release();
 }
 
+/* Below fp32: a strip of A and a tile of B lie in the second-level cache. */
+#define LOW_TILE_ROWS 256
+#define LOW_TILE_COLS 384
+/* Groups of k that a tile takes at a time. */
+#define LOW_DEPTH 1024
+/* Rows of A or columns of B that one task converts. */
+#define LOW_UNIT 64
+
+static int64_t parts_of(int64_t size, int64_t part)
+{
+    return (size + part - 1) / part;
+}
+
 /* Even cuts, halving the longer side until there are enough to share out. */
 static void cut(bs_gemm *g)
 {
-    g->tiles_m = (g->m + TILE_ROWS - 1) / TILE_ROWS;
-    g->tiles_n = (g->n + TILE_COLS - 1) / TILE_COLS;
+    const bool low = g->precision != BS_FLOAT32;
+    g->tiles_m = parts_of(g->m, low ? LOW_TILE_ROWS : TILE_ROWS);
+    g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
     while (g->tiles_m * g->tiles_n < MIN_TILES) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
         if (rows < 2 * MIN_SIDE && cols < 2 * MIN_SIDE)
@@ -40,44 +52,164 @@ static void cut(bs_gemm *g)
     }
 }
 
-/* Where part i of `parts` of `size` begins: a multiple of 16, but for the end. */
-static int64_t boundary(int64_t size, int64_t parts, int64_t i)
+/* Where part i of `parts` of `size` begins: a multiple of `grain`, but for the end. */
+static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
 {
     if (i >= parts)
         return size;
     const int64_t at = size * i / parts;
-    return at - at % 16;
+    return at - at % grain;
 }
 
-static void gemm_tile(void *group, int64_t task, int worker)
+/* ---- below fp32 ---- */
+
+size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n)
 {
-    const bs_gemm *g = group;
+    return (size_t)(bs_low_groups(precision, k) * 4 * bs_round_up(n, BS_LOW_COLUMNS));
+}
+
+/* The next `size` bytes of scratch; NULL while counting. */
+static void *take(char *scratch, size_t *used, int64_t size)
+{
+    char *at = scratch != NULL ? scratch + *used : NULL;
+    *used += (size_t)bs_round_up(size, 64);
+    return at;
+}
+
+/* Says where the operands lie in scratch from `used` on. */
+static void lay_out(bs_gemm *g, char *scratch, size_t *used)
+{
+    g->low.units_a = g->low.units_b = 0;
+    if (g->precision == BS_FLOAT32)
+        return;
+    g->low.groups = bs_low_groups(g->precision, g->k);
+    /* An odd number of cache lines, so that rows spread over the cache's sets. */
+    g->low.lda = 4 * g->low.groups + (g->low.groups / BS_LOW_GROUPS % 2 == 0 ? 64 : 0);
+    g->low.ld_panel = 4 * g->low.groups * BS_LOW_COLUMNS;
+    g->low.units_a = parts_of(g->m, LOW_UNIT);
+    g->low.a = take(scratch, used, g->low.lda * bs_round_up(g->m, BS_LOW_ROWS));
+    if (g->precision == BS_INT8) {
+        g->low.row_scale = take(scratch, used, g->m * 4);
+        g->low.row_offset = take(scratch, used, g->m * 4);
+    }
+    if (g->packed != NULL) {
+        g->low.b = g->packed->panels;
+        return;
+    }
+    g->low.units_b = parts_of(g->n, BS_LOW_COLUMNS);
+    g->low.b = take(scratch, used, (int64_t)bs_packed_size(g->precision, g->k, g->n));
+}
+
+size_t bs_gemm_scratch(const bs_gemm *g)
+{
+    bs_gemm counting = *g;
+    size_t used = 0;
+    lay_out(&counting, NULL, &used);
+    return used;
+}
+
+typedef struct {
+    const bs_kernels *kernels;
+    bs_gemm *group;
+} low_job;
+
+/* One unit of one operand of one product of the group. */
+static void convert(void *job_, int64_t task, int worker)
+{
+    const low_job *job = job_;
+    const bs_kernels *k = job->kernels;
+    const bs_gemm *g = job->group;
+    (void)worker;
+    while (task >= g->low.units_a + g->low.units_b) {
+        task -= g->low.units_a + g->low.units_b;
+        g++;
+    }
+    if (task < g->low.units_a) {
+        const int64_t row = task * LOW_UNIT;
+        const int64_t rows = g->m - row < LOW_UNIT ? g->m - row : LOW_UNIT;
+        char *to = g->low.a + row * g->low.lda;
+        if (g->precision == BS_INT8)
+            k->int8_rows(to, g->low.lda, g->low.row_scale + row, g->low.row_offset + row,
+                         g->a + row * g->lda, rows, g->k, g->lda);
+        else if (g->trans_a)
+            k->bf16_rows_transposed(to, g->low.lda, g->a + row, g->k, rows, g->lda);
+        else
+            k->bf16_rows(to, g->low.lda, g->a + row * g->lda, rows, g->k, g->lda);
+        return;
+    }
+    const int64_t panel = task - g->low.units_a, col = panel * BS_LOW_COLUMNS;
+    const int64_t cols = g->n - col < BS_LOW_COLUMNS ? g->n - col : BS_LOW_COLUMNS;
+    char *to = g->low.b + panel * g->low.ld_panel;
+    if (g->trans_b)
+        k->bf16_panel_transposed(to, g->b + col * g->ldb, cols, g->k, g->ldb);
+    else
+        k->bf16_panel(to, g->b + col, g->k, cols, g->ldb);
+}
+
+static void low_tile(const bs_kernels *k, const bs_gemm *g, int64_t row, int64_t rows, int64_t col,
+                     int64_t cols)
+{
+    float *c = g->c + row * g->ldc + col;
+    for (int64_t at = 0; at < g->low.groups; at += LOW_DEPTH) {
+        const int64_t left = g->low.groups - at, groups = left < LOW_DEPTH ? left : LOW_DEPTH;
+        const char *a = g->low.a + row * g->low.lda + 4 * at;
+        const char *b = g->low.b + col / BS_LOW_COLUMNS * g->low.ld_panel +
+                        4 * at * BS_LOW_COLUMNS;
+        if (g->precision == BS_INT8)
+            k->int8_product((int32_t *)c, g->ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
+                            groups, at > 0);
+        else
+            k->bf16_product(c, g->ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
+                            at > 0 || g->beta != 0.0f);
+    }
+    if (g->precision == BS_INT8)
+        k->int8_restore(c, g->ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
+                        g->packed->scale + col, g->packed->sum + col);
+}
+
+/* ---- all ---- */
+
+static void gemm_tile(void *job_, int64_t task, int worker)
+{
+    const low_job *job = job_;
+    const bs_gemm *g = job->group;
     (void)worker;
     while (task >= g->tiles_m * g->tiles_n) {
         task -= g->tiles_m * g->tiles_n;
         g++;
     }
+    const bool low = g->precision != BS_FLOAT32;
+    const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? BS_LOW_COLUMNS : 16;
     const int64_t i = task / g->tiles_n, j = task % g->tiles_n;
-    const int64_t row = boundary(g->m, g->tiles_m, i);
-    const int64_t col = boundary(g->n, g->tiles_n, j);
-    const int64_t rows = boundary(g->m, g->tiles_m, i + 1) - row;
-    const int64_t cols = boundary(g->n, g->tiles_n, j + 1) - col;
+    const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);
+    const int64_t col = boundary(g->n, g->tiles_n, j, grain_n);
+    const int64_t rows = boundary(g->m, g->tiles_m, i + 1, grain_m) - row;
+    const int64_t cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
     if (rows <= 0 || cols <= 0)
         return;
-    bs_gemm_small(g->trans_a, g->trans_b, rows, cols, g->k, g->alpha,
-                  g->a + (g->trans_a ? row : row * g->lda), g->lda,
-                  g->b + (g->trans_b ? col * g->ldb : col), g->ldb, g->beta,
-                  g->c + row * g->ldc + col, g->ldc);
+    if (low)
+        low_tile(job->kernels, g, row, rows, col, cols);
+    else
+        bs_gemm_small(g->trans_a, g->trans_b, rows, cols, g->k, g->alpha,
+                      g->a + (g->trans_a ? row : row * g->lda), g->lda,
+                      g->b + (g->trans_b ? col * g->ldb : col), g->ldb, g->beta,
+                      g->c + row * g->ldc + col, g->ldc);
     if (g->epilogue != NULL)
         g->epilogue(g->epilogue_arg, row, rows, col, cols);
 }
 
-void bs_gemm_run(int n_threads, bs_gemm *group, int count)
+void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
 {
-    int64_t tasks = 0;
+    low_job job = {w->kernels, group};
+    int64_t tasks = 0, conversions = 0;
+    size_t used = 0;
     for (int i = 0; i < count; i++) {
         cut(&group[i]);
         tasks += group[i].tiles_m * group[i].tiles_n;
+        lay_out(&group[i], w->scratch, &used);
+        conversions += group[i].low.units_a + group[i].low.units_b;
     }
-    bs_pool_run(n_threads, tasks, gemm_tile, group);
+    if (conversions > 0)
+        bs_pool_run(w->n_threads, conversions, convert, &job);
+    bs_pool_run(w->n_threads, tasks, gemm_tile, &job);
 }

@@ -1,15 +1,26 @@
-/* Matrix products in fp32, cut into tiles that the pool works through.
+/* Matrix products, cut into tiles that the pool works through: fp32 by the BLAS, bfloat16 and
+ * int8 by kernels of our own over packed operands.
  *
- * The cut depends on the sizes alone, and each element is summed by one call, so
+ * The cut depends on the sizes alone, and each element is summed by one task in one order, so
  * the bits do not depend on the number of threads. */
 #ifndef BS_KERNELS_GEMM_H
 #define BS_KERNELS_GEMM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "kernels/kernels.h"
 
 /* Called by the task that has just computed C[row .. row + rows, col .. col + cols]. */
 typedef void (*bs_epilogue)(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols);
+
+/* A right operand packed once, see kernels/kernels.h; its columns are the rows of a weight (n, k)
+ * or, for the way back, the columns of one. */
+typedef struct {
+    void *panels;
+    float *scale, *sum; /* (n,) of int8: w = scale * panels; the sums of the columns of panels */
+} bs_packed;
 
 /* C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, all row-major. */
 typedef struct {
@@ -21,16 +32,53 @@ typedef struct {
     int64_t lda, ldb, ldc;
     bs_epilogue epilogue; /* or NULL */
     const void *epilogue_arg;
+
+    /* Below fp32, alpha is 1 and beta 0 or 1. A is converted anew; B too, unless `packed` holds
+     * it. int8 takes A as it is, B packed, and beta 0. */
+    bs_precision precision;
+    const bs_packed *packed;
+
     /* set by bs_gemm_run */
     int64_t tiles_m, tiles_n;
+    struct {
+        char *a, *b; /* the operands, rows lda and panels ld_panel bytes apart */
+        float *row_scale, *row_offset;
+        int64_t lda, ld_panel, groups;
+        int64_t units_a, units_b; /* tasks that convert them */
+    } low;
 } bs_gemm;
 
-/* Runs `count` independent products as one set of tasks. */
-void bs_gemm_run(int n_threads, bs_gemm *group, int count);
+/* What a call runs on; scratch holds at least what bs_gemm_scratch says of the group. */
+typedef struct {
+    const bs_kernels *kernels;
+    int n_threads;
+    void *scratch;
+} bs_gemm_workers;
 
-/* One product in the calling thread, uncut. */
+/* Runs `count` independent products as one set of tasks. */
+void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count);
+
+/* Bytes of scratch that one product takes, more than none only below fp32. */
+size_t bs_gemm_scratch(const bs_gemm *g);
+
+/* Bytes of a packed right operand (k, n). */
+size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n);
+
+/* One product in the calling thread, uncut, in fp32. */
 void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
                    const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                    int64_t ldc);
+
+static inline int64_t bs_round_up(int64_t x, int64_t to)
+{
+    return (x + to - 1) / to * to;
+}
+
+/* Groups of 4 bytes along k, zeros included. */
+static inline int64_t bs_low_groups(bs_precision precision, int64_t k)
+{
+    return bs_round_up((k + (precision == BS_INT8 ? 3 : 1)) / (precision == BS_INT8 ? 4 : 2),
+                       BS_LOW_GROUPS);
+}
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef BS_KERNELS_KERNELS_H
 #define BS_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/status.h"
@@ -26,6 +27,17 @@ static inline uint32_t bs_dropout_threshold(float rate)
 {
     return (uint32_t)((double)rate * 65536.0 + 0.5);
 }
+
+typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
+
+/* Operands of products in lower precision are cut into groups of 4 bytes along k: two bf16 or
+ * four int8. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
+ * groups. The right one is packed: panels of BS_LOW_COLUMNS columns, and in a panel group after
+ * group, those of all its columns side by side. Columns past the last are zero. */
+#define BS_LOW_GROUPS 16
+#define BS_LOW_COLUMNS 64
+/* Rows of the left operand are read up to a multiple of this; what is there does not matter. */
+#define BS_LOW_ROWS 32
 
 typedef struct {
     const char *name;
@@ -85,6 +97,43 @@ typedef struct {
      *   w = w (1 - lr decay) - lr / correct1 * m / (sqrt(v / correct2) + eps) */
     void (*adamw)(float *w, float *m, float *v, const float *g, float clip, float lr, float beta1,
                   float beta2, float eps, float decay, float correct1, float correct2, int64_t n);
+
+    /* ---- bfloat16, rounded to nearest even; NULL without the hardware ---- */
+
+    /* The left operand from x (rows, n); ld_out in bytes. */
+    void (*bf16_rows)(void *out, int64_t ld_out, const float *x, int64_t rows, int64_t n,
+                      int64_t ld);
+
+    /* The left operand x^T from x (rows, n): n rows of `rows` elements. */
+    void (*bf16_rows_transposed)(void *out, int64_t ld_out, const float *x, int64_t rows,
+                                 int64_t n, int64_t ld);
+
+    /* One panel of the right operand x (k, n), n <= BS_LOW_COLUMNS. */
+    void (*bf16_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
+
+    /* One panel of the right operand x^T, x (n, k), n <= BS_LOW_COLUMNS. */
+    void (*bf16_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
+
+    /* c (rows, cols) = A B, or += with `add`; a has rows lda bytes apart, b begins with a panel
+     * and its panels lie ld_panel bytes apart; `groups` is a multiple of BS_LOW_GROUPS. */
+    void (*bf16_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                         int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+
+    /* ---- int8: unsigned rows, signed panels ---- */
+
+    /* The left operand: x[i][j] = scale[i] * out[i][j] + offset[i] as nearly as 8 bits allow. */
+    void (*int8_rows)(void *out, int64_t ld_out, float *scale, float *offset, const float *x,
+                      int64_t rows, int64_t n, int64_t ld);
+
+    /* As bf16_product, exact in int32. */
+    void (*int8_product)(int32_t *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                         int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+
+    /* What the product stands for, in place: c holds int32 before and floats after.
+     * c[i][j] = col_scale[j] * (row_scale[i] * c[i][j] + row_offset[i] * col_sum[j]) */
+    void (*int8_restore)(float *c, int64_t ldc, int64_t rows, int64_t cols,
+                         const float *row_scale, const float *row_offset, const float *col_scale,
+                         const float *col_sum);
 } bs_kernels;
 
 /* The table in use: the best that the processor has, or the one that BERTSENT_ISA

@@ -7,6 +7,13 @@
 #include "kernels/layernorm.h"
 #include "kernels/softmax.h"
 #include "kernels/vector_ops.h"
+#if defined(__AMX_TILE__)
+#include "kernels/amx.h"
+#endif
+#include "kernels/int8.h"
+#if defined(__AVX512BF16__)
+#include "kernels/bf16.h"
+#endif
 
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
@@ -24,4 +31,14 @@ const bs_kernels BS_TABLE = {
     .column_sum = column_sum,
     .sum_squares = sum_squares,
     .adamw = adamw,
+#if defined(__AVX512BF16__)
+    .bf16_rows = bf16_rows,
+    .bf16_rows_transposed = bf16_rows_transposed,
+    .bf16_panel = bf16_panel,
+    .bf16_panel_transposed = bf16_panel_transposed,
+    .bf16_product = bf16_product,
+#endif
+    .int8_rows = int8_rows,
+    .int8_product = int8_product,
+    .int8_restore = int8_restore,
 };

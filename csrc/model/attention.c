@@ -18,9 +18,9 @@ static int64_t scores_size(int64_t longest)
     return longest > BLOCK_SCORES ? longest : BLOCK_SCORES;
 }
 
-int64_t bs_attention_scratch(int64_t longest)
+int64_t bs_attention_scratch(const bs_pass *p)
 {
-    return 2 * scores_size(longest) + (longest + 15) / 16 * 16;
+    return 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
 }
 
 /* The rows of one (sequence, head). */

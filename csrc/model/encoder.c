@@ -23,20 +23,49 @@ static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
     return layer == p->model->config.num_layers - 1 ? p->first_rows[row] : row;
 }
 
-/* y (rows, n) = x (rows, k) w (n, k)^T */
-static bs_gemm product(float *y, int64_t ld_y, const float *x, int64_t ld_x, const float *w,
-                       int64_t rows, int64_t n, int64_t k)
+/* The packed weight of a linear layer, or NULL in fp32. */
+static const bs_packed *packed(const bs_pass *p, int64_t layer, bs_linear linear, bool backward)
 {
-    return (bs_gemm){.trans_b = true, .m = rows, .n = n, .k = k, .alpha = 1.0f, .a = x,
-                     .lda = ld_x, .b = w, .ldb = k, .c = y, .ldc = ld_y};
+    if (p->options.precision == BS_FLOAT32)
+        return NULL;
+    const bs_layer_weights *w = &p->model->packed[p->options.precision].layers[layer];
+    return backward ? &w->backward[linear] : &w->forward[linear];
+}
+
+/* y (rows, n) = x (rows, k) w (n, k)^T */
+static bs_gemm product(const bs_pass *p, int64_t layer, bs_linear linear, float *y, int64_t ld_y,
+                       const float *x, int64_t ld_x, int64_t rows)
+{
+    const bs_linear_shape s =
+        bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
+    return (bs_gemm){.trans_b = true, .m = rows, .n = s.n, .k = s.k, .alpha = 1.0f, .a = x,
+                     .lda = ld_x, .b = p->model->parameters + s.offset, .ldb = s.k, .c = y,
+                     .ldc = ld_y, .precision = p->options.precision,
+                     .packed = packed(p, layer, linear, false)};
 }
 
 /* d_x (rows, k) = d_y (rows, n) w (n, k) + beta d_x */
-static bs_gemm input_gradient(float *d_x, const float *d_y, int64_t ld_dy, const float *w,
-                              int64_t rows, int64_t n, int64_t k, float beta)
+static bs_gemm input_gradient(const bs_pass *p, int64_t layer, bs_linear linear, float *d_x,
+                              const float *d_y, int64_t ld_dy, int64_t rows, float beta)
 {
-    return (bs_gemm){.m = rows, .n = k, .k = n, .alpha = 1.0f, .a = d_y, .lda = ld_dy, .b = w,
-                     .ldb = k, .beta = beta, .c = d_x, .ldc = k};
+    const bs_linear_shape s =
+        bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
+    return (bs_gemm){.m = rows, .n = s.k, .k = s.n, .alpha = 1.0f, .a = d_y, .lda = ld_dy,
+                     .b = p->model->parameters + s.offset, .ldb = s.k, .beta = beta, .c = d_x,
+                     .ldc = s.k, .precision = p->options.precision,
+                     .packed = packed(p, layer, linear, true)};
+}
+
+/* d_w (n, k) += d_y (rows, n)^T x (rows, k) */
+static bs_gemm weight_gradient(const bs_pass *p, int64_t layer, bs_linear linear,
+                               float *gradients, const float *d_y, int64_t ld_dy, const float *x,
+                               int64_t rows)
+{
+    const bs_linear_shape s =
+        bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
+    return (bs_gemm){.trans_a = true, .m = s.n, .n = s.k, .k = rows, .alpha = 1.0f, .a = d_y,
+                     .lda = ld_dy, .b = x, .ldb = s.k, .beta = 1.0f, .c = gradients + s.offset,
+                     .ldc = s.k, .precision = p->options.precision};
 }
 
 typedef struct {
@@ -46,14 +75,6 @@ typedef struct {
     int64_t rows, ld;
     bs_activation act;
 } linear_epilogue;
-
-/* d_w (n, k) += d_y (rows, n)^T x (rows, k), and with `bias` the sums of d_y's columns. */
-static bs_gemm weight_gradient(float *d_w, const float *d_y, int64_t ld_dy, const float *x,
-                               int64_t rows, int64_t n, int64_t k)
-{
-    return (bs_gemm){.trans_a = true, .m = n, .n = k, .k = rows, .alpha = 1.0f, .a = d_y,
-                     .lda = ld_dy, .b = x, .ldb = k, .beta = 1.0f, .c = d_w, .ldc = k};
-}
 
 static void add_bias(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
@@ -184,26 +205,25 @@ static void project_qkv(bs_pass *p, int64_t layer)
 {
     const bs_layer_offsets *o = &p->model->table.layers[layer];
     bs_layer_state *y = &p->layers[layer];
-    const float *w = p->model->parameters + o->qkv_weight;
     const float *bias = p->model->parameters + o->qkv_bias;
     const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
     const bs_kernels *kernels = p->model->kernels;
     if (y->wanted == y->x) {
         linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
-        bs_gemm g = product(y->q, 3 * H, y->x, H, w, T, 3 * H, H);
+        bs_gemm g = product(p, layer, LINEAR_QKV, y->q, 3 * H, y->x, H, T);
         g.epilogue = add_bias, g.epilogue_arg = &all;
-        bs_gemm_run(p->n_threads, &g, 1);
+        bs_gemm_run(&p->gemm, &g, 1);
         return;
     }
     for (int64_t r = 0; r < R; r++)
         memcpy(y->wanted + r * H, y->x + token_of(p, layer, r) * H, (size_t)H * sizeof(float));
     linear_epilogue for_q = {.kernels = kernels, .x = y->q, .bias = bias, .ld = H};
     linear_epilogue for_kv = {.kernels = kernels, .x = y->k, .bias = bias + H, .ld = 2 * H};
-    bs_gemm group[2] = {product(y->k, 2 * H, y->x, H, w + H * H, T, 2 * H, H),
-                        product(y->q, H, y->wanted, H, w, R, H, H)};
+    bs_gemm group[2] = {product(p, layer, LINEAR_KV, y->k, 2 * H, y->x, H, T),
+                        product(p, layer, LINEAR_Q, y->q, H, y->wanted, H, R)};
     group[0].epilogue = add_bias, group[0].epilogue_arg = &for_kv;
     group[1].epilogue = add_bias, group[1].epilogue_arg = &for_q;
-    bs_gemm_run(p->n_threads, group, 2);
+    bs_gemm_run(&p->gemm, group, 2);
 }
 
 /* Where the gradients of q, k and v lie: as q, k and v do. */
@@ -224,30 +244,29 @@ static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, flo
     const bs_layer_offsets *o = &p->model->table.layers[layer];
     const bs_layer_state *y = &p->layers[layer];
     const bs_kernels *kernels = p->model->kernels;
-    const float *w = p->model->parameters + o->qkv_weight;
-    float *d_w = gradients + o->qkv_weight, *d_b = gradients + o->qkv_bias;
+    float *d_b = gradients + o->qkv_bias;
     const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
     const qkv_gradient d = qkv_gradient_of(p, layer);
     if (y->wanted == y->x) {
         linear_epilogue sums = {.kernels = kernels, .out = d_b, .x = d.q, .rows = T, .ld = 3 * H};
-        bs_gemm group[2] = {weight_gradient(d_w, d.q, 3 * H, y->x, T, 3 * H, H),
-                            input_gradient(p->d_a, d.q, 3 * H, w, T, 3 * H, H, 1.0f)};
+        bs_gemm group[2] = {weight_gradient(p, layer, LINEAR_QKV, gradients, d.q, 3 * H, y->x, T),
+                            input_gradient(p, layer, LINEAR_QKV, p->d_a, d.q, 3 * H, T, 1.0f)};
         group[0].epilogue = add_column_sums, group[0].epilogue_arg = &sums;
-        bs_gemm_run(p->n_threads, group, want_input ? 2 : 1);
+        bs_gemm_run(&p->gemm, group, want_input ? 2 : 1);
         return;
     }
     linear_epilogue q_sums = {.kernels = kernels, .out = d_b, .x = d.q, .rows = R, .ld = H};
     linear_epilogue kv_sums = {.kernels = kernels, .out = d_b + H, .x = d.k, .rows = T,
                                .ld = 2 * H};
     bs_gemm group[4] = {
-        weight_gradient(d_w + H * H, d.k, 2 * H, y->x, T, 2 * H, H),
-        weight_gradient(d_w, d.q, H, y->wanted, R, H, H),
-        input_gradient(p->d_b, d.k, 2 * H, w + H * H, T, 2 * H, H, 0.0f),
-        input_gradient(p->d_a, d.q, H, w, R, H, H, 1.0f),
+        weight_gradient(p, layer, LINEAR_KV, gradients, d.k, 2 * H, y->x, T),
+        weight_gradient(p, layer, LINEAR_Q, gradients, d.q, H, y->wanted, R),
+        input_gradient(p, layer, LINEAR_KV, p->d_b, d.k, 2 * H, T, 0.0f),
+        input_gradient(p, layer, LINEAR_Q, p->d_a, d.q, H, R, 1.0f),
     };
     group[0].epilogue = add_column_sums, group[0].epilogue_arg = &kv_sums;
     group[1].epilogue = add_column_sums, group[1].epilogue_arg = &q_sums;
-    bs_gemm_run(p->n_threads, group, want_input ? 4 : 2);
+    bs_gemm_run(&p->gemm, group, want_input ? 4 : 2);
     if (!want_input)
         return;
     for (int64_t r = 0; r < R; r++)
@@ -270,19 +289,19 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     project_qkv(p, layer);
     bs_attention_forward(p, layer);
 
-    bs_gemm g = product(y->sum1, H, y->context, H, w + o->attention_weight, R, H, H);
-    bs_gemm_run(p->n_threads, &g, 1);
+    bs_gemm g = product(p, layer, LINEAR_ATTENTION, y->sum1, H, y->context, H, R);
+    bs_gemm_run(&p->gemm, &g, 1);
     residual_job job = residual_of(p, layer, BS_SITE_PROJECTION);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
 
     linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated, .x = y->up,
                           .bias = w + o->up_bias, .ld = F, .act = c->activation};
-    g = product(y->up, F, y->hidden, H, w + o->up_weight, R, F, H);
+    g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
     g.epilogue = add_bias_activate, g.epilogue_arg = &up;
-    bs_gemm_run(p->n_threads, &g, 1);
+    bs_gemm_run(&p->gemm, &g, 1);
 
-    g = product(y->sum2, H, p->activated, F, w + o->down_weight, R, H, F);
-    bs_gemm_run(p->n_threads, &g, 1);
+    g = product(p, layer, LINEAR_DOWN, y->sum2, H, p->activated, F, R);
+    bs_gemm_run(&p->gemm, &g, 1);
     job = residual_of(p, layer, BS_SITE_OUTPUT);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
 }
@@ -291,7 +310,6 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
 {
     const bs_config *c = &p->model->config;
     const bs_layer_offsets *o = &p->model->table.layers[layer];
-    const float *w = p->model->parameters;
     float *d_w = gradients;
     const bs_layer_state *y = &p->layers[layer];
     const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
@@ -305,20 +323,20 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     /* d_up = (d_b W2) act'(up), and act(up) again */
     linear_epilogue through = {.kernels = p->model->kernels, .out = p->activated, .x = p->d_up,
                                .bias = y->up, .ld = F, .act = c->activation};
-    bs_gemm g = input_gradient(p->d_up, p->d_b, H, w + o->down_weight, R, H, F, 0.0f);
+    bs_gemm g = input_gradient(p, layer, LINEAR_DOWN, p->d_up, p->d_b, H, R, 0.0f);
     g.epilogue = through_activation, g.epilogue_arg = &through;
-    bs_gemm_run(p->n_threads, &g, 1);
+    bs_gemm_run(&p->gemm, &g, 1);
 
     /* d_a = d_hidden = d_sum2 + d_up W1 */
     linear_epilogue sums = {.kernels = p->model->kernels, .out = d_w + o->up_bias, .x = p->d_up,
                             .rows = R, .ld = F};
     bs_gemm group[3] = {
-        weight_gradient(d_w + o->down_weight, p->d_b, H, p->activated, R, H, F),
-        weight_gradient(d_w + o->up_weight, p->d_up, F, y->hidden, R, F, H),
-        input_gradient(p->d_a, p->d_up, F, w + o->up_weight, R, F, H, 1.0f),
+        weight_gradient(p, layer, LINEAR_DOWN, gradients, p->d_b, H, p->activated, R),
+        weight_gradient(p, layer, LINEAR_UP, gradients, p->d_up, F, y->hidden, R),
+        input_gradient(p, layer, LINEAR_UP, p->d_a, p->d_up, F, R, 1.0f),
     };
     group[1].epilogue = add_column_sums, group[1].epilogue_arg = &sums;
-    bs_gemm_run(p->n_threads, group, 3);
+    bs_gemm_run(&p->gemm, group, 3);
 
     /* through the first LayerNorm: d_a = d_sum1, d_b = d (context Wo^T) */
     job = residual_of(p, layer, BS_SITE_PROJECTION);
@@ -327,10 +345,37 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
                           d_w + o->attention_bias);
 
     /* d_c = d_context */
-    group[0] = weight_gradient(d_w + o->attention_weight, p->d_b, H, y->context, R, H, H);
-    group[1] = input_gradient(p->d_c, p->d_b, H, w + o->attention_weight, R, H, H, 0.0f);
-    bs_gemm_run(p->n_threads, group, 2);
+    group[0] = weight_gradient(p, layer, LINEAR_ATTENTION, gradients, p->d_b, H, y->context, R);
+    group[1] = input_gradient(p, layer, LINEAR_ATTENTION, p->d_c, p->d_b, H, R, 0.0f);
+    bs_gemm_run(&p->gemm, group, 2);
 
     bs_attention_backward(p, layer, p->d_c, d.q, y->ld_q, d.k, d.v, y->ld_kv);
     project_qkv_backward(p, layer, want_input, gradients);
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t bs_layer_scratch(const bs_pass *p)
+{
+    const int64_t T = p->batch.n_tokens, H = p->model->config.hidden_size;
+    const int64_t F = p->model->config.intermediate_size;
+    const bs_precision precision = p->options.precision;
+    /* As many rows as there can be; the last layer's split product of queries, keys and values
+     * counts as one for all tokens and one more for the wanted rows. */
+    const bs_packed held = {0};
+    const bs_gemm narrow = {.m = T, .n = 3 * H, .k = H, .precision = precision, .packed = &held};
+    const bs_gemm down = {.m = T, .n = H, .k = F, .precision = precision, .packed = &held};
+    size_t size = most(2 * bs_gemm_scratch(&narrow), bs_gemm_scratch(&down));
+    if (!p->keep)
+        return size;
+    const bs_gemm back_qkv = {.m = T, .n = H, .k = 3 * H, .precision = precision, .packed = &held};
+    const bs_gemm for_qkv = {.trans_a = true, .m = 3 * H, .n = H, .k = T, .precision = precision};
+    const bs_gemm for_up = {.trans_a = true, .m = F, .n = H, .k = T, .precision = precision};
+    const bs_gemm for_down = {.trans_a = true, .m = H, .n = F, .k = T, .precision = precision};
+    size = most(size, 2 * (bs_gemm_scratch(&back_qkv) + bs_gemm_scratch(&for_qkv)));
+    return most(size, bs_gemm_scratch(&down) + bs_gemm_scratch(&for_up) +
+                          bs_gemm_scratch(&for_down));
 }

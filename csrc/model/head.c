@@ -14,7 +14,7 @@ void bs_head_forward(bs_pass *p)
     const int64_t B = p->batch.n_sequences, H = c->hidden_size, C = c->num_labels;
     bs_gemm g = {.trans_b = true, .m = B, .n = H, .k = H, .alpha = 1.0f, .a = p->encoded,
                  .lda = H, .b = w + o->pooler_weight, .ldb = H, .c = p->pooled, .ldc = H};
-    bs_gemm_run(p->n_threads, &g, 1);
+    bs_gemm_run(&p->gemm, &g, 1);
     k->bias_add(p->pooled, w + o->pooler_bias, B, H, H);
     for (int64_t i = 0; i < B * H; i++)
         p->pooled[i] = tanhf(p->pooled[i]);
@@ -62,5 +62,5 @@ void bs_head_backward(bs_pass *p, const float *d_logits, float *gradients)
         {.m = B, .n = H, .k = H, .alpha = 1.0f, .a = d_pooled, .lda = H,
          .b = w + o->pooler_weight, .ldb = H, .c = p->d_a, .ldc = H},
     };
-    bs_gemm_run(p->n_threads, group, p->options.freeze < c->num_layers ? 2 : 1);
+    bs_gemm_run(&p->gemm, group, p->options.freeze < c->num_layers ? 2 : 1);
 }

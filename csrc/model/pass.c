@@ -54,10 +54,12 @@ static void lay_out(bs_pass *p)
     p->sequence_keys = bs_arena_take(a, (size_t)B, sizeof *p->sequence_keys);
     p->sequence_of = bs_arena_take(a, (size_t)T, sizeof *p->sequence_of);
     p->first_rows = bs_arena_take(a, (size_t)B, sizeof *p->first_rows);
-    const int64_t attention = bs_attention_scratch(p->longest);
+    const int64_t attention = bs_attention_scratch(p);
     p->worker_floats = attention > H ? attention : H;
     p->worker_floats = (p->worker_floats + 15) / 16 * 16;
     p->worker_scratch = bs_arena_floats(a, p->n_threads * p->worker_floats);
+    p->gemm = (bs_gemm_workers){p->model->kernels, p->n_threads, NULL};
+    p->gemm.scratch = bs_arena_take(a, bs_layer_scratch(p), 1);
 
     p->embedding_out = bs_arena_floats(a, T * H);
     p->embedding_sum = keep_embedding ? bs_arena_floats(a, T * H) : p->embedding_out;

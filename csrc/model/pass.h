@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
+#include "kernels/gemm.h"
 #include "model/model.h"
 
 /* Places where dropout acts, in the low byte of a bs_dropout_row's site. */
@@ -20,6 +21,7 @@ typedef struct {
     uint64_t seed;
     uint32_t step;
     int64_t tokens; /* that go through the model at once, about; 0 for what suits the caches */
+    bs_precision precision; /* of the products in the encoder; the weights are packed for it */
 } bs_pass_options;
 
 /* What one layer computes. Where nothing is kept, layers share these buffers. */
@@ -53,6 +55,7 @@ typedef struct {
     float *embedding_out;     /* (T, H) */
     bs_layer_state *layers;   /* (L,) */
     float *activated;         /* (T, F) scratch */
+    bs_gemm_workers gemm;
     float *worker_scratch;    /* n_threads times worker_floats */
     int64_t worker_floats;
     const float *encoded;     /* (B, H) last layer's output for [CLS] */
@@ -107,8 +110,11 @@ void bs_head_forward(bs_pass *p);
 /* Leaves the gradient at the encoder's output (B, H) in p->d_a unless all layers are frozen. */
 void bs_head_backward(bs_pass *p, const float *d_logits, float *gradients);
 
-/* Scratch floats that one worker needs for attention over `longest` keys. */
-int64_t bs_attention_scratch(int64_t longest);
+/* Scratch floats that one worker needs for attention over p->longest keys. */
+int64_t bs_attention_scratch(const bs_pass *p);
+
+/* Bytes of scratch that the products of a layer need at most. */
+size_t bs_layer_scratch(const bs_pass *p);
 
 /* Rows that one task of a row-wise operation takes. */
 #define BS_ROW_BLOCK 64

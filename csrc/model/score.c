@@ -95,11 +95,10 @@ typedef struct {
     const bs_model *model;
     const sorted_batch *sorted;
     bs_arena *arenas; /* one for each worker, large enough for any chunk */
+    bs_pass_options options;
     int n_threads;    /* inside a chunk */
     float *logits;
 } score_job;
-
-static const bs_pass_options no_options = {0};
 
 static bs_batch chunk_of(const sorted_batch *s, int64_t i)
 {
@@ -114,7 +113,7 @@ static void score_chunk(void *job_, int64_t task, int worker)
     bs_pass pass;
     bs_error none = BS_ERROR_INIT;
     /* cannot fail: the arena was made for the largest chunk */
-    if (bs_pass_begin(&pass, job->model, &part, &no_options, false, job->n_threads,
+    if (bs_pass_begin(&pass, job->model, &part, &job->options, false, job->n_threads,
                       &job->arenas[worker], &none) != BS_OK)
         return;
     bs_pass_forward(&pass);
@@ -123,12 +122,12 @@ static void score_chunk(void *job_, int64_t task, int worker)
                (size_t)C * sizeof(float));
 }
 
-bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_tokens,
+bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_options *options,
                    int n_threads, float *logits, bs_error *e)
 {
     sorted_batch sorted;
     bs_arena arenas[BS_MAX_THREADS] = {0};
-    const int64_t tokens = chunk_tokens > 0 ? chunk_tokens : CHUNK_TOKENS;
+    const int64_t tokens = options->tokens > 0 ? options->tokens : CHUNK_TOKENS;
     bs_status status = sorted_make(&sorted, batch, tokens, e);
     if (status != BS_OK)
         goto done;
@@ -138,7 +137,7 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_t
     size_t most = 0;
     for (int64_t i = 0; i < sorted.n_chunks; i++) {
         const bs_batch part = chunk_of(&sorted, i);
-        const size_t size = bs_pass_size(model, &part, &no_options, false, inner);
+        const size_t size = bs_pass_size(model, &part, options, false, inner);
         most = size > most ? size : most;
     }
     for (int i = 0; i < workers; i++) {
@@ -146,7 +145,7 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_t
         if (status != BS_OK)
             goto done;
     }
-    score_job job = {model, &sorted, arenas, inner, logits};
+    score_job job = {model, &sorted, arenas, *options, inner, logits};
     if (together)
         for (int64_t i = 0; i < sorted.n_chunks; i++)
             score_chunk(&job, i, 0);

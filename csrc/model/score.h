@@ -2,12 +2,13 @@
 #ifndef BS_MODEL_SCORE_H
 #define BS_MODEL_SCORE_H
 
-#include "model/model.h"
+#include "model/pass.h"
 
-/* Writes `logits` (B, C), in the order of the batch. Sequences are taken by falling length, in
- * chunks of about `chunk_tokens` (0 for the default) that one thread carries through all layers; a
- * few chunks are worked on by all threads together. Both give the same bits. */
-bs_status bs_score(const bs_model *model, const bs_batch *batch, int64_t chunk_tokens,
+/* Writes `logits` (B, C), in the order of the batch. Of the options, precision and tokens count; the
+ * model must be packed for the precision. Sequences are taken by falling length, in chunks of about
+ * `tokens` that one thread carries through all layers; a few chunks are worked on by all threads
+ * together. Both give the same bits. */
+bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_options *options,
                    int n_threads, float *logits, bs_error *e);
 
 #endif

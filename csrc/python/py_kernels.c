@@ -224,7 +224,6 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
     floats c, a, b;
     int trans_a, trans_b, n_threads;
     float alpha, beta;
-    (void)k;
     if (!PyArg_ParseTuple(args, "O&O&O&ppffi", to_floats, &c, to_floats, &a, to_floats, &b,
                           &trans_a, &trans_b, &alpha, &beta, &n_threads))
         return NULL;
@@ -234,8 +233,9 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n)
         return no_match();
+    const bs_gemm_workers workers = {k, n_threads, NULL};
     Py_BEGIN_ALLOW_THREADS
-    bs_gemm_run(n_threads, &g, 1);
+    bs_gemm_run(&workers, &g, 1);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }

@@ -78,8 +78,29 @@ PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b)
     return PyArray_SimpleNew(2, shape, NPY_FLOAT32);
 }
 
+static const char *const precision_names[] = {"float32", "bfloat16", "int8"};
+
+int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out)
+{
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, precision_names[i]) == 0) {
+            *out = (bs_precision)i;
+            if (bs_model_can(&self->model, *out))
+                return 0;
+            PyErr_Format(PyExc_ValueError,
+                         "precision '%s' needs AVX512-BF16 or AMX, which is not to be had with "
+                         "the kernels in use (%s); use 'float32'",
+                         name, self->model.kernels->name);
+            return -1;
+        }
+    PyErr_Format(PyExc_ValueError,
+                 "precision is '%s', expected 'float32', 'bfloat16' or 'int8'", name);
+    return -1;
+}
+
 int bs_py_options(const bs_py_model *self, long long freeze, int training,
-                  unsigned long long seed, long long step, bs_pass_options *o)
+                  unsigned long long seed, long long step, const char *precision,
+                  bs_pass_options *o)
 {
     if (freeze < 0 || freeze > self->model.config.num_layers) {
         PyErr_Format(PyExc_ValueError, "freeze is %lld, expected 0 to %lld", freeze,
@@ -93,6 +114,13 @@ int bs_py_options(const bs_py_model *self, long long freeze, int training,
     }
     *o = (bs_pass_options){.freeze = freeze, .training = training, .seed = seed,
                            .step = (uint32_t)step};
+    if (precision != NULL && bs_py_precision(self, precision, &o->precision) < 0)
+        return -1;
+    if (o->precision == BS_INT8) {
+        PyErr_SetString(PyExc_ValueError, "precision 'int8' is for scoring; train in 'float32' or "
+                                          "'bfloat16'");
+        return -1;
+    }
     return 0;
 }
 
@@ -104,6 +132,23 @@ void bs_py_model_renew_lock(bs_py_model *self)
         return;
     pthread_rwlock_init(&self->lock, NULL);
     self->generation = bs_fork_generation();
+}
+
+bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backward, int n_threads,
+                          bs_error *e)
+{
+    for (;;) {
+        pthread_rwlock_rdlock(&self->lock);
+        if (bs_model_fresh(&self->model, precision, backward))
+            return BS_OK;
+        pthread_rwlock_unlock(&self->lock);
+        pthread_rwlock_wrlock(&self->lock);
+        const bs_status status =
+            bs_model_pack(&self->model, precision, backward, n_threads, e);
+        pthread_rwlock_unlock(&self->lock);
+        if (status != BS_OK)
+            return status;
+    }
 }
 
 /* ---- making one ---- */
@@ -222,9 +267,7 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->generation = bs_fork_generation();
     if (read_config(config, &self->model.config) < 0)
         goto fail;
-    self->model.kernels = bs_kernels_get(&e);
-    if (self->model.kernels == NULL ||
-        bs_parameter_table_make(&self->model.table, &self->model.config, &e) != BS_OK) {
+    if (bs_model_make(&self->model, &e) != BS_OK) {
         bs_raise(&e);
         goto fail;
     }
@@ -242,7 +285,7 @@ static void model_dealloc(PyObject *self_)
 {
     bs_py_model *self = (bs_py_model *)self_;
     PyTypeObject *type = Py_TYPE(self);
-    bs_parameter_table_free(&self->model.table);
+    bs_model_free(&self->model);
     bs_arena_free(&self->arena);
     pthread_rwlock_destroy(&self->lock);
     Py_XDECREF(self->params);
@@ -255,15 +298,18 @@ static void model_dealloc(PyObject *self_)
 static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ids",       "types",        "positions", "cu_seqlens",
-                            "n_threads", "chunk_tokens", NULL};
+                            "n_threads", "chunk_tokens", "precision", NULL};
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *ids, *types, *positions, *cu_seqlens;
     int n_threads = 1;
     long long chunk_tokens = 0;
+    const char *precision = "float32";
+    bs_pass_options options = {0};
     bs_batch batch;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$iL", names, &ids, &types, &positions,
-                                     &cu_seqlens, &n_threads, &chunk_tokens) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$iLs", names, &ids, &types, &positions,
+                                     &cu_seqlens, &n_threads, &chunk_tokens, &precision) ||
+        bs_py_precision(self, precision, &options.precision) < 0 ||
         bs_py_batch(self, ids, types, positions, cu_seqlens, NULL, &batch) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self, &batch);
@@ -271,10 +317,12 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_rdlock(&self->lock);
-    bs_score(&self->model, &batch, chunk_tokens, n_threads,
-             PyArray_DATA((PyArrayObject *)logits), &e);
-    pthread_rwlock_unlock(&self->lock);
+    options.tokens = chunk_tokens;
+    if (bs_py_read_lock(self, options.precision, false, n_threads, &e) == BS_OK) {
+        bs_score(&self->model, &batch, &options, n_threads, PyArray_DATA((PyArrayObject *)logits),
+                 &e);
+        pthread_rwlock_unlock(&self->lock);
+    }
     Py_END_ALLOW_THREADS
     if (e.status != BS_OK) {
         Py_DECREF(logits);
@@ -330,7 +378,9 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
 {
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
-                            "seed",   "step",    "n_threads", "micro_batch_tokens", NULL};
+                            "seed",   "step",    "n_threads", "micro_batch_tokens",
+                            "precision", NULL};
+    const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads;
     long long freeze = 0, step = 0, tokens = 0;
@@ -342,11 +392,11 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiL", names, &o[0], &o[1], &o[2],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLs", names, &o[0], &o[1], &o[2],
                                      &o[3], &o[4], &o[5], &o[6], &grads, &freeze, &training, &seed,
-                                     &step, &n_threads, &tokens) ||
+                                     &step, &n_threads, &tokens, &precision) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
-        bs_py_options(self, freeze, training, seed, step, &options) < 0)
+        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self, &batch);
     if (logits == NULL)
@@ -375,7 +425,9 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "labels",       "weights",       "grads",     "exp_avg",    "exp_avg_sq",
                             "freeze",       "training",      "seed",      "step",       "lr",
                             "beta1",        "beta2",         "eps",       "weight_decay",
-                            "max_grad_norm", "n_threads",    "micro_batch_tokens", NULL};
+                            "max_grad_norm", "n_threads",    "micro_batch_tokens",
+                            "precision",    NULL};
+    const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_;
     long long freeze = 0, step = 0, tokens = 0;
@@ -388,14 +440,14 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiL", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLs", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
-                                     &tokens) ||
+                                     &tokens, &precision) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
-        bs_py_options(self, freeze, training, seed, step, &options) < 0 ||
+        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
         (exp_avg = writable_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
         (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
         return NULL;
@@ -439,7 +491,7 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
                                      &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
                                      &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
                                      &adamw.max_grad_norm, &n_threads) ||
-        bs_py_options(self, freeze, 0, 0, step, &options) < 0 ||
+        bs_py_options(self, freeze, 0, 0, step, NULL, &options) < 0 ||
         (grads = array_data(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
         (exp_avg = writable_floats(exp_avg_, "exp_avg", total)) == NULL ||
         (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
@@ -461,8 +513,15 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
 
 static PyObject *model_touch(PyObject *self_, PyObject *unused)
 {
+    bs_py_model *self = (bs_py_model *)self_;
     (void)unused;
-    ((bs_py_model *)self_)->version++;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    self->version++;
+    bs_model_changed(&self->model, 0);
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
 

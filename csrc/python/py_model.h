@@ -22,15 +22,24 @@ typedef struct {
 int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
                 PyObject *cu_seqlens, PyObject *keys, bs_batch *b);
 
-/* Checks freeze and step. */
+/* Checks freeze and step; `precision` is a name or NULL for float32. */
 int bs_py_options(const bs_py_model *self, long long freeze, int training,
-                  unsigned long long seed, long long step, bs_pass_options *o);
+                  unsigned long long seed, long long step, const char *precision,
+                  bs_pass_options *o);
+
+/* "O&"-like: the precision of a name that this model can compute in; -1 with an exception set. */
+int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out);
 
 /* A new float32 array (B, C). */
 PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b);
 
 /* To be called with the GIL before the lock is taken: a fork may have left it taken. */
 void bs_py_model_renew_lock(bs_py_model *self);
+
+/* Without the GIL: takes the lock for reading, with the weights packed for the precision. On
+ * failure the lock is not held. */
+bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backward, int n_threads,
+                          bs_error *e);
 
 int bs_py_add_session(PyObject *module);
 

@@ -56,7 +56,9 @@ static int begin_call(session *self)
 static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ids",    "types",    "positions", "cu_seqlens", "keys",
-                            "freeze", "training", "seed",      "step",       NULL};
+                            "freeze", "training", "seed",      "step",       "precision",
+                            NULL};
+    const char *precision = NULL;
     session *self = (session *)self_;
     PyObject *ids, *types, *positions, *cu_seqlens, *keys;
     long long freeze = 0, step = 0;
@@ -65,10 +67,11 @@ static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwar
     bs_batch batch;
     bs_pass_options options;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO|$LpKL", names, &ids, &types, &positions,
-                                     &cu_seqlens, &keys, &freeze, &training, &seed, &step) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO|$LpKLs", names, &ids, &types, &positions,
+                                     &cu_seqlens, &keys, &freeze, &training, &seed, &step,
+                                     &precision) ||
         bs_py_batch(self->model, ids, types, positions, cu_seqlens, keys, &batch) < 0 ||
-        bs_py_options(self->model, freeze, training, seed, step, &options) < 0)
+        bs_py_options(self->model, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self->model, &batch);
     PyObject *arrays = PyTuple_Pack(5, ids, types, positions, cu_seqlens, keys);
@@ -86,15 +89,16 @@ static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwar
     Py_XSETREF(self->arrays, arrays);
     bs_py_model_renew_lock(self->model);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_rdlock(&self->model->lock);
-    if (bs_pass_begin(&self->pass, &self->model->model, &batch, &options, true, self->n_threads,
-                      &self->arena, &e) == BS_OK) {
-        bs_pass_forward(&self->pass);
-        self->version = self->model->version;
-        memcpy(PyArray_DATA((PyArrayObject *)logits), self->pass.logits,
-               (size_t)PyArray_NBYTES((PyArrayObject *)logits));
+    if (bs_py_read_lock(self->model, options.precision, true, self->n_threads, &e) == BS_OK) {
+        if (bs_pass_begin(&self->pass, &self->model->model, &batch, &options, true,
+                          self->n_threads, &self->arena, &e) == BS_OK) {
+            bs_pass_forward(&self->pass);
+            self->version = self->model->version;
+            memcpy(PyArray_DATA((PyArrayObject *)logits), self->pass.logits,
+                   (size_t)PyArray_NBYTES((PyArrayObject *)logits));
+        }
+        pthread_rwlock_unlock(&self->model->lock);
     }
-    pthread_rwlock_unlock(&self->model->lock);
     Py_END_ALLOW_THREADS
     self->busy = false;
     if (e.status != BS_OK) {

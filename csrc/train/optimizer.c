@@ -118,6 +118,7 @@ bs_status bs_optimizer_apply(bs_model *model, int64_t freeze, const float *gradi
     job.correct1 = (float)(1.0 - pow(options->beta1, (double)step + 1.0));
     job.correct2 = (float)(1.0 - pow(options->beta2, (double)step + 1.0));
     bs_pool_run(n_threads, chunks, update_chunk, &job);
+    bs_model_changed(model, freeze);
 done:
     free(job.sums);
     return status;

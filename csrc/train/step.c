@@ -54,7 +54,7 @@ static double total_weight(const bs_targets *t, int64_t B)
     return total;
 }
 
-bs_status bs_loss_and_gradients(const bs_model *model, const bs_batch *batch,
+bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
                                 const bs_targets *targets, const bs_pass_options *options,
                                 int n_threads, bs_arena *arena, float *logits, float *gradients,
                                 double *loss, bs_error *e)
@@ -67,6 +67,9 @@ bs_status bs_loss_and_gradients(const bs_model *model, const bs_batch *batch,
         status = bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the gradient at the logits");
         goto done;
     }
+    status = bs_model_pack(model, options->precision, true, n_threads, e);
+    if (status != BS_OK)
+        goto done;
     status = reserve(model, batch, options, n_threads, arena, e);
     if (status != BS_OK)
         goto done;

@@ -20,7 +20,7 @@ bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, b
 
 /* The loss of the batch, its logits (B, C) and its gradient, into `gradients` (table.total,),
  * whose trained part is overwritten. BS_ERR_NONFINITE if the loss is not finite. */
-bs_status bs_loss_and_gradients(const bs_model *model, const bs_batch *batch,
+bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
                                 const bs_targets *targets, const bs_pass_options *options,
                                 int n_threads, bs_arena *arena, float *logits, float *gradients,
                                 double *loss, bs_error *e);

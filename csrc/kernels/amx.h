@@ -1,0 +1,85 @@
+/* C = A B over packed operands in tiles of AMX: 32 x 32 of C at a time, in four of the eight
+ * tile registers; two more hold A, two hold B. */
+
+/* All eight tiles: 16 rows of 64 bytes. */
+static inline void amx_begin(void)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } __attribute__((packed)) layout = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        layout.bytes[i] = 64;
+        layout.rows[i] = 16;
+    }
+    _tile_loadconfig(&layout);
+}
+
+/* Copies the 4-byte elements of a corner of C. */
+static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t ld_from,
+                            int64_t rows, int64_t cols)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy((char *)to + 4 * i * ld_to, (const char *)from + 4 * i * ld_from, (size_t)(4 * cols));
+}
+
+/* One function for each of the two products, as the operation is part of the instruction. A tile
+ * that reaches beyond C goes by way of `corner`. */
+#define AMX_PRODUCT(NAME, TYPE, DOT)                                                              \
+    static void NAME(TYPE *c, int64_t ldc, const void *a, int64_t lda, const void *b,             \
+                     int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)      \
+    {                                                                                             \
+        TYPE corner[32 * 32];                                                                     \
+        amx_begin();                                                                              \
+        for (int64_t j = 0; j < cols; j += 32) {                                                  \
+            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel +                 \
+                                j % BS_LOW_COLUMNS * 4;                                           \
+            const int64_t wide = cols - j < 32 ? cols - j : 32;                                   \
+            for (int64_t i = 0; i < rows; i += 32) {                                              \
+                const int64_t high = rows - i < 32 ? rows - i : 32;                               \
+                const bool whole = wide == 32 && high == 32;                                      \
+                const bool second_row = high > 16, second_col = wide > 16;                        \
+                TYPE *out = whole ? c + i * ldc + j : corner;                                     \
+                const int64_t ld = whole ? 4 * ldc : 4 * 32;                                      \
+                if (add) {                                                                        \
+                    if (!whole)                                                                   \
+                        amx_copy(corner, 32, c + i * ldc + j, ldc, high, wide);                   \
+                    _tile_loadd(0, out, ld);                                                      \
+                    _tile_loadd(1, out + 16, ld);                                                 \
+                    _tile_loadd(2, (char *)out + 16 * ld, ld);                                    \
+                    _tile_loadd(3, (char *)(out + 16) + 16 * ld, ld);                             \
+                } else {                                                                          \
+                    _tile_zero(0);                                                                \
+                    _tile_zero(1);                                                                \
+                    _tile_zero(2);                                                                \
+                    _tile_zero(3);                                                                \
+                }                                                                                 \
+                const char *left = (const char *)a + i * lda, *right = panel;                     \
+                for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
+                    _tile_loadd(4, left, lda);                                                    \
+                    _tile_loadd(6, right, 4 * BS_LOW_COLUMNS);                                    \
+                    DOT(0, 4, 6);                                                                 \
+                    if (second_col) {                                                             \
+                        _tile_loadd(7, right + 64, 4 * BS_LOW_COLUMNS);                           \
+                        DOT(1, 4, 7);                                                             \
+                    }                                                                             \
+                    if (second_row) {                                                             \
+                        _tile_loadd(5, left + 16 * lda, lda);                                     \
+                        DOT(2, 5, 6);                                                             \
+                        if (second_col)                                                           \
+                            DOT(3, 5, 7);                                                         \
+                    }                                                                             \
+                    left += 64;                                                                   \
+                    right += 64 * BS_LOW_COLUMNS;                                                 \
+                }                                                                                 \
+                _tile_stored(0, out, ld);                                                         \
+                _tile_stored(1, out + 16, ld);                                                    \
+                _tile_stored(2, (char *)out + 16 * ld, ld);                                       \
+                _tile_stored(3, (char *)(out + 16) + 16 * ld, ld);                                \
+                if (!whole)                                                                       \
+                    amx_copy(c + i * ldc + j, ldc, corner, 32, high, wide);                       \
+            }                                                                                     \
+        }                                                                                         \
+        _tile_release();                                                                          \
+    }

@@ -1,0 +1,123 @@
+/* Products of bfloat16, and the conversion of their operands. Rounded to nearest even by the
+ * processor's own instruction, which takes subnormals for zero. */
+
+#if defined(__AMX_BF16__)
+AMX_PRODUCT(bf16_product, float, _tile_dpbf16ps)
+#else
+#define LOW_NAME(x) bf16_##x
+#define LOW_T float
+#define LOW_V __m512
+#define LOW_DOT(acc, a, b) _mm512_dpbf16_ps(acc, (__m512bh)(a), (__m512bh)(b))
+#define LOW_LOAD(mask, p) _mm512_maskz_loadu_ps(mask, p)
+#define LOW_STORE(p, mask, v) _mm512_mask_storeu_ps(p, mask, v)
+#include "kernels/low_product.h"
+#endif
+
+/* The first n of 16 floats, the rest 0. */
+static inline __m512 bf16_some(const float *x, int64_t n)
+{
+    return n >= 16 ? _mm512_loadu_ps(x)
+                   : _mm512_maskz_loadu_ps((__mmask16)(n > 0 ? (1u << n) - 1 : 0), x);
+}
+
+/* 32 floats as 16 groups of neighbours. */
+static inline __m512i bf16_neighbours(const float *x, int64_t n)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(bf16_some(x + 16, n - 16), bf16_some(x, n));
+}
+
+/* 16 groups, each of one column: the element of the first row and of the second. */
+static inline __m512i bf16_columns(__m512 first, __m512 second)
+{
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    const __m512i order = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+        19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, both);
+}
+
+/* Transposes 16 x 16 groups. */
+static inline void bf16_transpose(__m512i r[16])
+{
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; j++) {
+            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    for (int j = 0; j < 8; j++) {
+        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+    }
+}
+
+/* How many elements a row has with its zeros. */
+static inline int64_t bf16_padded(int64_t n)
+{
+    return (n + 2 * BS_LOW_GROUPS - 1) / (2 * BS_LOW_GROUPS) * (2 * BS_LOW_GROUPS);
+}
+
+static void bf16_rows(void *out, int64_t ld_out, const float *x, int64_t rows, int64_t n,
+                      int64_t ld)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j += 32)
+            _mm512_storeu_si512((char *)out + i * ld_out + 2 * j,
+                                bf16_neighbours(x + i * ld + j, n - j));
+}
+
+static void bf16_rows_transposed(void *out, int64_t ld_out, const float *x, int64_t rows,
+                                 int64_t n, int64_t ld)
+{
+    const int64_t padded = bf16_padded(rows);
+    for (int64_t j = 0; j < n; j += 16)
+        for (int64_t i = 0; i < padded; i += 32) {
+            __m512i r[16];
+            for (int p = 0; p < 16; p++) {
+                const float *pair = x + (i + 2 * p) * ld + j;
+                const int64_t left = rows - i - 2 * p;
+                r[p] = bf16_columns(left > 0 ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
+                                    left > 1 ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps());
+            }
+            bf16_transpose(r);
+            for (int64_t q = 0; q < 16 && j + q < n; q++)
+                _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
+        }
+}
+
+static void bf16_panel(void *out, const float *x, int64_t k, int64_t n, int64_t ld)
+{
+    const int64_t padded = bf16_padded(k);
+    char *to = out;
+    for (int64_t i = 0; i < padded; i += 2)
+        for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16, to += 64) {
+            const float *pair = x + i * ld + j;
+            _mm512_storeu_si512(
+                to, bf16_columns(i < k ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
+                                 i + 1 < k ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps()));
+        }
+}
+
+static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t k, int64_t ld)
+{
+    const int64_t padded = bf16_padded(k);
+    for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16)
+        for (int64_t i = 0; i < padded; i += 32) {
+            __m512i r[16];
+            for (int q = 0; q < 16; q++)
+                r[q] = j + q < n ? bf16_neighbours(x + (j + q) * ld + i, k - i)
+                                 : _mm512_setzero_si512();
+            bf16_transpose(r);
+            for (int p = 0; p < 16; p++)
+                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
+        }
+}

@@ -1,0 +1,231 @@
+#include "model/weights.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/pool.h"
+
+bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config *c, int64_t layer,
+                                   bs_linear linear)
+{
+    const bs_layer_offsets *o = &t->layers[layer];
+    const int64_t H = c->hidden_size, F = c->intermediate_size;
+    const bool last = layer == c->num_layers - 1;
+    switch (linear) {
+    case LINEAR_QKV:
+        return (bs_linear_shape){o->qkv_weight, last ? 0 : 3 * H, H};
+    case LINEAR_Q:
+        return (bs_linear_shape){o->qkv_weight, last ? H : 0, H};
+    case LINEAR_KV:
+        return (bs_linear_shape){o->qkv_weight + H * H, last ? 2 * H : 0, H};
+    case LINEAR_ATTENTION:
+        return (bs_linear_shape){o->attention_weight, H, H};
+    case LINEAR_UP:
+        return (bs_linear_shape){o->up_weight, F, H};
+    default:
+        return (bs_linear_shape){o->down_weight, H, F};
+    }
+}
+
+static size_t aligned(size_t size)
+{
+    return (size + 63) / 64 * 64;
+}
+
+/* Points every bs_packed into `block`, or with NULL only counts; returns the bytes in all. */
+static size_t lay_out(bs_weights *w, char *block, bs_precision precision, bool backward,
+                      const bs_parameter_table *t, const bs_config *c)
+{
+    size_t used = 0;
+    for (int64_t l = 0; l < c->num_layers; l++)
+        for (int i = 0; i < BS_LINEARS; i++) {
+            const bs_linear_shape s = bs_linear_shape_of(t, c, l, (bs_linear)i);
+            bs_packed none = {0}, *forward = &none, *back = &none;
+            if (s.n == 0)
+                continue;
+            if (block != NULL) {
+                forward = &w->layers[l].forward[i];
+                back = &w->layers[l].backward[i];
+                forward->panels = block + used;
+            }
+            used += aligned(bs_packed_size(precision, s.k, s.n));
+            if (precision == BS_INT8) {
+                const size_t numbers = aligned((size_t)s.n * sizeof(float));
+                if (block != NULL) {
+                    forward->scale = (float *)(block + used);
+                    forward->sum = (float *)(block + used + numbers);
+                }
+                used += 2 * numbers;
+            }
+            if (backward) {
+                if (block != NULL)
+                    back->panels = block + used;
+                used += aligned(bs_packed_size(precision, s.n, s.k));
+            }
+        }
+    return used;
+}
+
+static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
+                         const bs_parameter_table *t, const bs_config *c, bs_error *e)
+{
+    if (w->layers != NULL && (w->backward || !backward))
+        return BS_OK;
+    bs_weights_free(w);
+    const size_t size = lay_out(w, NULL, precision, backward, t, c);
+    w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
+    w->block = aligned_alloc(64, size);
+    if (w->layers == NULL || w->block == NULL) {
+        bs_weights_free(w);
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate %zu bytes for packed weights",
+                            size);
+    }
+    w->backward = backward;
+    lay_out(w, w->block, precision, backward, t, c);
+    return BS_OK;
+}
+
+/* ---- int8: one scale for each row of the weight (n, k) ---- */
+
+static void pack_int8_panel(const bs_packed *out, int64_t panel, const float *x, int64_t n,
+                            int64_t k)
+{
+    const int64_t groups = bs_low_groups(BS_INT8, k), first = panel * BS_LOW_COLUMNS;
+    int8_t *to = (int8_t *)out->panels + panel * groups * 4 * BS_LOW_COLUMNS;
+    memset(to, 0, (size_t)(groups * 4 * BS_LOW_COLUMNS));
+    for (int64_t j = first; j < n && j < first + BS_LOW_COLUMNS; j++) {
+        const float *row = x + j * k;
+        float most = 0.0f;
+        for (int64_t i = 0; i < k; i++)
+            most = fabsf(row[i]) > most || isnan(row[i]) ? fabsf(row[i]) : most;
+        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        int32_t sum = 0;
+        for (int64_t i = 0; i < k; i++) {
+            const int q = (int)lrintf(row[i] * inverse);
+            to[i / 4 * (4 * BS_LOW_COLUMNS) + (j - first) * 4 + i % 4] = (int8_t)q;
+            sum += q;
+        }
+        out->scale[j] = most / 127.0f;
+        out->sum[j] = (float)sum;
+    }
+}
+
+/* ---- packing ---- */
+
+typedef struct {
+    bs_weights *w;
+    bs_precision precision;
+    const bs_kernels *kernels;
+    const bs_parameter_table *t;
+    const bs_config *c;
+    const float *parameters;
+    const uint64_t *versions;
+    bool backward;
+} pack_job;
+
+/* One panel of one linear layer of layer `task / most`, counted over all that it has. */
+static int64_t panels_of(const pack_job *job, int64_t layer, int linear, bool backward)
+{
+    const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
+    const int64_t columns = backward ? s.k : s.n;
+    return s.n == 0 || (backward && !job->backward)
+               ? 0
+               : (columns + BS_LOW_COLUMNS - 1) / BS_LOW_COLUMNS;
+}
+
+static int64_t layer_panels(const pack_job *job, int64_t layer)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < BS_LINEARS; i++)
+        sum += panels_of(job, layer, i, false) + panels_of(job, layer, i, true);
+    return sum;
+}
+
+static bool stale(const pack_job *job, int64_t layer)
+{
+    const bs_layer_weights *l = &job->w->layers[layer];
+    return l->version != job->versions[layer] || (job->backward && !l->has_backward);
+}
+
+static void pack_panel(const pack_job *job, int64_t layer, int linear, bool backward,
+                       int64_t panel)
+{
+    const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
+    bs_layer_weights *l = &job->w->layers[layer];
+    const float *x = job->parameters + s.offset;
+    const int64_t first = panel * BS_LOW_COLUMNS;
+    if (job->precision == BS_INT8) {
+        pack_int8_panel(&l->forward[linear], panel, x, s.n, s.k);
+        return;
+    }
+    const int64_t n = backward ? s.k : s.n, k = backward ? s.n : s.k;
+    const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
+    char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
+    to += panel * bs_low_groups(job->precision, k) * 4 * BS_LOW_COLUMNS;
+    if (backward)
+        job->kernels->bf16_panel(to, x + first, k, columns, s.k);
+    else
+        job->kernels->bf16_panel_transposed(to, x + first * s.k, columns, k, s.k);
+}
+
+static void pack_task(void *job_, int64_t task, int worker)
+{
+    const pack_job *job = job_;
+    (void)worker;
+    for (int64_t l = 0; l < job->c->num_layers; l++) {
+        if (!stale(job, l))
+            continue;
+        if (task >= layer_panels(job, l)) {
+            task -= layer_panels(job, l);
+            continue;
+        }
+        for (int i = 0; i < 2 * BS_LINEARS; i++) {
+            const int64_t count = panels_of(job, l, i / 2, i % 2);
+            if (task < count) {
+                pack_panel(job, l, i / 2, i % 2, task);
+                return;
+            }
+            task -= count;
+        }
+    }
+}
+
+bool bs_weights_fresh(const bs_weights *w, const uint64_t *versions, int64_t layers, bool backward)
+{
+    if (w->layers == NULL)
+        return false;
+    for (int64_t l = 0; l < layers; l++)
+        if (w->layers[l].version != versions[l] || (backward && !w->layers[l].has_backward))
+            return false;
+    return true;
+}
+
+bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
+                          const bs_kernels *kernels, const bs_parameter_table *t,
+                          const bs_config *c, const float *parameters, const uint64_t *versions,
+                          int n_threads, bs_error *e)
+{
+    if (bs_weights_fresh(w, versions, c->num_layers, backward))
+        return BS_OK;
+    if (reserve(w, precision, backward, t, c, e) != BS_OK)
+        return e->status;
+    pack_job job = {w, precision, kernels, t, c, parameters, versions, backward};
+    int64_t tasks = 0;
+    for (int64_t l = 0; l < c->num_layers; l++)
+        tasks += stale(&job, l) ? layer_panels(&job, l) : 0;
+    bs_pool_run(n_threads, tasks, pack_task, &job);
+    for (int64_t l = 0; l < c->num_layers; l++)
+        if (stale(&job, l)) {
+            w->layers[l].version = versions[l];
+            w->layers[l].has_backward = backward;
+        }
+    return BS_OK;
+}
+
+void bs_weights_free(bs_weights *w)
+{
+    free(w->layers);
+    free(w->block);
+    memset(w, 0, sizeof *w);
+}
