@@ -33,8 +33,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
         TYPE corner[32 * 32];                                                                     \
         amx_begin();                                                                              \
         for (int64_t j = 0; j < cols; j += 32) {                                                  \
-            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel +                 \
-                                j % BS_LOW_COLUMNS * 4;                                           \
+            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;              \
             const int64_t wide = cols - j < 32 ? cols - j : 32;                                   \
             for (int64_t i = 0; i < rows; i += 32) {                                              \
                 const int64_t high = rows - i < 32 ? rows - i : 32;                               \

@@ -26,7 +26,7 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 #define LOW_TILE_ROWS 256
 #define LOW_TILE_COLS 384
 /* Groups of k that a tile takes at a time. */
-#define LOW_DEPTH 1024
+#define LOW_DEPTH 256
 /* Rows of A or columns of B that one task converts. */
 #define LOW_UNIT 64
 

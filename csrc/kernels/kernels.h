@@ -35,7 +35,7 @@ typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
  * groups. The right one is packed: panels of BS_LOW_COLUMNS columns, and in a panel group after
  * group, those of all its columns side by side. Columns past the last are zero. */
 #define BS_LOW_GROUPS 16
-#define BS_LOW_COLUMNS 64
+#define BS_LOW_COLUMNS 32
 /* Rows of the left operand are read up to a multiple of this; what is there does not matter. */
 #define BS_LOW_ROWS 32
 

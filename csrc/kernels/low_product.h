@@ -1,4 +1,4 @@
-/* C = A B over packed operands in registers: 6 x 64 or 12 x 32 accumulators of AVX-512.
+/* C = A B over packed operands in registers: 12 x 32 accumulators of AVX-512.
  *
  * Included once for each kind of product, which defines before
  *   LOW_NAME(x)           names of this kind
@@ -6,49 +6,48 @@
  *   LOW_DOT(acc, a, b)    acc + the dot products of 16 groups of a and b
  *   LOW_LOAD(mask, p), LOW_STORE(p, mask, v)   16 elements of C, or some of them */
 
-/* A tile of `rows` x 16 `vectors`, both constant where this is inlined. */
+/* A tile of `rows` x 32, a constant where this is inlined. */
 static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b, int64_t groups, int64_t cols,
-    bool add, const int rows, const int vectors)
+    bool add, const int rows)
 {
-    LOW_V acc[12][4];
-    __mmask16 mask[4];
-    for (int v = 0; v < vectors; v++) {
+    LOW_V acc[12][2];
+    __mmask16 mask[2];
+    for (int v = 0; v < 2; v++) {
         const int64_t left = cols - 16 * v;
         mask[v] = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
     }
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++)
+        for (int v = 0; v < 2; v++)
             acc[i][v] = add ? LOW_LOAD(mask[v], c + i * ldc + 16 * v) : (LOW_V){0};
     for (int64_t g = 0; g < groups; g++) {
-        __m512i right[4];
-        for (int v = 0; v < vectors; v++)
+        __m512i right[2];
+        for (int v = 0; v < 2; v++)
             right[v] = _mm512_loadu_si512(b + g * (4 * BS_LOW_COLUMNS) + 64 * v);
         for (int i = 0; i < rows; i++) {
             int32_t group;
             memcpy(&group, a + i * lda + 4 * g, 4);
             const __m512i left = _mm512_set1_epi32(group);
-            for (int v = 0; v < vectors; v++)
+            for (int v = 0; v < 2; v++)
                 acc[i][v] = LOW_DOT(acc[i][v], left, right[v]);
         }
     }
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < vectors; v++)
+        for (int v = 0; v < 2; v++)
             LOW_STORE(c + i * ldc + 16 * v, mask[v], acc[i][v]);
 }
 
-/* All rows of one panel, or of the half of it that begins at b. */
-static inline __attribute__((always_inline)) void LOW_NAME(panel_rows)(
-    LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b, int64_t rows, int64_t cols,
-    int64_t groups, bool add, const int tall, const int vectors)
+/* All rows of one panel. */
+static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b,
+                                 int64_t rows, int64_t cols, int64_t groups, bool add)
 {
     int64_t i = 0;
-    for (; i + tall <= rows; i += tall)
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, tall, vectors);
-    for (; i + 3 <= rows; i += 3)
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 3, vectors);
+    for (; i + 12 <= rows; i += 12)
+        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 12);
+    for (; i + 4 <= rows; i += 4)
+        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 4);
     for (; i < rows; i++)
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 1, vectors);
+        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 1);
 }
 
 static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda, const void *b,
@@ -57,10 +56,7 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
 {
     for (int64_t j = 0; j < cols; j += BS_LOW_COLUMNS) {
         const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;
-        if (cols - j > 32)
-            LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, rows, cols - j, groups, add, 6, 4);
-        else
-            LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, rows, cols - j, groups, add, 12, 2);
+        LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, rows, cols - j, groups, add);
     }
 }
 

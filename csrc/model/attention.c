@@ -8,7 +8,7 @@
 
 #include "core/pool.h"
 #include "kernels/gemm.h"
-#include "model/pass.h"
+#include "model/attention.h"
 
 /* Scores that one block holds: 256 KB. */
 #define BLOCK_SCORES (1 << 16)
@@ -18,31 +18,30 @@ static int64_t scores_size(int64_t longest)
     return longest > BLOCK_SCORES ? longest : BLOCK_SCORES;
 }
 
-int64_t bs_attention_scratch(const bs_pass *p)
+/* Where the bfloat16 form is used: not for single queries, as it converts all keys and values. */
+static bool in_bf16(const bs_pass *p, int64_t layer)
 {
-    return 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
+    return p->options.precision != BS_FLOAT32 && p->model->kernels->bf16_product != NULL &&
+           layer < p->model->config.num_layers - 1;
 }
 
-/* The rows of one (sequence, head). */
-typedef struct {
-    const bs_pass *p;
-    const bs_layer_state *y;
-    int64_t s, head, D;
-    int64_t keys, queries;        /* how many */
-    int64_t key_row, query_row;   /* the first of each */
-    int64_t block;                /* queries at a time */
-    const float *q, *k, *v;
-    float scale;
-    bs_dropout_row dropout;
-    bool drops;
-} head_task;
+int64_t bs_attention_scratch(const bs_pass *p)
+{
+    const bs_config *c = &p->model->config;
+    const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
+    const int64_t low =
+        in_bf16(p, 0)
+            ? bs_attention_bf16_scratch(p->longest, c->hidden_size / c->num_heads, p->keep)
+            : 0;
+    return plain > low ? plain : low;
+}
 
-static head_task head_task_of(const bs_pass *p, int64_t layer, int64_t task)
+bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task)
 {
     const bs_config *c = &p->model->config;
     const bs_layer_state *y = &p->layers[layer];
     const bool last = layer == c->num_layers - 1;
-    head_task h = {.p = p, .y = y};
+    bs_head h = {.p = p, .y = y};
     h.s = task / c->num_heads;
     h.head = task % c->num_heads;
     h.D = c->hidden_size / c->num_heads;
@@ -50,11 +49,10 @@ static head_task head_task_of(const bs_pass *p, int64_t layer, int64_t task)
     h.key_row = p->first_rows[h.s];
     h.queries = last ? 1 : h.keys;
     h.query_row = last ? h.s : h.key_row;
-    h.block = BLOCK_SCORES / h.keys;
-    h.block = h.block < 1 ? 1 : h.block < h.queries ? h.block : h.queries;
     h.q = y->q + h.query_row * y->ld_q + h.head * h.D;
     h.k = y->k + h.key_row * y->ld_kv + h.head * h.D;
     h.v = y->v + h.key_row * y->ld_kv + h.head * h.D;
+    h.lse = y->lse + h.query_row * c->num_heads + h.head * h.queries;
     h.scale = 1.0f / sqrtf((float)h.D);
     h.drops = p->options.training && c->attention_dropout > 0.0f;
     h.dropout = (bs_dropout_row){
@@ -66,8 +64,7 @@ static head_task head_task_of(const bs_pass *p, int64_t layer, int64_t task)
     return h;
 }
 
-/* The mask of query i of the sequence, or NULL. */
-static const float *mask_of(head_task *h, float *mask, int64_t i)
+const float *bs_head_mask(bs_head *h, float *mask, int64_t i)
 {
     if (!h->drops)
         return NULL;
@@ -76,35 +73,34 @@ static const float *mask_of(head_task *h, float *mask, int64_t i)
     return mask;
 }
 
-static void block_scores(const head_task *h, float *s, int64_t row, int64_t rows)
+/* Queries at a time. */
+static int64_t block_of(const bs_head *h)
+{
+    const int64_t block = BLOCK_SCORES / h->keys;
+    return block < 1 ? 1 : block < h->queries ? block : h->queries;
+}
+
+static void block_scores(const bs_head *h, float *s, int64_t row, int64_t rows)
 {
     bs_gemm_small(false, true, rows, h->keys, h->D, h->scale, h->q + row * h->y->ld_q, h->y->ld_q,
                   h->k, h->y->ld_kv, 0.0f, s, h->keys);
 }
 
-typedef struct {
-    bs_pass *p;
-    int64_t layer;
-    const float *d_context;
-    float *d_q, *d_k, *d_v;
-    int64_t ld_dq, ld_dkv;
-} attention_job;
-
 /* S = scale Q K^T;  P = dropout(softmax(S));  context = P V */
 static void forward_head(void *job_, int64_t task, int worker)
 {
-    const attention_job *job = job_;
+    const bs_attention_job *job = job_;
     const bs_pass *p = job->p;
-    head_task h = head_task_of(p, job->layer, task);
+    bs_head h = bs_head_of(p, job->layer, task);
     const int64_t H = p->model->config.hidden_size;
     float *s = bs_pass_scratch(p, worker), *mask = s + 2 * scores_size(p->longest);
-    float *lse = h.y->lse + h.query_row * p->model->config.num_heads + h.head * h.queries;
-    for (int64_t row = 0; row < h.queries; row += h.block) {
-        const int64_t rows = h.queries - row < h.block ? h.queries - row : h.block;
+    const int64_t block = block_of(&h);
+    for (int64_t row = 0; row < h.queries; row += block) {
+        const int64_t rows = h.queries - row < block ? h.queries - row : block;
         block_scores(&h, s, row, rows);
         for (int64_t i = 0; i < rows; i++)
-            lse[row + i] = p->model->kernels->softmax_row(s + i * h.keys,
-                                                          mask_of(&h, mask, row + i), h.keys);
+            h.lse[row + i] = p->model->kernels->softmax_row(s + i * h.keys,
+                                                          bs_head_mask(&h, mask, row + i), h.keys);
         bs_gemm_small(false, false, rows, h.D, h.keys, 1.0f, s, h.keys, h.v, h.y->ld_kv, 0.0f,
                       h.y->context + (h.query_row + row) * H + h.head * h.D, H);
     }
@@ -112,26 +108,26 @@ static void forward_head(void *job_, int64_t task, int worker)
 
 void bs_attention_forward(bs_pass *p, int64_t layer)
 {
-    attention_job job = {.p = p, .layer = layer};
-    bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads, forward_head,
-                &job);
+    bs_attention_job job = {.p = p, .layer = layer};
+    bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
+                in_bf16(p, layer) ? bs_attention_bf16_forward : forward_head, &job);
 }
 
 /* dP = d_context V^T;  dS = scale P (dP mask - sum(P dP mask))
  * dV = (P mask)^T d_context;  dQ = dS K;  dK = dS^T Q */
 static void backward_head(void *job_, int64_t task, int worker)
 {
-    const attention_job *job = job_;
+    const bs_attention_job *job = job_;
     const bs_pass *p = job->p;
-    head_task h = head_task_of(p, job->layer, task);
+    bs_head h = bs_head_of(p, job->layer, task);
     const int64_t H = p->model->config.hidden_size, at = h.head * h.D;
     float *s = bs_pass_scratch(p, worker), *d = s + scores_size(p->longest);
     float *mask = d + scores_size(p->longest);
-    const float *lse = h.y->lse + h.query_row * p->model->config.num_heads + h.head * h.queries;
+    const int64_t block = block_of(&h);
     float *d_k = job->d_k + h.key_row * job->ld_dkv + at;
     float *d_v = job->d_v + h.key_row * job->ld_dkv + at;
-    for (int64_t row = 0; row < h.queries; row += h.block) {
-        const int64_t rows = h.queries - row < h.block ? h.queries - row : h.block;
+    for (int64_t row = 0; row < h.queries; row += block) {
+        const int64_t rows = h.queries - row < block ? h.queries - row : block;
         const float *d_context = job->d_context + (h.query_row + row) * H + at;
         const float *q = h.q + row * h.y->ld_q;
         const float earlier = row > 0 ? 1.0f : 0.0f; /* what earlier blocks have added */
@@ -140,7 +136,7 @@ static void backward_head(void *job_, int64_t task, int worker)
                       h.keys);
         for (int64_t i = 0; i < rows; i++)
             p->model->kernels->softmax_backward_row(s + i * h.keys, d + i * h.keys,
-                                                    mask_of(&h, mask, row + i), lse[row + i],
+                                                    bs_head_mask(&h, mask, row + i), h.lse[row + i],
                                                     h.scale, h.keys);
         bs_gemm_small(true, false, h.keys, h.D, rows, 1.0f, s, h.keys, d_context, H, earlier, d_v,
                       job->ld_dkv);
@@ -154,7 +150,7 @@ static void backward_head(void *job_, int64_t task, int worker)
 void bs_attention_backward(bs_pass *p, int64_t layer, const float *d_context, float *d_q,
                            int64_t ld_dq, float *d_k, float *d_v, int64_t ld_dkv)
 {
-    attention_job job = {p, layer, d_context, d_q, d_k, d_v, ld_dq, ld_dkv};
-    bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads, backward_head,
-                &job);
+    bs_attention_job job = {p, layer, d_context, d_q, d_k, d_v, ld_dq, ld_dkv};
+    bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
+                in_bf16(p, layer) ? bs_attention_bf16_backward : backward_head, &job);
 }

@@ -1,0 +1,40 @@
+/* What the two forms of attention share: fp32 by the BLAS, and bfloat16. */
+#ifndef BS_MODEL_ATTENTION_H
+#define BS_MODEL_ATTENTION_H
+
+#include "model/pass.h"
+
+/* The rows of one (sequence, head). */
+typedef struct {
+    const bs_pass *p;
+    const bs_layer_state *y;
+    int64_t s, head, D;
+    int64_t keys, queries;        /* how many */
+    int64_t key_row, query_row;   /* the first of each */
+    const float *q, *k, *v;
+    float *lse;                   /* (queries,) */
+    float scale;
+    bs_dropout_row dropout;
+    bool drops;
+} bs_head;
+
+/* Where the gradients go, as in bs_attention_backward. */
+typedef struct {
+    bs_pass *p;
+    int64_t layer;
+    const float *d_context;
+    float *d_q, *d_k, *d_v;
+    int64_t ld_dq, ld_dkv;
+} bs_attention_job;
+
+bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task);
+
+/* The mask of query i of the sequence, or NULL. */
+const float *bs_head_mask(bs_head *h, float *mask, int64_t i);
+
+/* The tasks of bfloat16, and the scratch floats that one of them needs. */
+void bs_attention_bf16_forward(void *job, int64_t task, int worker);
+void bs_attention_bf16_backward(void *job, int64_t task, int worker);
+int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward);
+
+#endif

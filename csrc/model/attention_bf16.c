@@ -1,0 +1,191 @@
+/* Attention of one (sequence, head) with products of bfloat16. Scores, softmax and the sums over
+ * queries are fp32; what is multiplied is rounded. Backward rounds the same operands as forward, so
+ * it finds the same scores. */
+#include <string.h>
+
+#include "kernels/gemm.h"
+#include "model/attention.h"
+
+/* Scores that one block of queries holds: 128 KB. */
+#define BLOCK_SCORES (1 << 15)
+
+/* Everything one task needs, in its worker's scratch. */
+typedef struct {
+    const bs_kernels *k;
+    int64_t D, block;                   /* queries at a time: a multiple of BS_LOW_ROWS */
+    int64_t ld;                         /* of scores: keys, rounded up */
+    int64_t ld_keys, ld_head, ld_block; /* bytes of a row of bf16: of keys, D, `block` elements */
+    int64_t panel_keys, panel_head, panel_block; /* bytes of a panel that is that deep */
+    float *s, *d, *mask;                /* (block, ld), the same, (keys,) */
+    float *scaled;                      /* (block, D) queries */
+    char *rows_head;                    /* (block, D) left operand */
+    char *rows_keys;                    /* (block, keys) left operand */
+    char *columns;                      /* (keys, block) left operand */
+    char *k_across, *v_across;          /* right operands K^T and V^T */
+    char *k_down, *v_down;              /* right operands K and V */
+    char *block_down;                   /* right operand of the block's rows: (block, D) */
+} workspace;
+
+static char *take(char *base, size_t *used, int64_t bytes)
+{
+    char *at = base != NULL ? base + *used : NULL;
+    *used += (size_t)bs_round_up(bytes, 64);
+    return at;
+}
+
+static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool backward)
+{
+    size_t used = 0;
+    const int64_t ld = bs_round_up(keys, BS_LOW_COLUMNS);
+    int64_t block = BLOCK_SCORES / ld / BS_LOW_ROWS * BS_LOW_ROWS;
+    block = block < BS_LOW_ROWS ? BS_LOW_ROWS : block;
+    block = block > bs_round_up(keys, BS_LOW_ROWS) ? bs_round_up(keys, BS_LOW_ROWS) : block;
+    w->D = D;
+    w->block = block;
+    w->ld = ld;
+    const int64_t deep_keys = bs_low_groups(BS_BFLOAT16, keys) * 4;
+    const int64_t deep_head = bs_low_groups(BS_BFLOAT16, D) * 4;
+    const int64_t deep_block = bs_low_groups(BS_BFLOAT16, block) * 4;
+    w->panel_keys = deep_keys * BS_LOW_COLUMNS;
+    w->panel_head = deep_head * BS_LOW_COLUMNS;
+    w->panel_block = deep_block * BS_LOW_COLUMNS;
+    /* One cache line more, so that rows do not fall into the same sets. */
+    w->ld_keys = deep_keys + 64;
+    w->ld_head = deep_head;
+    w->ld_block = deep_block + 64;
+    const int64_t across = ld / BS_LOW_COLUMNS * w->panel_head;
+    const int64_t down = bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_keys;
+    w->s = (float *)take(base, &used, block * ld * 4);
+    w->mask = (float *)take(base, &used, ld * 4);
+    w->scaled = (float *)take(base, &used, block * D * 4);
+    w->rows_head = take(base, &used, block * w->ld_head);
+    w->rows_keys = take(base, &used, block * w->ld_keys);
+    w->k_across = take(base, &used, across);
+    if (!backward) {
+        w->v_down = take(base, &used, down);
+        return used;
+    }
+    w->d = (float *)take(base, &used, block * ld * 4);
+    w->columns = take(base, &used, ld * w->ld_block);
+    w->v_across = take(base, &used, across);
+    w->k_down = take(base, &used, down);
+    w->block_down = take(base, &used,
+                         bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_block);
+    return used;
+}
+
+int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward)
+{
+    /* A shorter sequence may have a larger block: the scores of a block are bounded by both. */
+    workspace w;
+    size_t most = 0;
+    for (int64_t keys = BS_LOW_COLUMNS; keys < longest + BS_LOW_COLUMNS; keys += BS_LOW_COLUMNS) {
+        const size_t size = lay_out(&w, NULL, keys < longest ? keys : longest, head_size, backward);
+        most = size > most ? size : most;
+    }
+    return (int64_t)(most / sizeof(float)) + 16;
+}
+
+static workspace workspace_of(const bs_head *h, int worker, bool backward)
+{
+    workspace w = {.k = h->p->model->kernels};
+    lay_out(&w, (char *)bs_pass_scratch(h->p, worker), h->keys, h->D, backward);
+    return w;
+}
+
+/* The right operand x^T of x (keys, D). */
+static void pack_across(const workspace *w, char *out, const float *x, int64_t keys, int64_t ld)
+{
+    for (int64_t j = 0; j < keys; j += BS_LOW_COLUMNS, out += w->panel_head)
+        w->k->bf16_panel_transposed(out, x + j * ld,
+                                    keys - j < BS_LOW_COLUMNS ? keys - j : BS_LOW_COLUMNS, w->D,
+                                    ld);
+}
+
+/* The right operand x of x (rows, D). */
+static void pack_down(const workspace *w, char *out, int64_t ld_panel, const float *x,
+                      int64_t rows, int64_t ld)
+{
+    for (int64_t j = 0; j < w->D; j += BS_LOW_COLUMNS, out += ld_panel)
+        w->k->bf16_panel(out, x + j, rows, w->D - j < BS_LOW_COLUMNS ? w->D - j : BS_LOW_COLUMNS,
+                         ld);
+}
+
+static int64_t groups_of(int64_t elements)
+{
+    return bs_low_groups(BS_BFLOAT16, elements);
+}
+
+/* s (rows, keys) = scale Q K^T of the block that begins at query `row`. Rows and columns are
+ * rounded up, so that tiles are whole. */
+static void block_scores(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
+{
+    memset(w->scaled, 0, (size_t)(rows * w->D) * sizeof(float));
+    for (int64_t i = 0; i < rows; i++)
+        w->k->axpy(w->scaled + i * w->D, h->q + (row + i) * h->y->ld_q, h->scale, w->D);
+    w->k->bf16_rows(w->rows_head, w->ld_head, w->scaled, rows, w->D, w->D);
+    w->k->bf16_product(w->s, w->ld, w->rows_head, w->ld_head, w->k_across, w->panel_head,
+                       bs_round_up(rows, BS_LOW_ROWS), w->ld, groups_of(w->D), false);
+}
+
+void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
+{
+    const bs_attention_job *job = job_;
+    const bs_pass *p = job->p;
+    bs_head h = bs_head_of(p, job->layer, task);
+    const workspace w = workspace_of(&h, worker, false);
+    const int64_t H = p->model->config.hidden_size;
+    pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
+    pack_down(&w, w.v_down, w.panel_keys, h.v, h.keys, h.y->ld_kv);
+    for (int64_t row = 0; row < h.queries; row += w.block) {
+        const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
+        block_scores(&h, &w, row, rows);
+        for (int64_t i = 0; i < rows; i++)
+            h.lse[row + i] =
+                w.k->softmax_row(w.s + i * w.ld, bs_head_mask(&h, w.mask, row + i), h.keys);
+        w.k->bf16_rows(w.rows_keys, w.ld_keys, w.s, rows, h.keys, w.ld);
+        w.k->bf16_product(h.y->context + (h.query_row + row) * H + h.head * h.D, H, w.rows_keys,
+                          w.ld_keys, w.v_down, w.panel_keys, rows, h.D, groups_of(h.keys), false);
+    }
+}
+
+/* As in fp32: dP = d_context V^T;  dV = (P mask)^T d_context;  dQ = dS K;  dK = dS^T Q */
+void bs_attention_bf16_backward(void *job_, int64_t task, int worker)
+{
+    const bs_attention_job *job = job_;
+    const bs_pass *p = job->p;
+    bs_head h = bs_head_of(p, job->layer, task);
+    const workspace w = workspace_of(&h, worker, true);
+    const int64_t H = p->model->config.hidden_size, at = h.head * h.D;
+    float *d_k = job->d_k + h.key_row * job->ld_dkv + at;
+    float *d_v = job->d_v + h.key_row * job->ld_dkv + at;
+    pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
+    pack_across(&w, w.v_across, h.v, h.keys, h.y->ld_kv);
+    pack_down(&w, w.k_down, w.panel_keys, h.k, h.keys, h.y->ld_kv);
+    for (int64_t row = 0; row < h.queries; row += w.block) {
+        const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
+        const int64_t whole = bs_round_up(rows, BS_LOW_ROWS);
+        const float *d_context = job->d_context + (h.query_row + row) * H + at;
+        const bool add = row > 0; /* to what earlier blocks have added */
+        block_scores(&h, &w, row, rows);
+        w.k->bf16_rows(w.rows_head, w.ld_head, d_context, rows, h.D, H);
+        w.k->bf16_product(w.d, w.ld, w.rows_head, w.ld_head, w.v_across, w.panel_head, whole, w.ld,
+                          groups_of(h.D), false);
+        for (int64_t i = 0; i < rows; i++)
+            w.k->softmax_backward_row(w.s + i * w.ld, w.d + i * w.ld,
+                                      bs_head_mask(&h, w.mask, row + i), h.lse[row + i], h.scale,
+                                      h.keys);
+        w.k->bf16_rows_transposed(w.columns, w.ld_block, w.s, rows, h.keys, w.ld);
+        pack_down(&w, w.block_down, w.panel_block, d_context, rows, H);
+        w.k->bf16_product(d_v, job->ld_dkv, w.columns, w.ld_block, w.block_down, w.panel_block,
+                          h.keys, h.D, groups_of(rows), add);
+        w.k->bf16_rows(w.rows_keys, w.ld_keys, w.d, rows, h.keys, w.ld);
+        w.k->bf16_product(job->d_q + (h.query_row + row) * job->ld_dq + at, job->ld_dq,
+                          w.rows_keys, w.ld_keys, w.k_down, w.panel_keys, rows, h.D,
+                          groups_of(h.keys), false);
+        w.k->bf16_rows_transposed(w.columns, w.ld_block, w.d, rows, h.keys, w.ld);
+        pack_down(&w, w.block_down, w.panel_block, h.q + row * h.y->ld_q, rows, h.y->ld_q);
+        w.k->bf16_product(d_k, job->ld_dkv, w.columns, w.ld_block, w.block_down, w.panel_block,
+                          h.keys, h.D, groups_of(rows), add);
+    }
+}
