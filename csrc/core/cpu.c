@@ -31,6 +31,9 @@ bs_cpu bs_cpu_detect(void)
 {
     bs_cpu cpu = {0};
     unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d))
+        return cpu;
+    cpu.intel = b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx;
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return cpu;
     const bool fma = c & (1u << 12), osxsave = c & (1u << 27), avx = c & (1u << 28);

@@ -9,6 +9,7 @@ typedef struct {
     bool avx2;   /* AVX2 and FMA, with the operating system saving the registers */
     bool avx512; /* AVX-512 F, BW, DQ, VL, likewise */
     bool avx512_vnni, avx512_bf16;
+    bool intel;
     bool amx; /* tiles of bf16 and int8, which the operating system lets this process use */
 } bs_cpu;
 

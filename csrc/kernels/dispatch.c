@@ -42,6 +42,16 @@ const bs_kernels *bs_kernels_find(const char *name)
     return NULL;
 }
 
+bool bs_kernels_prefer_bf16(const bs_kernels *table)
+{
+#if defined(BS_X86)
+    /* Without tiles, Intel's processors multiply bfloat16 at half the rate of fp32. */
+    return table->bf16_product != NULL && (table == &bs_kernels_amx || !bs_cpu_detect().intel);
+#else
+    return table->bf16_product != NULL;
+#endif
+}
+
 const bs_kernels *bs_kernels_get(bs_error *e)
 {
     static _Atomic(const bs_kernels *) chosen;

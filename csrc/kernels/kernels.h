@@ -143,6 +143,9 @@ const bs_kernels *bs_kernels_get(bs_error *e);
 /* A table by name, or NULL if there is none or the processor lacks what it needs. */
 const bs_kernels *bs_kernels_find(const char *name);
 
+/* Whether its bfloat16 products are faster than fp32. */
+bool bs_kernels_prefer_bf16(const bs_kernels *table);
+
 /* The i-th table that this machine can run, best last; NULL past the end. */
 const bs_kernels *bs_kernels_list(int i);
 

@@ -331,6 +331,33 @@ static PyObject *isa(PyObject *module, PyObject *unused)
     return PyUnicode_FromString(table->name);
 }
 
+static PyObject *precisions(PyObject *module, PyObject *unused)
+{
+    bs_error e = BS_ERROR_INIT;
+    (void)module;
+    (void)unused;
+    const bs_kernels *table = bs_kernels_get(&e);
+    if (table == NULL) {
+        bs_raise(&e);
+        return NULL;
+    }
+    return table->bf16_product != NULL ? Py_BuildValue("[sss]", "float32", "bfloat16", "int8")
+                                       : Py_BuildValue("[ss]", "float32", "int8");
+}
+
+static PyObject *preferred_precision(PyObject *module, PyObject *unused)
+{
+    bs_error e = BS_ERROR_INIT;
+    (void)module;
+    (void)unused;
+    const bs_kernels *table = bs_kernels_get(&e);
+    if (table == NULL) {
+        bs_raise(&e);
+        return NULL;
+    }
+    return PyUnicode_FromString(bs_kernels_prefer_bf16(table) ? "bfloat16" : "float32");
+}
+
 static PyObject *blas_info(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -344,6 +371,9 @@ static PyMethodDef functions[] = {
     {"kernel_call", kernel_call, METH_VARARGS, "kernel_call(name, isa, *arguments)"},
     {"isa_list", isa_list, METH_NOARGS, "Instruction sets that this machine can run, best last."},
     {"isa", isa, METH_NOARGS, "The instruction set in use."},
+    {"precisions", precisions, METH_NOARGS, "What the kernels in use can compute in."},
+    {"preferred_precision", preferred_precision, METH_NOARGS,
+     "The faster one of float32 and bfloat16 with the kernels in use."},
     {"blas_info", blas_info, METH_NOARGS, "Version, build options and kernels of the BLAS."},
     {NULL, NULL, 0, NULL},
 };

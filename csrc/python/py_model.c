@@ -334,7 +334,9 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 
 static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"cu_seqlens", "freeze", "keep", "n_threads", NULL};
+    static char *names[] = {"cu_seqlens", "freeze", "keep", "n_threads", "precision",
+                            NULL};
+    const char *precision = "float32";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *cu_seqlens;
     long long freeze = 0;
@@ -342,9 +344,10 @@ static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwar
     npy_intp offsets;
     bs_batch batch = {0};
     bs_pass_options options;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Lpi", names, &cu_seqlens, &freeze, &keep,
-                                     &n_threads) ||
-        bs_py_options(self, freeze, 0, 0, 0, &options) < 0 ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Lpis", names, &cu_seqlens, &freeze, &keep,
+                                     &n_threads, &precision) ||
+        bs_py_options(self, freeze, 0, 0, 0, NULL, &options) < 0 ||
+        bs_py_precision(self, precision, &options.precision) < 0 ||
         (batch.cu_seqlens = array_data(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets)) == NULL)
         return NULL;
     if (offsets < 2) {
@@ -535,18 +538,21 @@ static PyObject *model_params(PyObject *self_, void *unused)
 
 static PyMethodDef model_methods[] = {
     {"score", KEYWORDS(model_score), METH_VARARGS | METH_KEYWORDS,
-     "score(ids, types, positions, cu_seqlens, *, n_threads=1, chunk_tokens=0) -> logits (B, C)"},
+     "score(ids, types, positions, cu_seqlens, *, n_threads=1, chunk_tokens=0,\n"
+     "precision='float32') -> logits (B, C)"},
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
      "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1) -> bytes that one pass through\n"
      "these sequences takes, all at once"},
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
-     "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0)\n"
+     "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
+     "precision='float32')\n"
      "-> (loss, logits)"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
-     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0)\n"
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
+     "precision='float32')\n"
      "-> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
