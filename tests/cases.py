@@ -147,7 +147,7 @@ class Engine:
 
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
-        micro_batch_tokens=0,
+        micro_batch_tokens=0, label_smoothing=0.0,
     ):
         """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients`.
 
@@ -161,6 +161,7 @@ class Engine:
             *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads,
             freeze=freeze, training=training, seed=seed, step=step,
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
+            label_smoothing=label_smoothing,
         )
         return loss, logits, unflatten(self.table, grads)
 

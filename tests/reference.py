@@ -152,16 +152,20 @@ def softmax(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def cross_entropy(logits, labels, weights=None):
-    """Return sum(w ce)/sum(w) and its gradient at the logits."""
+def cross_entropy(logits, labels, weights=None, smoothing=0.0):
+    """Return sum(w ce)/sum(w) and its gradient at the logits.
+
+    ``smoothing`` is the part of each target that is spread evenly over all classes.
+    """
     logits = np.asarray(logits, dtype=np.float64)
     n = len(logits)
     weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     top = logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    each = log_sum - logits[np.arange(n), labels]
-    d_logits = softmax(logits)
-    d_logits[np.arange(n), labels] -= 1.0
+    targets = np.full(logits.shape, smoothing / logits.shape[1])
+    targets[np.arange(n), labels] += 1.0 - smoothing
+    each = (targets * (log_sum[:, None] - logits)).sum(axis=1)
+    d_logits = softmax(logits) - targets
     share = weights / weights.sum()
     return float(each @ share), d_logits * share[:, None]
 
@@ -252,10 +256,14 @@ class Bert:
                 value[...] = 0.0
         return g
 
-    def loss_and_gradients(self, batch, *, freeze=0, training=False, seed=0, step=0):
+    def loss_and_gradients(
+        self, batch, *, freeze=0, training=False, seed=0, step=0, label_smoothing=0.0
+    ):
         """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights."""
         logits = self.forward(batch, training=training, seed=seed, step=step)
-        loss, d_logits = cross_entropy(logits, batch["labels"], batch.get("weights"))
+        loss, d_logits = cross_entropy(
+            logits, batch["labels"], batch.get("weights"), label_smoothing
+        )
         return loss, logits, self.backward(d_logits, freeze=freeze)
 
     def _layer(self, x, layer):
@@ -402,8 +410,11 @@ class AdamW:
         self.v = {name: np.zeros_like(value) for name, value in params.items()}
         self.count = 0
 
-    def apply(self, grads, lr, *, max_norm=0.0, freeze=0):
-        """Change the parameters in place and return the norm before clipping."""
+    def apply(self, grads, lr, *, max_norm=0.0, freeze=0, rates=None):
+        """Change the parameters in place and return the norm before clipping.
+
+        ``rates`` are factors of the learning rate: of embeddings, of each layer, of the head.
+        """
         beta1, beta2, eps, decay = self.settings
         self.count += 1
         norm = gradient_norm(grads)
@@ -412,11 +423,15 @@ class AdamW:
             if is_frozen(name, freeze):
                 continue
             g = grads[name] * factor
+            rate = lr
+            if rates is not None:
+                layer = layer_of(name)
+                rate = lr * (rates[-1] if layer is None else rates[layer + 1])
             self.m[name] = beta1 * self.m[name] + (1 - beta1) * g
             self.v[name] = beta2 * self.v[name] + (1 - beta2) * g * g
             if takes_decay(name):
-                value *= 1.0 - lr * decay
+                value *= 1.0 - rate * decay
             m_hat = self.m[name] / (1 - beta1**self.count)
             v_hat = self.v[name] / (1 - beta2**self.count)
-            value -= lr * m_hat / (np.sqrt(v_hat) + eps)
+            value -= rate * m_hat / (np.sqrt(v_hat) + eps)
         return norm

@@ -224,12 +224,84 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
             assert (error[solid] <= 0.05 * lr).all(), name
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+@pytest.mark.parametrize("name", ["gelu", "one layer", "one token", "many"])
+def test_label_smoothing_equals_the_twins(name, smoothing):
+    config, params, batch = _case(name, dropout=True)
+    settings = {"training": True, "seed": 3, "step": 5, "label_smoothing": smoothing}
+    expected_loss, _, expected = reference.Bert(config, params).loss_and_gradients(
+        batch, **settings
+    )
+    engine = Engine(config, params)
+    loss, _, grads = engine.loss_and_gradients(batch, **settings)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert_gradients_agree(grads, expected, rel=2e-5)
+    assert abs(loss - engine.loss_and_gradients(batch, **settings | {"label_smoothing": 0})[0]) > (
+        0.01 * loss
+    )
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, np.nan])
+def test_label_smoothing_out_of_range_is_refused(smoothing):
+    config, params, batch = _case("gelu", dropout=False)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        Engine(config, params).loss_and_gradients(batch, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize(
+    ("name", "freeze"),
+    [("three layers, one sequence", 0), ("three layers, one sequence", 2), ("wide, many rows", 0)],
+)
+def test_every_group_has_its_own_learning_rate(name, freeze):
+    config, params, batch = _case(name, dropout=True)
+    engine, twin = Engine(config, params), reference.Bert(config, params)
+    adam = reference.AdamW(twin.params, weight_decay=0.1)
+    rates = np.linspace(0.25, 3.0, config["num_hidden_layers"] + 2).astype(np.float32)
+    state = _optimizer_state(engine)
+    for step in range(2):
+        engine.model.train_step(
+            *arrays(batch), batch["keys"], batch["labels"], None, *state, freeze=freeze, seed=5,
+            step=step, lr=1e-3, weight_decay=0.1, max_grad_norm=0.3, rates=rates,
+            label_smoothing=0.2,
+        )
+        _, _, expected = twin.loss_and_gradients(
+            batch, freeze=freeze, training=True, seed=5, step=step, label_smoothing=0.2
+        )
+        adam.apply(expected, 1e-3, max_norm=0.3, freeze=freeze, rates=rates)
+    for name, value in engine.params.items():
+        if reference.is_frozen(name, freeze):
+            np.testing.assert_array_equal(value, params[name], err_msg=name)
+        elif not name.endswith("attention.self.key.bias"):
+            change = np.linalg.norm(twin.params[name] - params[name])
+            assert np.linalg.norm(value - twin.params[name]) <= 0.01 * change, name
+
+
+def test_rates_of_one_change_no_bit_and_rates_of_zero_nothing():
+    config, params, batch = _case("gelu", dropout=True)
+    flats = []
+    for rates in (None, np.ones(4, np.float32), np.zeros(4, np.float32)):
+        engine = Engine(config, params)
+        engine.model.train_step(
+            *arrays(batch), batch["keys"], batch["labels"], None, *_optimizer_state(engine),
+            seed=5, step=0, lr=1e-3, weight_decay=0.1, rates=rates,
+        )
+        flats.append(engine.flat.copy())
+    np.testing.assert_array_equal(flats[0], flats[1])
+    np.testing.assert_array_equal(flats[2], Engine(config, params).flat)
+    for wrong in (np.ones(3, np.float32), np.array([1, 1, -1, 1], np.float32), np.ones(4)):
+        with pytest.raises((ValueError, TypeError), match="rates"):
+            engine.model.apply(*_optimizer_state(engine), lr=1e-3, rates=wrong)
+
+
 @pytest.mark.parametrize("freeze", [0, 1])
 def test_forward_backward_then_apply_is_train_step(freeze):
     config, params, batch = _case("one layer", dropout=True)
     together, apart = Engine(config, params), Engine(config, params)
     state, other = _optimizer_state(together), _optimizer_state(apart)
-    options = {"lr": 0.01, "weight_decay": 0.1, "max_grad_norm": 0.5, "n_threads": 1}
+    rates = np.array([0.5, 1.0, 2.0], np.float32)
+    options = {
+        "lr": 0.01, "weight_decay": 0.1, "max_grad_norm": 0.5, "n_threads": 1, "rates": rates,
+    }
     for step in range(3):
         labelled = (*arrays(batch), batch["keys"], batch["labels"], batch["weights"])
         settings = {"freeze": freeze, "seed": 5, "step": step}

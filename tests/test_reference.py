@@ -76,6 +76,27 @@ def _case(name, seed=0):
     return rng, config, model, batch
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothed_loss_is_a_mixture_and_its_gradient_agrees_with_finite_differences(smoothing):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (5, 4)), rng.integers(0, 4, 5)
+    weights = rng.uniform(0.2, 3.0, 5)
+    loss, grad = reference.cross_entropy(logits, labels, weights, smoothing)
+    # What PyTorch documents: the loss of the label, and the mean loss over all classes.
+    own = reference.cross_entropy(logits, labels, weights)[0]
+    all_classes = [
+        reference.cross_entropy(logits, np.full(5, c), weights)[0] for c in range(4)
+    ]
+    assert loss == pytest.approx((1 - smoothing) * own + smoothing * np.mean(all_classes))
+    h = 1e-6
+    for at in np.ndindex(5, 4):
+        moved = [logits.copy(), logits.copy()]
+        moved[0][at] += h
+        moved[1][at] -= h
+        up, down = (reference.cross_entropy(m, labels, weights, smoothing)[0] for m in moved)
+        assert grad[at] == pytest.approx((up - down) / (2 * h), abs=1e-8)
+
+
 def _slope(model, batch, name, direction, settings, h=1e-5):
     start = model.params[name].copy()
     losses = []

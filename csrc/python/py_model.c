@@ -2,6 +2,7 @@
  * here, before the GIL is released; nothing below this file raises. */
 #include "python/py_model.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/pool.h"
@@ -382,7 +383,7 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
-                            "precision", NULL};
+                            "precision", "label_smoothing", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads;
@@ -390,14 +391,15 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     int training = 0, n_threads = 1;
     unsigned long long seed = 0;
     bs_batch batch;
-    bs_targets targets;
+    bs_targets targets = {0};
     bs_pass_options options;
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLs", names, &o[0], &o[1], &o[2],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsf", names, &o[0], &o[1], &o[2],
                                      &o[3], &o[4], &o[5], &o[6], &grads, &freeze, &training, &seed,
-                                     &step, &n_threads, &tokens, &precision) ||
+                                     &step, &n_threads, &tokens, &precision,
+                                     &targets.label_smoothing) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
@@ -420,6 +422,21 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     return Py_BuildValue("dN", loss, logits);
 }
 
+/* Factors of the learning rate, one a group; None or NULL: all 1. */
+static int group_rates(const bs_py_model *self, PyObject *o, const float **rates)
+{
+    const npy_intp groups = self->model.config.num_layers + 2;
+    if (optional_data(o, "rates", NPY_FLOAT32, groups, (const void **)rates) < 0)
+        return -1;
+    for (npy_intp i = 0; *rates != NULL && i < groups; i++)
+        if (!(isfinite((*rates)[i]) && (*rates)[i] >= 0.0f)) {
+            PyErr_Format(PyExc_ValueError, "rates: item %zd is not a finite number >= 0",
+                         (Py_ssize_t)i);
+            return -1;
+        }
+    return 0;
+}
+
 #define DEFAULT_ADAMW {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f}
 
 static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
@@ -429,27 +446,28 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "freeze",       "training",      "seed",      "step",       "lr",
                             "beta1",        "beta2",         "eps",       "weight_decay",
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
-                            "precision",    NULL};
+                            "precision",    "label_smoothing", "rates",   NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_;
+    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1;
     unsigned long long seed = 0;
     bs_adamw_options adamw = DEFAULT_ADAMW;
     bs_batch batch;
-    bs_targets targets;
+    bs_targets targets = {0};
     bs_pass_options options;
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLs", names, &o[0], &o[1],
-                                     &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfO", names, &o[0],
+                                     &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
-                                     &tokens, &precision) ||
+                                     &tokens, &precision, &targets.label_smoothing, &rates) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
+        group_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
         (exp_avg = writable_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
         (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
@@ -479,9 +497,9 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"grads", "exp_avg", "exp_avg_sq", "freeze",       "step",
                             "lr",    "beta1",   "beta2",      "eps",          "weight_decay",
-                            "max_grad_norm",    "n_threads",  NULL};
+                            "max_grad_norm",    "n_threads",  "rates", NULL};
     bs_py_model *self = (bs_py_model *)self_;
-    PyObject *grads_, *exp_avg_, *exp_avg_sq_;
+    PyObject *grads_, *exp_avg_, *exp_avg_sq_, *rates = NULL;
     long long freeze = 0, step = 0;
     int n_threads = 1;
     bs_adamw_options adamw = DEFAULT_ADAMW;
@@ -490,10 +508,11 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
     double norm = 0.0;
     bs_error e = BS_ERROR_INIT;
     const npy_intp total = self->model.table.total;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$LLffffffi", names, &grads_, &exp_avg_,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$LLffffffiO", names, &grads_, &exp_avg_,
                                      &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
                                      &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
-                                     &adamw.max_grad_norm, &n_threads) ||
+                                     &adamw.max_grad_norm, &n_threads, &rates) ||
+        group_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, 0, 0, step, NULL, &options) < 0 ||
         (grads = array_data(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
         (exp_avg = writable_floats(exp_avg_, "exp_avg", total)) == NULL ||
@@ -546,17 +565,15 @@ static PyMethodDef model_methods[] = {
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32')\n"
-     "-> (loss, logits)"},
+     "precision='float32', label_smoothing=0) -> (loss, logits)"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32')\n"
-     "-> (loss, logits, norm)"},
+     "precision='float32', label_smoothing=0, rates=None) -> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
-     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1) -> norm"},
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, rates=None) -> norm"},
     {"touch", model_touch, METH_NOARGS, "Says that the parameters were written from outside."},
     {NULL, NULL, 0, NULL},
 };

@@ -80,9 +80,10 @@ static void update_chunk(void *job_, int64_t task, int worker)
     for (const bs_parameter *p = entry_at(t, at); at < end; p++) {
         const int64_t next = p + 1 < t->entries + t->count ? p[1].offset : t->total;
         const int64_t n = (next < end ? next : end) - at;
+        const float factor = o->rates != NULL ? o->rates[p->layer + 1] : 1.0f;
         job->model->kernels->adamw(job->model->parameters + at, job->out + at,
                                    job->exp_avg_sq + at, job->gradients + at, job->clip,
-                                   o->learning_rate, o->beta1, o->beta2, o->eps,
+                                   o->learning_rate * factor, o->beta1, o->beta2, o->eps,
                                    p->decay ? o->weight_decay : 0.0f, job->correct1, job->correct2,
                                    n);
         at += n;

@@ -9,6 +9,7 @@ typedef struct {
     float beta1, beta2, eps;
     float weight_decay;  /* of the matrices; biases and LayerNorm have none */
     float max_grad_norm; /* 0: no clipping */
+    const float *rates;  /* (L + 2,) or NULL: factors of the rate for embeddings, layers, head */
 } bs_adamw_options;
 
 /* Sets the trained part of `gradients` to zero. */

@@ -8,6 +8,10 @@
 
 bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, bs_error *e)
 {
+    if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "label_smoothing is %g, expected a number from 0 to below 1",
+                            (double)t->label_smoothing);
     for (int64_t i = 0; i < B; i++) {
         if (t->labels[i] < 0 || t->labels[i] >= c->num_labels)
             return bs_error_set(e, BS_ERR_INDEX, i,
@@ -86,7 +90,7 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
         memcpy(logits + first * C, pass.logits, (size_t)((last - first) * C) * sizeof(float));
         *loss += bs_cross_entropy(d_logits, pass.logits, targets->labels + first,
                                   targets->weights != NULL ? targets->weights + first : NULL,
-                                  weight, last - first, C);
+                                  weight, targets->label_smoothing, last - first, C);
         if (!isfinite(*loss)) {
             status = bs_error_set(e, BS_ERR_NONFINITE, -1, "the loss is %g", *loss);
             goto done;

@@ -13,9 +13,10 @@
 typedef struct {
     const int32_t *labels;  /* (B,) */
     const float *weights;   /* (B,) or NULL: ones */
+    float label_smoothing;  /* part of a target spread over all classes, below 1 */
 } bs_targets;
 
-/* Labels in range, weights finite and not negative; names the row at fault. */
+/* Labels in range, weights finite and not negative, naming the row at fault; smoothing in range. */
 bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, bs_error *e);
 
 /* The loss of the batch, its logits (B, C) and its gradient, into `gradients` (table.total,),
