@@ -30,6 +30,7 @@ def make_parser():
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_doctor(commands)
     return parser
 
 
@@ -186,6 +187,47 @@ def _add_predict(commands):
     _add_threads(command)
 
 
+def _add_doctor(commands):
+    command = _command(
+        commands,
+        "doctor",
+        "tell what this machine offers, how fast it is, and how long a job would take",
+        f"""\
+        Tell what bertsent found on this machine: processor, kernels in use, threads, BLAS,
+        precisions, memory, versions. Then measure for about ten seconds how fast a model with
+        random weights is trained and scores; with --data, how long a job would take.
+
+        FILE is one of {FORMATS}.
+
+        examples:
+          bertsent doctor
+          bertsent doctor --data "IMDB Dataset.csv" --epochs 2 --max-length 256
+          bertsent doctor --no-speed --json
+        """,
+    )
+    command.set_defaults(run=_run_doctor, usage_error=command.error)
+    command.add_argument("--no-speed", action="store_true", help="measure nothing")
+    command.add_argument(
+        "--json", action="store_true", help="print JSON and nothing else to stdout"
+    )
+    job = command.add_argument_group("the job", "flags of train, for the estimate")
+    job.add_argument("--data", metavar="FILE", help="estimate the time for these reviews")
+    job.add_argument(
+        "--text-column", default="review", metavar="NAME", help="column of texts (default: review)"
+    )
+    job.add_argument(
+        "--test-size",
+        type=_fraction,
+        default=DEFAULT_TEST_SIZE,
+        metavar="PART",
+        help="part of the rows that is tested on (default: %(default)s)",
+    )
+    _add_parameters(
+        job, ("model", "max_length", "epochs", "batch_size", "freeze_layers", "strip_html",
+              "n_threads"),
+    )
+
+
 def _add_columns(group, labels):
     group.add_argument(
         "--text-column", default="review", metavar="NAME", help="column of texts (default: review)"
@@ -205,9 +247,11 @@ def _add_columns(group, labels):
     )
 
 
-def _add_parameters(group):
+def _add_parameters(group, names=None):
     defaults = default_parameters()
     for parameter in PARAMETERS:
+        if names is not None and parameter.name not in names:
+            continue
         flags = (*parameter.flags, "--" + parameter.name.replace("_", "-"))
         options = {"dest": parameter.name, "default": argparse.SUPPRESS, "help": parameter.help}
         if parameter.parse is None:
@@ -272,5 +316,11 @@ def _run_evaluate(args):
 
 def _run_predict(args):
     from bertsent.cli.predict import run
+
+    run(args)
+
+
+def _run_doctor(args):
+    from bertsent.cli.doctor import run
 
     run(args)
