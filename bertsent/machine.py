@@ -72,15 +72,9 @@ def describe_engine():
         "BERTSENT_ISA": os.environ.get("BERTSENT_ISA") or None,
         "blas": _core.blas_info(),
         "blas_from": "bundled" if bundled else "system",
-        "precisions": precisions(),
+        "precisions": _core.precisions(),
+        "preferred_precision": _core.preferred_precision(),
     }
-
-
-def precisions():
-    """What the processor computes in, of what the engine knows."""
-    from bertsent import _core
-
-    return list(getattr(_core, "precisions", lambda: ["float32"])())
 
 
 def read_processor(cpuinfo="/proc/cpuinfo"):

@@ -67,7 +67,8 @@ def test_says_what_is_in_use(capsys, monkeypatch):
     for part in (
         f"bertsent {bertsent.__version__}", f"numpy {np.__version__}",
         f"kernels     {_core.isa()}, of {', '.join(_core.isa_list())}", _core.blas_info(),
-        "threads     3 (BERTSENT_NUM_THREADS=3)", "float32", "available of",
+        "threads     3 (BERTSENT_NUM_THREADS=3)", "available of",
+        f"{', '.join(_core.precisions())}; faster in training: {_core.preferred_precision()}",
     ):
         assert part in out
     assert "tokens/s" not in out and "problem" not in out
@@ -163,8 +164,14 @@ def test_where_the_number_of_threads_comes_from(monkeypatch):
 
 def test_speed_is_measured_on_the_shape_of_the_model(tiny, capsys):
     found = run_json(capsys, "--model", tiny, "--max-length", 20, "--threads", 1)
-    (row,) = [r for r in found["speed"]["rates"] if r["precision"] == "float32"]
-    assert row["scoring"] > 0 and row["gradients"] > row["training"] > 0 and row["update"] > 0
+    rates = {row["precision"]: row for row in found["speed"]["rates"]}
+    assert list(rates) == found["engine"]["precisions"] == _core.precisions()
+    for precision, row in rates.items():
+        assert row["scoring"] > 0
+        if precision == "int8":
+            assert row["training"] is None and row["update"] is None
+        else:
+            assert row["gradients"] > row["training"] > 0 and row["update"] > 0
     assert found["speed"]["tokens_a_text"] == 20
     assert main(["doctor", "--model", str(tiny), "--max-length", "20"]) == 0
     out = capsys.readouterr().out

@@ -187,7 +187,8 @@ def format_machine(found):
         lines += [
             f"kernels     {engine['kernels']}, of {', '.join(engine['kernels_available'])}"
             + (f" (BERTSENT_ISA={forced})" if forced else ""),
-            f"precisions  {', '.join(engine['precisions'])}",
+            f"precisions  {', '.join(engine['precisions'])}; faster in training: "
+            f"{engine['preferred_precision']}",
             f"BLAS        {engine['blas']}, {engine['blas_from']}",
         ]
     if found["threads"] is not None:
