@@ -144,7 +144,7 @@ def rates(sets, sides, folder, options):
                     "samples": samples, "failures": {**lost, **failures}, "equal": equal,
                 })  # fmt: skip
                 report.summarize(results[-1], options.clock)
-                report.print_rates(results[-1])
+                report.print_rates(results[-1], options.clock)
     report.print_scaling(results, options.clock)
     return results
 

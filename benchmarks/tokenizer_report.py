@@ -28,9 +28,11 @@ def summarize(result, clock):
         result["summary"][name] = row
 
 
-def print_rates(result):
+def print_rates(result, clock):
     cut = f", max_length {result['max_length']}" if result["max_length"] else ""
     threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
+    if clock == "cpu" and result["threads"] > 1:
+        threads += f" (CPU time / {result['threads']}: as if all were busy to the end)"
     print(f"\n{result['texts']}, {result['count']:,} texts, {result['bytes'] / 1e6:.2f} MB, "
           f"{threads}{cut}")  # fmt: skip
     if cut:
