@@ -10,7 +10,9 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -33,6 +35,11 @@ def finetune_arguments(description):
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--max-steps", type=int, help="stop after so many steps, without a test")
+    p.add_argument("--measure", type=int,
+                   help="warm up on two batches, then so many, spread over lengths; no test")
+    p.add_argument("--padded", action="store_true",
+                   help="PyTorch: batches at random, padded to the maximum, as the usual script")
+    p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     p.add_argument("--dropout", type=float, help="in place of the model's own dropout rates")
     return p
 
@@ -88,6 +95,25 @@ def grouped_batches(lengths, batch_size, epochs, seed):
     return steps
 
 
+def spread_batches(batches, lengths, count):
+    """A few batches that stand for all: what a short measurement runs.
+
+    First, to warm up, one of the middle and the one of most tokens, which also brings memory to
+    its peak; then `count` at even distances in the order of their lengths.
+    """
+    lengths = np.asarray(lengths)
+    full = max(map(len, batches))
+    batches = sorted((b for b in batches if len(b) == full), key=lambda b: lengths[b].sum())
+    at = [int((k + 0.5) / count * len(batches)) for k in range(count)]
+    return [batches[len(batches) // 2], batches[-1]] + [batches[i] for i in at]
+
+
+def random_batches(rows, batch_size, count, seed):
+    """Batches as they come from a shuffled loader."""
+    order = np.random.default_rng(seed).permutation(rows)[: count * batch_size]
+    return list(order.reshape(count, batch_size))
+
+
 def initial_classifier(hidden_size, num_labels, seed):
     """The same fresh head for both sides: N(0, 0.02) weights, zero bias."""
     rng = np.random.default_rng([seed, 7])
@@ -115,13 +141,14 @@ class Meter:
                      "arguments": {k: v for k, v in vars(arguments).items()
                                    if k not in ("data", "model")}}
         self.total = total
-        self.losses, self.seconds, self.tokens = [], [], []
+        self.losses, self.seconds, self.tokens, self.cpu = [], [], [], []
         self.began = self.last = time.perf_counter()
 
     def step(self, loss, tokens):
         now = time.perf_counter()
         self.seconds.append(now - self.last)
         self.last = now
+        self.cpu.append(time.process_time())
         self.losses.append(loss)
         self.tokens.append(tokens)
         if len(self.losses) % 25 == 1:
@@ -133,7 +160,10 @@ class Meter:
         warm = slice(WARM_UP_STEPS, None)
         return self.head | {
             "train_seconds": self.last - self.began, "train_tokens": sum(self.tokens),
-            "tokens_per_second": sum(self.tokens[warm]) / sum(self.seconds[warm]),
+            "tokens_per_second": sum(self.tokens[warm]) / (sum(self.seconds[warm]) or 1.0),
+            # Below the number of threads, something else had the processor.
+            "cpu_share": (self.cpu[-1] - self.cpu[WARM_UP_STEPS - 1]) / sum(self.seconds[warm])
+            if len(self.cpu) > WARM_UP_STEPS else None,
             "peak_rss_mb": peak_rss_mb(), "loss": self.losses,
             "step_seconds": [round(s, 4) for s in self.seconds], "step_tokens": self.tokens,
         }
@@ -147,23 +177,61 @@ def test_record(predicted, test, seconds):
 
 def peak_rss_mb():
     """Largest resident set of this process so far, in MB (10**6 bytes)."""
+    try:
+        # getrusage begins with what the parent had before exec; this counts from exec on.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1024 if sys.platform != "darwin" else 1) / 1e6
 
 
+# What decides which matrix kernels a library can choose.
+VECTOR_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+                "amx_tile", "amx_bf16", "amx_int8")
+
+
+def quiet_environment():
+    """The environment without what makes a BLAS or OpenMP choose other than by the machine."""
+    hidden = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "ONEDNN_", "DNNL_",
+              "BERTSENT_", "ATEN_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+
+
+def spread(values):
+    """Median, least and greatest of a list, for a result file."""
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def onednn_kernels(lines):
+    """What ONEDNN_VERBOSE=1 told: kinds of primitive and their implementation, with counts."""
+    count = {}
+    for line in lines:
+        found = re.match(r"onednn_verbose,.*?exec,cpu,(\w+),([^,]+),", line)
+        if found:
+            key = f"{found[1]}: {found[2]}"
+            count[key] = count.get(key, 0) + 1
+    return count or "nothing through oneDNN"
+
+
 def machine():
     """Processor, cores and interpreter, for the head of a result file."""
-    model = platform.processor()
+    model, flags = platform.processor(), set()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
+            elif line.startswith("flags"):
+                flags = set(line.split(":", 1)[1].split())
                 break
     except OSError:
         pass
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": model,
+        "vector_flags": [name for name in VECTOR_FLAGS if name in flags],
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -1,19 +1,22 @@
 """Fine-tuning against PyTorch: speed, memory, loss curve and accuracy.
 
-    python benchmarks/finetune.py curve  --data FILE --peer-python VENV/bin/python
-    python benchmarks/finetune.py speed  --data FILE --peer-python VENV/bin/python
-    python benchmarks/finetune.py recipe --data FILE --peer-python VENV/bin/python
+    python benchmarks/finetune.py curve  --data FILE
+    python benchmarks/finetune.py speed  --data FILE [--model random-base]
+    python benchmarks/finetune.py threads --data FILE
+    python benchmarks/finetune.py recipe --data FILE
 
 ``curve``   50 steps without dropout on both sides, and PyTorch on one thread and on two: our
             difference to PyTorch beside PyTorch's to itself.
-``speed``   some steps at a time, the sides in turn: bertsent on two threads and on one,
-            PyTorch in fp32 and with autocast to bf16.
+``speed``   some steps at a time, the sides in turn: bertsent and PyTorch in fp32 and bf16 (PyTorch
+            by autocast), and PyTorch as the usual script has it, batches at random and padded to
+            the maximum. MiniLM at up to 512 tokens; BERT-base (random weights) at up to 256.
+``threads`` bertsent on two threads beside one, in pairs.
 ``recipe``  4,000 reviews, two epochs, tested on up to 5,000 others: bertsent with seeds 0, 1
             and 2, PyTorch with seed 0.
 
 Both sides follow the same rows, batches (grouped by length, which is PyTorch's best) and
-initial classifier. ``--peer-python`` is an interpreter with torch and transformers. Every run is
-a process of its own; its JSON goes into ``benchmarks/results/``.
+initial classifier. PyTorch's environment is made if there is none. Every run is a process of its
+own; its JSON goes into ``benchmarks/results/``.
 """
 
 import argparse
@@ -25,21 +28,20 @@ import sys
 from pathlib import Path
 
 import common
+from peers import environment
 
 HERE = Path(__file__).resolve().parent
 
 
-def run(side, options, flags=()):
-    """One run in a process of its own; what it prints last."""
+def run(side, options, flags=(), more_environment=None, parse=True):
+    """One run in a process of its own; what it prints last, or all of it."""
     script = HERE / "peers" / f"{side}_finetune.py"
     python = options.peer_python if side == "pytorch" else sys.executable
-    # Either would make a BLAS or OpenMP choose other than by the machine.
-    hidden = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "BERTSENT_NUM_THREADS")
-    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    settings = common.quiet_environment() | (more_environment or {})
     command = [python, str(script), "--data", options.data, "--model", options.model]
     done = subprocess.run([*command, *map(str, flags)], check=True, stdout=subprocess.PIPE,
-                          text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+                          text=True, env=settings)
+    return json.loads(done.stdout.splitlines()[-1]) if parse else done.stdout
 
 
 def largest_difference(a, b):
@@ -59,32 +61,85 @@ def curve(options):
             "runs": [ours, two, one]}
 
 
+PADDED = "pytorch, fp32, padded to the maximum"
+SPEED_SIDES = {
+    "bertsent, fp32": ("bertsent", []),
+    "bertsent, bf16": ("bertsent", ["--precision", "bfloat16"]),
+    "pytorch, fp32": ("pytorch", []),
+    "pytorch, bf16 autocast": ("pytorch", ["--precision", "bfloat16"]),
+    PADDED: ("pytorch", ["--padded"]),
+}
+BEST_PEER = {"bertsent, fp32": "pytorch, fp32", "bertsent, bf16": "pytorch, bf16 autocast"}
+# Longest text, warm steps of a round and rounds: BERT-base is eight times the work.
+SPEED_WORK = {"minilm": (512, 4, 3), "random-base": (256, 4, 2)}
+
+
 def speed(options):
-    flags = ["--max-steps", options.steps]
-    sides = {
-        "bertsent": ("bertsent", []),
-        "pytorch": ("pytorch", []),
-        "pytorch, bf16 autocast": ("pytorch", ["--bf16"]),
-        "bertsent, one thread": ("bertsent", ["--threads", 1]),
-    }
+    length, steps, rounds = SPEED_WORK.get(options.model_name, SPEED_WORK["minilm"])
+    flags = ["--train-rows", 0, 800, "--test-rows", 0, 0,
+             "--max-length", options.max_length or length, "--measure", options.steps or steps]
+    sides = dict(SPEED_SIDES)
+    load = os.getloadavg()
+    if load[0] > 0.5:
+        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+              file=sys.stderr)
     runs = {name: [] for name in sides}
-    for _ in range(options.rounds):
-        for name, (side, more) in sides.items():
-            runs[name].append(run(side, options, [*flags, *more]))
+    missing = {}
+    for number in range(options.rounds or rounds):
+        # Who comes first changes, in case heat or clock frequency drift within a round.
+        for name in list(sides) if number % 2 == 0 else list(sides)[::-1]:
+            side, more = sides[name]
+            try:
+                runs[name].append(run(side, options, [*flags, *more]))
+            except subprocess.CalledProcessError as error:
+                # An older engine lacks a precision; anything else is a fault.
+                if name != "bertsent, bf16":
+                    raise
+                missing[name] = f"not available: ended with status {error.returncode}"
+                del sides[name]
     table = {}
-    for name, records in runs.items():
-        rates = [r["tokens_per_second"] for r in records]
-        peak = max(r["peak_rss_mb"] for r in records)
-        table[name] = {"median": statistics.median(rates), "lowest": min(rates),
-                       "highest": max(rates), "peak_rss_mb": peak}
-        print(f"{name:22} {table[name]['median']:7.0f} tokens/s "
-              f"({min(rates):.0f}-{max(rates):.0f}), peak {peak:.0f} MB")
-    median = {name: row["median"] for name, row in table.items()}
-    ratio = median["bertsent"] / median["pytorch"]
-    threads = median["bertsent"] / median["bertsent, one thread"]
-    print(f"bertsent to PyTorch {ratio:.2f}, two threads to one {threads:.2f}")
-    return {"table": table, "ratio": ratio, "two_threads": threads,
-            "runs": [r for records in runs.values() for r in records]}
+    for name in sides:
+        records = runs[name]
+        table[name] = common.spread([r["tokens_per_second"] for r in records])
+        table[name]["peak_rss_mb"] = max(r["peak_rss_mb"] for r in records)
+        table[name]["cpu_share"] = statistics.median(r["cpu_share"] for r in records)
+        print(f"{name:38} {table[name]['median']:7.0f} tokens/s ({table[name]['lowest']:.0f}-"
+              f"{table[name]['highest']:.0f}), CPUs {table[name]['cpu_share']:.2f}, "
+              f"peak {table[name]['peak_rss_mb']:.0f} MB")
+    ratios = {}
+    for ours, peer in BEST_PEER.items():
+        if ours not in sides:
+            print(f"{ours}: {missing[ours]}")
+            continue
+        ratios[ours] = {"best_peer_is": peer}
+        for key, other in (("best_peer", peer), ("to_usual_script", PADDED)):
+            pairs = zip(runs[ours], runs[other], strict=True)
+            ratios[ours][key] = common.spread(
+                [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
+            )
+        print(ours, json.dumps(ratios[ours]))
+    return {"machine": common.machine() | {"load_average_before": load}, "table": table,
+            "not_available": missing, "ratios": ratios, "kernels": kernels(options, flags),
+            "runs": [r for name in sides for r in runs[name]]}
+
+
+def kernels(options, flags):
+    """Matrix kernels that PyTorch takes from oneDNN with autocast, by their own report."""
+    flags = [*flags, "--precision", "bfloat16", "--max-steps", 1]
+    done = run("pytorch", options, flags, {"ONEDNN_VERBOSE": "1"}, parse=False)
+    return common.onednn_kernels(done.splitlines())
+
+
+def threads(options):
+    flags = ["--max-steps", options.steps or 15]
+    pairs = []
+    for _ in range(options.rounds or 5):
+        pairs.append([run("bertsent", options, [*flags, "--threads", n]) for n in (2, 1)])
+    ratios = [two["tokens_per_second"] / one["tokens_per_second"] for two, one in pairs]
+    print(f"two threads to one {statistics.median(ratios):.2f} "
+          f"({min(ratios):.2f}-{max(ratios):.2f})")
+    return {"ratios": ratios, "median": statistics.median(ratios),
+            "runs": [r for pair in pairs for r in pair]}
 
 
 def recipe(options):
@@ -101,19 +156,46 @@ def recipe(options):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("what", choices=("curve", "speed", "recipe"))
+    p.add_argument("what", choices=("curve", "speed", "threads", "recipe"))
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
-    p.add_argument("--peer-python", required=True, help="interpreter with torch and transformers")
-    p.add_argument("--model", default="minilm", help="directory of the pretrained model, or minilm")
-    p.add_argument("--rounds", type=int, default=3, help="of speed")
-    p.add_argument("--steps", type=int, default=15, help="of a round of speed")
+    p.add_argument("--model", default="minilm",
+                   help="directory of the pretrained model, minilm, or random-base")
+    p.add_argument("--rounds", type=int, help="of speed (3; random-base 2) or threads (5)")
+    p.add_argument("--steps", type=int, help="of a round (4, not counting the warm-up; threads 15)")
+    p.add_argument("--max-length", type=int, help="of speed (512; random-base 256)")
+    p.add_argument("--output", type=Path, help="results/finetune_WHAT.json")
+    environment.add_arguments(p)
     options = p.parse_args()
+    options.peer_python = environment.peer_python(options)
+    options.model_name = options.model
     if options.model == "minilm":
         from bertsent.hub import resolve
 
         options.model = str(resolve("minilm"))
-    result = {"curve": curve, "speed": speed, "recipe": recipe}[options.what](options)
-    common.write_json(HERE / "results" / f"finetune_{options.what}.json", result)
+    elif options.model == "random-base":
+        options.model = str(random_base(options.cache / "random-base"))
+    whats = {"curve": curve, "speed": speed, "threads": threads, "recipe": recipe}
+    result = whats[options.what](options)
+    of_model = "_bert_base" if options.model_name == "random-base" else ""
+    common.write_json(
+        options.output or HERE / "results" / f"finetune_{options.what}{of_model}.json", result
+    )
+
+
+def random_base(folder):
+    """BERT-base with random weights and MiniLM's tokenizer, which has BERT's vocabulary."""
+    if not folder.exists():
+        from bertsent import BertForSequenceClassification, WordPieceTokenizer
+
+        config = {"model_type": "bert", "vocab_size": 30522, "hidden_size": 768,
+                  "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+                  "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu",
+                  "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+                  "initializer_range": 0.02, "layer_norm_eps": 1e-12, "pad_token_id": 0}
+        tokenizer = WordPieceTokenizer.from_pretrained("minilm")
+        model = BertForSequenceClassification.from_config(config, random_state=0)
+        model.save_pretrained(folder, tokenizer=tokenizer)
+    return folder
 
 
 if __name__ == "__main__":

@@ -35,22 +35,28 @@ def main():
     tokens = tokenizer.encode_batch(train["review"], a.max_length, a.threads)
     labels = train["label"].to_numpy(np.int32)
     examples = Examples(tokens.ids, tokens.offsets, labels)
-    steps = common.grouped_batches(np.diff(tokens.offsets), a.batch_size, a.epochs, a.seed)
+    lengths = np.diff(tokens.offsets)
+    steps = common.grouped_batches(lengths, a.batch_size, a.epochs, a.seed)
+    total = len(steps)
+    if a.measure:
+        steps = common.spread_batches(steps, lengths, a.measure)
     grads, exp_avg, exp_avg_sq = (np.zeros(model._flat.size, np.float32) for _ in range(3))
     versions = {"bertsent": bertsent.__version__, "numpy": np.__version__,
                 "blas": _core.blas_info(), "isa": _core.isa()}
+    # An engine without the parameter refuses it, and the comparison goes on without this side.
+    precision = {} if a.precision == "float32" else {"precision": a.precision}
     meter = common.Meter("bertsent", versions, a, len(steps))
     for step, rows in enumerate(steps[: a.max_steps]):
         ids, cu_seqlens = examples.gather(rows)
         loss, _, _ = model._core.train_step(
             ids, None, None, cu_seqlens, rows.astype(np.uint64), labels[rows], None,
             grads, exp_avg, exp_avg_sq, seed=a.seed, step=step,
-            lr=a.learning_rate * common.linear_schedule(step, len(steps), 0.1),
-            weight_decay=0.01, max_grad_norm=1.0, n_threads=a.threads,
+            lr=a.learning_rate * common.linear_schedule(step, total, 0.1),
+            weight_decay=0.01, max_grad_norm=1.0, n_threads=a.threads, **precision,
         )
         meter.step(loss, len(ids))
     record = meter.record()
-    if a.max_steps is None:
+    if a.max_steps is None and a.measure is None:
         tokens = tokenizer.encode_batch(test["review"], a.max_length, a.threads)
         began = time.perf_counter()
         predicted = model.score_packed(tokens.ids, tokens.offsets, a.threads).argmax(1)

@@ -1,8 +1,8 @@
 """Fine-tune with PyTorch and transformers: one side of ``finetune.py``.
 
 Runs in an environment that has torch and transformers. Batches are grouped by
-length and padded to their longest text only; AdamW, clipping and schedule are
-those of the usual recipe. The last line of stdout is a JSON object.
+length and padded to their longest text only (``--padded``: neither); AdamW,
+clipping and schedule are those of the usual recipe. The last line of stdout is a JSON object.
 """
 
 import json
@@ -20,9 +20,7 @@ import common
 
 
 def main():
-    p = common.finetune_arguments(__doc__)
-    p.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
-    a = p.parse_args()
+    a = common.finetune_arguments(__doc__).parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     train, test = common.load_rows(a.data, a.train_rows, a.test_rows)
@@ -40,7 +38,7 @@ def main():
         return tokenizer(list(texts), truncation=True, max_length=a.max_length)["input_ids"]
 
     def batch_of(ids, rows):
-        longest = max(len(ids[i]) for i in rows)
+        longest = a.max_length if a.padded else max(len(ids[i]) for i in rows)
         out = torch.zeros(len(rows), longest, dtype=torch.long)
         mask = torch.zeros(len(rows), longest, dtype=torch.long)
         for k, i in enumerate(rows):
@@ -49,11 +47,17 @@ def main():
         return out, mask
 
     def autocast():
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bf16)
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.precision == "bfloat16")
 
     ids = encode(train["review"])
     labels = torch.tensor(train["label"].to_numpy())
-    steps = common.grouped_batches([len(i) for i in ids], a.batch_size, a.epochs, a.seed)
+    lengths = [len(i) for i in ids]
+    steps = common.grouped_batches(lengths, a.batch_size, a.epochs, a.seed)
+    total = len(steps)
+    if a.measure:
+        steps = common.spread_batches(steps, lengths, a.measure)
+        if a.padded:
+            steps = common.random_batches(len(ids), a.batch_size, len(steps), a.seed)
     decay, plain = [], []
     for name, p in model.named_parameters():
         (plain if name.endswith("bias") or "LayerNorm" in name else decay).append(p)
@@ -66,7 +70,7 @@ def main():
     meter = common.Meter("pytorch", versions, a, len(steps))
     for step, rows in enumerate(steps[: a.max_steps]):
         for group in optimizer.param_groups:
-            group["lr"] = a.learning_rate * common.linear_schedule(step, len(steps), 0.1)
+            group["lr"] = a.learning_rate * common.linear_schedule(step, total, 0.1)
         x, mask = batch_of(ids, rows)
         with autocast():
             logits = model(input_ids=x, attention_mask=mask).logits
@@ -77,7 +81,7 @@ def main():
         optimizer.zero_grad(set_to_none=True)
         meter.step(loss.item(), int(mask.sum()))
     record = meter.record()
-    if a.max_steps is None:
+    if a.max_steps is None and a.measure is None:
         model.eval()
         test_ids = encode(test["review"])
         order = np.argsort([-len(i) for i in test_ids], kind="stable")
