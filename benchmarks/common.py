@@ -193,10 +193,13 @@ VECTOR_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf1
                 "amx_tile", "amx_bf16", "amx_int8")
 
 
-def quiet_environment():
-    """The environment without what makes a BLAS or OpenMP choose other than by the machine."""
+def quiet_environment(foreign=False):
+    """The environment without what makes a BLAS or OpenMP choose other than by the machine.
+
+    A foreign interpreter does not get our PYTHONPATH either.
+    """
     hidden = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "ONEDNN_", "DNNL_",
-              "BERTSENT_", "ATEN_")
+              "BERTSENT_", "ATEN_", *(("PYTHONPATH", "PYTHONHOME") if foreign else ()))
     return {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
 
 

@@ -37,7 +37,7 @@ def run(side, options, flags=(), more_environment=None, parse=True):
     """One run in a process of its own; what it prints last, or all of it."""
     script = HERE / "peers" / f"{side}_finetune.py"
     python = options.peer_python if side == "pytorch" else sys.executable
-    settings = common.quiet_environment() | (more_environment or {})
+    settings = common.quiet_environment(foreign=side == "pytorch") | (more_environment or {})
     command = [python, str(script), "--data", options.data, "--model", options.model]
     done = subprocess.run([*command, *map(str, flags)], check=True, stdout=subprocess.PIPE,
                           text=True, env=settings)

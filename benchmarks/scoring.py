@@ -55,7 +55,8 @@ class Side:
         self.process = subprocess.Popen(
             [python, str(script), str(folder), peer, precision], text=True, stderr=stderr,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=common.quiet_environment() | {"PYTHONWARNINGS": "ignore"}
+            env=common.quiet_environment(foreign=peer != "bertsent")
+            | {"PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}
             | (more_environment or {}),
         )
 
@@ -123,7 +124,7 @@ def prepare(options):
         [options.python, str(HERE / "peers" / "scoring_prepare.py"), "--model", model,
          "--tokenizer", tokenizer, "--data", options.data, "--rows", str(options.rows),
          "--max-length", str(options.max_length), "--output", str(folder)],
-        check=True, stdout=sys.stderr, env=common.quiet_environment(),
+        check=True, stdout=sys.stderr, env=common.quiet_environment(foreign=True),
     )
     return folder
 
@@ -364,7 +365,7 @@ def arguments():
     p.add_argument("--data", required=True, help="CSV with the column review")
     p.add_argument("--model", default="minilm", help="minilm, random-base, or a directory")
     p.add_argument("--rows", type=int, help="first rows that are read (2000; quick 400)")
-    p.add_argument("--every", type=int, help="score each n-th block of 32 (2; random-base 16, quick 6)")
+    p.add_argument("--every", type=int, help="score each n-th block of rows (2; random-base 16)")
     p.add_argument("--rounds", type=int, help="(5; random-base 4, quick 2)")
     p.add_argument("--latency-times", type=int, help="of 4 reviews in each round (3; quick 1)")
     p.add_argument("--max-length", type=int, default=512)
