@@ -1,4 +1,4 @@
-"""A float64 NumPy twin of each kernel in csrc/kernels/kernels.h.
+"""A NumPy twin of each kernel in csrc/kernels/kernels.h, in float64 or whole numbers.
 
 Arrays that a kernel writes come first, as in C, hold what they hold before the call, and are
 changed in place. Sizes are those of the arrays; arguments are those of `_core.kernel_call`.
@@ -109,11 +109,158 @@ def gemm(c, a, b, trans_a, trans_b, alpha, beta, n_threads):
     c[...] = alpha * ((a.T if trans_a else a) @ (b.T if trans_b else b)) + kept
 
 
+# --- below float32: operands in groups of 4 bytes along k, see kernels.h -----------------------
+
+DEEP = 64  # bytes that a row's length is a multiple of
+COLUMNS = 32  # of a panel
+
+
+def round_up(n, to):
+    """The smallest multiple of ``to`` that is not below ``n``."""
+    return -(-n // to) * to
+
+
+def bf16_bits(x):
+    """The upper halves of float32, rounded to nearest even; subnormals are taken for zero."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)
+    exponent, fraction = bits & np.uint64(0x7F800000), bits & np.uint64(0x7FFFFF)
+    rounded = np.where(exponent == 0, (bits >> np.uint64(16)) & np.uint64(0x8000), rounded)
+    quiet = (bits >> np.uint64(16)) | np.uint64(0x40)
+    nan = (exponent == 0x7F800000) & (fraction != 0)
+    return np.where(nan, quiet, rounded).astype(np.uint16)
+
+
+def bf16_values(bits):
+    """What such halves stand for, in float64; subnormals are taken for zero."""
+    bits = np.asarray(bits, np.uint16)
+    values = (bits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+    return np.where(bits & 0x7F80, values, 0.0)
+
+
+def to_bf16(x):
+    """Round to bfloat16; returns float64."""
+    return bf16_values(bf16_bits(x))
+
+
+def left_operand(elements):
+    """Bytes of the rows of a left operand, with their zeros."""
+    rows, k = elements.shape
+    out = np.zeros((rows, round_up(k * elements.itemsize, DEEP)), np.uint8)
+    out.view(elements.dtype)[:, :k] = elements
+    return out
+
+
+def right_operand(elements):
+    """Bytes of the panels of a right operand (k, n), with their zeros: (panels, bytes)."""
+    k, n = elements.shape
+    in_group = 4 // elements.itemsize
+    padded = np.zeros(
+        (round_up(k * elements.itemsize, DEEP) // elements.itemsize, round_up(n, COLUMNS)),
+        elements.dtype,
+    )
+    padded[:k, :n] = elements
+    grouped = padded.reshape(len(padded) // in_group, in_group, -1, COLUMNS).transpose(2, 0, 3, 1)
+    return np.ascontiguousarray(grouped).view(np.uint8).reshape(len(grouped), -1)
+
+
+def _left_elements(a, rows, groups, dtype):
+    return np.ascontiguousarray(a[:rows, : 4 * groups]).view(dtype)
+
+
+def _right_elements(b, cols, groups, dtype):
+    panels = np.ascontiguousarray(b[: round_up(cols, COLUMNS) // COLUMNS, : 4 * COLUMNS * groups])
+    grouped = panels.view(dtype).reshape(len(panels), groups, COLUMNS, -1)
+    return grouped.transpose(1, 3, 0, 2).reshape(-1, len(panels) * COLUMNS)[:, :cols]
+
+
+def bf16_rows(out, x, n):
+    """The first n columns of x as rows of a left operand."""
+    made = left_operand(bf16_bits(x[:, :n]))
+    out[: len(made), : made.shape[1]] = made
+
+
+def bf16_rows_transposed(out, x, n):
+    """The same of x^T."""
+    bf16_rows(out, x[:, :n].T, len(x))
+
+
+def bf16_panel(out, x, n):
+    """The first n columns of x as a panel."""
+    out[...] = right_operand(bf16_bits(x[:, :n]))[0]
+
+
+def bf16_panel_transposed(out, x, k):
+    """The first k columns of x, transposed, as a panel."""
+    bf16_panel(out, x[:, :k].T, len(x))
+
+
+def bf16_product(c, a, b, cols, groups, add):
+    """The first columns of c = A B, or += with add."""
+    left = bf16_values(_left_elements(a, len(c), groups, np.uint16))
+    right = bf16_values(_right_elements(b, cols, groups, np.uint16))
+    c[:, :cols] = (c[:, :cols] if add else 0.0) + left @ right
+
+
+def int8_rows(out, scale, offset, x, n):
+    """255 steps from the lowest to the highest of each row; a row that is not finite is NaN."""
+    x = x[:, :n].astype(np.float64)
+    offset[...] = x.min(axis=1)
+    scale[...] = (x.max(axis=1) - x.min(axis=1)) / 255
+    scale[~np.isfinite(x).all(axis=1)] = np.nan
+    steps = np.where(scale > 0, scale, 1.0)[:, None]
+    q = np.rint(np.nan_to_num((x - offset[:, None]) / steps)).clip(0, 255)
+    made = left_operand(q.astype(np.uint8))
+    out[: len(made), : made.shape[1]] = made
+
+
+def int8_product(c, a, b, cols, groups, add):
+    """The first columns of c = A B, or += with add, exact."""
+    left = _left_elements(a, len(c), groups, np.uint8).astype(np.int64)
+    right = _right_elements(b, cols, groups, np.int8).astype(np.int64)
+    c[:, :cols] = (c[:, :cols] if add else 0) + left @ right
+
+
+def int8_restore(c, row_scale, row_offset, col_scale, col_sum):
+    """What whole numbers c stand for."""
+    n = len(col_scale)
+    c[:, :n] = col_scale * (row_scale[:, None] * c[:, :n] + row_offset[:, None] * col_sum)
+
+
+def int8_weight(w):
+    """A weight (n, k) in 8 bits: whole numbers (n, k), scales and sums (n,)."""
+    w = np.asarray(w, np.float32)
+    most = np.abs(w).max(axis=1)
+    inverse = np.where(most > 0, np.float32(127) / np.where(most > 0, most, 1), 0)
+    q = np.rint(w * inverse.astype(np.float32)[:, None]).astype(np.int8)
+    return q, most / np.float32(127), q.sum(axis=1, dtype=np.int64).astype(np.float32)
+
+
+def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels):
+    """c = op(a) op(b) + beta c, both operands rounded; ``panels`` hold the same b."""
+    del panels
+    gemm(c, to_bf16(a), to_bf16(b), trans_a, trans_b, 1.0, beta, n_threads)
+
+
+def gemm_int8(c, a, panels, scale, total, n_threads):
+    """c = a w^T of a weight in 8 bits, the rows of a in 8 bits too."""
+    del n_threads
+    m, k = a.shape
+    left = np.zeros((m, round_up(k, DEEP)), np.uint8)
+    row_scale, row_offset = np.zeros(m), np.zeros(m)
+    int8_rows(left, row_scale, row_offset, a, k)
+    groups = left.shape[1] // 4
+    int8_product(c, left, panels.reshape(-1, 4 * groups * COLUMNS), c.shape[1], groups, False)
+    int8_restore(c, row_scale, row_offset, scale, total)
+
+
 TWINS = {
     twin.__name__: twin
     for twin in (
         dropout_mask, bias_add, bias_activation, activation_backward, residual_row,
         layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy,
         multiply, column_sum, sum_squares, adamw, gemm,
+        bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed, bf16_product,
+        int8_rows, int8_product, int8_restore, gemm_bf16, gemm_int8,
     )
 }

@@ -68,18 +68,21 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
     for (int64_t i = 0; i < rows; i++) {
         const float *row = x + i * ld;
         uint8_t *to = (uint8_t *)out + i * ld_out;
-        vf top = vf_set(row[0]), bottom = vf_set(row[0]);
+        vf top = vf_set(row[0]), bottom = vf_set(row[0]), zero = vf_set(0.0f);
         int64_t j = 0;
         for (; j + BS_LANES <= n; j += BS_LANES) {
-            top = vf_max(top, vf_load(row + j));
-            bottom = vf_min(bottom, vf_load(row + j));
+            const vf v = vf_load(row + j);
+            top = vf_max(top, v);
+            bottom = vf_min(bottom, v);
+            zero += v * 0.0f; /* unless it is NaN or infinite, which maxima and bytes hide */
         }
-        float high = vf_highest(top), low = -vf_highest(-bottom);
+        float high = vf_highest(top), low = -vf_highest(-bottom), wrong = vf_sum(zero);
         for (; j < n; j++) {
             high = row[j] > high ? row[j] : high;
             low = row[j] < low ? row[j] : low;
+            wrong += row[j] * 0.0f;
         }
-        const float step = (high - low) / 255.0f;
+        const float step = (high - low) / 255.0f + wrong;
         const float inverse = step > 0.0f ? 1.0f / step : 0.0f;
         scale[i] = step;
         offset[i] = low;

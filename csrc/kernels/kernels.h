@@ -121,7 +121,8 @@ typedef struct {
 
     /* ---- int8: unsigned rows, signed panels ---- */
 
-    /* The left operand: x[i][j] = scale[i] * out[i][j] + offset[i] as nearly as 8 bits allow. */
+    /* The left operand: x[i][j] = scale[i] * out[i][j] + offset[i] as nearly as 8 bits allow.
+     * scale[i] is NaN if the row is not finite. */
     void (*int8_rows)(void *out, int64_t ld_out, float *scale, float *offset, const float *x,
                       int64_t rows, int64_t n, int64_t ld);
 

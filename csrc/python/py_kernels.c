@@ -1,36 +1,11 @@
 /* Every kernel of every instruction set, callable by name, for the tests:
  * kernel_call(name, isa, *arguments). Arrays are float32 and contiguous, at any alignment. */
-#include "python/py_common.h"
+#include "python/py_kernels.h"
 
 #include <string.h>
 
 #include "kernels/blas.h"
 #include "kernels/gemm.h"
-#include "kernels/kernels.h"
-
-typedef struct {
-    float *data;   /* NULL for None */
-    npy_intp size; /* elements */
-    npy_intp rows, cols;
-} floats;
-
-/* "O&" converters: an array, or None where that is allowed. */
-static int to_floats(PyObject *o, void *out_)
-{
-    floats *out = out_;
-    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != NPY_FLOAT32 ||
-        !(PyArray_FLAGS((PyArrayObject *)o) & NPY_ARRAY_C_CONTIGUOUS)) {
-        PyErr_SetString(PyExc_TypeError, "expected a C-contiguous float32 array");
-        return 0;
-    }
-    PyArrayObject *a = (PyArrayObject *)o;
-    const int nd = PyArray_NDIM(a);
-    out->data = PyArray_DATA(a);
-    out->size = PyArray_SIZE(a);
-    out->cols = nd > 0 ? PyArray_DIM(a, nd - 1) : 1;
-    out->rows = nd > 1 ? PyArray_DIM(a, 0) : 1;
-    return 1;
-}
 
 static int to_floats_or_none(PyObject *o, void *out)
 {
@@ -39,12 +14,6 @@ static int to_floats_or_none(PyObject *o, void *out)
         return 1;
     }
     return to_floats(o, out);
-}
-
-static PyObject *no_match(void)
-{
-    PyErr_SetString(PyExc_ValueError, "array sizes do not fit together");
-    return NULL;
 }
 
 static PyObject *call_dropout_mask(const bs_kernels *k, PyObject *args)
@@ -240,10 +209,7 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static const struct {
-    const char *name;
-    PyObject *(*call)(const bs_kernels *, PyObject *);
-} calls[] = {
+static const bs_kernel_call calls[] = {
     {"dropout_mask", call_dropout_mask},
     {"bias_add", call_bias_add},
     {"bias_activation", call_bias_activation},
@@ -263,13 +229,21 @@ static const struct {
 
 #define N_CALLS (sizeof calls / sizeof *calls)
 
+/* The i-th of all, or NULL. */
+static const bs_kernel_call *call_at(size_t i)
+{
+    if (i < N_CALLS)
+        return &calls[i];
+    return i < N_CALLS + bs_low_call_count ? &bs_low_calls[i - N_CALLS] : NULL;
+}
+
 static PyObject *kernel_names(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    PyObject *names = PyTuple_New(N_CALLS);
-    for (size_t i = 0; names != NULL && i < N_CALLS; i++) {
-        PyObject *name = PyUnicode_FromString(calls[i].name);
+    PyObject *names = PyTuple_New((Py_ssize_t)(N_CALLS + bs_low_call_count));
+    for (size_t i = 0; names != NULL && call_at(i) != NULL; i++) {
+        PyObject *name = PyUnicode_FromString(call_at(i)->name);
         if (name == NULL)
             Py_CLEAR(names);
         else
@@ -292,9 +266,9 @@ static PyObject *kernel_call(PyObject *module, PyObject *args)
         PyErr_Format(PyExc_ValueError, "no instruction set '%s' on this machine", isa);
         goto done;
     }
-    for (size_t i = 0; i < N_CALLS; i++)
-        if (strcmp(calls[i].name, name) == 0) {
-            result = calls[i].call(table, rest);
+    for (size_t i = 0; call_at(i) != NULL; i++)
+        if (strcmp(call_at(i)->name, name) == 0) {
+            result = call_at(i)->call(table, rest);
             goto done;
         }
     PyErr_Format(PyExc_KeyError, "no kernel '%s'", name);
