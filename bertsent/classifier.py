@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,6 +14,7 @@ from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
 from bertsent.hub import resolve
 from bertsent.labels import check_weights, encode_labels, learn_labels
+from bertsent.memory import plan_training
 from bertsent.parameters import (
     check_parameters,
     resolve_freeze,
@@ -84,6 +86,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     n_threads : int or None, default=None
         Threads. None takes ``BERTSENT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else as
         many as CPU affinity and cgroup quota allow. The number does not change results.
+    memory_limit : int, str or None, default=None
+        Bytes, or a size such as "2GB", that parameters, gradients, moments and activations
+        may take. Where a whole batch would take more, smaller parts of it go through the model
+        at once: the gradient is that of the batch up to the last bits, and dropout draws the
+        same. A limit that is too little is an error that names the least. Texts, their tokens
+        and Python itself come on top. None takes parts of about 2,048 tokens.
     random_state : int, RandomState or None, default=None
         Seed of new weights, of the order of the texts and of dropout. The same integer
         gives the same model, bit by bit.
@@ -143,6 +151,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         resume=False,
         strip_html=False,
         n_threads=None,
+        memory_limit=None,
         random_state=None,
         verbose=1,
     ):
@@ -165,6 +174,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.resume = resume
         self.strip_html = strip_html
         self.n_threads = n_threads
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.verbose = verbose
 
@@ -244,11 +254,18 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             encoded = tokenizer.encode_batch(validation[0], max_length, n_threads)
             validation = Examples(encoded.ids, encoded.offsets, validation[1])
 
+        plan = plan_training(
+            model, self.memory_limit, np.diff(tokens.offsets),
+            batch_size=recipe.batch_size, freeze=recipe.freeze, n_threads=n_threads,
+            validation=None if validation is None else np.diff(validation.offsets),
+            keeps_best=bool(self.early_stopping),
+        )
+        recipe = replace(recipe, plan=plan)
         if store:
             store.seeds = seeds
             store.run = describe_run(
                 parameters=self.get_params(deep=False), learning_rate=recipe.learning_rate,
-                seeds=seeds, model=model, tokenizer=tokenizer, data=given,
+                plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
             )
         state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
         if saved:
@@ -575,7 +592,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         max_length = resolve_max_length(self.max_length, positions)
         texts = self._texts(X, "X")
         tokens = self.tokenizer_.encode_batch(texts, max_length, n_threads)
-        return score_pieces(self.model_, tokens.ids, tokens.offsets, n_threads, report)
+        return score_pieces(
+            self.model_, tokens.ids, tokens.offsets, n_threads, report, self.memory_limit
+        )
 
 
 def _warn_of_cuts(truncated, max_length):

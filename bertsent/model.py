@@ -215,7 +215,7 @@ class BertForSequenceClassification:
 
     __call__ = forward
 
-    def score_packed(self, ids, offsets, n_threads=None):
+    def score_packed(self, ids, offsets, n_threads=None, *, chunk_tokens=0):
         """Compute logits of sequences laid end to end, as a tokenizer's `encode_batch` does.
 
         Parameters
@@ -226,6 +226,9 @@ class BertForSequenceClassification:
             Where each sequence begins, and T.
         n_threads : int, optional
             Threads to compute with, instead of the model's.
+        chunk_tokens : int, default 0
+            Tokens that a thread carries through the model at once, in whole sequences; 0 for
+            what suits the caches. Fewer take less memory and more time.
 
         Returns
         -------
@@ -240,7 +243,8 @@ class BertForSequenceClassification:
         """
         ids = batch.flat_integers("ids", ids, np.int32)
         offsets = batch.flat_integers("offsets", offsets, np.int64)
-        return self._score(batch.Packed(ids, None, None, offsets), self._threads(n_threads))
+        packed = batch.Packed(ids, None, None, offsets)
+        return self._score(packed, self._threads(n_threads), chunk_tokens)
 
     def loss_and_gradients(self, input_ids, attention_mask, labels, token_type_ids=None):
         """Compute the mean cross-entropy of a batch and its gradient, without dropout.
@@ -278,11 +282,12 @@ class BertForSequenceClassification:
         )
         return float(loss), {name: self._view(name, gradients) for name in self._table}
 
-    def _score(self, packed, n_threads):
+    def _score(self, packed, n_threads, chunk_tokens=0):
         if len(packed.cu_seqlens) == 1 and not packed.ids.size:
             return np.empty((0, self.num_labels), dtype=np.float32)
         return self._core.score(
-            packed.ids, packed.types, packed.positions, packed.cu_seqlens, n_threads=n_threads
+            packed.ids, packed.types, packed.positions, packed.cu_seqlens, n_threads=n_threads,
+            chunk_tokens=chunk_tokens,
         )
 
     def _threads(self, n_threads):

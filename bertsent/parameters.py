@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertsent.memory import parse_size
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -78,6 +80,13 @@ def _is_real(value, low=-math.inf, high=math.inf):
         and math.isfinite(value)
         and low <= value <= high
     )
+
+
+def _is_size(value):
+    try:
+        return isinstance(value, str) and parse_size(value) > 0
+    except ValueError:
+        return False
 
 
 def _int_or(word):
@@ -262,6 +271,15 @@ PARAMETERS = (
         "that the process may use",
         "N",
         ("--threads",),
+    ),
+    Parameter(
+        "memory_limit",
+        'None, a number of bytes or a size such as "2GB" or "500MiB"',
+        lambda v: v is None or _is_whole(v, 1) or _is_size(v),
+        lambda text: int(text) if text.isdecimal() else text,
+        "most memory for weights, gradients, moments and activations, such as 2GB; smaller "
+        "parts of a batch go through the model at once",
+        "SIZE",
     ),
     Parameter(
         "random_state",

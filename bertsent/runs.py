@@ -32,7 +32,7 @@ _DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 # Parameters that do not change what comes out, or that are compared by what they lead to.
 _FREE = frozenset({
     "model", "learning_rate", "n_threads", "random_state", "verbose", "checkpoint_dir",
-    "checkpoint_every", "checkpoint_keep", "resume",
+    "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
 })
 _SAID = {
     "model": "the weights of the model that training starts from",
@@ -41,11 +41,12 @@ _SAID = {
     "labels": "the labels (y)",
     "sample_weight": "sample_weight",
     "random_state": "random_state",
+    "plan": "into which parts memory_limit (and n_threads with it) cuts a batch",
     "validation": "the validation texts or labels (X_val, y_val)",
 }
 
 
-def describe_run(*, parameters, learning_rate, seeds, model, tokenizer, data):
+def describe_run(*, parameters, learning_rate, plan, seeds, model, tokenizer, data):
     """What a run is made of: everything that decides its result, large things hashed.
 
     Parameters
@@ -54,6 +55,8 @@ def describe_run(*, parameters, learning_rate, seeds, model, tokenizer, data):
         Those of the classifier.
     learning_rate : float
         What "auto" has come to.
+    plan : Plan
+        What the memory limit has come to.
     seeds : Seeds
     model : BertForSequenceClassification
         Before the first step.
@@ -72,6 +75,7 @@ def describe_run(*, parameters, learning_rate, seeds, model, tokenizer, data):
         "tokenizer": _hash([settings]),
         "model": _hash(np.asarray(model._flat)),
         "learning_rate": learning_rate,
+        "plan": list(plan),
         **{name: plain(value) for name, value in parameters.items() if name not in _FREE},
         "random_state": list(seeds),
     }

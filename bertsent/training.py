@@ -8,6 +8,7 @@ import numpy as np
 
 from bertsent.batch import gather
 from bertsent.interrupts import Interrupts
+from bertsent.memory import Plan
 from bertsent.progress import Silent
 from bertsent.schedule import epoch_order, linear_schedule
 from bertsent.state import State
@@ -32,6 +33,8 @@ class Recipe:
         Seeds of the order of the texts and of dropout.
     eval_every : int or None
         Steps between two evaluations, beside those at the end of every epoch; None for no others.
+    plan : Plan
+        Tokens that go through the model at once. Others change the last bits of the result.
     """
 
     epochs: int
@@ -44,6 +47,7 @@ class Recipe:
     order_seed: int = 0
     dropout_seed: int = 0
     eval_every: int | None = None
+    plan: Plan = Plan()
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,7 @@ class _Loop:
                     weight_decay=recipe.weight_decay,
                     max_grad_norm=recipe.max_grad_norm,
                     n_threads=self.n_threads,
+                    micro_batch_tokens=recipe.plan.training,
                 )
             except FloatingPointError as error:
                 raise self.diverged(error) from error
@@ -214,7 +219,9 @@ class _Loop:
         state = self.state
         if not state.evaluations or state.evaluations[-1]["step"] != state.step:
             row = {"step": state.step, "epoch": state.epoch + 1}
-            row |= evaluate(self.model, self.validation, self.n_threads)
+            row |= evaluate(
+                self.model, self.validation, self.n_threads, self.recipe.plan.scoring
+            )
             state.evaluations.append(row)
             state.stopped |= state.best.see(row, self.trained())
         return state.evaluations[-1]

@@ -90,9 +90,9 @@ def test_scoring_in_pieces_is_scoring_at_once(clf, monkeypatch):
     calls, parts = [], []
     score = clf.model_.score_packed
 
-    def counted(ids, offsets, n_threads):
+    def counted(ids, offsets, n_threads, **options):
         calls.append(np.diff(offsets).tolist())
-        return score(ids, offsets, n_threads)
+        return score(ids, offsets, n_threads, **options)
 
     monkeypatch.setattr(scoring, "PIECE_TOKENS", 100)
     monkeypatch.setattr(clf.model_, "score_packed", counted)
@@ -231,7 +231,7 @@ def test_csv_to_parquet_with_an_empty_beginning(clf, tmp_path):
 
 
 def forbid_scoring(monkeypatch, clf):
-    def refuse(*args):
+    def refuse(*args, **options):
         raise AssertionError("scored before the whole file was looked through")
 
     monkeypatch.setattr(clf.model_, "score_packed", refuse)
@@ -330,11 +330,11 @@ def test_what_breaks_in_the_middle_leaves_nothing(clf, tmp_path, monkeypatch, na
     make_frame(50).to_csv(tmp_path / "a.csv", index=False)
     score, calls = clf.model_.score_packed, []
 
-    def breaking(*args):
+    def breaking(*args, **options):
         calls.append(args)
         if len(calls) == 3:
             raise error
-        return score(*args)
+        return score(*args, **options)
 
     monkeypatch.setattr(clf.model_, "score_packed", breaking)
     (tmp_path / name).write_text("the old one")

@@ -6,9 +6,6 @@
 #include "core/pool.h"
 #include "model/pass.h"
 
-/* Tokens of a chunk: enough to use each packed weight often, few enough to stay near the cache. */
-#define CHUNK_TOKENS 1024
-
 /* The batch in order of falling length; the copies are owned. */
 typedef struct {
     bs_batch batch;
@@ -127,7 +124,7 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
 {
     sorted_batch sorted;
     bs_arena arenas[BS_MAX_THREADS] = {0};
-    const int64_t tokens = options->tokens > 0 ? options->tokens : CHUNK_TOKENS;
+    const int64_t tokens = options->tokens > 0 ? options->tokens : BS_CHUNK_TOKENS;
     bs_status status = sorted_make(&sorted, batch, tokens, e);
     if (status != BS_OK)
         goto done;

@@ -4,6 +4,9 @@
 
 #include "model/pass.h"
 
+/* Tokens of a chunk: enough to use each packed weight often, few enough to stay near the cache. */
+#define BS_CHUNK_TOKENS 1024
+
 /* Writes `logits` (B, C), in the order of the batch. Of the options, precision and tokens count; the
  * model must be packed for the precision. Sequences are taken by falling length, in chunks of about
  * `tokens` that one thread carries through all layers; a few chunks are worked on by all threads

@@ -67,6 +67,12 @@ static size_t lay_out(bs_weights *w, char *block, bs_precision precision, bool b
     return used;
 }
 
+size_t bs_weights_size(bs_precision precision, bool backward, const bs_parameter_table *t,
+                       const bs_config *c)
+{
+    return precision == BS_FLOAT32 ? 0 : lay_out(NULL, NULL, precision, backward, t, c);
+}
+
 static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
                          const bs_parameter_table *t, const bs_config *c, bs_error *e)
 {

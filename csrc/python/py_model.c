@@ -360,6 +360,20 @@ static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwar
     return PyLong_FromSize_t(bs_pass_size(&self->model, &batch, &options, keep, n_threads));
 }
 
+static PyObject *model_packed_size(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"precision", "backward", NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    const char *name;
+    int backward = 0;
+    bs_precision precision;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s|$p", names, &name, &backward) ||
+        bs_py_precision(self, name, &precision) < 0)
+        return NULL;
+    return PyLong_FromSize_t(
+        bs_weights_size(precision, backward, &self->model.table, &self->model.config));
+}
+
 /* What train_step and forward_backward share: batch, targets and gradient buffer. */
 static int labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
                           bs_batch *batch, bs_targets *targets, float **gradients)
@@ -562,6 +576,8 @@ static PyMethodDef model_methods[] = {
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
      "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1) -> bytes that one pass through\n"
      "these sequences takes, all at once"},
+    {"packed_size", KEYWORDS(model_packed_size), METH_VARARGS | METH_KEYWORDS,
+     "packed_size(precision, *, backward=False) -> bytes that the packed weights take"},
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
@@ -615,7 +631,9 @@ static PyMethodDef functions[] = {
 int bs_py_add_model(PyObject *module)
 {
     bs_module_state *state = PyModule_GetState(module);
-    if (bs_py_add_type(module, &model_spec, &state->model_type) < 0)
+    if (bs_py_add_type(module, &model_spec, &state->model_type) < 0 ||
+        PyModule_AddIntConstant(module, "MICRO_BATCH_TOKENS", BS_MICRO_BATCH_TOKENS) < 0 ||
+        PyModule_AddIntConstant(module, "CHUNK_TOKENS", BS_CHUNK_TOKENS) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }
