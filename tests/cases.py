@@ -128,10 +128,11 @@ def unflatten(table, flat):
 class Engine:
     """The C engine behind the same calls as the float64 twin."""
 
-    def __init__(self, config, params, n_threads=1):
+    def __init__(self, config, params, n_threads=1, precision="float32"):
         from bertsent import _core
 
         self.core, self.config, self.n_threads = _core, config, n_threads
+        self.precision = precision
         self.table = _core.parameter_table(config)
         self.flat = flatten(self.table, params)
         self.model = _core.Model(config, self.flat)
@@ -143,7 +144,9 @@ class Engine:
 
     def score(self, batch, n_threads=None):
         """Return inference logits."""
-        return self.model.score(*arrays(batch), n_threads=n_threads or self.n_threads)
+        return self.model.score(
+            *arrays(batch), n_threads=n_threads or self.n_threads, precision=self.precision
+        )
 
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
@@ -161,6 +164,7 @@ class Engine:
             *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads,
             freeze=freeze, training=training, seed=seed, step=step,
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
+            precision=self.precision,
             label_smoothing=label_smoothing,
         )
         return loss, logits, unflatten(self.table, grads)

@@ -276,14 +276,14 @@ class Bert:
         context = np.zeros_like(x)
         for b, rows, head, cols in self._heads():
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
-            probs = softmax(q[rows, cols] @ k[rows, cols].T * scale)
+            probs = softmax(self._heads_product(q[rows, cols] * scale, k[rows, cols].T, layer))
             drop = np.ones_like(probs)
             if self.kept["words"] is not None:
                 drop = dropout_scale(
                     self.kept["words"][b], self.config["attention_probs_dropout_prob"], layer,
                     PROBABILITIES, head, *probs.shape,
                 )
-            context[rows, cols] = (probs * drop) @ v[rows, cols]
+            context[rows, cols] = self._heads_product(probs * drop, v[rows, cols], layer)
             saved["attention"].append((probs, drop))
         saved["context"] = context
         width = x.shape[1]
@@ -315,11 +315,11 @@ class Bert:
         ):
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
             d_out = d_context[rows, cols]
-            d_v[rows, cols] = (probs * drop).T @ d_out
-            d_probs = (d_out @ v[rows, cols].T) * drop
+            d_v[rows, cols] = self._heads_product((probs * drop).T, d_out, layer)
+            d_probs = self._heads_product(d_out, v[rows, cols].T, layer) * drop
             d_scores = probs * (d_probs - (d_probs * probs).sum(axis=1, keepdims=True)) * scale
-            d_q[rows, cols] = d_scores @ k[rows, cols]
-            d_k[rows, cols] = d_scores.T @ q[rows, cols]
+            d_q[rows, cols] = self._heads_product(d_scores, k[rows, cols], layer)
+            d_k[rows, cols] = self._heads_product(d_scores.T, q[rows, cols], layer)
         d_x = d_sum
         for part, d in (("query", d_q), ("key", d_k), ("value", d_v)):
             d_x = d_x + self._dense_backward(d, saved["x"], p + "attention.self." + part)
@@ -343,12 +343,23 @@ class Bert:
         return factors
 
     def _dense(self, x, name):
-        return x @ self.params[name + ".weight"].T + self.params[name + ".bias"]
+        product = self._product(x, self.params[name + ".weight"].T, name)
+        return product + self.params[name + ".bias"]
 
     def _dense_backward(self, d_out, x, name):
-        self.grads[name + ".weight"] += d_out.T @ x
+        self.grads[name + ".weight"] += self._product(d_out.T, x, name)
         self.grads[name + ".bias"] += d_out.sum(axis=0)
-        return d_out @ self.params[name + ".weight"]
+        return self._product(d_out, self.params[name + ".weight"], name)
+
+    def _product(self, a, b, name):
+        # Of the dense layer `name`; for twins that round.
+        del name
+        return a @ b
+
+    def _heads_product(self, a, b, layer):
+        # Inside attention, likewise.
+        del layer
+        return a @ b
 
     def _norm(self, x, name):
         p = self.params

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from cases import Engine, arrays, engine_config, random_batch, random_params, sequence_of
 
+from bertsent import _core
+
 LENGTHS = [64, 3, 70, 1, 25, 90, 17, 33, 100, 8, 66]
 
 
@@ -23,7 +25,11 @@ def setting():
     return config, params, batch
 
 
-def _train(config, params, batch, n_threads, steps=3):
+PRECISIONS = _core.precisions()
+TRAINING = [p for p in PRECISIONS if p != "int8"]
+
+
+def _train(config, params, batch, n_threads, steps=3, precision="float32"):
     engine = Engine(config, params)
     grads, mean, square = (np.zeros_like(engine.flat) for _ in range(3))
     losses = []
@@ -31,25 +37,27 @@ def _train(config, params, batch, n_threads, steps=3):
         loss, _, norm = engine.model.train_step(
             *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads, mean, square,
             freeze=0, seed=3, step=step, lr=1e-3, weight_decay=0.01, max_grad_norm=1.0,
-            n_threads=n_threads,
+            n_threads=n_threads, precision=precision,
         )
         losses.append((loss, norm))
     return losses, engine.flat.copy(), mean, square
 
 
+@pytest.mark.parametrize("precision", TRAINING)
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
-def test_training_gives_the_same_bits_on_any_number_of_threads(setting, n_threads):
-    expected = _train(*setting, 1)
-    found = _train(*setting, n_threads)
+def test_training_gives_the_same_bits_on_any_number_of_threads(setting, n_threads, precision):
+    expected = _train(*setting, 1, precision=precision)
+    found = _train(*setting, n_threads, precision=precision)
     assert found[0] == expected[0]
     for one, other in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
-def test_scoring_gives_the_same_bits_on_any_number_of_threads(setting, n_threads):
+def test_scoring_gives_the_same_bits_on_any_number_of_threads(setting, n_threads, precision):
     config, params, batch = setting
-    engine = Engine(config, params)
+    engine = Engine(config, params, precision=precision)
     many = sequence_of(batch, list(range(len(LENGTHS))) * 12)
     expected = engine.score(many, n_threads=1)
     np.testing.assert_array_equal(engine.score(many, n_threads=n_threads), expected)

@@ -9,7 +9,9 @@ bs_status bs_arena_reserve(bs_arena *a, size_t size, bs_error *e)
     a->used = 0;
     if (a->block != NULL && size <= a->size)
         return BS_OK;
+    const int64_t allocations = a->allocations + 1;
     bs_arena_free(a);
+    a->allocations = allocations;
     void *block = NULL;
     if (posix_memalign(&block, ALIGNMENT, size > 0 ? size : ALIGNMENT) != 0)
         return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate %zu MB of working memory",

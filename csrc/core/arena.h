@@ -14,6 +14,7 @@ typedef struct {
     char *block; /* NULL while counting */
     size_t size; /* of the block, bytes */
     size_t used; /* bytes handed out or counted */
+    int64_t allocations; /* how often the block was not large enough */
 } bs_arena;
 
 /* Makes room for at least `size` bytes, 64-byte aligned; what was in it is lost.

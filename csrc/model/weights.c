@@ -78,7 +78,9 @@ static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
 {
     if (w->layers != NULL && (w->backward || !backward))
         return BS_OK;
+    const int64_t allocations = w->allocations + 1;
     bs_weights_free(w);
+    w->allocations = allocations;
     const size_t size = lay_out(w, NULL, precision, backward, t, c);
     w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
     w->block = aligned_alloc(64, size);

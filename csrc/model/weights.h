@@ -24,6 +24,7 @@ typedef struct {
     bs_layer_weights *layers; /* (L,), NULL until first packed */
     char *block;
     bool backward;            /* there is room for the way back */
+    int64_t allocations;      /* how often there was not enough */
 } bs_weights;
 
 /* Where a linear layer's weight (n, k) lies; n is 0 if this layer of the encoder has none. */

@@ -600,9 +600,21 @@ static PyObject *model_reserved(PyObject *self_, void *unused)
     return PyLong_FromSize_t(((bs_py_model *)self_)->arena.size);
 }
 
+static PyObject *model_allocations(PyObject *self_, void *unused)
+{
+    const bs_py_model *self = (bs_py_model *)self_;
+    int64_t count = self->arena.allocations;
+    (void)unused;
+    for (size_t i = 0; i < sizeof self->model.packed / sizeof *self->model.packed; i++)
+        count += self->model.packed[i].allocations;
+    return PyLong_FromLongLong(count);
+}
+
 static PyGetSetDef model_getset[] = {
     {"params", model_params, NULL, "The flat parameter buffer.", NULL},
     {"reserved", model_reserved, NULL, "Bytes that training has reserved for passes.", NULL},
+    {"allocations", model_allocations, NULL,
+     "How often memory was allocated for training's passes and for packed weights.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -1,0 +1,47 @@
+"""The float64 twin with the roundings of products below float32.
+
+What is multiplied is rounded as the engine rounds it; sums stay float64. So it is far nearer to
+the engine than the plain twin: what remains is float32 and the few elements that lie so near a tie
+that they round the other way.
+"""
+
+import numpy as np
+import reference
+from reference_kernels import int8_weight, to_bf16
+
+
+def _in_encoder(name):
+    return name.startswith("bert.encoder.")
+
+
+class BFloat16Bert(reference.Bert):
+    """Products of the encoder in bfloat16, but for the attention of the last layer."""
+
+    def _product(self, a, b, name):
+        return to_bf16(a) @ to_bf16(b) if _in_encoder(name) else a @ b
+
+    def _heads_product(self, a, b, layer):
+        last = layer == self.config["num_hidden_layers"] - 1
+        return a @ b if last else to_bf16(a) @ to_bf16(b)
+
+
+class Int8Bert(reference.Bert):
+    """Dense layers of the encoder in int8; attention in bfloat16 where the hardware has it."""
+
+    def __init__(self, config, params, bf16_attention):
+        super().__init__(config, params)
+        self.bf16_attention = bf16_attention
+
+    def _product(self, a, b, name):
+        if not _in_encoder(name):
+            return a @ b
+        low = a.min(axis=1, keepdims=True)
+        scale = (a.max(axis=1, keepdims=True) - low) / 255
+        rows = np.rint((a - low) / np.where(scale > 0, scale, 1)) * scale + low
+        q, scales, _ = int8_weight(b.T)
+        return rows @ (q * scales[:, None].astype(np.float64)).T
+
+    def _heads_product(self, a, b, layer):
+        if self.bf16_attention:
+            return BFloat16Bert._heads_product(self, a, b, layer)
+        return a @ b
