@@ -71,7 +71,7 @@ SPEED_SIDES = {
 }
 BEST_PEER = {"bertsent, fp32": "pytorch, fp32", "bertsent, bf16": "pytorch, bf16 autocast"}
 # Longest text, warm steps of a round and rounds: BERT-base is eight times the work.
-SPEED_WORK = {"minilm": (512, 4, 3), "random-base": (256, 4, 2)}
+SPEED_WORK = {"minilm": (512, 4, 3), "random-base": (256, 2, 2)}
 
 
 def speed(options):
@@ -161,7 +161,7 @@ def main():
     p.add_argument("--model", default="minilm",
                    help="directory of the pretrained model, minilm, or random-base")
     p.add_argument("--rounds", type=int, help="of speed (3; random-base 2) or threads (5)")
-    p.add_argument("--steps", type=int, help="of a round (4, not counting the warm-up; threads 15)")
+    p.add_argument("--steps", type=int, help="of a round, warm (4, random-base 2; threads 15)")
     p.add_argument("--max-length", type=int, help="of speed (512; random-base 256)")
     p.add_argument("--output", type=Path, help="results/finetune_WHAT.json")
     environment.add_arguments(p)

@@ -5,7 +5,8 @@
 
 The first time makes the environment of the peers (about 2 GB) and their formats of the model, and
 looks for the best settings of each: batches of 8, 16 or 32, two threads on one batch or one on
-each of two, compiled or not (``--tune`` looks again). They are kept in the cache.
+each of two, compiled or not (``--tune`` looks again). They are kept in the cache; with
+``--prepare-only`` it ends there.
 
 Rows are sorted by length and cut into blocks of 32, of which every ``--every``-th is scored,
 once by every side, spread over the rounds; in a round the sides take turns. ``pytorch float32
@@ -42,6 +43,8 @@ VARIANTS = {
     ("pytorch", "bfloat16"): ("converted", "autocast", "converted, compiled"),
     ("pytorch", "int8"): ("x86", "onednn"),
     ("openvino", "int8"): ("f32", "bf16"),
+    ("ctranslate2", "float32"): ("", "AVX512"),
+    ("ctranslate2", "int8"): ("", "AVX512"),
 }
 REFERENCE, PADDED = "pytorch float32", "pytorch float32 padded"
 USUAL = {"variant": "eager", "streams": 1, "batch": BLOCK}
@@ -145,16 +148,18 @@ def measure(side, batches, times):
     return max(rates[1:])
 
 
-def best_settings(side, peer, precision, blocks, options):
+def best_settings(folder, peer, precision, blocks, options):
     """Try variants, then batch sizes and streams; return the fastest, and all that was tried."""
     tried = []
 
     def attempt(variant, streams, batch):
         settings = {"variant": variant, "streams": streams}
-        loaded = side.ask("load", threads=options.threads, **settings)
         rate = 0.0
-        if "unavailable" not in loaded:
-            rate = measure(side, cut(blocks, batch), 1 if options.quick else 2)
+        # A process each: some choices hold from the first use of a library on.
+        with Side(python_of(peer, options), folder, peer, precision) as side:
+            loaded = side.ask("load", threads=options.threads, **settings)
+            if "unavailable" not in loaded:
+                rate = measure(side, cut(blocks, batch), 1 if options.quick else 2)
         tried.append(settings | {"batch": batch, "tokens_per_second": rate})
         print(f"  {peer} {precision} {tried[-1]}", file=sys.stderr, flush=True)
         return rate, loaded
@@ -212,8 +217,7 @@ def tune(folder, plan, options):
         if peer == "bertsent":  # changes from build to build, and has nothing to choose
             continue
         for precision in options.precisions:
-            with Side(python_of(peer, options), folder, peer, precision) as side:
-                found = best_settings(side, peer, precision, blocks, options)
+            found = best_settings(folder, peer, precision, blocks, options)
             if "unavailable" not in found:
                 found["kernels"] = kernels(peer, precision, found, folder, blocks, options)
             sides[f"{peer} {precision}"] = found
@@ -221,13 +225,13 @@ def tune(folder, plan, options):
     return sides
 
 
-def start(folder, settings, plan, options):
-    """Start and warm up every side that there is; return processes and the head of each record."""
+def start(folder, settings, plan, options, sides):
+    """Start and warm up every side that there is, into `sides`; return the head of each record."""
     wanted = [(f"{peer} {precision}", peer, precision)
               for peer in options.peers for precision in options.precisions]
     if "pytorch" in options.peers and "float32" in options.precisions:
         wanted.insert(0, (PADDED, "pytorch", "float32"))
-    sides, records = {}, {}
+    records = {}
     for name, peer, precision in wanted:
         chosen = settings.get(name, {}) if name != PADDED else USUAL
         if peer == "bertsent":
@@ -236,7 +240,7 @@ def start(folder, settings, plan, options):
         if "unavailable" in chosen:
             record["unavailable"] = chosen["unavailable"]
             continue
-        side = Side(python_of(peer, options), folder, peer, precision)
+        side = sides[name] = Side(python_of(peer, options), folder, peer, precision)
         began = time.perf_counter()
         answer = side.ask("load", threads=options.threads, variant=chosen["variant"],
                           streams=chosen["streams"])
@@ -249,11 +253,9 @@ def start(folder, settings, plan, options):
             answer = side.ask("score", batches=warm[: max(2, len(warm) // 2)])
         if "unavailable" in answer:
             record["unavailable"] = answer["unavailable"]
-            side.close()
+            sides.pop(name).close()
             print(f"{name}: not available: {answer['unavailable']}", file=sys.stderr, flush=True)
-            continue
-        sides[name] = side
-    return sides, records
+    return records
 
 
 def throughput(sides, records, plan):
@@ -375,6 +377,7 @@ def arguments():
     p.add_argument("--quick", action="store_true", help="fewer rows; to see that all works")
     p.add_argument("--tune", action="store_true", help="look for the peers' best settings again")
     p.add_argument("--output", type=Path, help="results/scoring_MODEL.json")
+    p.add_argument("--prepare-only", action="store_true", help="stop before anything is measured")
     environment.add_arguments(p)
     options = p.parse_args()
     base = options.model == "random-base"
@@ -393,17 +396,22 @@ def arguments():
 
 def main():
     options = arguments()
+    # Stopped processes do not notice that we ended: end in order, and close them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options.python = environment.peer_python(options)
     folder = prepare(options)
     plan = Plan(np.diff(np.load(folder / "ids.npz")["offsets"]), options)
     settings = tune(folder, plan, options)
+    if options.prepare_only:
+        return
     load = os.getloadavg()
     if load[0] > 0.5:
         print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
               file=sys.stderr)
     began = time.perf_counter()
-    sides, records = start(folder, settings, plan, options)
+    sides = {}
     try:
+        records = start(folder, settings, plan, options, sides)
         logits = throughput(sides, records, plan)
         latency(sides, records, plan, options)
     finally:

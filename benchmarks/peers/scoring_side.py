@@ -142,7 +142,11 @@ class OpenVINO:
 
 
 class CTranslate2:
+    """The variant is an instruction set: by itself it uses no AVX-512 outside MKL."""
+
     def __init__(self, folder, precision, variant, threads, streams):
+        if variant:
+            os.environ["CT2_FORCE_CPU_ISA"] = variant
         import ctranslate2
         from safetensors.numpy import load_file
 
