@@ -202,17 +202,19 @@ def tune(folder, plan, options):
     """Find the settings of every side, and which kernels they lead to; kept in the cache."""
     path = folder / f"settings-{options.threads}.json"
     here = common.machine()
-    if path.exists() and not options.tune:
+    sides = {}
+    if path.exists():
         stored = json.loads(path.read_text())
         wanted = {f"{p} {q}" for p in options.peers for q in options.precisions if p != "bertsent"}
-        if stored["processor"] == here["processor"] and wanted <= set(stored["sides"]):
-            return stored["sides"]
+        if stored["processor"] == here["processor"]:
+            sides = stored["sides"]
+            if wanted <= set(sides) and not options.tune:
+                return sides
     count = len(plan.blocks)
     at = (0.25, 0.75) if options.model_name != "random-base" else (0.5,)
     blocks = [plan.blocks[int(count * q)] for q in at]
     if options.quick:
         blocks = [blocks[0][:4]]
-    sides = {}
     for peer in options.peers:
         if peer == "bertsent":  # changes from build to build, and has nothing to choose
             continue
