@@ -130,7 +130,7 @@ class _Parquet(_Table):
             self.writer = self.parquet.ParquetWriter(self.path, self.schema)
         with _clear_types():
             table = pyarrow.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
-        self.writer.write_table(table.replace_schema_metadata(self.schema.metadata))
+        self.writer.write_table(table)
 
     def _widened(self, schema, frame):
         """A schema that holds these rows as well as those seen before."""
