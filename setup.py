@@ -51,7 +51,7 @@ ISA_FLAGS = {
     "_avx512vnni": AVX2 + AVX512 + ["-mavx512vnni"],
     "_avx512bf16": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16"],
     "_amx": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16",
-                             "-mamx-int8"],
+                             "-mamx-int8", "-mprfchw"],
 }
 
 

@@ -6,7 +6,7 @@
 static inline vf normal_cdf(vf x, vf *e)
 {
     const vf z = vf_max(x, -x);
-    const vf t = 1.0f / (1.0f + 0.25f * z);
+    const vf t = vf_reciprocal(1.0f + 0.25f * z);
     *e = vf_exp(-0.5f * z * z);
     vf q = vf_set(3.3946748822927475e-2f);
     q = q * t - 1.9617745280265808e-1f;

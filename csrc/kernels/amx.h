@@ -41,6 +41,10 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                 const bool second_row = high > 16, second_col = wide > 16;                        \
                 TYPE *out = whole ? c + i * ldc + j : corner;                                     \
                 const int64_t ld = whole ? 4 * ldc : 4 * 32;                                      \
+                for (int64_t r = 0; whole && r < 32; r++) {                                       \
+                    __builtin_prefetch((const char *)out + r * ld, 1);                            \
+                    __builtin_prefetch((const char *)out + r * ld + 64, 1);                       \
+                }                                                                                 \
                 if (add) {                                                                        \
                     if (!whole)                                                                   \
                         amx_copy(corner, 32, c + i * ldc + j, ldc, high, wide);                   \
@@ -56,7 +60,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                 }                                                                                 \
                 const char *left = (const char *)a + i * lda, *right = panel;                     \
                 for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
-                    _tile_loadd(4, left, lda);                                                    \
+                    _tile_stream_loadd(4, left, lda);                                                    \
                     _tile_loadd(6, right, 4 * BS_LOW_COLUMNS);                                    \
                     DOT(0, 4, 6);                                                                 \
                     if (second_col) {                                                             \
@@ -64,7 +68,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                         DOT(1, 4, 7);                                                             \
                     }                                                                             \
                     if (second_row) {                                                             \
-                        _tile_loadd(5, left + 16 * lda, lda);                                     \
+                        _tile_stream_loadd(5, left + 16 * lda, lda);                                     \
                         DOT(2, 5, 6);                                                             \
                         if (second_col)                                                           \
                             DOT(3, 5, 7);                                                         \

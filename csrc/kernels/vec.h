@@ -112,12 +112,20 @@ static inline float vf_highest(vf v)
  * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial of degree 6. */
 static inline vf vf_exp(vf x)
 {
+#if BS_LANES == 16
+    /* Written with the bound first, the instructions hand on a NaN. */
+    const __m512 bounded = _mm512_min_ps(
+        _mm512_set1_ps(88.72283f), _mm512_max_ps(_mm512_set1_ps(-87.33654f), (__m512)x));
+    const __m512 n = _mm512_roundscale_ps(bounded * 1.44269504f, 8);
+    const vf r = ((vf)bounded - (vf)n * 0.693359375f) + (vf)n * 2.12194440e-4f;
+#else
     const vf nan = x;
     x = vf_min(vf_max(x, vf_set(-87.33654f)), vf_set(88.72283f));
     const vf shift = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     const vf shifted = x * 1.44269504f + shift;
     const vf n = shifted - shift;
     const vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+#endif
     vf p = vf_set(1.3836844433e-3f);
     p = p * r + 8.3748157957e-3f;
     p = p * r + 4.1668225597e-2f;
@@ -125,11 +133,26 @@ static inline vf vf_exp(vf x)
     p = p * r + 4.9999992080e-1f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
+#if BS_LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)p, n);
+#else
     /* 2^n in two factors, as n reaches 128 */
     const vi bits = ((vi)shifted) - 0x4b400000;
     const vi low = bits >> 1;
     const vf result = p * (vf)((low + 127) << 23) * (vf)((bits - low + 127) << 23);
     return vf_select(nan == nan, result, nan);
+#endif
+}
+
+/* 1 / x to within 2 ulp, for x in [1, 2^126]. */
+static inline vf vf_reciprocal(vf x)
+{
+#if BS_LANES == 16
+    const vf t = (vf)_mm512_rcp14_ps((__m512)x);
+    return t + t * (1.0f - x * t);
+#else
+    return 1.0f / x;
+#endif
 }
 
 /* The high and low words of the products a[i] * m. */
