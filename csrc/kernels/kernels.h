@@ -114,6 +114,11 @@ typedef struct {
     /* One panel of the right operand x^T, x (n, k), n <= BS_LOW_COLUMNS. */
     void (*bf16_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
 
+    /* A row of a left operand: e^(scale (s - max)) * mask, not yet divided by its sum without the
+     * mask; writes the reciprocal of that sum and returns log sum exp(scale s). scale > 0. */
+    float (*bf16_softmax_row)(void *out, float *reciprocal, const float *s, const float *mask,
+                              float scale, int64_t n);
+
     /* c (rows, cols) = A B, or += with `add`; a has rows lda bytes apart, b begins with a panel
      * and its panels lie ld_panel bytes apart; `groups` is a multiple of BS_LOW_GROUPS. */
     void (*bf16_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,

@@ -36,6 +36,7 @@ const bs_kernels BS_TABLE = {
     .bf16_rows_transposed = bf16_rows_transposed,
     .bf16_panel = bf16_panel,
     .bf16_panel_transposed = bf16_panel_transposed,
+    .bf16_softmax_row = bf16_softmax_row,
     .bf16_product = bf16_product,
 #endif
     .int8_rows = int8_rows,

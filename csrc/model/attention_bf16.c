@@ -6,8 +6,8 @@
 #include "kernels/gemm.h"
 #include "model/attention.h"
 
-/* Scores that one block of queries holds: 128 KB. */
-#define BLOCK_SCORES (1 << 15)
+/* Scores that one block of queries holds, about: they stay in the first-level cache. */
+#define BLOCK_SCORES (1 << 13)
 
 /* Everything one task needs, in its worker's scratch. */
 typedef struct {
@@ -18,6 +18,8 @@ typedef struct {
     int64_t panel_keys, panel_head, panel_block; /* bytes of a panel that is that deep */
     float *s, *d, *mask;                /* (block, ld), the same, (keys,) */
     float *scaled;                      /* (block, D) queries */
+    float *context, *reciprocal;        /* (block, ld_context), (block,) */
+    int64_t ld_context;
     char *rows_head;                    /* (block, D) left operand */
     char *rows_keys;                    /* (block, keys) left operand */
     char *columns;                      /* (keys, block) left operand */
@@ -62,6 +64,9 @@ static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool ba
     w->rows_keys = take(base, &used, block * w->ld_keys);
     w->k_across = take(base, &used, across);
     if (!backward) {
+        w->ld_context = bs_round_up(D, BS_LOW_COLUMNS);
+        w->context = (float *)take(base, &used, block * w->ld_context * 4);
+        w->reciprocal = (float *)take(base, &used, block * 4);
         w->v_down = take(base, &used, down);
         return used;
     }
@@ -139,13 +144,19 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
     pack_down(&w, w.v_down, w.panel_keys, h.v, h.keys, h.y->ld_kv);
     for (int64_t row = 0; row < h.queries; row += w.block) {
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
+        float *context = h.y->context + (h.query_row + row) * H + h.head * h.D;
         block_scores(&h, &w, row, rows);
         for (int64_t i = 0; i < rows; i++)
-            h.lse[row + i] =
-                w.k->softmax_row(w.s + i * w.ld, bs_head_mask(&h, w.mask, row + i), h.keys);
-        w.k->bf16_rows(w.rows_keys, w.ld_keys, w.s, rows, h.keys, w.ld);
-        w.k->bf16_product(h.y->context + (h.query_row + row) * H + h.head * h.D, H, w.rows_keys,
-                          w.ld_keys, w.v_down, w.panel_keys, rows, h.D, groups_of(h.keys), false);
+            h.lse[row + i] = w.k->bf16_softmax_row(w.rows_keys + i * w.ld_keys, &w.reciprocal[i],
+                                                   w.s + i * w.ld,
+                                                   bs_head_mask(&h, w.mask, row + i), 1.0f, h.keys);
+        w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
+                          bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, BS_LOW_COLUMNS),
+                          groups_of(h.keys), false);
+        for (int64_t i = 0; i < rows; i++) {
+            memset(context + i * H, 0, (size_t)h.D * sizeof(float));
+            w.k->axpy(context + i * H, w.context + i * w.ld_context, w.reciprocal[i], h.D);
+        }
     }
 }
 
