@@ -122,55 +122,67 @@ static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t 
         }
 }
 
-/* 2^x for x <= 0, to within 2e-7. */
-static inline __m512 bf16_exp2(__m512 x)
+/* ---- the same of rows that are bfloat16 already ---- */
+
+/* The first n of 32 elements, the rest 0. */
+static inline __m512i bf16_load(const void *x, int64_t n)
 {
-    const __m512 n = _mm512_roundscale_ps(x, 8), r = x - n;
-    __m512 p = _mm512_set1_ps(1.3264727161e-03f);
-    p = p * r + 9.6715128376e-03f;
-    p = p * r + 5.5507337452e-02f;
-    p = p * r + 2.4022242082e-01f;
-    p = p * r + 6.9314697760e-01f;
-    p = p * r + 1.0f;
-    return _mm512_scalef_ps(p, n);
+    return _mm512_maskz_loadu_epi16(n >= 32 ? 0xffffffffu : n > 0 ? (1u << n) - 1 : 0, x);
 }
 
-static float bf16_softmax_row(void *out, float *reciprocal, const float *s, const float *mask,
-                              float scale, int64_t n)
+/* 16 groups, each of one column: the element of the first row and of the second. */
+static inline __m512i bf16_join(__m256i first, __m256i second)
 {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
-    __m512 top = lowest, more = lowest;
-    int64_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        top = _mm512_max_ps(top, _mm512_loadu_ps(s + j));
-        more = _mm512_max_ps(more, _mm512_loadu_ps(s + j + 16));
-    }
-    top = _mm512_max_ps(top, more);
-    for (; j < n; j += 16) {
-        const __mmask16 some = n - j >= 16 ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
-        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, some, s + j));
-    }
-    const float high = _mm512_reduce_max_ps(top);
-    const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
-    const __m512 shift = _mm512_set1_ps(scale * 1.44269504f * high);
-    __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps();
-    for (j = 0; j < n; j += 32) {
-        const int64_t left = n - j;
-        const __mmask32 some = left >= 32 ? 0xffffffffu : (1u << left) - 1;
-        const __mmask16 first = (__mmask16)some, second = (__mmask16)(some >> 16);
-        __m512 a = _mm512_maskz_loadu_ps(first, s + j);
-        __m512 b = _mm512_maskz_loadu_ps(second, s + j + 16);
-        a = _mm512_maskz_mov_ps(first, bf16_exp2(_mm512_fmsub_ps(a, factor, shift)));
-        b = _mm512_maskz_mov_ps(second, bf16_exp2(_mm512_fmsub_ps(b, factor, shift)));
-        sum += a;
-        rest += b;
-        if (mask != NULL) {
-            a *= _mm512_maskz_loadu_ps(first, mask + j);
-            b *= _mm512_maskz_loadu_ps(second, mask + j + 16);
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
+static inline __m256i bf16_load_half(const void *x, int64_t n)
+{
+    return _mm256_maskz_loadu_epi16(n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0, x);
+}
+
+static void bf16_rows_transposed_low(void *out, int64_t ld_out, const void *x, int64_t rows,
+                                     int64_t n, int64_t ld)
+{
+    const int64_t padded = bf16_padded(rows);
+    for (int64_t j = 0; j < n; j += 16)
+        for (int64_t i = 0; i < padded; i += 32) {
+            __m512i r[16];
+            for (int p = 0; p < 16; p++) {
+                const char *pair = (const char *)x + (i + 2 * p) * ld + 2 * j;
+                const int64_t left = rows - i - 2 * p;
+                r[p] = bf16_join(bf16_load_half(pair, left > 0 ? n - j : 0),
+                                 bf16_load_half(pair + ld, left > 1 ? n - j : 0));
+            }
+            bf16_transpose(r);
+            for (int64_t q = 0; q < 16 && j + q < n; q++)
+                _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
         }
-        _mm512_storeu_si512((char *)out + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-    }
-    const float total = _mm512_reduce_add_ps(sum + rest);
-    *reciprocal = 1.0f / total;
-    return scale * high + logf(total);
+}
+
+static void bf16_panel_low(void *out, const void *x, int64_t k, int64_t n, int64_t ld)
+{
+    const int64_t padded = bf16_padded(k);
+    char *to = out;
+    for (int64_t i = 0; i < padded; i += 2)
+        for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16, to += 64) {
+            const char *pair = (const char *)x + i * ld + 2 * j;
+            _mm512_storeu_si512(to, bf16_join(bf16_load_half(pair, i < k ? n - j : 0),
+                                              bf16_load_half(pair + ld, i + 1 < k ? n - j : 0)));
+        }
+}
+
+static void bf16_panel_transposed_low(void *out, const void *x, int64_t n, int64_t k, int64_t ld)
+{
+    const int64_t padded = bf16_padded(k);
+    for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16)
+        for (int64_t i = 0; i < padded; i += 32) {
+            __m512i r[16];
+            for (int q = 0; q < 16; q++)
+                r[q] = bf16_load((const char *)x + (j + q) * ld + 2 * i, j + q < n ? k - i : 0);
+            bf16_transpose(r);
+            for (int p = 0; p < 16; p++)
+                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
+        }
 }

@@ -24,7 +24,9 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 
 /* Below fp32: a strip of A and a tile of B lie in the second-level cache. */
 #define LOW_TILE_ROWS 256
-#define LOW_TILE_COLS 384
+#define LOW_TILE_COLS 384 /* a cut may add BS_LOW_COLUMNS - 1: within BS_GEMM_TILE_COLS */
+/* Rows of a transient result that a tile makes at a time. */
+#define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
 /* Groups of k that a tile takes at a time. */
 #define LOW_DEPTH 256
 /* Rows of A or columns of B that one task converts. */
@@ -83,11 +85,15 @@ static void lay_out(bs_gemm *g, char *scratch, size_t *used)
     if (g->precision == BS_FLOAT32)
         return;
     g->low.groups = bs_low_groups(g->precision, g->k);
-    /* An odd number of cache lines, so that rows spread over the cache's sets. */
-    g->low.lda = 4 * g->low.groups + (g->low.groups / BS_LOW_GROUPS % 2 == 0 ? 64 : 0);
     g->low.ld_panel = 4 * g->low.groups * BS_LOW_COLUMNS;
-    g->low.units_a = parts_of(g->m, LOW_UNIT);
-    g->low.a = take(scratch, used, g->low.lda * bs_round_up(g->m, BS_LOW_ROWS));
+    if (g->ready.data != NULL) {
+        g->low.a = g->ready.data;
+        g->low.lda = g->ready.ld;
+    } else {
+        g->low.lda = bs_low_ld(g->low.groups);
+        g->low.units_a = parts_of(g->m, LOW_UNIT);
+        g->low.a = take(scratch, used, g->low.lda * bs_round_up(g->m, BS_LOW_ROWS));
+    }
     if (g->precision == BS_INT8) {
         g->low.row_scale = take(scratch, used, g->m * 4);
         g->low.row_offset = take(scratch, used, g->m * 4);
@@ -109,15 +115,15 @@ size_t bs_gemm_scratch(const bs_gemm *g)
 }
 
 typedef struct {
-    const bs_kernels *kernels;
+    const bs_gemm_workers *workers;
     bs_gemm *group;
-} low_job;
+} gemm_job;
 
 /* One unit of one operand of one product of the group. */
 static void convert(void *job_, int64_t task, int worker)
 {
-    const low_job *job = job_;
-    const bs_kernels *k = job->kernels;
+    const gemm_job *job = job_;
+    const bs_kernels *k = job->workers->kernels;
     const bs_gemm *g = job->group;
     (void)worker;
     while (task >= g->low.units_a + g->low.units_b) {
@@ -146,34 +152,45 @@ static void convert(void *job_, int64_t task, int worker)
         k->bf16_panel(to, g->b + col, g->k, cols, g->ldb);
 }
 
-static void low_tile(const bs_kernels *k, const bs_gemm *g, int64_t row, int64_t rows, int64_t col,
-                     int64_t cols)
+/* Rows and columns of C from (row, col) on, the first of them at c. */
+static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ldc, int64_t row,
+                     int64_t rows, int64_t col, int64_t cols)
 {
-    float *c = g->c + row * g->ldc + col;
     for (int64_t at = 0; at < g->low.groups; at += LOW_DEPTH) {
         const int64_t left = g->low.groups - at, groups = left < LOW_DEPTH ? left : LOW_DEPTH;
         const char *a = g->low.a + row * g->low.lda + 4 * at;
         const char *b = g->low.b + col / BS_LOW_COLUMNS * g->low.ld_panel +
                         4 * at * BS_LOW_COLUMNS;
         if (g->precision == BS_INT8)
-            k->int8_product((int32_t *)c, g->ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
+            k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
                             groups, at > 0);
         else
-            k->bf16_product(c, g->ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
+            k->bf16_product(c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
                             at > 0 || g->beta != 0.0f);
     }
     if (g->precision == BS_INT8)
-        k->int8_restore(c, g->ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
+        k->int8_restore(c, ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
                         g->packed->scale + col, g->packed->sum + col);
+}
+
+/* The same strip by strip in the worker's scratch, each followed by its epilogue. */
+static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, int64_t row,
+                           int64_t rows, int64_t col, int64_t cols)
+{
+    const int64_t end = row + rows;
+    for (; row < end; row += LOW_STRIP) {
+        const int64_t some = end - row < LOW_STRIP ? end - row : LOW_STRIP;
+        low_tile(k, g, strip, BS_GEMM_TILE_COLS, row, some, col, cols);
+        g->epilogue(g->epilogue_arg, strip, BS_GEMM_TILE_COLS, row, some, col, cols);
+    }
 }
 
 /* ---- all ---- */
 
 static void gemm_tile(void *job_, int64_t task, int worker)
 {
-    const low_job *job = job_;
+    const gemm_job *job = job_;
     const bs_gemm *g = job->group;
-    (void)worker;
     while (task >= g->tiles_m * g->tiles_n) {
         task -= g->tiles_m * g->tiles_n;
         g++;
@@ -187,20 +204,27 @@ static void gemm_tile(void *job_, int64_t task, int worker)
     const int64_t cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
     if (rows <= 0 || cols <= 0)
         return;
+    if (g->transient) {
+        transient_tile(job->workers->kernels, g,
+                       job->workers->tiles + worker * job->workers->ld_tiles, row, rows, col,
+                       cols);
+        return;
+    }
+    float *c = g->c + row * g->ldc + col;
     if (low)
-        low_tile(job->kernels, g, row, rows, col, cols);
+        low_tile(job->workers->kernels, g, c, g->ldc, row, rows, col, cols);
     else
         bs_gemm_small(g->trans_a, g->trans_b, rows, cols, g->k, g->alpha,
                       g->a + (g->trans_a ? row : row * g->lda), g->lda,
                       g->b + (g->trans_b ? col * g->ldb : col), g->ldb, g->beta,
-                      g->c + row * g->ldc + col, g->ldc);
+                      c, g->ldc);
     if (g->epilogue != NULL)
-        g->epilogue(g->epilogue_arg, row, rows, col, cols);
+        g->epilogue(g->epilogue_arg, c, g->ldc, row, rows, col, cols);
 }
 
 void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
 {
-    low_job job = {w->kernels, group};
+    gemm_job job = {w, group};
     int64_t tasks = 0, conversions = 0;
     size_t used = 0;
     for (int i = 0; i < count; i++) {

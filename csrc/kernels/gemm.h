@@ -12,8 +12,17 @@
 
 #include "kernels/kernels.h"
 
-/* Called by the task that has just computed C[row .. row + rows, col .. col + cols]. */
-typedef void (*bs_epilogue)(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols);
+/* Called by the task that has just computed C[row .. row + rows, col .. col + cols], of which c is
+ * the first element. */
+typedef void (*bs_epilogue)(const void *arg, const float *c, int64_t ldc, int64_t row,
+                            int64_t rows, int64_t col, int64_t cols);
+
+/* A bfloat16 matrix whose rows can be the left operand of a product: ld bytes apart, zeros behind
+ * the last element, BS_LOW_ROWS rows more than there are. */
+typedef struct {
+    char *data; /* NULL: there is none */
+    int64_t ld;
+} bs_low_rows;
 
 /* A right operand packed once, see kernels/kernels.h; its columns are the rows of a weight (n, k)
  * or, for the way back, the columns of one. */
@@ -37,6 +46,8 @@ typedef struct {
      * it. int8 takes A as it is, B packed, and beta 0. */
     bs_precision precision;
     const bs_packed *packed;
+    bs_low_rows ready; /* A, if it is bfloat16 already; `a` is not read then */
+    bool transient;    /* C is only there for the epilogue: in the worker's scratch, c is NULL */
 
     /* set by bs_gemm_run */
     int64_t tiles_m, tiles_n;
@@ -53,7 +64,13 @@ typedef struct {
     const bs_kernels *kernels;
     int n_threads;
     void *scratch;
+    float *tiles;     /* for transient results: BS_GEMM_TILE floats for each worker, */
+    int64_t ld_tiles; /* that far apart */
 } bs_gemm_workers;
+
+/* Columns of a transient tile, and its floats. */
+#define BS_GEMM_TILE_COLS 416
+#define BS_GEMM_TILE (64 * BS_GEMM_TILE_COLS)
 
 /* Runs `count` independent products as one set of tasks. */
 void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count);
@@ -72,6 +89,13 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 static inline int64_t bs_round_up(int64_t x, int64_t to)
 {
     return (x + to - 1) / to * to;
+}
+
+/* Bytes from row to row of a left operand of `groups` groups: an odd number of cache lines, so that
+ * rows spread over the cache's sets. */
+static inline int64_t bs_low_ld(int64_t groups)
+{
+    return 4 * groups + (groups / BS_LOW_GROUPS % 2 == 0 ? 64 : 0);
 }
 
 /* Groups of 4 bytes along k, zeros included. */

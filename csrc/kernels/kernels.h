@@ -114,10 +114,30 @@ typedef struct {
     /* One panel of the right operand x^T, x (n, k), n <= BS_LOW_COLUMNS. */
     void (*bf16_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
 
+    /* The same three of an x that is bfloat16 already; ld in bytes. */
+    void (*bf16_rows_transposed_low)(void *out, int64_t ld_out, const void *x, int64_t rows,
+                                     int64_t n, int64_t ld);
+    void (*bf16_panel_low)(void *out, const void *x, int64_t k, int64_t n, int64_t ld);
+    void (*bf16_panel_transposed_low)(void *out, const void *x, int64_t n, int64_t k, int64_t ld);
+
+    /* out = bfloat16(c + bias), rows ld_out bytes apart. */
+    void (*bf16_bias_rows)(void *out, int64_t ld_out, const float *c, int64_t ldc,
+                           const float *bias, int64_t rows, int64_t n);
+
+    /* u = c + bias, out = bfloat16(act(u)); u may be NULL. */
+    void (*bf16_bias_activation)(void *out, int64_t ld_out, float *u, int64_t ld_u, const float *c,
+                                 int64_t ldc, const float *bias, int64_t rows, int64_t n,
+                                 bs_activation act);
+
     /* A row of a left operand: e^(scale (s - max)) * mask, not yet divided by its sum without the
      * mask; writes the reciprocal of that sum and returns log sum exp(scale s). scale > 0. */
     float (*bf16_softmax_row)(void *out, float *reciprocal, const float *s, const float *mask,
                               float scale, int64_t n);
+
+    /* Its gradient, rows of left operands: with P = e^(scale s - lse) and g = d * mask,
+     * out_p = P * mask and out_d = scale P (g - sum(P g)). s and d are used up. */
+    void (*bf16_softmax_backward_row)(void *out_p, void *out_d, float *s, float *d,
+                                      const float *mask, float lse, float scale, int64_t n);
 
     /* c (rows, cols) = A B, or += with `add`; a has rows lda bytes apart, b begins with a panel
      * and its panels lie ld_panel bytes apart; `groups` is a multiple of BS_LOW_GROUPS. */

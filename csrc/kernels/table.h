@@ -13,6 +13,7 @@
 #include "kernels/int8.h"
 #if defined(__AVX512BF16__)
 #include "kernels/bf16.h"
+#include "kernels/bf16_rows.h"
 #endif
 
 const bs_kernels BS_TABLE = {
@@ -36,7 +37,13 @@ const bs_kernels BS_TABLE = {
     .bf16_rows_transposed = bf16_rows_transposed,
     .bf16_panel = bf16_panel,
     .bf16_panel_transposed = bf16_panel_transposed,
+    .bf16_rows_transposed_low = bf16_rows_transposed_low,
+    .bf16_panel_low = bf16_panel_low,
+    .bf16_panel_transposed_low = bf16_panel_transposed_low,
+    .bf16_bias_rows = bf16_bias_rows,
+    .bf16_bias_activation = bf16_bias_activation,
     .bf16_softmax_row = bf16_softmax_row,
+    .bf16_softmax_backward_row = bf16_softmax_backward_row,
     .bf16_product = bf16_product,
 #endif
     .int8_rows = int8_rows,

@@ -18,8 +18,8 @@ static int64_t scores_size(int64_t longest)
     return longest > BLOCK_SCORES ? longest : BLOCK_SCORES;
 }
 
-/* Where the bfloat16 form is used: not for single queries, as it converts all keys and values. */
-static bool in_bf16(const bs_pass *p, int64_t layer)
+/* Not for single queries, as it packs all keys and values. */
+bool bs_attention_in_bf16(const bs_pass *p, int64_t layer)
 {
     return p->options.precision != BS_FLOAT32 && p->model->kernels->bf16_product != NULL &&
            layer < p->model->config.num_layers - 1;
@@ -30,7 +30,7 @@ int64_t bs_attention_scratch(const bs_pass *p)
     const bs_config *c = &p->model->config;
     const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
     const int64_t low =
-        in_bf16(p, 0)
+        bs_attention_in_bf16(p, 0)
             ? bs_attention_bf16_scratch(p->longest, c->hidden_size / c->num_heads, p->keep)
             : 0;
     return plain > low ? plain : low;
@@ -49,9 +49,16 @@ bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task)
     h.key_row = p->first_rows[h.s];
     h.queries = last ? 1 : h.keys;
     h.query_row = last ? h.s : h.key_row;
-    h.q = y->q + h.query_row * y->ld_q + h.head * h.D;
-    h.k = y->k + h.key_row * y->ld_kv + h.head * h.D;
-    h.v = y->v + h.key_row * y->ld_kv + h.head * h.D;
+    if (bs_attention_in_bf16(p, layer)) {
+        h.ld16 = y->qkv.ld;
+        h.q16 = y->qkv.data + h.key_row * h.ld16 + 2 * h.head * h.D;
+        h.k16 = h.q16 + 2 * c->hidden_size;
+        h.v16 = h.k16 + 2 * c->hidden_size;
+    } else {
+        h.q = y->q + h.query_row * y->ld_q + h.head * h.D;
+        h.k = y->k + h.key_row * y->ld_kv + h.head * h.D;
+        h.v = y->v + h.key_row * y->ld_kv + h.head * h.D;
+    }
     h.lse = y->lse + h.query_row * c->num_heads + h.head * h.queries;
     h.scale = 1.0f / sqrtf((float)h.D);
     h.drops = p->options.training && c->attention_dropout > 0.0f;
@@ -110,7 +117,7 @@ void bs_attention_forward(bs_pass *p, int64_t layer)
 {
     bs_attention_job job = {.p = p, .layer = layer};
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
-                in_bf16(p, layer) ? bs_attention_bf16_forward : forward_head, &job);
+                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_forward : forward_head, &job);
 }
 
 /* dP = d_context V^T;  dS = scale P (dP mask - sum(P dP mask))
@@ -152,5 +159,5 @@ void bs_attention_backward(bs_pass *p, int64_t layer, const float *d_context, fl
 {
     bs_attention_job job = {p, layer, d_context, d_q, d_k, d_v, ld_dq, ld_dkv};
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
-                in_bf16(p, layer) ? bs_attention_bf16_backward : backward_head, &job);
+                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_backward : backward_head, &job);
 }

@@ -11,7 +11,9 @@ typedef struct {
     int64_t s, head, D;
     int64_t keys, queries;        /* how many */
     int64_t key_row, query_row;   /* the first of each */
-    const float *q, *k, *v;
+    const float *q, *k, *v;       /* in fp32; */
+    const char *q16, *k16, *v16;  /* in bfloat16, rows ld16 bytes apart */
+    int64_t ld16;
     float *lse;                   /* (queries,) */
     float scale;
     bs_dropout_row dropout;

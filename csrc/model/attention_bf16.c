@@ -17,11 +17,10 @@ typedef struct {
     int64_t ld_keys, ld_head, ld_block; /* bytes of a row of bf16: of keys, D, `block` elements */
     int64_t panel_keys, panel_head, panel_block; /* bytes of a panel that is that deep */
     float *s, *d, *mask;                /* (block, ld), the same, (keys,) */
-    float *scaled;                      /* (block, D) queries */
     float *context, *reciprocal;        /* (block, ld_context), (block,) */
     int64_t ld_context;
     char *rows_head;                    /* (block, D) left operand */
-    char *rows_keys;                    /* (block, keys) left operand */
+    char *rows_keys, *rows_p;           /* (block, keys) left operands */
     char *columns;                      /* (keys, block) left operand */
     char *k_across, *v_across;          /* right operands K^T and V^T */
     char *k_down, *v_down;              /* right operands K and V */
@@ -59,7 +58,6 @@ static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool ba
     const int64_t down = bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_keys;
     w->s = (float *)take(base, &used, block * ld * 4);
     w->mask = (float *)take(base, &used, ld * 4);
-    w->scaled = (float *)take(base, &used, block * D * 4);
     w->rows_head = take(base, &used, block * w->ld_head);
     w->rows_keys = take(base, &used, block * w->ld_keys);
     w->k_across = take(base, &used, across);
@@ -71,6 +69,7 @@ static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool ba
         return used;
     }
     w->d = (float *)take(base, &used, block * ld * 4);
+    w->rows_p = take(base, &used, block * w->ld_keys);
     w->columns = take(base, &used, ld * w->ld_block);
     w->v_across = take(base, &used, across);
     w->k_down = take(base, &used, down);
@@ -99,21 +98,21 @@ static workspace workspace_of(const bs_head *h, int worker, bool backward)
 }
 
 /* The right operand x^T of x (keys, D). */
-static void pack_across(const workspace *w, char *out, const float *x, int64_t keys, int64_t ld)
+static void pack_across(const workspace *w, char *out, const char *x, int64_t keys, int64_t ld)
 {
     for (int64_t j = 0; j < keys; j += BS_LOW_COLUMNS, out += w->panel_head)
-        w->k->bf16_panel_transposed(out, x + j * ld,
-                                    keys - j < BS_LOW_COLUMNS ? keys - j : BS_LOW_COLUMNS, w->D,
-                                    ld);
+        w->k->bf16_panel_transposed_low(out, x + j * ld,
+                                        keys - j < BS_LOW_COLUMNS ? keys - j : BS_LOW_COLUMNS,
+                                        w->D, ld);
 }
 
 /* The right operand x of x (rows, D). */
-static void pack_down(const workspace *w, char *out, int64_t ld_panel, const float *x,
+static void pack_down(const workspace *w, char *out, int64_t ld_panel, const char *x,
                       int64_t rows, int64_t ld)
 {
     for (int64_t j = 0; j < w->D; j += BS_LOW_COLUMNS, out += ld_panel)
-        w->k->bf16_panel(out, x + j, rows, w->D - j < BS_LOW_COLUMNS ? w->D - j : BS_LOW_COLUMNS,
-                         ld);
+        w->k->bf16_panel_low(out, x + 2 * j, rows,
+                             w->D - j < BS_LOW_COLUMNS ? w->D - j : BS_LOW_COLUMNS, ld);
 }
 
 static int64_t groups_of(int64_t elements)
@@ -121,15 +120,21 @@ static int64_t groups_of(int64_t elements)
     return bs_low_groups(BS_BFLOAT16, elements);
 }
 
-/* s (rows, keys) = scale Q K^T of the block that begins at query `row`. Rows and columns are
- * rounded up, so that tiles are whole. */
+/* s (rows, keys) = Q K^T of the block that begins at query `row`. Rows and columns are rounded up,
+ * so that tiles are whole. */
 static void block_scores(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
 {
-    memset(w->scaled, 0, (size_t)(rows * w->D) * sizeof(float));
-    for (int64_t i = 0; i < rows; i++)
-        w->k->axpy(w->scaled + i * w->D, h->q + (row + i) * h->y->ld_q, h->scale, w->D);
-    w->k->bf16_rows(w->rows_head, w->ld_head, w->scaled, rows, w->D, w->D);
-    w->k->bf16_product(w->s, w->ld, w->rows_head, w->ld_head, w->k_across, w->panel_head,
+    const char *q = h->q16 + row * h->ld16;
+    int64_t ld = h->ld16;
+    if (2 * groups_of(w->D) != w->D) { /* what is behind a row must be 0 */
+        for (int64_t i = 0; i < rows; i++) {
+            memcpy(w->rows_head + i * w->ld_head, q + i * ld, (size_t)(2 * w->D));
+            memset(w->rows_head + i * w->ld_head + 2 * w->D, 0, (size_t)(w->ld_head - 2 * w->D));
+        }
+        q = w->rows_head;
+        ld = w->ld_head;
+    }
+    w->k->bf16_product(w->s, w->ld, q, ld, w->k_across, w->panel_head,
                        bs_round_up(rows, BS_LOW_ROWS), w->ld, groups_of(w->D), false);
 }
 
@@ -140,8 +145,8 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
     bs_head h = bs_head_of(p, job->layer, task);
     const workspace w = workspace_of(&h, worker, false);
     const int64_t H = p->model->config.hidden_size;
-    pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
-    pack_down(&w, w.v_down, w.panel_keys, h.v, h.keys, h.y->ld_kv);
+    pack_across(&w, w.k_across, h.k16, h.keys, h.ld16);
+    pack_down(&w, w.v_down, w.panel_keys, h.v16, h.keys, h.ld16);
     for (int64_t row = 0; row < h.queries; row += w.block) {
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
         float *context = h.y->context + (h.query_row + row) * H + h.head * h.D;
@@ -149,7 +154,8 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
         for (int64_t i = 0; i < rows; i++)
             h.lse[row + i] = w.k->bf16_softmax_row(w.rows_keys + i * w.ld_keys, &w.reciprocal[i],
                                                    w.s + i * w.ld,
-                                                   bs_head_mask(&h, w.mask, row + i), 1.0f, h.keys);
+                                                   bs_head_mask(&h, w.mask, row + i), h.scale,
+                                                   h.keys);
         w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
                           bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, BS_LOW_COLUMNS),
                           groups_of(h.keys), false);
@@ -170,9 +176,9 @@ void bs_attention_bf16_backward(void *job_, int64_t task, int worker)
     const int64_t H = p->model->config.hidden_size, at = h.head * h.D;
     float *d_k = job->d_k + h.key_row * job->ld_dkv + at;
     float *d_v = job->d_v + h.key_row * job->ld_dkv + at;
-    pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
-    pack_across(&w, w.v_across, h.v, h.keys, h.y->ld_kv);
-    pack_down(&w, w.k_down, w.panel_keys, h.k, h.keys, h.y->ld_kv);
+    pack_across(&w, w.k_across, h.k16, h.keys, h.ld16);
+    pack_across(&w, w.v_across, h.v16, h.keys, h.ld16);
+    pack_down(&w, w.k_down, w.panel_keys, h.k16, h.keys, h.ld16);
     for (int64_t row = 0; row < h.queries; row += w.block) {
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
         const int64_t whole = bs_round_up(rows, BS_LOW_ROWS);
@@ -183,19 +189,20 @@ void bs_attention_bf16_backward(void *job_, int64_t task, int worker)
         w.k->bf16_product(w.d, w.ld, w.rows_head, w.ld_head, w.v_across, w.panel_head, whole, w.ld,
                           groups_of(h.D), false);
         for (int64_t i = 0; i < rows; i++)
-            w.k->softmax_backward_row(w.s + i * w.ld, w.d + i * w.ld,
-                                      bs_head_mask(&h, w.mask, row + i), h.lse[row + i], h.scale,
-                                      h.keys);
-        w.k->bf16_rows_transposed(w.columns, w.ld_block, w.s, rows, h.keys, w.ld);
-        pack_down(&w, w.block_down, w.panel_block, d_context, rows, H);
+            w.k->bf16_softmax_backward_row(w.rows_p + i * w.ld_keys, w.rows_keys + i * w.ld_keys,
+                                           w.s + i * w.ld, w.d + i * w.ld,
+                                           bs_head_mask(&h, w.mask, row + i), h.lse[row + i],
+                                           h.scale, h.keys);
+        w.k->bf16_rows_transposed_low(w.columns, w.ld_block, w.rows_p, rows, h.keys, w.ld_keys);
+        pack_down(&w, w.block_down, w.panel_block, w.rows_head, rows, w.ld_head);
         w.k->bf16_product(d_v, job->ld_dkv, w.columns, w.ld_block, w.block_down, w.panel_block,
                           h.keys, h.D, groups_of(rows), add);
-        w.k->bf16_rows(w.rows_keys, w.ld_keys, w.d, rows, h.keys, w.ld);
         w.k->bf16_product(job->d_q + (h.query_row + row) * job->ld_dq + at, job->ld_dq,
                           w.rows_keys, w.ld_keys, w.k_down, w.panel_keys, rows, h.D,
                           groups_of(h.keys), false);
-        w.k->bf16_rows_transposed(w.columns, w.ld_block, w.d, rows, h.keys, w.ld);
-        pack_down(&w, w.block_down, w.panel_block, h.q + row * h.y->ld_q, rows, h.y->ld_q);
+        w.k->bf16_rows_transposed_low(w.columns, w.ld_block, w.rows_keys, rows, h.keys,
+                                      w.ld_keys);
+        pack_down(&w, w.block_down, w.panel_block, h.q16 + row * h.ld16, rows, h.ld16);
         w.k->bf16_product(d_k, job->ld_dkv, w.columns, w.ld_block, w.block_down, w.panel_block,
                           h.keys, h.D, groups_of(rows), add);
     }

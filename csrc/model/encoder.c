@@ -74,38 +74,62 @@ typedef struct {
     const float *bias;
     int64_t rows, ld;
     bs_activation act;
+    bs_low_rows low;
 } linear_epilogue;
 
-static void add_bias(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols)
+/* Of transient results: bfloat16 into low, and before the activation fp32 into x, if it is kept. */
+static void add_bias_round(const void *arg, const float *c, int64_t ldc, int64_t row, int64_t rows,
+                           int64_t col, int64_t cols)
 {
     const linear_epilogue *a = arg;
+    a->kernels->bf16_bias_rows(a->low.data + row * a->low.ld + 2 * col, a->low.ld, c, ldc,
+                               a->bias + col, rows, cols);
+}
+
+static void add_bias_activate_round(const void *arg, const float *c, int64_t ldc, int64_t row,
+                                    int64_t rows, int64_t col, int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    a->kernels->bf16_bias_activation(a->low.data + row * a->low.ld + 2 * col, a->low.ld,
+                                     a->x != NULL ? a->x + row * a->ld + col : NULL, a->ld, c, ldc,
+                                     a->bias + col, rows, cols, a->act);
+}
+
+static void add_bias(const void *arg, const float *c, int64_t ldc, int64_t row, int64_t rows,
+                     int64_t col, int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    (void)c, (void)ldc;
     a->kernels->bias_add(a->x + row * a->ld + col, a->bias + col, rows, cols, a->ld);
 }
 
-static void add_bias_activate(const void *arg, int64_t row, int64_t rows, int64_t col,
-                              int64_t cols)
+static void add_bias_activate(const void *arg, const float *c, int64_t ldc, int64_t row,
+                              int64_t rows, int64_t col, int64_t cols)
 {
     const linear_epilogue *a = arg;
     const int64_t at = row * a->ld + col;
+    (void)c, (void)ldc;
     a->kernels->bias_activation(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
 }
 
 /* x holds d_a, turned into d_up; out gets act(up); bias is up itself. */
-static void through_activation(const void *arg, int64_t row, int64_t rows, int64_t col,
-                               int64_t cols)
+static void through_activation(const void *arg, const float *c, int64_t ldc, int64_t row,
+                               int64_t rows, int64_t col, int64_t cols)
 {
     const linear_epilogue *a = arg;
     const int64_t at = row * a->ld + col;
+    (void)c, (void)ldc;
     a->kernels->activation_backward(a->out + at, a->x + at, a->bias + at, rows, cols, a->ld,
                                     a->act);
 }
 
 /* The rows of C are the columns of d_y (here x): their sums are the bias's gradient. The tile
  * at column 0 adds them. */
-static void add_column_sums(const void *arg, int64_t row, int64_t rows, int64_t col, int64_t cols)
+static void add_column_sums(const void *arg, const float *c, int64_t ldc, int64_t row,
+                            int64_t rows, int64_t col, int64_t cols)
 {
     const linear_epilogue *a = arg;
-    (void)cols;
+    (void)c, (void)ldc, (void)cols;
     if (col == 0)
         a->kernels->column_sum(a->out + row, a->x + row, a->rows, rows, a->ld);
 }
@@ -209,9 +233,11 @@ static void project_qkv(bs_pass *p, int64_t layer)
     const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
     const bs_kernels *kernels = p->model->kernels;
     if (y->wanted == y->x) {
-        linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
+        linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H,
+                               .low = y->qkv};
         bs_gemm g = product(p, layer, LINEAR_QKV, y->q, 3 * H, y->x, H, T);
-        g.epilogue = add_bias, g.epilogue_arg = &all;
+        g.transient = bs_attention_in_bf16(p, layer);
+        g.epilogue = g.transient ? add_bias_round : add_bias, g.epilogue_arg = &all;
         bs_gemm_run(&p->gemm, &g, 1);
         return;
     }
@@ -233,8 +259,10 @@ typedef struct {
 
 static qkv_gradient qkv_gradient_of(const bs_pass *p, int64_t layer)
 {
-    const bs_layer_state *y = &p->layers[layer];
-    return (qkv_gradient){p->d_qkv, p->d_qkv + (y->k - y->q), p->d_qkv + (y->v - y->q)};
+    const bool last = layer == p->model->config.num_layers - 1;
+    const int64_t H = p->model->config.hidden_size;
+    float *k = p->d_qkv + (last ? rows_of(p, layer) * H : H);
+    return (qkv_gradient){p->d_qkv, k, k + H};
 }
 
 /* The gradient at the sum's residual side is in p->d_a (R, H); adds what comes through q, k
@@ -294,13 +322,18 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     residual_job job = residual_of(p, layer, BS_SITE_PROJECTION);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
 
-    linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated, .x = y->up,
-                          .bias = w + o->up_bias, .ld = F, .act = c->activation};
+    const bool low = p->activated16.data != NULL;
+    linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated,
+                          .x = low && layer < p->keep_from ? NULL : y->up,
+                          .bias = w + o->up_bias, .ld = F, .act = c->activation,
+                          .low = p->activated16};
     g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
-    g.epilogue = add_bias_activate, g.epilogue_arg = &up;
+    g.transient = low;
+    g.epilogue = low ? add_bias_activate_round : add_bias_activate, g.epilogue_arg = &up;
     bs_gemm_run(&p->gemm, &g, 1);
 
     g = product(p, layer, LINEAR_DOWN, y->sum2, H, p->activated, F, R);
+    g.ready = p->activated16;
     bs_gemm_run(&p->gemm, &g, 1);
     job = residual_of(p, layer, BS_SITE_OUTPUT);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);

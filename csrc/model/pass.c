@@ -4,7 +4,18 @@
 
 #include "core/philox.h"
 
-static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last,
+/* Rows of bfloat16 for products, with what is read behind them. */
+static bs_low_rows take_low_rows(bs_arena *a, int64_t rows, int64_t n)
+{
+    bs_low_rows low = {.ld = bs_low_ld(bs_low_groups(BS_BFLOAT16, n))};
+    const int64_t size = low.ld * bs_round_up(rows, BS_LOW_ROWS);
+    low.data = bs_arena_take(a, (size_t)size, 1);
+    if (low.data != NULL && bs_low_groups(BS_BFLOAT16, n) * 2 != n)
+        memset(low.data, 0, (size_t)size); /* the zeros behind each row stay */
+    return low;
+}
+
+static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last, bool low,
                           const bs_layer_state *shared, const float *x, float *out)
 {
     bs_arena *a = p->arena;
@@ -13,7 +24,10 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last,
     const int64_t R = last ? p->batch.n_sequences : T;
     if (kept) {
         *y = (bs_layer_state){0};
-        y->q = bs_arena_floats(a, last ? R * H + T * 2 * H : T * 3 * H);
+        if (low)
+            y->qkv = take_low_rows(a, T, 3 * H);
+        else
+            y->q = bs_arena_floats(a, last ? R * H + T * 2 * H : T * 3 * H);
         y->lse = bs_arena_floats(a, c->num_heads * R);
         y->context = bs_arena_floats(a, R * H);
         y->sum1 = bs_arena_floats(a, R * H);
@@ -28,9 +42,11 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last,
         y->sum2 = y->out = out;
     }
     y->x = x;
-    if (y->q != NULL) { /* null while counting */
+    if (y->q != NULL) { /* null while counting, and where qkv takes its place */
         y->k = last ? y->q + R * H : y->q + H;
         y->v = y->k + H;
+    }
+    if (y->mean1 != NULL) {
         y->rstd1 = y->mean1 + R;
         y->mean2 = y->mean1 + 2 * R;
         y->rstd2 = y->mean1 + 3 * R;
@@ -56,22 +72,29 @@ static void lay_out(bs_pass *p)
     p->first_rows = bs_arena_take(a, (size_t)B, sizeof *p->first_rows);
     const int64_t attention = bs_attention_scratch(p);
     p->worker_floats = attention > H ? attention : H;
+    if (p->options.precision != BS_FLOAT32 && p->worker_floats < BS_GEMM_TILE)
+        p->worker_floats = BS_GEMM_TILE;
     p->worker_floats = (p->worker_floats + 15) / 16 * 16;
     p->worker_scratch = bs_arena_floats(a, p->n_threads * p->worker_floats);
-    p->gemm = (bs_gemm_workers){p->model->kernels, p->n_threads, NULL};
-    p->gemm.scratch = bs_arena_take(a, bs_layer_scratch(p), 1);
+    p->gemm = (bs_gemm_workers){p->model->kernels, p->n_threads,
+                                bs_arena_take(a, bs_layer_scratch(p), 1), p->worker_scratch,
+                                p->worker_floats};
 
     p->embedding_out = bs_arena_floats(a, T * H);
     p->embedding_sum = keep_embedding ? bs_arena_floats(a, T * H) : p->embedding_out;
     p->embedding_mean = bs_arena_floats(a, T);
     p->embedding_rstd = bs_arena_floats(a, T);
     p->activated = bs_arena_floats(a, T * F);
+    if (p->options.precision == BS_BFLOAT16)
+        p->activated16 = take_low_rows(a, T, F);
 
     /* What layers share where nothing is kept, and the two outputs that alternate. */
     bs_layer_state shared = {0}, counted;
     float *outs[2] = {NULL, NULL};
     if (p->keep_from > 0) {
         shared.q = bs_arena_floats(a, T * 3 * H);
+        if (bs_attention_in_bf16(p, 0))
+            shared.qkv = take_low_rows(a, T, 3 * H);
         shared.lse = bs_arena_floats(a, c->num_heads * T);
         shared.context = bs_arena_floats(a, T * H);
         shared.sum1 = shared.hidden = bs_arena_floats(a, T * H);
@@ -84,7 +107,8 @@ static void lay_out(bs_pass *p)
     const float *x = p->embedding_out;
     for (int64_t l = 0; l < L; l++) {
         bs_layer_state *y = p->layers != NULL ? &p->layers[l] : &counted;
-        lay_out_layer(p, y, l >= p->keep_from, l == L - 1, &shared, x, outs[l % 2]);
+        lay_out_layer(p, y, l >= p->keep_from, l == L - 1, bs_attention_in_bf16(p, l), &shared, x,
+                      outs[l % 2]);
         x = y->out;
     }
     p->encoded = x;

@@ -30,6 +30,7 @@ typedef struct {
     float *wanted;        /* (R, H) the wanted rows of x; x itself where all are wanted */
     float *q, *k, *v;     /* rows ld_q, ld_kv, ld_kv apart */
     int64_t ld_q, ld_kv;
+    bs_low_rows qkv;      /* (T, 3H) instead of q, k and v, for attention in bfloat16 */
     float *lse;           /* (A, R) log sum exp of each row of scores */
     float *context;       /* (R, H) */
     float *sum1, *hidden; /* (R, H) before and after the first LayerNorm */
@@ -55,6 +56,7 @@ typedef struct {
     float *embedding_out;     /* (T, H) */
     bs_layer_state *layers;   /* (L,) */
     float *activated;         /* (T, F) scratch */
+    bs_low_rows activated16;  /* the same in bfloat16, where that is the precision */
     bs_gemm_workers gemm;
     float *worker_scratch;    /* n_threads times worker_floats */
     int64_t worker_floats;
@@ -112,6 +114,9 @@ void bs_head_backward(bs_pass *p, const float *d_logits, float *gradients);
 
 /* Scratch floats that one worker needs for attention over p->longest keys. */
 int64_t bs_attention_scratch(const bs_pass *p);
+
+/* Whether the layer's attention multiplies bfloat16. */
+bool bs_attention_in_bf16(const bs_pass *p, int64_t layer);
 
 /* Bytes of scratch that the products of a layer need at most. */
 size_t bs_layer_scratch(const bs_pass *p);

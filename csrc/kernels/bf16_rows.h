@@ -1,0 +1,145 @@
+/* Row-wise operations that leave bfloat16 for the next product. */
+
+/* Stores the first n of 32 floats, rounded. */
+static inline void bf16_store(void *out, __m512 low, __m512 high, int64_t n)
+{
+    _mm512_mask_storeu_epi16(out, n >= 32 ? 0xffffffffu : (1u << n) - 1,
+                             (__m512i)_mm512_cvtne2ps_pbh(high, low));
+}
+
+static void bf16_bias_rows(void *out, int64_t ld_out, const float *c, int64_t ldc,
+                           const float *bias, int64_t rows, int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++, c += ldc)
+        for (int64_t j = 0; j < n; j += 32)
+            bf16_store((char *)out + i * ld_out + 2 * j,
+                       bf16_some(c + j, n - j) + bf16_some(bias + j, n - j),
+                       bf16_some(c + j + 16, n - j - 16) + bf16_some(bias + j + 16, n - j - 16),
+                       n - j);
+}
+
+static inline __m512 bf16_add_bias(float *u, const float *c, const float *bias, int64_t n)
+{
+    const __m512 x = bf16_some(c, n) + bf16_some(bias, n);
+    if (u != NULL)
+        _mm512_mask_storeu_ps(u, n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0, x);
+    return x;
+}
+
+static inline void bf16_bias_activation_rows(void *out, int64_t ld_out, float *u, int64_t ld_u,
+                                             const float *c, int64_t ldc, const float *bias,
+                                             int64_t rows, int64_t n, bs_activation act)
+{
+    for (int64_t i = 0; i < rows; i++, c += ldc)
+        for (int64_t j = 0; j < n; j += 32) {
+            float *to = u != NULL ? u + i * ld_u + j : NULL;
+            const __m512 a = bf16_add_bias(to, c + j, bias + j, n - j);
+            const __m512 b = bf16_add_bias(to != NULL ? to + 16 : NULL, c + j + 16, bias + j + 16,
+                                           n - j - 16);
+            bf16_store((char *)out + i * ld_out + 2 * j, (__m512)activation((vf)a, act),
+                       (__m512)activation((vf)b, act), n - j);
+        }
+}
+
+static void bf16_bias_activation(void *out, int64_t ld_out, float *u, int64_t ld_u,
+                                 const float *c, int64_t ldc, const float *bias, int64_t rows,
+                                 int64_t n, bs_activation act)
+{
+    if (act == BS_GELU)
+        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU);
+    else if (act == BS_GELU_NEW)
+        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU_NEW);
+    else
+        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_RELU);
+}
+
+/* 2^x for x <= 0, to within 2e-7. */
+static inline __m512 bf16_exp2(__m512 x)
+{
+    const __m512 n = _mm512_roundscale_ps(x, 8), r = x - n;
+    __m512 p = _mm512_set1_ps(1.3264727161e-03f);
+    p = p * r + 9.6715128376e-03f;
+    p = p * r + 5.5507337452e-02f;
+    p = p * r + 2.4022242082e-01f;
+    p = p * r + 6.9314697760e-01f;
+    p = p * r + 1.0f;
+    return _mm512_scalef_ps(p, n);
+}
+
+static float bf16_softmax_row(void *out, float *reciprocal, const float *s, const float *mask,
+                              float scale, int64_t n)
+{
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __m512 top = lowest, more = lowest;
+    int64_t j = 0;
+    for (; j + 32 <= n; j += 32) {
+        top = _mm512_max_ps(top, _mm512_loadu_ps(s + j));
+        more = _mm512_max_ps(more, _mm512_loadu_ps(s + j + 16));
+    }
+    top = _mm512_max_ps(top, more);
+    for (; j < n; j += 16) {
+        const __mmask16 some = n - j >= 16 ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
+        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, some, s + j));
+    }
+    const float high = _mm512_reduce_max_ps(top);
+    const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
+    const __m512 shift = _mm512_set1_ps(scale * 1.44269504f * high);
+    __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps();
+    for (j = 0; j < n; j += 32) {
+        const int64_t left = n - j;
+        const __mmask32 some = left >= 32 ? 0xffffffffu : (1u << left) - 1;
+        const __mmask16 first = (__mmask16)some, second = (__mmask16)(some >> 16);
+        __m512 a = _mm512_maskz_loadu_ps(first, s + j);
+        __m512 b = _mm512_maskz_loadu_ps(second, s + j + 16);
+        a = _mm512_maskz_mov_ps(first, bf16_exp2(_mm512_fmsub_ps(a, factor, shift)));
+        b = _mm512_maskz_mov_ps(second, bf16_exp2(_mm512_fmsub_ps(b, factor, shift)));
+        sum += a;
+        rest += b;
+        if (mask != NULL) {
+            a *= _mm512_maskz_loadu_ps(first, mask + j);
+            b *= _mm512_maskz_loadu_ps(second, mask + j + 16);
+        }
+        _mm512_storeu_si512((char *)out + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+    }
+    const float total = _mm512_reduce_add_ps(sum + rest);
+    *reciprocal = 1.0f / total;
+    return scale * high + logf(total);
+}
+
+static void bf16_softmax_backward_row(void *out_p, void *out_d, float *s, float *d,
+                                      const float *mask, float lse, float scale, int64_t n)
+{
+    const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
+    const __m512 shift = _mm512_set1_ps(lse * 1.44269504f);
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t j = 0; j < n; j += 32) {
+        __m512 masked[2];
+        for (int half = 0; half < 2; half++) {
+            const int64_t at = j + 16 * half, left = n - at;
+            const __mmask16 some =
+                left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
+            const __m512 p = _mm512_maskz_mov_ps(
+                some, bf16_exp2(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(some, s + at), factor,
+                                                shift)));
+            __m512 g = _mm512_maskz_loadu_ps(some, d + at);
+            masked[half] = p;
+            if (mask != NULL) {
+                const __m512 m = _mm512_maskz_loadu_ps(some, mask + at);
+                g *= m;
+                masked[half] *= m;
+                _mm512_mask_storeu_ps(d + at, some, g);
+            }
+            _mm512_mask_storeu_ps(s + at, some, p);
+            sum = _mm512_fmadd_ps(p, g, sum);
+        }
+        _mm512_storeu_si512((char *)out_p + 2 * j,
+                            (__m512i)_mm512_cvtne2ps_pbh(masked[1], masked[0]));
+    }
+    const __m512 dot = _mm512_set1_ps(_mm512_reduce_add_ps(sum)), by = _mm512_set1_ps(scale);
+    for (int64_t j = 0; j < n; j += 32) {
+        const __m512 low = by * bf16_some(s + j, n - j) * (bf16_some(d + j, n - j) - dot);
+        const __m512 high = by * bf16_some(s + j + 16, n - j - 16) *
+                            (bf16_some(d + j + 16, n - j - 16) - dot);
+        _mm512_storeu_si512((char *)out_d + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
