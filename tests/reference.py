@@ -276,14 +276,14 @@ class Bert:
         context = np.zeros_like(x)
         for b, rows, head, cols in self._heads():
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
-            probs = softmax(self._heads_product(q[rows, cols] * scale, k[rows, cols].T, layer))
+            probs = softmax(self._heads_product(q[rows, cols], k[rows, cols].T, layer) * scale)
             drop = np.ones_like(probs)
             if self.kept["words"] is not None:
                 drop = dropout_scale(
                     self.kept["words"][b], self.config["attention_probs_dropout_prob"], layer,
                     PROBABILITIES, head, *probs.shape,
                 )
-            context[rows, cols] = self._heads_product(probs * drop, v[rows, cols], layer)
+            context[rows, cols] = self._mix(probs, drop, v[rows, cols], layer)
             saved["attention"].append((probs, drop))
         saved["context"] = context
         width = x.shape[1]
@@ -355,6 +355,9 @@ class Bert:
         # Of the dense layer `name`; for twins that round.
         del name
         return a @ b
+
+    def _mix(self, probs, drop, v, layer):
+        return self._heads_product(probs * drop, v, layer)
 
     def _heads_product(self, a, b, layer):
         # Inside attention, likewise.

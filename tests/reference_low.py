@@ -24,6 +24,13 @@ class BFloat16Bert(reference.Bert):
         last = layer == self.config["num_hidden_layers"] - 1
         return a @ b if last else to_bf16(a) @ to_bf16(b)
 
+    def _mix(self, probs, drop, v, layer):
+        if layer == self.config["num_hidden_layers"] - 1:
+            return (probs * drop) @ v
+        # Rounded before they are divided by their sum, the largest then being 1.
+        most = probs.max(axis=1, keepdims=True)
+        return self._heads_product(probs / most * drop, v, layer) * most
+
 
 class Int8Bert(reference.Bert):
     """Dense layers of the encoder in int8; attention in bfloat16 where the hardware has it."""
@@ -45,3 +52,8 @@ class Int8Bert(reference.Bert):
         if self.bf16_attention:
             return BFloat16Bert._heads_product(self, a, b, layer)
         return a @ b
+
+    def _mix(self, probs, drop, v, layer):
+        if self.bf16_attention:
+            return BFloat16Bert._mix(self, probs, drop, v, layer)
+        return super()._mix(probs, drop, v, layer)
