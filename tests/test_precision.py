@@ -341,7 +341,8 @@ def test_a_broken_weight_reaches_the_scores_and_stops_training(precision, value)
         if not name.startswith("bert.encoder.") or "LayerNorm" in name:
             continue
         broken = {n: v.copy() for n, v in params.items()}
-        broken[name].reshape(-1)[-1] = value
+        at = 0 if name.endswith("bias") else -1
+        broken[name].reshape(-1)[at] = value
         engine = Engine(config, broken, precision=precision)
         assert np.isnan(engine.score(batch)).all(), name
         if precision == "bfloat16":
