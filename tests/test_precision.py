@@ -285,7 +285,11 @@ def test_edited_and_loaded_parameters_are_seen(tiny_model_dir, precision):
 
 @each_low
 def test_threads_that_score_just_after_a_change_see_it(precision):
-    config, params, batch = _case("heads of 20, relu", dropout=True)
+    # Large enough that packing takes longer than the threads take to arrive.
+    config = engine_config(hidden_size=192, intermediate_size=768)
+    rng = np.random.default_rng(0)
+    params = random_params(config, rng, scale=0.08)
+    batch = random_batch(config, rng, [3, 5])
     engine = Engine(config, params, precision=precision)
     flats = [engine.flat.copy(), engine.flat[::-1] * np.float32(0.5)]
     wanted = []
@@ -294,12 +298,14 @@ def test_threads_that_score_just_after_a_change_see_it(precision):
         wanted.append(Engine(config, engine.params, precision=precision).score(batch))
     assert np.abs(wanted[0] - wanted[1]).max() > 1e-3
     wrong = []
-    for turn in range(30):
+    for turn in range(120):
+        if turn % 5 == 0:  # nothing is packed yet
+            engine = Engine(config, params, precision=precision)
         engine.flat[...] = flats[turn % 2]
         engine.model.touch()
         start = threading.Barrier(3)
 
-        def work(turn=turn, start=start):
+        def work(turn=turn, start=start, engine=engine):
             start.wait(30)
             if not np.array_equal(engine.score(batch), wanted[turn % 2]):
                 wrong.append(turn)
