@@ -23,7 +23,7 @@ class Interrupts:
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             usual = {
-                signal.SIGINT: (signal.default_int_handler,),
+                signal.SIGINT: (signal.default_int_handler, _raise_interrupt),
                 signal.SIGTERM: (signal.SIG_DFL, _raise_terminated),
             }
             for number, handlers in usual.items():
@@ -49,21 +49,39 @@ class Interrupts:
             raise Terminated if self.pending == signal.SIGTERM else KeyboardInterrupt
 
 
-@contextlib.contextmanager
 def sigterm_interrupts():
     """Let SIGTERM raise `Terminated` where it would end the process without a word."""
+    return _handled(signal.SIGTERM, signal.SIG_DFL, _raise_terminated)
+
+
+def sigint_interrupts():
+    """Let Ctrl-C raise an instance of KeyboardInterrupt.
+
+    Before CPython 3.12 the usual handler leaves the bare class, which pandas, when it is just
+    reading a CSV, takes for damage of the file.
+    """
+    return _handled(signal.SIGINT, signal.default_int_handler, _raise_interrupt)
+
+
+@contextlib.contextmanager
+def _handled(number, usual, handler):
+    """Put a handler in the place of the usual one; others are left alone."""
     ours = (
         threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        and signal.getsignal(number) == usual
     )
     if ours:
-        signal.signal(signal.SIGTERM, _raise_terminated)
+        signal.signal(number, handler)
     try:
         yield
     finally:
         if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(number, usual)
 
 
 def _raise_terminated(number, frame):
     raise Terminated
+
+
+def _raise_interrupt(number, frame):
+    raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from bertsent.data import (
     require_columns,
 )
 from bertsent.formats import require_source
+from bertsent.interrupts import sigint_interrupts
 from bertsent.output import check_output, open_output
 from bertsent.progress import row_progress
 
@@ -82,7 +83,11 @@ def label_file(
     require_source(source)
     if target is not None:
         check_output(target, overwrite)
-    with row_progress(verbose) as progress, open_output(target, source) as output:
+    with (
+        sigint_interrupts(),
+        row_progress(verbose) as progress,
+        open_output(target, source) as output,
+    ):
         columns, rows, left_out = _look_through(
             source, text_column, chunk_rows, missing, output, progress
         )

@@ -518,7 +518,8 @@ def test_ctrl_c_in_predict_leaves_nothing(workshop, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
-    assert process.returncode == 130
+    # Ctrl-C inside of an import lets CPython end by the signal itself; for a shell that is 130.
+    assert process.returncode in (130, -signal.SIGINT)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 

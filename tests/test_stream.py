@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import signal
 import tracemalloc
 import weakref
 
@@ -345,6 +346,31 @@ def test_what_breaks_in_the_middle_leaves_nothing(clf, tmp_path, monkeypatch, na
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", name]
     with pytest.raises(FileExistsError, match="overwrite=True"):
         clf.predict_file(tmp_path / "a.csv", tmp_path / name, chunk_rows=10)
+
+
+def test_ctrl_c_while_a_csv_is_read_is_no_damage_of_the_file(clf, tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("review\n" + "a film\n" * 200_000)
+    read, calls = io.TextIOWrapper.read, []
+
+    class Interrupted(io.TextIOWrapper):
+        def read(self, *args):
+            calls.append(args)
+            if len(calls) == 2:
+                signal.raise_signal(signal.SIGINT)
+            return read(self, *args)
+
+    def opened(path, **options):
+        with Interrupted(open(path, "rb"), encoding="utf-8") as file:
+            yield from pd.read_csv(file, chunksize=1000)
+
+    def chunks(path, *args, **options):
+        return opened(path)
+
+    monkeypatch.setattr(stream, "read_chunks", chunks)
+    with pytest.raises(KeyboardInterrupt):
+        clf.predict_file(tmp_path / "a.csv", tmp_path / "b.csv")
+    assert len(calls) == 2 and [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 def test_a_file_may_replace_itself_and_a_link_stays(clf, tmp_path):

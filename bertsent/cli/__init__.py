@@ -10,7 +10,7 @@ import traceback
 import warnings
 
 from bertsent.cli.arguments import make_parser
-from bertsent.interrupts import Terminated, sigterm_interrupts
+from bertsent.interrupts import Terminated, sigint_interrupts, sigterm_interrupts
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -33,7 +33,7 @@ def main(argv=None):
         try:
             args = make_parser().parse_args(argv)
             debug = args.debug
-            with sigterm_interrupts():
+            with sigterm_interrupts(), sigint_interrupts():
                 args.run(args)
             sys.stdout.flush()
             return 0
