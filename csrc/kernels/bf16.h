@@ -36,30 +36,6 @@ static inline __m512i bf16_columns(__m512 first, __m512 second)
     return _mm512_permutexvar_epi16(order, both);
 }
 
-/* Transposes 16 x 16 groups. */
-static inline void bf16_transpose(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; j++) {
-            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
-            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
-        }
-    for (int j = 0; j < 8; j++) {
-        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
-        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
-    }
-}
-
 /* How many elements a row has with its zeros. */
 static inline int64_t bf16_padded(int64_t n)
 {
@@ -88,7 +64,7 @@ static void bf16_rows_transposed(void *out, int64_t ld_out, const float *x, int6
                 r[p] = bf16_columns(left > 0 ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
                                     left > 1 ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps());
             }
-            bf16_transpose(r);
+            transpose_16x16(r);
             for (int64_t q = 0; q < 16 && j + q < n; q++)
                 _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
         }
@@ -116,7 +92,7 @@ static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t 
             for (int q = 0; q < 16; q++)
                 r[q] = j + q < n ? bf16_neighbours(x + (j + q) * ld + i, k - i)
                                  : _mm512_setzero_si512();
-            bf16_transpose(r);
+            transpose_16x16(r);
             for (int p = 0; p < 16; p++)
                 _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
         }
@@ -155,7 +131,7 @@ static void bf16_rows_transposed_low(void *out, int64_t ld_out, const void *x, i
                 r[p] = bf16_join(bf16_load_half(pair, left > 0 ? n - j : 0),
                                  bf16_load_half(pair + ld, left > 1 ? n - j : 0));
             }
-            bf16_transpose(r);
+            transpose_16x16(r);
             for (int64_t q = 0; q < 16 && j + q < n; q++)
                 _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
         }
@@ -181,7 +157,7 @@ static void bf16_panel_transposed_low(void *out, const void *x, int64_t n, int64
             __m512i r[16];
             for (int q = 0; q < 16; q++)
                 r[q] = bf16_load((const char *)x + (j + q) * ld + 2 * i, j + q < n ? k - i : 0);
-            bf16_transpose(r);
+            transpose_16x16(r);
             for (int p = 0; p < 16; p++)
                 _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
         }

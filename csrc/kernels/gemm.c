@@ -37,10 +37,15 @@ static int64_t parts_of(int64_t size, int64_t part)
     return (size + part - 1) / part;
 }
 
+static bool by_blas(const bs_gemm *g)
+{
+    return g->precision == BS_FLOAT32 && g->packed == NULL;
+}
+
 /* Even cuts, halving the longer side until there are enough to share out. */
 static void cut(bs_gemm *g)
 {
-    const bool low = g->precision != BS_FLOAT32;
+    const bool low = !by_blas(g);
     g->tiles_m = parts_of(g->m, low ? LOW_TILE_ROWS : TILE_ROWS);
     g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
     while (g->tiles_m * g->tiles_n < MIN_TILES) {
@@ -63,7 +68,7 @@ static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
     return at - at % grain;
 }
 
-/* ---- below fp32 ---- */
+/* ---- over packed operands ---- */
 
 size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n)
 {
@@ -82,11 +87,14 @@ static void *take(char *scratch, size_t *used, int64_t size)
 static void lay_out(bs_gemm *g, char *scratch, size_t *used)
 {
     g->low.units_a = g->low.units_b = 0;
-    if (g->precision == BS_FLOAT32)
+    if (by_blas(g))
         return;
     g->low.groups = bs_low_groups(g->precision, g->k);
     g->low.ld_panel = 4 * g->low.groups * BS_LOW_COLUMNS;
-    if (g->ready.data != NULL) {
+    if (g->precision == BS_FLOAT32) {
+        g->low.a = (char *)g->a;
+        g->low.lda = 4 * g->lda;
+    } else if (g->ready.data != NULL) {
         g->low.a = g->ready.data;
         g->low.lda = g->ready.ld;
     } else {
@@ -165,8 +173,9 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
             k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
                             groups, at > 0);
         else
-            k->bf16_product(c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
-                            at > 0 || g->beta != 0.0f);
+            (g->precision == BS_FLOAT32 ? k->fp32_product : k->bf16_product)(
+                c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
+                at > 0 || g->beta != 0.0f);
     }
     if (g->precision == BS_INT8)
         k->int8_restore(c, ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
@@ -195,7 +204,7 @@ static void gemm_tile(void *job_, int64_t task, int worker)
         task -= g->tiles_m * g->tiles_n;
         g++;
     }
-    const bool low = g->precision != BS_FLOAT32;
+    const bool low = !by_blas(g);
     const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? BS_LOW_COLUMNS : 16;
     const int64_t i = task / g->tiles_n, j = task % g->tiles_n;
     const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);

@@ -42,8 +42,9 @@ typedef struct {
     bs_epilogue epilogue; /* or NULL */
     const void *epilogue_arg;
 
-    /* Below fp32, alpha is 1 and beta 0 or 1. A is converted anew; B too, unless `packed` holds
-     * it. int8 takes A as it is, B packed, and beta 0. */
+    /* Without the BLAS, which is below fp32 and where B is packed, alpha is 1 and beta 0 or 1.
+     * Below fp32 A is converted anew; B too, unless `packed` holds it. int8 takes A as it is, B
+     * packed, and beta 0; fp32 takes A as it is. */
     bs_precision precision;
     const bs_packed *packed;
     bs_low_rows ready; /* A, if it is bfloat16 already; `a` is not read then */
@@ -101,6 +102,8 @@ static inline int64_t bs_low_ld(int64_t groups)
 /* Groups of 4 bytes along k, zeros included. */
 static inline int64_t bs_low_groups(bs_precision precision, int64_t k)
 {
+    if (precision == BS_FLOAT32)
+        return k;
     return bs_round_up((k + (precision == BS_INT8 ? 3 : 1)) / (precision == BS_INT8 ? 4 : 2),
                        BS_LOW_GROUPS);
 }

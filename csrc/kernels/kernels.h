@@ -30,8 +30,8 @@ static inline uint32_t bs_dropout_threshold(float rate)
 
 typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
 
-/* Operands of products in lower precision are cut into groups of 4 bytes along k: two bf16 or
- * four int8. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
+/* Operands of products of our own are cut into groups of 4 bytes along k: two bf16, four int8, or
+ * one fp32. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
  * groups. The right one is packed: panels of BS_LOW_COLUMNS columns, and in a panel group after
  * group, those of all its columns side by side. Columns past the last are zero. */
 #define BS_LOW_GROUPS 16
@@ -97,6 +97,13 @@ typedef struct {
      *   w = w (1 - lr decay) - lr / correct1 * m / (sqrt(v / correct2) + eps) */
     void (*adamw)(float *w, float *m, float *v, const float *g, float clip, float lr, float beta1,
                   float beta2, float eps, float decay, float correct1, float correct2, int64_t n);
+
+    /* ---- fp32 over a packed right operand, a group being one element; NULL: the BLAS is used.
+     * The left one needs no zeros and no rows behind it. As bf16_panel and so on below. ---- */
+    void (*fp32_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
+    void (*fp32_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
+    void (*fp32_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                         int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
 
     /* ---- bfloat16, rounded to nearest even; NULL without the hardware ---- */
 

@@ -11,6 +11,9 @@
 #include "kernels/amx.h"
 #endif
 #include "kernels/int8.h"
+#if BS_LANES == 16
+#include "kernels/fp32.h"
+#endif
 #if defined(__AVX512BF16__)
 #include "kernels/bf16.h"
 #include "kernels/bf16_rows.h"
@@ -32,6 +35,11 @@ const bs_kernels BS_TABLE = {
     .column_sum = column_sum,
     .sum_squares = sum_squares,
     .adamw = adamw,
+#if BS_LANES == 16
+    .fp32_panel = fp32_panel,
+    .fp32_panel_transposed = fp32_panel_transposed,
+    .fp32_product = fp32_product,
+#endif
 #if defined(__AVX512BF16__)
     .bf16_rows = bf16_rows,
     .bf16_rows_transposed = bf16_rows_transposed,

@@ -5,6 +5,7 @@
  * Backward computes the probabilities again from the scores and their log sum exp. */
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "core/pool.h"
 #include "kernels/gemm.h"
@@ -23,17 +24,6 @@ bool bs_attention_in_bf16(const bs_pass *p, int64_t layer)
 {
     return p->options.precision != BS_FLOAT32 && p->model->kernels->bf16_product != NULL &&
            layer < p->model->config.num_layers - 1;
-}
-
-int64_t bs_attention_scratch(const bs_pass *p)
-{
-    const bs_config *c = &p->model->config;
-    const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
-    const int64_t low =
-        bs_attention_in_bf16(p, 0)
-            ? bs_attention_bf16_scratch(p->longest, c->hidden_size / c->num_heads, p->keep)
-            : 0;
-    return plain > low ? plain : low;
 }
 
 bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task)
@@ -113,11 +103,93 @@ static void forward_head(void *job_, int64_t task, int worker)
     }
 }
 
+/* ---- scoring with fp32 products of our own, over keys and values packed once a head ---- */
+
+/* Scores that a block of queries holds, about: they stay in the first-level cache. */
+#define PACKED_SCORES (1 << 13)
+
+static bool is_packed(const bs_pass *p, int64_t layer)
+{
+    return p->options.precision == BS_FLOAT32 && !p->keep &&
+           p->model->kernels->fp32_product != NULL && layer < p->model->config.num_layers - 1;
+}
+
+/* Floats of a panel set that holds (k, n). */
+static int64_t panels_size(int64_t k, int64_t n)
+{
+    return (int64_t)(bs_packed_size(BS_FLOAT32, k, n) / sizeof(float));
+}
+
+static int64_t packed_block(int64_t keys)
+{
+    const int64_t block = PACKED_SCORES / keys / 12 * 12; /* whole tiles */
+    return block < 12 ? 12 : block < keys ? block : keys;
+}
+
+static int64_t packed_scratch(int64_t longest, int64_t D)
+{
+    /* A short sequence may need more, as its blocks have more queries. */
+    int64_t most = 0;
+    for (int64_t keys = 1; keys <= longest; keys++) {
+        const int64_t size = packed_block(keys) * (D + keys) + panels_size(D, keys) +
+                             panels_size(keys, D);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+static void forward_head_packed(void *job_, int64_t task, int worker)
+{
+    const bs_attention_job *job = job_;
+    const bs_pass *p = job->p;
+    const bs_kernels *k = p->model->kernels;
+    bs_head h = bs_head_of(p, job->layer, task);
+    const int64_t H = p->model->config.hidden_size, D = h.D, block = packed_block(h.keys);
+    float *across = bs_pass_scratch(p, worker), *down = across + panels_size(D, h.keys);
+    float *scaled = down + panels_size(h.keys, D), *s = scaled + block * D;
+    for (int64_t j = 0; j < h.keys; j += BS_LOW_COLUMNS)
+        k->fp32_panel_transposed(across + panels_size(D, j), h.k + j * h.y->ld_kv,
+                                 h.keys - j < BS_LOW_COLUMNS ? h.keys - j : BS_LOW_COLUMNS, D,
+                                 h.y->ld_kv);
+    for (int64_t j = 0; j < D; j += BS_LOW_COLUMNS)
+        k->fp32_panel(down + panels_size(h.keys, j), h.v + j, h.keys,
+                      D - j < BS_LOW_COLUMNS ? D - j : BS_LOW_COLUMNS, h.y->ld_kv);
+    for (int64_t row = 0; row < h.queries; row += block) {
+        const int64_t rows = h.queries - row < block ? h.queries - row : block;
+        memset(scaled, 0, (size_t)(rows * D) * sizeof(float));
+        for (int64_t i = 0; i < rows; i++)
+            k->axpy(scaled + i * D, h.q + (row + i) * h.y->ld_q, h.scale, D);
+        k->fp32_product(s, h.keys, scaled, 4 * D, across, 4 * BS_LOW_COLUMNS * D, rows, h.keys, D,
+                        false);
+        for (int64_t i = 0; i < rows; i++)
+            h.lse[row + i] = k->softmax_row(s + i * h.keys, NULL, h.keys);
+        k->fp32_product(h.y->context + (h.query_row + row) * H + h.head * D, H, s, 4 * h.keys, down,
+                        4 * BS_LOW_COLUMNS * h.keys, rows, D, h.keys, false);
+    }
+}
+
+int64_t bs_attention_scratch(const bs_pass *p)
+{
+    const bs_config *c = &p->model->config;
+    const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
+    const int64_t low =
+        bs_attention_in_bf16(p, 0)
+            ? bs_attention_bf16_scratch(p->longest, c->hidden_size / c->num_heads, p->keep)
+            : 0;
+    const int64_t most = plain > low ? plain : low;
+    const int64_t packed =
+        is_packed(p, 0) ? packed_scratch(p->longest, c->hidden_size / c->num_heads) : 0;
+    return most > packed ? most : packed;
+}
+
 void bs_attention_forward(bs_pass *p, int64_t layer)
 {
     bs_attention_job job = {.p = p, .layer = layer};
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
-                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_forward : forward_head, &job);
+                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_forward
+                : is_packed(p, layer)          ? forward_head_packed
+                                               : forward_head,
+                &job);
 }
 
 /* dP = d_context V^T;  dS = scale P (dP mask - sum(P dP mask))

@@ -23,10 +23,10 @@ static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
     return layer == p->model->config.num_layers - 1 ? p->first_rows[row] : row;
 }
 
-/* The packed weight of a linear layer, or NULL in fp32. */
+/* The packed weight of a linear layer, or NULL where the BLAS takes it as it is. */
 static const bs_packed *packed(const bs_pass *p, int64_t layer, bs_linear linear, bool backward)
 {
-    if (p->options.precision == BS_FLOAT32)
+    if (p->options.precision == BS_FLOAT32 && (p->keep || p->model->kernels->fp32_product == NULL))
         return NULL;
     const bs_layer_weights *w = &p->model->packed[p->options.precision].layers[layer];
     return backward ? &w->backward[linear] : &w->forward[linear];

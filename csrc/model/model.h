@@ -13,7 +13,7 @@ typedef struct {
     const bs_kernels *kernels;
     float *parameters; /* (table.total,), the caller's */
     uint64_t *versions; /* (L,) of each encoder layer's parameters, from 1 */
-    bs_weights packed[3]; /* by bs_precision; nothing for fp32 */
+    bs_weights packed[3]; /* by bs_precision; none of fp32 where the BLAS does it all */
 } bs_model;
 
 /* Fills in all but config and parameters. bs_model_free undoes it, also after a failure. */
@@ -31,5 +31,8 @@ bool bs_model_can(const bs_model *m, bs_precision precision);
 bs_status bs_model_pack(bs_model *m, bs_precision precision, bool backward, int n_threads,
                         bs_error *e);
 bool bs_model_fresh(const bs_model *m, bs_precision precision, bool backward);
+
+/* Bytes that the packed weights take. */
+size_t bs_model_packed_size(const bs_model *m, bs_precision precision, bool backward);
 
 #endif

@@ -70,7 +70,7 @@ static size_t lay_out(bs_weights *w, char *block, bs_precision precision, bool b
 size_t bs_weights_size(bs_precision precision, bool backward, const bs_parameter_table *t,
                        const bs_config *c)
 {
-    return precision == BS_FLOAT32 ? 0 : lay_out(NULL, NULL, precision, backward, t, c);
+    return lay_out(NULL, NULL, precision, backward, t, c);
 }
 
 static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
@@ -171,10 +171,13 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
     const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
     char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
     to += panel * bs_low_groups(job->precision, k) * 4 * BS_LOW_COLUMNS;
+    const bs_kernels *kernels = job->kernels;
+    const bool whole = job->precision == BS_FLOAT32;
     if (backward)
-        job->kernels->bf16_panel(to, x + first, k, columns, s.k);
+        (whole ? kernels->fp32_panel : kernels->bf16_panel)(to, x + first, k, columns, s.k);
     else
-        job->kernels->bf16_panel_transposed(to, x + first * s.k, columns, k, s.k);
+        (whole ? kernels->fp32_panel_transposed : kernels->bf16_panel_transposed)(
+            to, x + first * s.k, columns, k, s.k);
 }
 
 static void pack_task(void *job_, int64_t task, int worker)

@@ -370,8 +370,7 @@ static PyObject *model_packed_size(PyObject *self_, PyObject *args, PyObject *kw
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "s|$p", names, &name, &backward) ||
         bs_py_precision(self, name, &precision) < 0)
         return NULL;
-    return PyLong_FromSize_t(
-        bs_weights_size(precision, backward, &self->model.table, &self->model.config));
+    return PyLong_FromSize_t(bs_model_packed_size(&self->model, precision, backward));
 }
 
 /* What train_step and forward_backward share: batch, targets and gradient buffer. */
