@@ -177,7 +177,7 @@ def test_packed_weights_count(make):
             model, 1, lengths, batch_size=8, freeze=0, n_threads=1, precision=precision
         )))
 
-    assert model._core.packed_size("float32") == 0
+    assert model._core.packed_size("float32", backward=True) == 0
     packed = model._core.packed_size("bfloat16", backward=True)
     assert packed > model._core.packed_size("bfloat16") > model._core.packed_size("int8") > 0
     passes = [model._core.pass_size(np.array([0, 20]), precision=p)
