@@ -43,6 +43,7 @@ def main():
                 classifier = bertsent.BertClassifier(
                     a.model, max_length=a.max_length, epochs=a.epochs, learning_rate=rate,
                     freeze_layers=frozen, n_threads=a.threads, random_state=seed, verbose=0,
+                    precision="float32", inference_precision="float32",
                 )
                 classifier.fit(train["review"], train["label"])
                 run = {

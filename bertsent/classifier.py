@@ -22,6 +22,7 @@ from bertsent.parameters import (
     resolve_max_length,
     resolve_watched,
 )
+from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.runs import RunStore, describe_run
@@ -83,6 +84,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         pause. Where none was saved yet, training starts.
     strip_html : bool, default=False
         Take HTML tags out of the texts, in training and at prediction.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What the encoder's products are computed in during training. "auto" is bfloat16 where
+        the processor is faster in it, else float32; ``precision_`` has what was used. With
+        bfloat16 weights, their gradients and both moments of AdamW are still float32, and
+        sums are float32: only factors are rounded (docs/precision.md). "bfloat16" on a
+        machine without it is an error in `fit`.
+    inference_precision : {"auto", "float32", "bfloat16", "int8"}, default="auto"
+        The same for prediction and for validation texts; may be set at any time. "auto"
+        is never int8, which costs accuracy.
     n_threads : int or None, default=None
         Threads. None takes ``BERTSENT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else as
         many as CPU affinity and cgroup quota allow. The number does not change results.
@@ -104,6 +114,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         The labels, sorted.
     learning_rate_ : float
         The peak learning rate used.
+    precision_ : str or None
+        What training was computed in; None for a model that another program has saved.
     history_ : list of dict
         One row an epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens``, ``seconds``, and with
         validation texts ``validation_loss`` and ``validation_accuracy``.
@@ -150,6 +162,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         checkpoint_keep=2,
         resume=False,
         strip_html=False,
+        precision="auto",
+        inference_precision="auto",
         n_threads=None,
         memory_limit=None,
         random_state=None,
@@ -173,6 +187,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint_keep = checkpoint_keep
         self.resume = resume
         self.strip_html = strip_html
+        self.precision = precision
+        self.inference_precision = inference_precision
         self.n_threads = n_threads
         self.memory_limit = memory_limit
         self.random_state = random_state
@@ -215,6 +231,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         not finite, leaves the classifier as it was before the call.
         """
         check_parameters(self.get_params(deep=False))
+        resolve_precision(self.precision, "precision")
+        if self.validation_fraction is not None or X_val is not None:
+            resolve_precision(self.inference_precision, "inference_precision")
         n_threads = resolve_n_threads(self.n_threads)
         texts = self._texts(X, "X")
         if not texts:
@@ -238,7 +257,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         if saved and self.random_state is None:
             seeds = saved.seeds
         model, tokenizer = self._starting_point(label_type, seeds.new_weights)
-        recipe = self._recipe(model.config, seeds)
+        validated = validation is not None or self.validation_fraction is not None
+        recipe = self._recipe(model.config, seeds, saved, validated)
         max_length = resolve_max_length(
             self.max_length, model.config["max_position_embeddings"]
         )
@@ -258,14 +278,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             model, self.memory_limit, np.diff(tokens.offsets),
             batch_size=recipe.batch_size, freeze=recipe.freeze, n_threads=n_threads,
             validation=None if validation is None else np.diff(validation.offsets),
-            keeps_best=bool(self.early_stopping),
+            keeps_best=bool(self.early_stopping), precision=recipe.precision,
+            inference_precision=recipe.inference_precision or "float32",
         )
         recipe = replace(recipe, plan=plan)
         if store:
             store.seeds = seeds
             store.run = describe_run(
-                parameters=self.get_params(deep=False), learning_rate=recipe.learning_rate,
-                plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
+                parameters=self.get_params(deep=False),
+                resolved=self._resolved(recipe, saved), plan=plan,
+                seeds=seeds, model=model, tokenizer=tokenizer, data=given,
             )
         state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
         if saved:
@@ -274,11 +296,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         fitted = {
             "label_type": label_type,
             "learning_rate": recipe.learning_rate,
+            "precision": recipe.precision,
             "text_hashes": np.unique(hash_texts(texts)),
             "validation_rows": held_out,
         }
         try:
             with make_progress(self.verbose) as progress:
+                chosen = " (auto)" if self.precision == "auto" else ""
+                progress.announce(f"training in {recipe.precision}{chosen}")
                 train(
                     model,
                     Examples(tokens.ids, tokens.offsets, codes, weights),
@@ -439,6 +464,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             parameters=self.get_params(deep=False),
             label_type=self._label_type,
             learning_rate=self.learning_rate_,
+            precision=self.precision_,
             history=self.history_,
             evaluations=self.evaluations_,
             best_step=self.best_step_,
@@ -494,12 +520,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         return np.isin(hash_texts(self._texts(X, "X")), self._text_hashes)
 
     def _keep(
-        self, model, tokenizer, *, label_type, learning_rate, history, evaluations, best_step,
-        text_hashes, validation_rows=None,
+        self, model, tokenizer, *, label_type, learning_rate, precision, history, evaluations,
+        best_step, text_hashes, validation_rows=None,
     ):
         """Become fitted, all at once."""
         self.classes_ = label_type.classes
         self.learning_rate_ = learning_rate
+        self.precision_ = precision
         self.history_ = history
         self.evaluations_ = evaluations
         self.best_step_ = best_step
@@ -553,8 +580,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         )
         return model, load_tokenizer(directory, model)
 
-    def _recipe(self, config, seeds):
+    def _recipe(self, config, seeds, saved, validated):
         """The parameters as the training loop wants them, "auto" and "all" resolved."""
+        begun = saved.run if saved else {}
+        names = PRECISIONS if validated else PRECISIONS[:1]
         n_layers = config["num_hidden_layers"]
         freeze = resolve_freeze(self.freeze_layers, n_layers)
         return Recipe(
@@ -570,11 +599,22 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             order_seed=seeds.order,
             dropout_seed=seeds.dropout,
             eval_every=None if self.eval_every is None else int(self.eval_every),
+            **{name: go_on_in(getattr(self, name), name, begun.get(name)) for name in names},
         )
 
+    def _resolved(self, recipe, saved):
+        """What "auto" came to when the run was begun."""
+        resolved = {"learning_rate": recipe.learning_rate}
+        for name in PRECISIONS:
+            begun = saved.run.get(name) if saved and getattr(self, name) == "auto" else None
+            resolved[name] = begun or getattr(recipe, name)
+        return resolved
+
     def _check_ready(self):
+        """Raise if predicting cannot work; return what it computes in."""
         check_is_fitted(self)
         check_parameters(self.get_params(deep=False))
+        return resolve_precision(self.inference_precision, "inference_precision")
 
     def _probabilities(self, X, report=None):
         return np.exp(log_softmax(self._logits(X, report)))
@@ -586,14 +626,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         return labels, probabilities.max(axis=1, initial=0.0)
 
     def _logits(self, X, report=None):
-        self._check_ready()
+        precision = self._check_ready()
         n_threads = resolve_n_threads(self.n_threads)
         positions = self.model_.config["max_position_embeddings"]
         max_length = resolve_max_length(self.max_length, positions)
         texts = self._texts(X, "X")
         tokens = self.tokenizer_.encode_batch(texts, max_length, n_threads)
         return score_pieces(
-            self.model_, tokens.ids, tokens.offsets, n_threads, report, self.memory_limit
+            self.model_, tokens.ids, tokens.offsets, n_threads, report,
+            precision=precision, memory_limit=self.memory_limit,
         )
 
 

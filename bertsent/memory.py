@@ -53,7 +53,7 @@ def format_size(size):
 
 def plan_training(
     model, limit, lengths, *, batch_size, freeze, n_threads, validation=None, keeps_best=False,
-    precision="float32",
+    precision="float32", inference_precision="float32",
 ):
     """Cut the batches of a training run.
 
@@ -70,8 +70,8 @@ def plan_training(
         Tokens of each text that is scored in between, while training keeps its memory.
     keeps_best : bool
         Whether early stopping keeps a copy of the weights.
-    precision : str
-        Of the products.
+    precision, inference_precision : str
+        What steps and the scoring in between compute in; not "auto".
 
     Returns
     -------
@@ -86,38 +86,46 @@ def plan_training(
         return Plan()
     # Parameters, gradients and both moments; of the best weights the old and a new copy.
     fixed = 16 * model._flat.size + 8 * keeps_best * model._trained(freeze).size
-    fixed += model._core.packed_size(precision, backward=True)
+    packed = {precision: model._core.packed_size(precision, backward=True)}
+    if validation is not None:
+        forward = model._core.packed_size(inference_precision)
+        packed[inference_precision] = max(forward, packed.get(inference_precision, 0))
+    fixed += sum(packed.values())
 
     def size(plan):
         offsets = _largest(lengths, plan.training, batch_size)
         how = {"freeze": freeze, "n_threads": n_threads, "precision": precision}
         needed = model._core.pass_size(offsets, **how)
         if validation is not None:
-            needed += _scoring_size(model, validation, plan.scoring, n_threads, precision)
+            needed += _scoring_size(
+                model, validation, plan.scoring, n_threads, inference_precision
+            )
         return needed
 
-    return _fit(limit, fixed, size, lengths, "train this model: parameters, gradients and moments")
+    own = Plan(
+        model._core.part_tokens(precision)[0], model._core.part_tokens(inference_precision)[1]
+    )
+    what = "train this model: parameters, gradients and moments"
+    return _fit(limit, own, fixed, size, lengths, what)
 
 
 def plan_scoring(model, limit, lengths, *, n_threads, precision="float32"):
     """Cut texts that are scored; as `plan_training`."""
     if limit is None or not len(lengths):
         return Plan()
-    fixed = 4 * model._flat.size + model._core.packed_size(precision, backward=False)
+    fixed = 4 * model._flat.size + model._core.packed_size(precision)
 
     def size(plan):
         return _scoring_size(model, lengths, plan.scoring, n_threads, precision)
 
-    return _fit(limit, fixed, size, lengths, "score with this model: its parameters")
+    own = Plan(*model._core.part_tokens(precision))
+    return _fit(limit, own, fixed, size, lengths, "score with this model: its parameters")
 
 
-def _fit(limit, fixed, size, lengths, what):
-    """The largest plan that fits."""
-    from bertsent import _core
-
+def _fit(limit, own, fixed, size, lengths, what):
+    """The largest plan that fits; `own` is what the engine takes by itself."""
     most = parse_size(limit)
-    # What the engine takes by itself is halved until it fits; in the end, texts go one by one.
-    own = Plan(_core.MICRO_BATCH_TOKENS, _core.CHUNK_TOKENS)
+    # That is halved until it fits; in the end, texts go one by one.
     for halvings in range(max(own).bit_length()):
         plan = Plan(*(max(1, tokens >> halvings) for tokens in own))
         needed = fixed + size(plan)

@@ -12,12 +12,13 @@ from . import batch, checkpoint
 from .config import bert_config, engine_config, label_names, with_labels
 from .files import MODEL_FILES, TOKENIZER_FILES, atomic_directory
 from .hub import resolve
+from .precision import check_inference, resolve_precision
 
 __all__ = ["BertForSequenceClassification"]
 
 
 class BertForSequenceClassification:
-    """BERT with a pooler and a linear classifier, computed by the C engine in float32.
+    """BERT with a pooler and a linear classifier, computed by the C engine.
 
     Made by `from_pretrained` or `from_config`, not by calling the class. It knows nothing
     of texts; `bertsent.WordPieceTokenizer` makes the ids. To train on a DataFrame use
@@ -30,6 +31,11 @@ class BertForSequenceClassification:
     n_threads : int or None
         Threads to compute with; None for ``BERTSENT_NUM_THREADS``, ``OMP_NUM_THREADS``,
         or what the process may use of the machine.
+    inference_precision : {"float32", "auto", "bfloat16", "int8"}
+        What `forward` and `score_packed` compute in, to be set at any time; see
+        docs/precision.md. float32 by default, so that the bare model gives transformers'
+        logits; "auto" is bfloat16 where that is faster, else float32. Whether this machine can
+        is asked when something is computed. Gradients are always computed in float32.
 
     Examples
     --------
@@ -47,7 +53,7 @@ class BertForSequenceClassification:
     @classmethod
     def from_pretrained(
         cls, name_or_dir, *, num_labels=None, id2label=None, revision=None, random_state=None,
-        n_threads=None, new_classifier=False,
+        n_threads=None, new_classifier=False, inference_precision="float32",
     ):
         """Load a model.
 
@@ -68,6 +74,8 @@ class BertForSequenceClassification:
             Threads to compute with.
         new_classifier : bool, default False
             Start with a new classifier even if the checkpoint has one.
+        inference_precision : str, default "float32"
+            What to compute in; see the attribute.
 
         Returns
         -------
@@ -93,10 +101,14 @@ class BertForSequenceClassification:
             new_classifier=new_classifier,
             source=str(name_or_dir),
         )
-        return cls._assemble(loaded.config, loaded.engine, loaded.flat, n_threads)
+        return cls._assemble(
+            loaded.config, loaded.engine, loaded.flat, n_threads, inference_precision
+        )
 
     @classmethod
-    def from_config(cls, config, *, random_state=None, n_threads=None):
+    def from_config(
+        cls, config, *, random_state=None, n_threads=None, inference_precision="float32"
+    ):
         """Make a model with random weights by BERT's rule.
 
         Parameters
@@ -108,6 +120,8 @@ class BertForSequenceClassification:
             Draws the weights.
         n_threads : int, optional
             Threads to compute with.
+        inference_precision : str, default "float32"
+            What to compute in; see the attribute.
 
         Returns
         -------
@@ -124,17 +138,18 @@ class BertForSequenceClassification:
             raise ValueError("a classifier needs at least 2 classes")
         engine = engine_config(raw, len(names), "config")
         flat = checkpoint.random_parameters(engine, raw, random_state)
-        return cls._assemble(with_labels(raw, names), engine, flat, n_threads)
+        return cls._assemble(with_labels(raw, names), engine, flat, n_threads, inference_precision)
 
     @classmethod
-    def _assemble(cls, config, engine, flat, n_threads):
+    def _assemble(cls, config, engine, flat, n_threads=None, inference_precision="float32"):
         model = cls.__new__(cls)
-        model._set(config, engine, flat, n_threads)
+        model._set(config, engine, flat, n_threads, inference_precision)
         return model
 
-    def _set(self, config, engine, flat, n_threads):
+    def _set(self, config, engine, flat, n_threads, inference_precision):
         from . import _core
 
+        self.inference_precision = inference_precision
         self._config = config
         self._engine = engine
         self._flat = flat
@@ -211,11 +226,11 @@ class BertForSequenceClassification:
             lies beyond ``max_position_embeddings``.
         """
         packed = batch.pack(input_ids, attention_mask, token_type_ids, self._engine)
-        return self._score(packed, self._threads(None))
+        return self._score(packed, self._threads(None), None)
 
     __call__ = forward
 
-    def score_packed(self, ids, offsets, n_threads=None, *, chunk_tokens=0):
+    def score_packed(self, ids, offsets, n_threads=None, precision=None, *, chunk_tokens=0):
         """Compute logits of sequences laid end to end, as a tokenizer's `encode_batch` does.
 
         Parameters
@@ -226,6 +241,8 @@ class BertForSequenceClassification:
             Where each sequence begins, and T.
         n_threads : int, optional
             Threads to compute with, instead of the model's.
+        precision : {"auto", "float32", "bfloat16", "int8"}, optional
+            What to compute in, instead of the model's ``inference_precision``.
         chunk_tokens : int, default 0
             Tokens that a thread carries through the model at once, in whole sequences; 0 for
             what suits the caches. Fewer take less memory and more time.
@@ -239,15 +256,18 @@ class BertForSequenceClassification:
         TypeError
             An array is not of integers.
         IndexError, ValueError
-            An id is out of range, a sequence is empty or too long.
+            An id is out of range, a sequence is empty or too long; this machine does not
+            compute in that precision.
         """
         ids = batch.flat_integers("ids", ids, np.int32)
         offsets = batch.flat_integers("offsets", offsets, np.int64)
         packed = batch.Packed(ids, None, None, offsets)
-        return self._score(packed, self._threads(n_threads), chunk_tokens)
+        return self._score(packed, self._threads(n_threads), precision, chunk_tokens)
 
     def loss_and_gradients(self, input_ids, attention_mask, labels, token_type_ids=None):
         """Compute the mean cross-entropy of a batch and its gradient, without dropout.
+
+        In float32, whatever ``inference_precision`` is.
 
         Parameters
         ----------
@@ -282,12 +302,14 @@ class BertForSequenceClassification:
         )
         return float(loss), {name: self._view(name, gradients) for name in self._table}
 
-    def _score(self, packed, n_threads, chunk_tokens=0):
+    def _score(self, packed, n_threads, precision, chunk_tokens=0):
+        precision = self._inference_precision if precision is None else check_inference(precision)
+        precision = resolve_precision(precision, "inference_precision")
         if len(packed.cu_seqlens) == 1 and not packed.ids.size:
             return np.empty((0, self.num_labels), dtype=np.float32)
         return self._core.score(
-            packed.ids, packed.types, packed.positions, packed.cu_seqlens, n_threads=n_threads,
-            chunk_tokens=chunk_tokens,
+            packed.ids, packed.types, packed.positions, packed.cu_seqlens,
+            n_threads=n_threads, chunk_tokens=chunk_tokens, precision=precision,
         )
 
     def _threads(self, n_threads):
@@ -301,6 +323,14 @@ class BertForSequenceClassification:
     def config(self):
         """Configuration in the words of Hugging Face's ``config.json`` (a copy)."""
         return copy.deepcopy(self._config)
+
+    @property
+    def inference_precision(self):
+        return self._inference_precision
+
+    @inference_precision.setter
+    def inference_precision(self, value):
+        self._inference_precision = check_inference(value)
 
     @property
     def num_labels(self):
@@ -389,12 +419,16 @@ class BertForSequenceClassification:
             "engine": self._engine,
             "parameters": np.asarray(self._flat),
             "n_threads": self.n_threads,
+            "inference_precision": self.inference_precision,
         }
 
     def __setstate__(self, state):
         flat = checkpoint.aligned_zeros(len(state["parameters"]))
         flat[:] = state["parameters"]
-        self._set(state["config"], state["engine"], flat, state["n_threads"])
+        self._set(
+            state["config"], state["engine"], flat, state["n_threads"],
+            state["inference_precision"],
+        )
 
 
 class _Parameters(Mapping):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertsent.memory import parse_size
+from bertsent.precision import INFERENCE, TRAINING
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,25 @@ PARAMETERS = (
         None,
         "take HTML tags out of the texts, in training and again at prediction",
         default=False,
+    ),
+    Parameter(
+        "precision",
+        '"auto", "float32" or "bfloat16"',
+        lambda v: isinstance(v, str) and v in TRAINING,
+        str,
+        'what training computes in; weights stay float32. "auto": bfloat16 where the processor '
+        "is faster in it, else float32",
+        "WHAT",
+        default="auto",
+    ),
+    Parameter(
+        "inference_precision",
+        '"auto", "float32", "bfloat16" or "int8"',
+        lambda v: isinstance(v, str) and v in INFERENCE,
+        str,
+        'what scoring computes in; "auto": as for precision, never int8',
+        "WHAT",
+        default="auto",
     ),
     Parameter(
         "n_threads",

@@ -14,7 +14,7 @@ def load_model(directory, name, **options):
     """The model in a directory, and the parts of it that its checkpoint lacks."""
     loaded = checkpoint.load_checkpoint(directory, source=str(name), **options)
     model = BertForSequenceClassification._assemble(
-        loaded.config, loaded.engine, loaded.flat, n_threads=None
+        loaded.config, loaded.engine, loaded.flat
     )
     return model, loaded.fresh
 
@@ -47,6 +47,7 @@ def foreign_settings(name_or_dir, model):
         "parameters": {"model": name_or_dir, "max_length": min(256, positions)},
         "label_type": LabelType(np.array(labels, dtype=object)),
         "learning_rate": None,
+        "precision": None,
         "history": [],
         "evaluations": [],
         "best_step": None,

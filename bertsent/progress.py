@@ -14,6 +14,9 @@ _BAR = "{desc} |{bar}| {rate_noinv_fmt}, {remaining} left{postfix}"
 class Silent:
     """Says nothing; also the list of what a progress display is told."""
 
+    def announce(self, line):
+        """What is to be known before training begins."""
+
     def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
         """Training begins, or goes on: epochs, steps and tokens in each, and what was done."""
 
@@ -45,6 +48,9 @@ class Bar(Silent):
     def __init__(self, stream=None):
         self.stream = stream
         self.bar = None
+
+    def announce(self, line):
+        print(line, file=self.stream or sys.stderr, flush=True)
 
     def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
         self.epochs, self.steps, self.done = epochs, steps, steps_done
@@ -86,6 +92,9 @@ class Lines(Silent):
     def __init__(self, stream=None, every=LINE_EVERY):
         self.stream = stream
         self.every = every
+
+    def announce(self, line):
+        self._say(line)
 
     def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
         self.epochs, self.steps, self.total = epochs, steps, epochs * tokens - tokens_done

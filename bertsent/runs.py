@@ -31,8 +31,8 @@ _DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 # Parameters that do not change what comes out, or that are compared by what they lead to.
 _FREE = frozenset({
-    "model", "learning_rate", "n_threads", "random_state", "verbose", "checkpoint_dir",
-    "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
+    "model", "learning_rate", "precision", "inference_precision", "n_threads", "random_state",
+    "verbose", "checkpoint_dir", "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
 })
 _SAID = {
     "model": "the weights of the model that training starts from",
@@ -46,15 +46,15 @@ _SAID = {
 }
 
 
-def describe_run(*, parameters, learning_rate, plan, seeds, model, tokenizer, data):
+def describe_run(*, parameters, resolved, plan, seeds, model, tokenizer, data):
     """What a run is made of: everything that decides its result, large things hashed.
 
     Parameters
     ----------
     parameters : dict
         Those of the classifier.
-    learning_rate : float
-        What "auto" has come to.
+    resolved : dict
+        ``learning_rate``, ``precision`` and ``inference_precision``: what "auto" has come to.
     plan : Plan
         What the memory limit has come to.
     seeds : Seeds
@@ -74,7 +74,7 @@ def describe_run(*, parameters, learning_rate, plan, seeds, model, tokenizer, da
         **{name: _hash(*parts) for name, parts in data.items()},
         "tokenizer": _hash([settings]),
         "model": _hash(np.asarray(model._flat)),
-        "learning_rate": learning_rate,
+        **resolved,
         "plan": list(plan),
         **{name: plain(value) for name, value in parameters.items() if name not in _FREE},
         "random_state": list(seeds),

@@ -21,8 +21,8 @@ FORMAT = 1
 
 
 def write_settings(
-    directory, *, parameters, label_type, learning_rate, history, evaluations, best_step,
-    text_hashes,
+    directory, *, parameters, label_type, learning_rate, precision, history, evaluations,
+    best_step, text_hashes,
 ):
     """Write both files into an existing directory."""
     directory = Path(directory)
@@ -32,6 +32,7 @@ def write_settings(
         "parameters": {name: plain(value) for name, value in parameters.items()},
         "labels": label_type.to_json(),
         "learning_rate": learning_rate,
+        "precision": precision,
         "history": history,
         "evaluations": evaluations,
         "best_step": best_step,
@@ -68,6 +69,7 @@ def read_settings(directory):
             "parameters": dict(settings["parameters"]),
             "label_type": LabelType.from_json(settings["labels"]),
             "learning_rate": settings["learning_rate"],
+            "precision": settings.get("precision"),
             "history": list(settings["history"]),
             "evaluations": list(settings.get("evaluations", [])),
             "best_step": settings.get("best_step"),

@@ -5,12 +5,14 @@ import numpy as np
 from bertsent.batch import gather
 from bertsent.memory import plan_scoring
 
-# Tokens of a call for each thread. The engine carries about 1,024 at a time through the model;
-# with eight such chunks a thread, hardly any thread waits for the last ones.
+# Tokens of a call for each thread. The engine carries up to 1,024 at a time through the model;
+# with eight such chunks or more a thread, hardly any thread waits for the last ones.
 PIECE_TOKENS = 8192
 
 
-def score_pieces(model, ids, offsets, n_threads, report=None, memory_limit=None):
+def score_pieces(
+    model, ids, offsets, n_threads, report=None, *, precision="float32", memory_limit=None
+):
     """Logits of texts laid end to end.
 
     The longest come first, so that texts which are scored together are of a length.
@@ -25,6 +27,8 @@ def score_pieces(model, ids, offsets, n_threads, report=None, memory_limit=None)
     n_threads : int
     report : callable, optional
         Is told after each piece which part of the tokens is done, up to 1.
+    precision : str
+        What to compute in; not "auto".
     memory_limit : int, str or None
         As `BertClassifier` has it.
 
@@ -36,7 +40,9 @@ def score_pieces(model, ids, offsets, n_threads, report=None, memory_limit=None)
     logits = np.empty((len(lengths), model.num_labels), dtype=np.float32)
     if not len(lengths):
         return logits
-    chunk_tokens = plan_scoring(model, memory_limit, lengths, n_threads=n_threads).scoring
+    chunk_tokens = plan_scoring(
+        model, memory_limit, lengths, n_threads=n_threads, precision=precision
+    ).scoring
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])
     # A text belongs to the piece in which its first token lies.
@@ -44,7 +50,7 @@ def score_pieces(model, ids, offsets, n_threads, report=None, memory_limit=None)
     done = 0
     for rows in np.split(order, np.flatnonzero(np.diff(piece_of)) + 1):
         logits[rows] = model.score_packed(
-            *gather(ids, offsets, rows), n_threads, chunk_tokens=chunk_tokens
+            *gather(ids, offsets, rows), n_threads, precision, chunk_tokens=chunk_tokens
         )
         done += len(rows)
         if report is not None:

@@ -33,6 +33,10 @@ class Recipe:
         Seeds of the order of the texts and of dropout.
     eval_every : int or None
         Steps between two evaluations, beside those at the end of every epoch; None for no others.
+    precision : str
+        What steps compute in.
+    inference_precision : str or None
+        What evaluations compute in; None for the model's own.
     plan : Plan
         Tokens that go through the model at once. Others change the last bits of the result.
     """
@@ -47,6 +51,8 @@ class Recipe:
     order_seed: int = 0
     dropout_seed: int = 0
     eval_every: int | None = None
+    precision: str = "float32"
+    inference_precision: str | None = None
     plan: Plan = Plan()
 
 
@@ -202,6 +208,7 @@ class _Loop:
                     lr=recipe.learning_rate * factor,
                     weight_decay=recipe.weight_decay,
                     max_grad_norm=recipe.max_grad_norm,
+                    precision=recipe.precision,
                     n_threads=self.n_threads,
                     micro_batch_tokens=recipe.plan.training,
                 )
@@ -220,7 +227,8 @@ class _Loop:
         if not state.evaluations or state.evaluations[-1]["step"] != state.step:
             row = {"step": state.step, "epoch": state.epoch + 1}
             row |= evaluate(
-                self.model, self.validation, self.n_threads, self.recipe.plan.scoring
+                self.model, self.validation, self.n_threads, self.recipe.inference_precision,
+                self.recipe.plan.scoring,
             )
             state.evaluations.append(row)
             state.stopped |= state.best.see(row, self.trained())

@@ -12,10 +12,10 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def evaluate(model, examples, n_threads, chunk_tokens=0):
+def evaluate(model, examples, n_threads, precision=None, chunk_tokens=0):
     """Loss and accuracy on texts that are not trained on, without dropout."""
     logits = model.score_packed(
-        examples.ids, examples.offsets, n_threads, chunk_tokens=chunk_tokens
+        examples.ids, examples.offsets, n_threads, precision, chunk_tokens=chunk_tokens
     )
     losses = -log_softmax(logits)[np.arange(len(examples)), examples.labels]
     hits = logits.argmax(axis=1) == examples.labels

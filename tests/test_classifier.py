@@ -377,6 +377,7 @@ def test_a_classifier_of_another_program_opens(tmp_path):
         label2id={name: int(code) for code, name in labels.items()},
     )
     clf = bertsent.BertClassifier.from_pretrained(source)
+    clf.set_params(inference_precision="float32")
     bare = bertsent.BertForSequenceClassification.from_pretrained(source)
     texts, _ = make_texts(5)
     batch = bertsent.WordPieceTokenizer.from_pretrained(source)(texts, max_length=64)

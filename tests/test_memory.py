@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*longer than max_length"),
 ]
 
+TRAINING = [name for name in _core.precisions() if name != "int8"]
 TEXTS, LABELS = make_texts(96)
 TEXTS = [f"{text} " * (1 + i % 4) for i, text in enumerate(TEXTS)]
 
@@ -67,18 +68,19 @@ def test_written_sizes_are_enough_and_hardly_more(size):
     assert size <= parse_size(format_size(size)) <= size * 1.01 + 1
 
 
+@pytest.mark.parametrize("precision", TRAINING)
 @pytest.mark.parametrize("freeze", [0, 1, "all"])
-def test_training_stays_below_the_limit(make, freeze):
-    free = make(freeze_layers=freeze).fit(TEXTS, LABELS)
-    size = 16 * free.model_._flat.size
-    whole = free.model_._core.reserved
-    least = parse_size(least_of(
-        lambda: make(freeze_layers=freeze, memory_limit=size).fit(TEXTS, LABELS)
-    ))
+def test_training_stays_below_the_limit(make, freeze, precision):
+    options = {"freeze_layers": freeze, "precision": precision}
+    free = make(**options).fit(TEXTS, LABELS)
+    core = free.model_._core
+    size = 16 * free.model_._flat.size + core.packed_size(precision, backward=True)
+    whole = core.reserved
+    least = parse_size(least_of(lambda: make(memory_limit=size, **options).fit(TEXTS, LABELS)))
     assert size < least < size + whole
     reserved = []
     for limit in np.linspace(least, size + whole, 4).astype(int).tolist():
-        clf = make(freeze_layers=freeze, memory_limit=limit).fit(TEXTS, LABELS)
+        clf = make(memory_limit=limit, **options).fit(TEXTS, LABELS)
         reserved.append(clf.model_._core.reserved)
         assert size + reserved[-1] <= limit
         # The same texts, masks and updates; only the order of sums differs.
@@ -107,18 +109,27 @@ def test_what_comes_beside_training_counts(make):
     kept = least(validation_fraction=0.3, early_stopping=True)
     assert plain < scored < kept
     clf = make().fit(TEXTS, LABELS)
+    # Weights that are packed for scoring alone count too.
+    for name in ("float32", "int8"):
+        exact = {"precision": "float32", "inference_precision": name}
+        more = least(validation_fraction=0.3, **exact) - least(**exact)
+        assert more > 0.9 * clf.model_._core.packed_size(name)
     assert kept - scored == pytest.approx(8 * clf.model_._flat.size, rel=0.05)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_scoring_stays_below_the_limit(make, monkeypatch, n_threads):
-    clf = make(n_threads=n_threads).fit(TEXTS, LABELS)
+@pytest.mark.parametrize("precision", _core.precisions())
+def test_scoring_stays_below_the_limit(make, monkeypatch, n_threads, precision):
+    clf = make(n_threads=n_threads, inference_precision=precision).fit(TEXTS, LABELS)
+    own = clf.model_._core.part_tokens(precision)[1]
+    fixed = 4 * clf.model_._flat.size + clf.model_._core.packed_size(precision)
     expected = clf.predict_proba(TEXTS)
     score, seen = clf.model_.score_packed, []
 
-    def counted(ids, offsets, n_threads, chunk_tokens):
+    def counted(ids, offsets, n_threads, name, chunk_tokens):
+        assert name == precision
         seen.append((np.diff(offsets), chunk_tokens))
-        return score(ids, offsets, n_threads, chunk_tokens=chunk_tokens)
+        return score(ids, offsets, n_threads, name, chunk_tokens=chunk_tokens)
 
     monkeypatch.setattr(clf.model_, "score_packed", counted)
     clf.set_params(memory_limit=1)
@@ -130,11 +141,14 @@ def test_scoring_stays_below_the_limit(make, monkeypatch, n_threads):
         np.testing.assert_allclose(clf.predict_proba(TEXTS), expected, atol=1e-5)
         for lengths, tokens in seen:
             assert (tokens == 0) == (limit == "1GB")
-            chunks = cut(sorted(lengths.tolist(), reverse=True), tokens or _core.CHUNK_TOKENS)
+            chunks = cut(sorted(lengths.tolist(), reverse=True), tokens or own)
             largest = max(
-                clf.model_._core.pass_size(np.cumsum([0, *chunk]), keep=False) for chunk in chunks
+                clf.model_._core.pass_size(
+                    np.cumsum([0, *chunk]), keep=False, precision=precision
+                )
+                for chunk in chunks
             )
-            assert 4 * clf.model_._flat.size + n_threads * largest <= parse_size(limit)
+            assert fixed + n_threads * largest <= parse_size(limit)
 
 
 def cut(lengths, tokens):
@@ -165,6 +179,29 @@ def test_plans_hold_for_every_batch_of_such_texts(make):
     assert len(plans) > 3
     assert plan_training(model, None, lengths, **options) == Plan()
     assert plan_scoring(model, 1, lengths[:0], n_threads=2) == Plan()
+
+
+@pytest.mark.parametrize("precision", TRAINING)
+def test_parts_the_engine_takes_by_itself_are_those_it_tells(make, precision):
+    model = make().fit(TEXTS, LABELS).model_
+    own = model._core.part_tokens(precision)[0]
+    rng = np.random.default_rng(0)
+    offsets = np.arange(161, dtype=np.int64) * 20
+    assert offsets[-1] > 3000
+    ids = rng.integers(5, 30, offsets[-1]).astype(np.int32)
+    labels = rng.integers(0, 2, 160).astype(np.int32)
+
+    def gradients(tokens):
+        found = np.zeros_like(model._flat)
+        model._core.forward_backward(
+            ids, None, None, offsets, None, labels, None, found, micro_batch_tokens=tokens,
+            precision=precision,
+        )
+        return found
+
+    assert np.array_equal(gradients(0), gradients(own))
+    assert not np.array_equal(gradients(0), gradients(own // 2))
+    assert not np.array_equal(gradients(0), gradients(2 * own))
 
 
 @pytest.mark.skipif("bfloat16" not in _core.precisions(), reason="no bfloat16 here")

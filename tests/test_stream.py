@@ -91,9 +91,9 @@ def test_scoring_in_pieces_is_scoring_at_once(clf, monkeypatch):
     calls, parts = [], []
     score = clf.model_.score_packed
 
-    def counted(ids, offsets, n_threads, **options):
+    def counted(ids, offsets, n_threads, *precision, **options):
         calls.append(np.diff(offsets).tolist())
-        return score(ids, offsets, n_threads, **options)
+        return score(ids, offsets, n_threads, *precision, **options)
 
     monkeypatch.setattr(scoring, "PIECE_TOKENS", 100)
     monkeypatch.setattr(clf.model_, "score_packed", counted)

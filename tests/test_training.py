@@ -52,7 +52,7 @@ class FakeModel:
     def _trained(self, freeze):
         return self._flat
 
-    def score_packed(self, ids, offsets, n_threads, chunk_tokens):
+    def score_packed(self, ids, offsets, n_threads, precision, chunk_tokens):
         return np.tile(np.array([0.0, 2.0], dtype=np.float32), (len(offsets) - 1, 1))
 
 

@@ -138,7 +138,7 @@ def _add_evaluate(commands):
         "--json", action="store_true", help="print JSON and nothing else to stdout"
     )
     _add_columns(command, labels=True)
-    _add_threads(command)
+    _add_shared(command)
 
 
 def _add_predict(commands):
@@ -184,7 +184,7 @@ def _add_predict(commands):
         help="rows read, scored and written at a time (default: %(default)s)",
     )
     _add_columns(command, labels=False)
-    _add_threads(command)
+    _add_shared(command)
 
 
 def _add_doctor(commands):
@@ -265,12 +265,26 @@ def _add_parameters(group, names=None):
         )
 
 
-def _add_threads(command):
-    threads = next(parameter for parameter in PARAMETERS if parameter.name == "n_threads")
+def _add_shared(command):
+    """Parameters that can be changed for a model that is trained."""
+    parameters = {parameter.name: parameter for parameter in PARAMETERS}
+    threads, precision = parameters["n_threads"], parameters["inference_precision"]
     command.add_argument(
         *threads.flags, "--n-threads", dest="n_threads", type=_checked(threads), metavar="N",
         help=threads.help,
     )
+    command.add_argument(
+        "--inference-precision", type=_checked(precision), metavar=precision.metavar,
+        help=precision.help + " (default: what was chosen in training, else auto)",
+    )
+
+
+def shared_parameters(args):
+    """Those of them that are to be changed."""
+    changed = {"n_threads": args.n_threads}
+    if args.inference_precision is not None:
+        changed["inference_precision"] = args.inference_precision
+    return changed
 
 
 def _checked(parameter):

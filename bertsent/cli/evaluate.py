@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import bertsent
+from bertsent.cli.arguments import shared_parameters
 from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
 from bertsent.data import (
     drop_missing,
@@ -20,7 +21,8 @@ def run(args):
     """Carry out the command."""
     require_source(args.file)
     classifier = bertsent.BertClassifier.from_pretrained(args.directory)
-    classifier.set_params(n_threads=args.n_threads)
+    classifier.set_params(**shared_parameters(args))
+    precision = classifier._check_ready()
     frame = read_table(args.file)
     if is_split_folder(args.file):
         frame = frame[frame["part"] == "test"]
@@ -36,7 +38,7 @@ def run(args):
     labels = match_labels(frame[args.label_column], classifier.classes_, args.file)
     probabilities = score_texts(classifier, texts)
     metrics = compute_metrics(
-        labels, probabilities, classifier.classes_, classifier.seen_in_training(texts)
+        labels, probabilities, classifier.classes_, classifier.seen_in_training(texts), precision
     )
     if args.json:
         json.dump(metrics, sys.stdout, indent=2, ensure_ascii=False)

@@ -3,6 +3,7 @@
 import sys
 
 import bertsent
+from bertsent.cli.arguments import shared_parameters
 from bertsent.formats import require_source
 from bertsent.output import check_output
 from bertsent.stream import label_file
@@ -19,7 +20,8 @@ def run(args):
     if args.output is not None:
         check_output(args.output, args.force)
     classifier = bertsent.BertClassifier.from_pretrained(args.directory)
-    classifier.set_params(n_threads=args.n_threads)
+    classifier.set_params(**shared_parameters(args))
+    precision = classifier._check_ready()
     if args.text is not None:
         for label, confidence in zip(*classifier._label(args.text), strict=True):
             print(f"{label}\t{confidence:.4f}")
@@ -31,4 +33,7 @@ def run(args):
     if scored.rows_left_out:
         print(f"{scored.rows_left_out:,} rows with an empty cell left out", file=sys.stderr)
     if args.output is not None:
-        print(f"{scored.rows:,} rows labelled in {args.output}", file=sys.stderr)
+        print(
+            f"{scored.rows:,} rows labelled in {args.output}, computed in {precision}",
+            file=sys.stderr,
+        )

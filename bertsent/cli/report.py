@@ -14,7 +14,7 @@ def score_texts(classifier, texts, show_bar=True):
         return classifier._probabilities(texts, progress.part)
 
 
-def compute_metrics(labels, probabilities, classes, seen):
+def compute_metrics(labels, probabilities, classes, seen, inference_precision):
     """What a test has shown.
 
     Parameters
@@ -25,6 +25,8 @@ def compute_metrics(labels, probabilities, classes, seen):
     classes : ndarray
     seen : ndarray of bool
         Texts that the model was trained on.
+    inference_precision : str
+        What the probabilities were computed in.
 
     Returns
     -------
@@ -42,6 +44,7 @@ def compute_metrics(labels, probabilities, classes, seen):
         "accuracy": float(accuracy_score(labels, predicted)),
         "loss": float(-np.log(own).mean()),
         "rows": len(labels),
+        "inference_precision": inference_precision,
         "macro_f1": float(np.mean(f1)),
         "classes": {
             name: {
@@ -68,7 +71,11 @@ def compute_metrics(labels, probabilities, classes, seen):
 
 def format_metrics(metrics):
     """The metrics as a few lines for people."""
-    lines = [f"accuracy {metrics['accuracy']:.2%} on {metrics['rows']:,} texts", ""]
+    lines = [
+        f"accuracy {metrics['accuracy']:.2%} on {metrics['rows']:,} texts, "
+        f"computed in {metrics['inference_precision']}",
+        "",
+    ]
     names = metrics["confusion_matrix"]["labels"]
     width = max(len("class"), *map(len, names))
     lines.append(f"{'class':<{width}}  precision  recall      F1  texts")

@@ -22,6 +22,7 @@ from bertsent.parameters import (
     resolve_learning_rate,
     resolve_max_length,
 )
+from bertsent.precision import PRECISIONS, resolve_precision
 from bertsent.progress import format_seconds
 from bertsent.runs import has_checkpoints
 from bertsent.threads import resolve_n_threads
@@ -46,10 +47,11 @@ def run(args):
     if parameters["early_stopping"] and parameters["validation_fraction"] is None:
         args.usage_error("--early-stopping needs --validation-fraction")
     check_target(args.output, args.force)
+    precisions = {name: resolve_precision(parameters[name], name) for name in PRECISIONS}
     rate = learning_rate(parameters)
     corpus = load_corpus(args, parameters)
     print(corpus.summary)
-    print(describe_run(parameters, rate), flush=True)
+    print(describe_run(parameters, {"learning_rate": f"{rate:g}"} | precisions), flush=True)
 
     classifier = bertsent.BertClassifier(**parameters)
     started = time.time()
@@ -57,7 +59,9 @@ def run(args):
     try:
         classifier.fit(corpus.train_texts, corpus.train_labels)
         trained = time.time()
-        metrics = test(classifier, corpus, show_bar=parameters["verbose"])
+        metrics = test(
+            classifier, corpus, precisions["inference_precision"], parameters["verbose"]
+        )
     except KeyboardInterrupt as stop:
         directory = parameters["checkpoint_dir"]
         if directory is not None and has_checkpoints(directory):
@@ -72,8 +76,8 @@ def run(args):
         ) from None
     save(args, classifier, corpus, started, metrics)
     print(
-        f"\ntrained in {format_seconds(trained - started)} at a peak learning rate of "
-        f"{classifier.learning_rate_:g}, tested once at the end:"
+        f"\ntrained in {format_seconds(trained - started)} in {classifier.precision_} at a peak "
+        f"learning rate of {classifier.learning_rate_:g}, tested once at the end:"
     )
     print(format_metrics(metrics))
     seen = describe_seen(metrics)
@@ -94,12 +98,15 @@ def learning_rate(parameters):
     )
 
 
-def describe_run(parameters, rate):
-    """The parameters in a few lines."""
-    chosen = " (auto)" if parameters["learning_rate"] == "auto" else ""
+def describe_run(parameters, resolved):
+    """The parameters in a few lines; `resolved` is what "auto" has come to."""
+    resolved = {
+        name: f"{value} (auto)" if parameters[name] == "auto" else value
+        for name, value in resolved.items()
+    }
     shown = ", ".join(
         f"{name}={value}"
-        for name, value in (parameters | {"learning_rate": f"{rate:g}{chosen}"}).items()
+        for name, value in (parameters | resolved).items()
         if name not in HIDDEN
         and value is not None and value is not False
     )
@@ -112,13 +119,14 @@ def describe_run(parameters, rate):
     return "\n".join(lines)
 
 
-def test(classifier, corpus, show_bar):
+def test(classifier, corpus, precision, show_bar):
     """Metrics on the test rows."""
     return compute_metrics(
         corpus.test_labels,
         score_texts(classifier, corpus.test_texts, show_bar),
         classifier.classes_,
         classifier.seen_in_training(corpus.test_texts),
+        precision,
     )
 
 
@@ -127,6 +135,7 @@ def save(args, classifier, corpus, started, metrics):
     record = {
         "parameters": classifier.get_params(deep=False),
         "learning_rate": classifier.learning_rate_,
+        "precision": classifier.precision_,
         "interrupted": metrics is None,
         "evaluations": classifier.evaluations_,
         "best_step": classifier.best_step_,

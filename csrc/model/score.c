@@ -6,6 +6,11 @@
 #include "core/pool.h"
 #include "model/pass.h"
 
+int64_t bs_chunk_tokens(bs_precision precision)
+{
+    return precision == BS_FLOAT32 ? 1024 : 512;
+}
+
 /* The batch in order of falling length; the copies are owned. */
 typedef struct {
     bs_batch batch;
@@ -124,7 +129,8 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
 {
     sorted_batch sorted;
     bs_arena arenas[BS_MAX_THREADS] = {0};
-    const int64_t tokens = options->tokens > 0 ? options->tokens : BS_CHUNK_TOKENS;
+    const int64_t tokens =
+        options->tokens > 0 ? options->tokens : bs_chunk_tokens(options->precision);
     bs_status status = sorted_make(&sorted, batch, tokens, e);
     if (status != BS_OK)
         goto done;

@@ -4,8 +4,9 @@
 
 #include "model/pass.h"
 
-/* Tokens of a chunk: enough to use each packed weight often, few enough to stay near the cache. */
-#define BS_CHUNK_TOKENS 1024
+/* Tokens of a chunk unless the options say otherwise: enough to use each packed weight often, few
+ * enough to stay near the cache. */
+int64_t bs_chunk_tokens(bs_precision precision);
 
 /* Writes `logits` (B, C), in the order of the batch. Of the options, precision and tokens count; the
  * model must be packed for the precision. Sequences are taken by falling length, in chunks of about

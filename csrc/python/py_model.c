@@ -360,6 +360,16 @@ static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwar
     return PyLong_FromSize_t(bs_pass_size(&self->model, &batch, &options, keep, n_threads));
 }
 
+static PyObject *model_part_tokens(PyObject *self_, PyObject *name)
+{
+    bs_precision precision;
+    const char *text = PyUnicode_AsUTF8(name);
+    if (text == NULL || bs_py_precision((bs_py_model *)self_, text, &precision) < 0)
+        return NULL;
+    return Py_BuildValue("LL", (long long)bs_micro_batch_tokens(precision),
+                         (long long)bs_chunk_tokens(precision));
+}
+
 static PyObject *model_packed_size(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"precision", "backward", NULL};
@@ -575,6 +585,8 @@ static PyMethodDef model_methods[] = {
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
      "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1) -> bytes that one pass through\n"
      "these sequences takes, all at once"},
+    {"part_tokens", model_part_tokens, METH_O,
+     "part_tokens(precision) -> (micro_batch_tokens, chunk_tokens) that 0 stands for"},
     {"packed_size", KEYWORDS(model_packed_size), METH_VARARGS | METH_KEYWORDS,
      "packed_size(precision, *, backward=False) -> bytes that the packed weights take"},
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
@@ -642,9 +654,7 @@ static PyMethodDef functions[] = {
 int bs_py_add_model(PyObject *module)
 {
     bs_module_state *state = PyModule_GetState(module);
-    if (bs_py_add_type(module, &model_spec, &state->model_type) < 0 ||
-        PyModule_AddIntConstant(module, "MICRO_BATCH_TOKENS", BS_MICRO_BATCH_TOKENS) < 0 ||
-        PyModule_AddIntConstant(module, "CHUNK_TOKENS", BS_CHUNK_TOKENS) < 0)
+    if (bs_py_add_type(module, &model_spec, &state->model_type) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -25,10 +25,16 @@ bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, b
     return BS_OK;
 }
 
+int64_t bs_micro_batch_tokens(bs_precision precision)
+{
+    return precision == BS_FLOAT32 ? 2048 : 1024;
+}
+
 /* The end of the micro-batch that begins with sequence `first`: at least one sequence. */
 static int64_t micro_batch_end(const bs_batch *b, const bs_pass_options *options, int64_t first)
 {
-    const int64_t most = options->tokens > 0 ? options->tokens : BS_MICRO_BATCH_TOKENS;
+    const int64_t most =
+        options->tokens > 0 ? options->tokens : bs_micro_batch_tokens(options->precision);
     int64_t last = first + 1;
     while (last < b->n_sequences && b->cu_seqlens[last + 1] - b->cu_seqlens[first] <= most)
         last++;

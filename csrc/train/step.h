@@ -5,10 +5,11 @@
 #include "model/pass.h"
 #include "train/optimizer.h"
 
-/* Tokens that go through the model at once unless the options say otherwise. The gradient of a
+/* Tokens that go through the model at once unless the options say otherwise: what is kept for the
+ * way back should stay near the cache while each packed weight is used often. The gradient of a
  * larger batch is the sum over micro-batches of about this size, so memory does not grow with the
  * batch. Another size changes the order of that sum, and so the last bits; dropout stays. */
-#define BS_MICRO_BATCH_TOKENS 2048
+int64_t bs_micro_batch_tokens(bs_precision precision);
 
 typedef struct {
     const int32_t *labels;  /* (B,) */
