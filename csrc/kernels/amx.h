@@ -1,5 +1,6 @@
 /* C = A B over packed operands in tiles of AMX: 32 x 32 of C at a time, in four of the eight
- * tile registers; two more hold A, two hold B. */
+ * tile registers; two more hold A, two hold B. A panel of B stays in the first-level cache for all
+ * rows, so those of A are loaded with a hint that they pass it by. */
 
 /* All eight tiles: 16 rows of 64 bytes. */
 static inline void amx_begin(void)
@@ -21,7 +22,8 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                             int64_t rows, int64_t cols)
 {
     for (int64_t i = 0; i < rows; i++)
-        memcpy((char *)to + 4 * i * ld_to, (const char *)from + 4 * i * ld_from, (size_t)(4 * cols));
+        memcpy((char *)to + 4 * i * ld_to, (const char *)from + 4 * i * ld_from,
+               (size_t)(4 * cols));
 }
 
 /* One function for each of the two products, as the operation is part of the instruction. A tile
@@ -33,7 +35,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
         TYPE corner[32 * 32];                                                                     \
         amx_begin();                                                                              \
         for (int64_t j = 0; j < cols; j += 32) {                                                  \
-            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;              \
+            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;                  \
             const int64_t wide = cols - j < 32 ? cols - j : 32;                                   \
             for (int64_t i = 0; i < rows; i += 32) {                                              \
                 const int64_t high = rows - i < 32 ? rows - i : 32;                               \
@@ -60,7 +62,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                 }                                                                                 \
                 const char *left = (const char *)a + i * lda, *right = panel;                     \
                 for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
-                    _tile_stream_loadd(4, left, lda);                                                    \
+                    _tile_stream_loadd(4, left, lda);                                             \
                     _tile_loadd(6, right, 4 * BS_LOW_COLUMNS);                                    \
                     DOT(0, 4, 6);                                                                 \
                     if (second_col) {                                                             \
@@ -68,7 +70,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                         DOT(1, 4, 7);                                                             \
                     }                                                                             \
                     if (second_row) {                                                             \
-                        _tile_stream_loadd(5, left + 16 * lda, lda);                                     \
+                        _tile_stream_loadd(5, left + 16 * lda, lda);                              \
                         DOT(2, 5, 6);                                                             \
                         if (second_col)                                                           \
                             DOT(3, 5, 7);                                                         \
