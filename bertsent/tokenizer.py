@@ -130,7 +130,7 @@ class WordPieceTokenizer:
         for token, id_ in added.items():
             self._tokens[id_] = token
         self._special_ids = {token["id"] for token in added_tokens if token["special"]}
-        flags = ("single_word", "normalized", "special")
+        flags = ("single_word", "normalized", "special", "lstrip", "rstrip")
         self._core = _core.Tokenizer(
             slots,
             unk_id=self.unk_token_id,
@@ -143,7 +143,7 @@ class WordPieceTokenizer:
             max_word_chars=self._settings["max_word_chars"],
             prefix=prefix,
             added=[
-                (token["content"], token["id"], *(token[flag] for flag in flags))
+                (token["content"], token["id"], *(token.get(flag, False) for flag in flags))
                 for token in added_tokens
             ],
         )
@@ -291,7 +291,7 @@ class WordPieceTokenizer:
         """
         if not isinstance(text, str):
             raise TypeError(f"text: expected str, got {type(text).__name__}")
-        ids, _, _ = self._core.encode_batch((text,), add_special=special_tokens)
+        ids, *_ = self._core.encode_batch((text,), add_special=special_tokens)
         return self.convert_ids_to_tokens(ids)
 
     def convert_ids_to_tokens(self, ids):
@@ -392,7 +392,7 @@ class WordPieceTokenizer:
         items = _as_items(texts)
         threads = _threads(n_threads)
         try:
-            return Encoding(*self._core.encode_batch(items, int(max_length or 0), threads))
+            return Encoding(*self._core.encode_batch(items, int(max_length or 0), threads)[:3])
         except TypeError:
             _name_row(texts, items)
             raise

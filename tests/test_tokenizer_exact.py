@@ -38,7 +38,7 @@ def sweeps():
 
 
 def encode(tokenizer, texts, **options):
-    ids, offsets, _ = tokenizer._core.encode_batch(texts, add_special=False, **options)
+    ids, offsets, *_ = tokenizer._core.encode_batch(texts, add_special=False, **options)
     return ids, offsets
 
 

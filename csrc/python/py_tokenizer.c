@@ -1,5 +1,5 @@
 /* bertsent._core.Tokenizer */
-#include "python/py_common.h"
+#include "python/py_texts.h"
 
 #include "tokenizer/tokenizer.h"
 
@@ -8,31 +8,6 @@ typedef struct {
     bs_tokenizer tok;
     int ready;
 } tokenizer_object;
-
-/* The storage of a str, borrowed. */
-static int text_of(PyObject *str, bs_text *text)
-{
-#if PY_VERSION_HEX < 0x030c0000
-    if (PyUnicode_READY(str) < 0)
-        return -1;
-#endif
-    text->data = PyUnicode_DATA(str);
-    text->length = PyUnicode_GET_LENGTH(str);
-    text->form = (bs_text_form)PyUnicode_KIND(str);
-    return 0;
-}
-
-/* Sets the TypeError for an item that is no text. */
-static void not_a_text(Py_ssize_t i, PyObject *item)
-{
-    const char *type = Py_TYPE(item)->tp_name;
-    if (item == Py_None)
-        PyErr_Format(PyExc_TypeError, "texts[%zd]: expected str, got None", i);
-    else if (PyFloat_Check(item) || PyLong_Check(item))
-        PyErr_Format(PyExc_TypeError, "texts[%zd]: expected str, got %s (%S)", i, type, item);
-    else
-        PyErr_Format(PyExc_TypeError, "texts[%zd]: expected str, got %s", i, type);
-}
 
 /* UTF-8 of a str, borrowed; None has length 0. */
 static int utf8_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *text)
@@ -57,17 +32,18 @@ static int added_of(PyObject *list, bs_added_token *added)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(list); i++) {
         PyObject *content;
-        int id, single_word, normalized, special;
+        int id, single_word, normalized, special, lstrip, rstrip;
         PyObject *item = PyTuple_GET_ITEM(list, i);
         if (!PyTuple_Check(item)
-            || !PyArg_ParseTuple(item, "Uippp", &content, &id, &single_word, &normalized,
-                                 &special)) {
+            || !PyArg_ParseTuple(item, "Uippppp", &content, &id, &single_word, &normalized,
+                                 &special, &lstrip, &rstrip)) {
             if (!PyErr_Occurred())
                 PyErr_SetString(PyExc_TypeError, "added: expected tuples");
             return -1;
         }
         added[i] = (bs_added_token){.id = id, .single_word = single_word != 0,
-                                    .normalized = normalized != 0, .special = special != 0};
+                                    .normalized = normalized != 0, .special = special != 0,
+                                    .lstrip = lstrip != 0, .rstrip = rstrip != 0};
         if (utf8_of(content, "added", i, &added[i].content) < 0)
             return -1;
     }
@@ -166,107 +142,123 @@ static int check_ready(const tokenizer_object *self)
     return -1;
 }
 
-/* Raises what a failed text calls for, naming the item. */
-static void raise_for_text(const bs_error *e)
+/* Raises what a failed text calls for, naming the item of `n`. */
+static void raise_for_text(const bs_error *e, int64_t n)
 {
     bs_error named = BS_ERROR_INIT;
     if (e->item < 0) {
         bs_raise(e);
         return;
     }
-    bs_error_set(&named, e->status, e->item, "texts[%lld]: %.200s", (long long)e->item, e->text);
+    bs_error_set(&named, e->status, e->item, "%s[%lld]: %.200s",
+                 e->item < n ? "texts" : "text_pairs", (long long)(e->item % n), e->text);
     bs_raise(&named);
 }
 
-/* Encodes borrowed texts with the GIL released; (ids, offsets, truncated), or NULL. */
-static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts, npy_intp n,
-                              const bs_batch_options *options)
+/* Encodes borrowed texts with the GIL released; the tuple of `encode_batch`, or NULL. */
+static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
+                              const bs_text *seconds, npy_intp n, const bs_batch_options *options)
 {
     bs_batch *batch = NULL;
     bs_error e = BS_ERROR_INIT;
     bs_status status;
     PyObject *ids = NULL, *offsets = NULL, *cut = NULL, *result = NULL;
+    PyObject *n_first = Py_NewRef(Py_None), *spans = Py_NewRef(Py_None);
 
     Py_BEGIN_ALLOW_THREADS
-    status = bs_batch_encode(&self->tok, texts, n, options, &batch, &e);
+    status = bs_batch_encode(&self->tok, texts, seconds, n, options, &batch, &e);
     Py_END_ALLOW_THREADS
     if (status != BS_OK) {
-        raise_for_text(&e);
+        raise_for_text(&e, n);
         goto done;
     }
-    npy_intp total = bs_batch_total(batch), n_offsets = n + 1;
+    npy_intp total = bs_batch_total(batch), n_offsets = n + 1, span_shape[2] = {total, 2};
     ids = PyArray_SimpleNew(1, &total, NPY_INT32);
     offsets = PyArray_SimpleNew(1, &n_offsets, NPY_INT64);
     cut = PyArray_SimpleNew(1, &n, NPY_BOOL);
-    if (ids == NULL || offsets == NULL || cut == NULL)
+    if (seconds != NULL)
+        Py_SETREF(n_first, PyArray_SimpleNew(1, &n, NPY_INT64));
+    if (options->spans)
+        Py_SETREF(spans, PyArray_SimpleNew(2, span_shape, NPY_INT64));
+    if (ids == NULL || offsets == NULL || cut == NULL || n_first == NULL || spans == NULL)
         goto done;
     Py_BEGIN_ALLOW_THREADS
     bs_batch_copy(batch, PyArray_DATA((PyArrayObject *)ids),
-                  PyArray_DATA((PyArrayObject *)offsets), PyArray_DATA((PyArrayObject *)cut));
+                  PyArray_DATA((PyArrayObject *)offsets), PyArray_DATA((PyArrayObject *)cut),
+                  seconds != NULL ? PyArray_DATA((PyArrayObject *)n_first) : NULL,
+                  options->spans ? PyArray_DATA((PyArrayObject *)spans) : NULL);
     Py_END_ALLOW_THREADS
-    result = PyTuple_Pack(3, ids, offsets, cut);
+    result = PyTuple_Pack(5, ids, offsets, cut, n_first, spans);
 done:
     bs_batch_free(batch);
     Py_XDECREF(ids);
     Py_XDECREF(offsets);
     Py_XDECREF(cut);
+    Py_XDECREF(n_first);
+    Py_XDECREF(spans);
     return result;
 }
 
-static int check_max_length(const bs_batch_options *options)
+static int check_options(const bs_batch_options *options, bool pairs)
 {
-    const int64_t least = options->add_special ? 2 : 1;
-    if (options->max_length == 0 || options->max_length >= least)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "max_length is %lld; it must be at least %d",
-                 (long long)options->max_length, (int)least);
-    return -1;
+    const int64_t least = !options->add_special ? 1 : pairs ? 3 : 2;
+    if (options->max_length != 0 && options->max_length < least) {
+        PyErr_Format(PyExc_ValueError, "max_length is %lld; it must be at least %d",
+                     (long long)options->max_length, (int)least);
+        return -1;
+    }
+    if (options->which < BS_CUT_LONGEST || options->which > BS_CUT_SECOND
+        || options->form < BS_KEEP_HEAD || options->form > BS_KEEP_ENDS) {
+        PyErr_SetString(PyExc_ValueError, "there is no such way to cut");
+        return -1;
+    }
+    return 0;
 }
 
 PyDoc_STRVAR(encode_batch_doc,
              "encode_batch(texts, max_length=0, n_threads=1, add_special=True, "
-             "plain_specials=False) -> (ids, offsets, truncated)");
+             "plain_specials=False, seconds=None, which=0, form=0, spans=False)\n"
+             "-> (ids, offsets, truncated, n_first or None, spans or None)\n\n"
+             "Texts are a sequence of str, or have an attribute `utf8_chunks`: see py_texts.h.");
 
 static PyObject *tokenizer_encode_batch(tokenizer_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"texts", "max_length", "n_threads", "add_special", "plain_specials",
-                            NULL};
-    PyObject *texts_arg, *items = NULL, *result = NULL;
-    bs_text *texts = NULL;
+                            "seconds", "which", "form", "spans", NULL};
+    PyObject *texts_arg, *seconds_arg = Py_None, *result = NULL;
+    bs_py_texts texts = {0}, seconds = {0};
     long long max_length = 0;
-    int n_threads = 1, add_special = 1, plain_specials = 0;
+    int n_threads = 1, add_special = 1, plain_specials = 0, which = 0, form = 0, spans = 0;
 
     if (check_ready(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|Lipp", names, &texts_arg, &max_length,
-                                        &n_threads, &add_special, &plain_specials))
+        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|LippOiip", names, &texts_arg, &max_length,
+                                        &n_threads, &add_special, &plain_specials, &seconds_arg,
+                                        &which, &form, &spans))
         return NULL;
-    const bs_batch_options options = {max_length, add_special != 0, plain_specials != 0,
-                                      n_threads};
-    if (check_max_length(&options) < 0)
-        return NULL;
-    /* A tuple of our own: nobody can take a string away while the GIL is released. */
-    items = PySequence_Tuple(texts_arg);
-    if (items == NULL)
-        return NULL;
-    const Py_ssize_t n = PyTuple_GET_SIZE(items);
-    texts = PyMem_Malloc(sizeof *texts * (size_t)(n + 1));
-    if (texts == NULL) {
-        PyErr_NoMemory();
+    const bs_batch_options options = {
+        .max_length = max_length,
+        .which = (bs_cut_which)which,
+        .form = (bs_cut_form)form,
+        .add_special = add_special != 0,
+        .plain_specials = plain_specials != 0,
+        .spans = spans != 0,
+        .n_threads = n_threads,
+    };
+    if (check_options(&options, seconds_arg != Py_None) < 0
+        || bs_py_texts_get(texts_arg, "texts", &texts) < 0)
+        goto done;
+    if (seconds_arg != Py_None && bs_py_texts_get(seconds_arg, "text_pairs", &seconds) < 0)
+        goto done;
+    if (seconds_arg != Py_None && seconds.n != texts.n) {
+        PyErr_Format(PyExc_ValueError, "there are %zd texts, but %zd text_pairs", texts.n,
+                     seconds.n);
         goto done;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *item = PyTuple_GET_ITEM(items, i);
-        if (!PyUnicode_Check(item)) {
-            not_a_text(i, item);
-            goto done;
-        }
-        if (text_of(item, &texts[i]) < 0)
-            goto done;
-    }
-    result = encode_texts(self, texts, n, &options);
+    result = encode_texts(self, texts.texts, seconds_arg == Py_None ? NULL : seconds.texts,
+                          texts.n, &options);
 done:
-    PyMem_Free(texts);
-    Py_DECREF(items);
+    bs_py_texts_release(&texts);
+    bs_py_texts_release(&seconds);
     return result;
 }
 
@@ -285,7 +277,7 @@ static PyObject *tokenizer_normalize(tokenizer_object *self, PyObject *str)
         PyErr_Format(PyExc_TypeError, "expected str, got %s", Py_TYPE(str)->tp_name);
         return NULL;
     }
-    if (text_of(str, &text) < 0)
+    if (bs_py_text_of(str, &text) < 0)
         return NULL;
     if (bs_text_normalize(&self->tok, &scratch, &text, &e) != BS_OK)
         bs_raise(&e);

@@ -21,38 +21,33 @@ typedef struct {
 
 struct bs_batch {
     const bs_tokenizer *tok;
-    const bs_text *texts;
+    const bs_text *texts, *seconds;
     bs_batch_options options;
     int64_t n_texts, n_tasks, total;
     batch_task *tasks;
     batch_worker *workers;
     int n_workers;
     int64_t *counts; /* of each text */
+    int64_t *n_first;
     uint8_t *cut;
     int32_t *to; /* while copying */
+    bs_span *spans_to;
 };
 
 static bs_status encode_one(bs_batch *batch, batch_worker *worker, int64_t i, bs_error *e)
 {
-    const bs_batch_options *o = &batch->options;
-    const bs_tokenizer_options *t = &batch->tok->options;
-    const int extra = o->add_special ? 2 : 0;
-    const int64_t limit = o->max_length > 0 ? o->max_length - extra : INT64_MAX;
-    bs_ids *ids = &worker->ids;
-    const int64_t first = ids->n;
+    const bs_text *second = batch->seconds == NULL ? NULL : &batch->seconds[i];
+    const int64_t first = worker->ids.n;
     bool cut = false;
+    int at_fault = 0;
 
-    if (bs_ids_reserve(ids, 2, e) != BS_OK)
+    if (bs_sequence_encode(batch->tok, &worker->scratch, &batch->texts[i], second,
+                           &batch->options, &worker->ids, &batch->n_first[i], &cut, &at_fault, e)
+        != BS_OK) {
+        e->item = i + at_fault * batch->n_texts;
         return e->status;
-    if (o->add_special)
-        ids->data[ids->n++] = t->cls_id;
-    if (bs_text_encode(batch->tok, &worker->scratch, &batch->texts[i], limit, o->plain_specials,
-                       ids, &cut, e) != BS_OK
-        || bs_ids_reserve(ids, 1, e) != BS_OK)
-        return e->status;
-    if (o->add_special)
-        ids->data[ids->n++] = t->sep_id;
-    batch->counts[i] = ids->n - first;
+    }
+    batch->counts[i] = worker->ids.n - first;
     batch->cut[i] = cut;
     return BS_OK;
 }
@@ -66,7 +61,6 @@ static void task_encode(void *arg, int64_t index, int worker_index)
     task->at = worker->ids.n;
     for (int64_t i = task->first; i < task->last; i++)
         if (encode_one(batch, worker, i, &task->error) != BS_OK) {
-            task->error.item = i;
             worker->ids.n = task->at;
             return;
         }
@@ -81,17 +75,24 @@ static void task_copy(void *arg, int64_t index, int worker_index)
     if (task->count > 0)
         memcpy(batch->to + task->out, batch->workers[task->worker].ids.data + task->at,
                sizeof *batch->to * (size_t)task->count);
+    if (task->count > 0 && batch->spans_to != NULL)
+        memcpy(batch->spans_to + task->out, batch->workers[task->worker].ids.spans + task->at,
+               sizeof *batch->spans_to * (size_t)task->count);
 }
 
 /* Cuts the texts into tasks of about equal work: by their lengths, as far as they are read.
  * Called without tasks first, it only counts them. */
 static void tasks_cut(bs_batch *batch)
 {
-    const int64_t most = batch->options.max_length > 0 ? batch->options.max_length * 8 : INT64_MAX;
+    const bs_batch_options *o = &batch->options;
+    const bool whole = o->max_length == 0 || o->form != BS_KEEP_HEAD;
+    const int64_t most = whole || o->max_length > INT64_MAX / 8 ? INT64_MAX : o->max_length * 8;
     int64_t units = 0, n = 0, first = 0;
     for (int64_t i = 0; i < batch->n_texts; i++) {
-        const int64_t length = batch->texts[i].length;
+        int64_t length = batch->texts[i].length;
         units += 32 + (length < most ? length : most);
+        length = batch->seconds == NULL ? 0 : batch->seconds[i].length;
+        units += length < most ? length : most;
         if (units < TASK_UNITS && i + 1 < batch->n_texts)
             continue;
         if (batch->tasks != NULL)
@@ -104,8 +105,9 @@ static void tasks_cut(bs_batch *batch)
     batch->n_tasks = n;
 }
 
-bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, int64_t n_texts,
-                          const bs_batch_options *options, bs_batch **out, bs_error *e)
+bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, const bs_text *seconds,
+                          int64_t n_texts, const bs_batch_options *options, bs_batch **out,
+                          bs_error *e)
 {
     bs_status status = BS_ERR_MEMORY;
     bs_batch *batch = calloc(1, sizeof *batch);
@@ -115,6 +117,7 @@ bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, int64_t
         goto done;
     batch->tok = tok;
     batch->texts = texts;
+    batch->seconds = seconds;
     batch->options = *options;
     batch->n_texts = n_texts;
     batch->n_workers = options->n_threads < 1 ? 1 : options->n_threads;
@@ -124,11 +127,14 @@ bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, int64_t
     batch->tasks = calloc((size_t)batch->n_tasks + 1, sizeof *batch->tasks);
     batch->workers = calloc((size_t)batch->n_workers, sizeof *batch->workers);
     batch->counts = calloc((size_t)n_texts + 1, sizeof *batch->counts);
+    batch->n_first = calloc((size_t)n_texts + 1, sizeof *batch->n_first);
     batch->cut = calloc((size_t)n_texts + 1, 1);
     if (batch->tasks == NULL || batch->workers == NULL || batch->counts == NULL
-        || batch->cut == NULL)
+        || batch->n_first == NULL || batch->cut == NULL)
         goto done;
     tasks_cut(batch);
+    for (int i = 0; i < batch->n_workers; i++)
+        batch->workers[i].ids.track = options->spans;
     bs_pool_run(batch->n_workers, batch->n_tasks, task_encode, batch);
     for (int64_t i = 0; i < batch->n_tasks; i++) {
         batch_task *task = &batch->tasks[i];
@@ -155,7 +161,8 @@ int64_t bs_batch_total(const bs_batch *batch)
     return batch->total;
 }
 
-void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut)
+void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut,
+                   int64_t *n_first, bs_span *spans)
 {
     bs_batch *copy = (bs_batch *)batch;
     int64_t at = 0;
@@ -165,7 +172,10 @@ void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_
     }
     offsets[batch->n_texts] = at;
     memcpy(cut, batch->cut, (size_t)batch->n_texts);
+    if (n_first != NULL)
+        memcpy(n_first, batch->n_first, (size_t)batch->n_texts * sizeof *n_first);
     copy->to = ids;
+    copy->spans_to = spans;
     bs_pool_run(batch->n_workers, batch->n_tasks, task_copy, copy);
 }
 
@@ -175,11 +185,12 @@ void bs_batch_free(bs_batch *batch)
         return;
     for (int i = 0; i < batch->n_workers && batch->workers != NULL; i++) {
         bs_scratch_free(&batch->workers[i].scratch);
-        free(batch->workers[i].ids.data);
+        bs_ids_free(&batch->workers[i].ids);
     }
     free(batch->tasks);
     free(batch->workers);
     free(batch->counts);
+    free(batch->n_first);
     free(batch->cut);
     free(batch);
 }

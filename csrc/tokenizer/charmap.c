@@ -32,6 +32,11 @@ bool bs_char_is_letter(uint32_t code)
     return (flags_of(code) & BS_UNI_LETTER) != 0;
 }
 
+bool bs_char_is_space(uint32_t code)
+{
+    return (flags_of(code) & BS_UNI_SPACE) != 0;
+}
+
 static const bs_uni_map *map_find(const bs_uni_map *maps, int count, uint32_t code)
 {
     int low = 0, high = count;
@@ -72,7 +77,10 @@ static int compose(uint32_t code, unsigned flags, const bs_charmap_options *o, u
     if (o->strip_accents) {
         const bs_uni_map *strip = map_find(bs_uni_strip, bs_uni_strip_count, code);
         if (flags & BS_UNI_MARK) {
-            out[0] = ENTRY(flags & BS_UNI_BREAK ? BS_CHAR_BREAK : BS_CHAR_DROP, 0);
+            const bs_uni_range *accent =
+                range_find(bs_uni_accents, bs_uni_accent_count, code);
+            out[0] = ENTRY(flags & BS_UNI_BREAK ? BS_CHAR_BREAK : BS_CHAR_DROP,
+                           accent != NULL ? accent->value : 0);
             return -1;
         }
         if (strip != NULL) {

@@ -15,7 +15,7 @@ enum {
     BS_CHAR_WORD,   /* part of a word; payload: the character it becomes, 0 for itself */
     BS_CHAR_ALONE,  /* a word by itself; payload likewise */
     BS_CHAR_SPACE,  /* separates words; payload: the character, 0 for U+0020 */
-    BS_CHAR_DROP,   /* disappears */
+    BS_CHAR_DROP,   /* disappears; payload: of an accent, its rank among the marks */
     BS_CHAR_BREAK,  /* disappears, and marks are not reordered across it */
     BS_CHAR_MARK,   /* part of a word, reordered among its like; payload: its rank */
     BS_CHAR_MANY,   /* becomes several: payload: start << 3 | count in the map's `many` */
@@ -53,5 +53,8 @@ static inline uint32_t bs_charmap_get(const bs_charmap *map, uint32_t code)
 
 /* Whether the code point counts as part of a word around an added token. */
 bool bs_char_is_letter(uint32_t code);
+
+/* Whether it is white space, in the same place and elsewhere. */
+bool bs_char_is_space(uint32_t code);
 
 #endif

@@ -6,39 +6,29 @@
 #define STRETCH 4096   /* characters normalised at once */
 #define CACHE_AFTER 64 /* words split before a cache is worth its memory */
 
-bs_status bs_ids_reserve(bs_ids *ids, int64_t more, bs_error *e)
-{
-    if (ids->capacity - ids->n >= more)
-        return BS_OK;
-    const int64_t capacity = (ids->n + more) + ids->n / 2 + 1024;
-    int32_t *data = realloc(ids->data, sizeof *data * (size_t)capacity);
-    if (data == NULL)
-        return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for token ids");
-    ids->data = data;
-    ids->capacity = capacity;
-    return BS_OK;
-}
-
 void bs_scratch_free(bs_scratch *scratch)
 {
     bs_normbuf_free(&scratch->norm);
     bs_normbuf_free(&scratch->whole);
     free(scratch->starts);
     free(scratch->ends);
+    free(scratch->pieces);
     free(scratch->cache);
     memset(scratch, 0, sizeof *scratch);
 }
 
-static bs_status words_reserve(bs_scratch *scratch, int64_t words, bs_error *e)
+static bs_status words_reserve(bs_scratch *scratch, int64_t words, bool track, bs_error *e)
 {
     if (scratch->cap_words >= words)
         return BS_OK;
     free(scratch->starts);
     free(scratch->ends);
+    free(scratch->pieces);
     scratch->starts = malloc(sizeof *scratch->starts * (size_t)words);
     scratch->ends = malloc(sizeof *scratch->ends * (size_t)words);
+    scratch->pieces = track ? malloc(sizeof *scratch->pieces * (size_t)words) : NULL;
     scratch->cap_words = words;
-    if (scratch->starts == NULL || scratch->ends == NULL) {
+    if (scratch->starts == NULL || scratch->ends == NULL || (track && scratch->pieces == NULL)) {
         scratch->cap_words = 0;
         return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the words of a text");
     }
@@ -123,33 +113,21 @@ static inline int64_t word_split_cached(const bs_tokenizer *tok, bs_scratch *scr
     return n;
 }
 
-/* Encodes the words in the buffer, leaves the last one there if it may go on, and says in *n_out
- * how many pieces there are now, which stops growing soon after `enough`. */
-static bs_status words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool last,
-                              int64_t enough, bs_ids *ids, bs_error *e)
+/* The pieces of the words in the buffer, up to `stop`. Returns behind the last piece, and in
+ * *n_words how many words were looked at. `track` is a constant: it costs nothing if false. */
+static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratch,
+                                     int64_t *n_words, int32_t *to, const int32_t *stop,
+                                     bool track)
 {
-    bs_normbuf *norm = &scratch->norm;
-    int64_t keep = 0;
-
-    if (last)
-        bs_normbuf_flush(norm);
-    if (words_reserve(scratch, norm->n + 64, e) != BS_OK
-        || bs_ids_reserve(ids, norm->n + 64, e) != BS_OK)
-        return BS_ERR_MEMORY;
     const uint32_t *starts = scratch->starts, *ends = scratch->ends;
-    int64_t n_words = words_list(norm, scratch->starts, scratch->ends);
-    if (!last && n_words > 0 && ends[n_words - 1] == norm->n
-        && !(norm->cut[norm->n >> 6] >> (norm->n & 63) & 1)) {
-        n_words--;
-        keep = norm->n - starts[n_words];
-    }
-
     const bs_vocab *vocab = &tok->vocab;
-    int32_t *to = ids->data + ids->n;
-    int32_t *const stop = ids->data + (enough < ids->capacity ? enough : ids->capacity);
-    for (int64_t i = 0; i < n_words && to < stop; i++) {
-        const uint8_t *bytes = norm->bytes + starts[i];
+    const int32_t *first = to;
+    int64_t i = 0;
+    for (; i < *n_words && to < stop; i++) {
+        const uint8_t *bytes = scratch->norm.bytes + starts[i];
         const uint32_t length = ends[i] - starts[i];
+        if (track)
+            scratch->pieces[i] = (uint32_t)(to - first);
         if (length <= 16) {
             uint64_t low, high;
             bs_word_load(bytes, length, &low, &high);
@@ -164,16 +142,72 @@ static bs_status words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool
         }
         to += word_split(tok, bytes, length, to);
     }
+    *n_words = i;
+    return to;
+}
+
+/* The spans of the pieces of `n_words` words; their ids are [ids->n, n). */
+static void words_place(const bs_tokenizer *tok, const bs_scratch *scratch, int64_t n_words,
+                        bs_ids *ids, int64_t n)
+{
+    const int64_t *sources = scratch->norm.sources;
+    const int64_t *lengths = tok->vocab.starts;
+    for (int64_t i = 0; i < n_words; i++) {
+        const int64_t first = ids->n + scratch->pieces[i];
+        const int64_t end = i + 1 < n_words ? ids->n + scratch->pieces[i + 1] : n;
+        int64_t at = scratch->starts[i];
+        for (int64_t k = first; k < end; k++) {
+            const int32_t id = ids->data[k];
+            int64_t stop = scratch->ends[i]; /* of the last piece, or of a whole word */
+            if (k + 1 < end)
+                stop = at + lengths[id + 1] - lengths[id] - (k > first ? tok->prefix_length : 0);
+            ids->spans[k] = (bs_span){sources[at], sources[stop - 1]};
+            at = stop;
+        }
+    }
+}
+
+/* Encodes the words in the buffer and leaves the last one there if it may go on. Stops soon after
+ * `enough` ids. */
+static bs_status words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool last,
+                              int64_t enough, bs_ids *ids, bs_error *e)
+{
+    bs_normbuf *norm = &scratch->norm;
+    int64_t keep = 0;
+
+    if (last)
+        bs_normbuf_flush(norm);
+    if (norm->n > UINT32_MAX - 2 * BS_NORM_SLACK)
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "a word is too long for its characters' places");
+    if (words_reserve(scratch, norm->n + 64, ids->track, e) != BS_OK
+        || bs_ids_reserve(ids, norm->n + 64, e) != BS_OK)
+        return BS_ERR_MEMORY;
+    int64_t n_words = words_list(norm, scratch->starts, scratch->ends);
+    if (!last && n_words > 0 && scratch->ends[n_words - 1] == norm->n
+        && !(norm->cut[norm->n >> 6] >> (norm->n & 63) & 1)) {
+        n_words--;
+        keep = norm->n - scratch->starts[n_words];
+    }
+
+    int32_t *to = ids->data + ids->n;
+    const int32_t *stop = ids->data + (enough < ids->capacity ? enough : ids->capacity);
+    if (ids->track) {
+        to = words_look_up(tok, scratch, &n_words, to, stop, true);
+        words_place(tok, scratch, n_words, ids, to - ids->data);
+    } else {
+        to = words_look_up(tok, scratch, &n_words, to, stop, false);
+    }
     ids->n = to - ids->data;
     bs_normbuf_restart(norm, keep, 4 * (tok->options.max_word_chars + 1));
     return BS_OK;
 }
 
 /* Makes an empty buffer of one that was left in any state. */
-static bs_status norm_begin(const bs_tokenizer *tok, bs_normbuf *norm, bs_error *e)
+static bs_status norm_begin(const bs_tokenizer *tok, bs_normbuf *norm, bool track, bs_error *e)
 {
-    norm->n_marks = 0;
-    if (bs_normbuf_reserve(norm, 0, (int)tok->options.max_word_chars + 1, e) != BS_OK)
+    norm->n_marks = norm->n_mark_sources = 0;
+    norm->track = track;
+    if (bs_normbuf_reserve(norm, 0, tok->options.max_word_chars + 1, e) != BS_OK)
         return e->status;
     bs_normbuf_restart(norm, 0, 0);
     return BS_OK;
@@ -192,8 +226,7 @@ static bs_status normalize(const bs_tokenizer *tok, const bs_normalizer *how, co
                            int64_t from, int64_t to, bs_normbuf *norm, bs_error *e)
 {
     int64_t bad = 0;
-    const int max_marks = (int)tok->options.max_word_chars + 1;
-    if (bs_normbuf_reserve(norm, to - from, max_marks, e) != BS_OK)
+    if (bs_normbuf_reserve(norm, to - from, tok->options.max_word_chars + 1, e) != BS_OK)
         return BS_ERR_MEMORY;
     if (bs_normalize(how, text, from, to, norm, &bad) != BS_OK)
         return text_error(text, bad, e);
@@ -212,48 +245,84 @@ static int64_t stretch_end(const bs_text *text, int64_t from, int64_t wanted)
     return to;
 }
 
-/* Encodes text in stretches until `enough` ids are there, an added token of `special` ending a
- * stretch. */
+/* The ids of one text as they gather. */
+typedef struct {
+    bs_ids *ids;
+    int64_t first;  /* of them */
+    int64_t enough; /* where reading may stop */
+    bs_wanted wanted;
+    int64_t left_out; /* between head and tail, so far */
+    bool plain_specials;
+} gathering;
+
+/* Leaves out what is in neither head nor tail, now and then: in proportion to what came. */
+static void gathering_thin(gathering *g)
+{
+    const int64_t most = g->wanted.head + g->wanted.tail, n = g->ids->n - g->first;
+    if (g->enough == INT64_MAX && n - most > g->wanted.tail + STRETCH) {
+        g->left_out += n - most;
+        bs_ids_keep(g->ids, g->first, g->wanted.head, g->wanted.tail);
+    }
+}
+
+static bs_status token_put(gathering *g, const bs_special_match *match, const bs_text *text,
+                           bs_error *e)
+{
+    if (bs_ids_reserve(g->ids, 1, e) != BS_OK)
+        return e->status;
+    bs_ids_push(g->ids, match->id,
+                (bs_span){match->start, bs_text_before(text, match->stop)});
+    return BS_OK;
+}
+
+/* Encodes text in stretches, an added token of `special` ending a stretch. `thin`: see above. */
 static bs_status encode_plain(const bs_tokenizer *tok, const bs_normalizer *how,
                               const bs_special *special, bs_scratch *scratch, const bs_text *text,
-                              int64_t enough, bool plain_specials, bs_ids *ids, bs_error *e)
+                              gathering *g, bool thin, bs_error *e)
 {
-    int64_t at = 0, search = 0;
+    bs_ids *ids = g->ids;
+    int64_t at = 0, search = 0, taken = 0; /* taken: by the token before, white space included */
     bs_special_match match = {0};
 
-    if (norm_begin(tok, &scratch->norm, e) != BS_OK)
+    if (norm_begin(tok, &scratch->norm, ids->track, e) != BS_OK)
         return e->status;
-    while (at < text->length && ids->n < enough) {
+    while (at < text->length && ids->n < g->enough) {
         int64_t wanted = STRETCH;
-        if (enough - ids->n < STRETCH / 5)
-            wanted = (enough - ids->n) * 5 + 64;
+        if (g->enough - ids->n < STRETCH / 5)
+            wanted = (g->enough - ids->n) * 5 + 64;
         int64_t to = stretch_end(text, at, wanted);
         bool found = false;
         if (special->n_tokens > 0 && search < to)
-            found = bs_special_next(special, text, 0, search, to, plain_specials, &match, &search);
+            found = bs_special_next(special, text, 0, search, to, g->plain_specials, &match,
+                                    &search);
         if (found)
             to = match.start;
-        if (normalize(tok, how, text, at, to, &scratch->norm, e) != BS_OK)
-            return e->status;
-        if (words_encode(tok, scratch, found || to == text->length, enough, ids, e) != BS_OK)
+        if (normalize(tok, how, text, at, to, &scratch->norm, e) != BS_OK
+            || words_encode(tok, scratch, found || to == text->length, g->enough, ids, e) != BS_OK)
             return e->status;
         at = to;
         if (found) {
-            if (bs_ids_reserve(ids, 1, e) != BS_OK)
-                return e->status;
-            ids->data[ids->n++] = match.id;
             at = search = match.stop;
+            if (ids->track) {
+                bs_special_widen(&match, text, taken);
+                taken = match.stop;
+            }
+            if (token_put(g, &match, text, e) != BS_OK)
+                return e->status;
         }
+        if (thin)
+            gathering_thin(g);
     }
     return BS_OK;
 }
 
 static bs_status whole_normalize(const bs_tokenizer *tok, bs_scratch *scratch,
-                                 const bs_text *text, int64_t from, int64_t to, bs_error *e)
+                                 const bs_text *text, int64_t from, int64_t to, bool track,
+                                 bs_error *e)
 {
     bs_normalizer how = tok->normalizer;
     memcpy(how.scan, bs_scan_none, sizeof how.scan); /* it would leave a tab a tab */
-    if (norm_begin(tok, &scratch->whole, e) != BS_OK)
+    if (norm_begin(tok, &scratch->whole, track, e) != BS_OK)
         return e->status;
     scratch->whole.keep_spaces = true;
     if (normalize(tok, &how, text, from, to, &scratch->whole, e) != BS_OK)
@@ -265,49 +334,59 @@ static bs_status whole_normalize(const bs_tokenizer *tok, bs_scratch *scratch,
 bs_status bs_text_normalize(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
                             bs_error *e)
 {
-    return whole_normalize(tok, scratch, text, 0, text->length, e);
+    return whole_normalize(tok, scratch, text, 0, text->length, false, e);
 }
 
 /* The slow way, for tokenizers with added tokens that are sought after normalisation. */
 static bs_status encode_normalized(const bs_tokenizer *tok, bs_scratch *scratch,
-                                   const bs_text *text, int64_t enough, bool plain_specials,
-                                   bs_ids *ids, bs_error *e)
+                                   const bs_text *text, gathering *g, bs_error *e)
 {
+    bs_ids *ids = g->ids;
     int64_t at = 0, search = 0;
-    while (at < text->length && ids->n < enough) {
-        bs_special_match match = {text->length, text->length, -1, false};
+    while (at < text->length && ids->n < g->enough) {
+        const int64_t n = ids->n;
+        bs_special_match match = {text->length, text->length, -1, false, false};
         const bool found = bs_special_next(&tok->raw, text, 0, search, text->length,
-                                           plain_specials, &match, &search);
-        if (whole_normalize(tok, scratch, text, at, match.start, e) != BS_OK)
-            return e->status;
-        const bs_text inner = {scratch->whole.bytes, scratch->whole.n, BS_TEXT_UTF8};
-        if (encode_plain(tok, &tok->plain, &tok->normalized, scratch, &inner, enough,
-                         plain_specials, ids, e) != BS_OK)
-            return e->status;
-        if (found && ids->n < enough) {
-            if (bs_ids_reserve(ids, 1, e) != BS_OK)
+                                           g->plain_specials, &match, &search);
+        search = match.stop;
+        bs_special_widen(&match, text, at);
+        if (match.start > at) {
+            if (whole_normalize(tok, scratch, text, at, match.start, ids->track, e) != BS_OK)
                 return e->status;
-            ids->data[ids->n++] = match.id;
+            const bs_text inner = {scratch->whole.bytes, scratch->whole.n, BS_TEXT_UTF8};
+            if (encode_plain(tok, &tok->plain, &tok->normalized, scratch, &inner, g, false, e)
+                != BS_OK)
+                return e->status;
         }
-        at = search = match.stop;
+        for (int64_t i = n; ids->track && i < ids->n; i++) {
+            ids->spans[i].start = scratch->whole.sources[ids->spans[i].start];
+            ids->spans[i].stop = scratch->whole.sources[ids->spans[i].stop];
+        }
+        if (found && ids->n < g->enough && token_put(g, &match, text, e) != BS_OK)
+            return e->status;
+        gathering_thin(g);
+        at = match.stop;
     }
     return BS_OK;
 }
 
 bs_status bs_text_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
-                         int64_t limit, bool plain_specials, bs_ids *ids, bool *cut, bs_error *e)
+                         const bs_wanted *wanted, bool plain_specials, bs_ids *ids,
+                         int64_t *count, bs_error *e)
 {
     const int64_t first = ids->n;
-    const int64_t enough = limit > INT64_MAX - first - 1 ? INT64_MAX / 8 : first + limit + 1;
+    const bool stops = wanted->tail == 0 && !wanted->all;
+    gathering g = {ids, first, stops ? first + wanted->head + 1 : INT64_MAX, *wanted, 0,
+                   plain_specials};
     bs_status status;
 
     if (tok->normalized.n_tokens > 0)
-        status = encode_normalized(tok, scratch, text, enough, plain_specials, ids, e);
+        status = encode_normalized(tok, scratch, text, &g, e);
     else
-        status = encode_plain(tok, &tok->normalizer, &tok->raw, scratch, text, enough,
-                              plain_specials, ids, e);
-    *cut = status == BS_OK && ids->n - first > limit;
-    if (*cut)
-        ids->n = first + limit;
+        status = encode_plain(tok, &tok->normalizer, &tok->raw, scratch, text, &g, true, e);
+    if (status == BS_OK) {
+        *count = ids->n - first + g.left_out;
+        bs_ids_keep(ids, first, wanted->head, wanted->tail);
+    }
     return status;
 }

@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_PARTS 4 /* of one character; the generator of the tables sees to it */
+
+/* Bits of a waiting mark above its code, where sources are tracked. */
+#define MARK_GONE (1u << 31) /* an accent that is removed once the marks are in order */
+#define MARK_PART (1u << 30) /* not the first part of its character */
+#define MARK_CODE 0x1FFFFFu
+
 void bs_normbuf_free(bs_normbuf *out)
 {
     free(out->bytes);
@@ -10,29 +17,44 @@ void bs_normbuf_free(bs_normbuf *out)
     free(out->cut);
     free(out->marks);
     free(out->ranks);
+    free(out->sources);
+    free(out->mark_sources);
     memset(out, 0, sizeof *out);
 }
 
-bs_status bs_normbuf_reserve(bs_normbuf *out, int64_t chars, int max_marks, bs_error *e)
+static bs_status marks_reserve(bs_normbuf *out, int64_t max_marks)
 {
-    const int64_t waiting = (int64_t)max_marks * 4;
-    int64_t need, words, old_words;
-
-    if (out->max_marks < max_marks) {
-        uint32_t *marks = realloc(out->marks, sizeof *marks * (size_t)max_marks * 2);
-        if (marks == NULL)
-            goto memory;
-        out->marks = marks;
-        uint8_t *ranks = realloc(out->ranks, (size_t)max_marks * 2);
-        if (ranks == NULL)
-            goto memory;
-        out->ranks = ranks;
-        out->max_marks = max_marks;
+    uint32_t *marks = realloc(out->marks, sizeof *marks * (size_t)max_marks * 2);
+    if (marks == NULL)
+        return BS_ERR_MEMORY;
+    out->marks = marks;
+    uint8_t *ranks = realloc(out->ranks, (size_t)max_marks * 2);
+    if (ranks == NULL)
+        return BS_ERR_MEMORY;
+    out->ranks = ranks;
+    if (out->track) {
+        int64_t *sources = realloc(out->mark_sources, sizeof *sources * (size_t)max_marks);
+        if (sources == NULL)
+            return BS_ERR_MEMORY;
+        out->mark_sources = sources;
     }
-    if (chars > (INT64_MAX / 4 - out->n - waiting) / BS_EXPANSION)
+    out->max_marks = max_marks;
+    return BS_OK;
+}
+
+bs_status bs_normbuf_reserve(bs_normbuf *out, int64_t chars, int64_t max_marks, bs_error *e)
+{
+    int64_t need, words, old_words, waiting;
+
+    if (chars > (INT64_MAX / 32 - out->n) / BS_EXPANSION)
         goto memory;
+    if (out->track && out->max_marks < out->n_marks + chars * MAX_PARTS)
+        max_marks = out->n_marks * 2 + chars * MAX_PARTS + 1;
+    if (out->max_marks < max_marks && marks_reserve(out, max_marks) != BS_OK)
+        goto memory;
+    waiting = out->n_marks * 4;
     need = out->n + chars * BS_EXPANSION + waiting;
-    if (need <= out->capacity)
+    if (out->bytes != NULL && need <= out->capacity)
         return BS_OK;
     need += need / 2;
     words = (need + BS_NORM_SLACK) / 64 + 2;
@@ -50,6 +72,12 @@ bs_status bs_normbuf_reserve(bs_normbuf *out, int64_t chars, int max_marks, bs_e
     if (cut == NULL)
         goto memory;
     out->cut = cut;
+    if (out->track) {
+        int64_t *sources = realloc(out->sources, (size_t)(need + BS_NORM_SLACK) * sizeof *sources);
+        if (sources == NULL)
+            goto memory;
+        out->sources = sources;
+    }
     memset(word + old_words, 0, (size_t)(words - old_words) * sizeof *word);
     memset(cut + old_words, 0, (size_t)(words - old_words) * sizeof *cut);
     out->capacity = need;
@@ -66,6 +94,11 @@ void bs_normbuf_restart(bs_normbuf *out, int64_t keep, int64_t keep_at_most)
     if (keep > keep_at_most)
         keep = keep_at_most;
     memmove(out->bytes, out->bytes + from, (size_t)keep);
+    if (out->track && keep > 0) {
+        const int64_t last = out->sources[out->n - 1]; /* where the word ends if it ends here */
+        memmove(out->sources, out->sources + from, (size_t)keep * sizeof *out->sources);
+        out->sources[keep - 1] = last;
+    }
     memset(out->word, 0, used * sizeof *out->word);
     memset(out->cut, 0, used * sizeof *out->cut);
     out->n = keep;
@@ -73,49 +106,60 @@ void bs_normbuf_restart(bs_normbuf *out, int64_t keep, int64_t keep_at_most)
         out->word[i >> 6] = keep - i >= 64 ? ~0ull : (1ull << (keep - i)) - 1;
 }
 
-static inline void put_word(bs_normbuf *out, uint32_t code)
+/* `track` is a constant wherever these are called often, so that it costs nothing if false. */
+static inline void put_source(bs_normbuf *out, int n, int64_t source, bool track)
+{
+    for (int i = 0; track && i < n; i++)
+        out->sources[out->n + i] = source;
+}
+
+static inline void put_word(bs_normbuf *out, uint32_t code, int64_t source, bool track)
 {
     const int n = bs_utf8_put(out->bytes + out->n, code);
     bs_bits_or(out->word, out->n, (1ull << n) - 1);
+    put_source(out, n, source, track);
     out->n += n;
 }
 
-static inline void put_space(bs_normbuf *out, uint32_t code)
+static inline void put_space(bs_normbuf *out, uint32_t code, int64_t source, bool track)
 {
-    out->n += bs_utf8_put(out->bytes + out->n, code ? code : ' ');
+    const int n = bs_utf8_put(out->bytes + out->n, code ? code : ' ');
+    put_source(out, n, source, track);
+    out->n += n;
 }
 
-static inline void put_alone(bs_normbuf *out, uint32_t code)
+static inline void put_alone(bs_normbuf *out, uint32_t code, int64_t source, bool track)
 {
     const int n = bs_utf8_put(out->bytes + out->n, code);
     bs_bits_or(out->word, out->n, (1ull << n) - 1);
     bs_bits_or(out->cut, out->n, 1ull | 1ull << n);
+    put_source(out, n, source, track);
     out->n += n;
 }
 
 /* Sorts the waiting marks by rank, those of equal rank as they came: by counting if many. */
 static void marks_sort(bs_normbuf *out)
 {
-    const int n = out->n_marks;
+    const int64_t n = out->n_marks;
     uint32_t *marks = out->marks;
     uint8_t *ranks = out->ranks;
 
     if (n > 32) {
-        int start[257] = {0};
+        int64_t start[257] = {0};
         uint32_t *sorted = out->marks + n; /* both arrays have room for twice max_marks */
-        for (int i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++)
             start[ranks[i] + 1]++;
         for (int r = 0; r < 256; r++)
             start[r + 1] += start[r];
-        for (int i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++)
             sorted[start[ranks[i]]++] = marks[i];
         memmove(marks, sorted, sizeof *marks * (size_t)n);
         return;
     }
-    for (int i = 1; i < n; i++) {
+    for (int64_t i = 1; i < n; i++) {
         const uint32_t mark = marks[i];
         const uint8_t rank = ranks[i];
-        int k = i;
+        int64_t k = i;
         for (; k > 0 && ranks[k - 1] > rank; k--) {
             marks[k] = marks[k - 1];
             ranks[k] = ranks[k - 1];
@@ -125,68 +169,95 @@ static void marks_sort(bs_normbuf *out)
     }
 }
 
+/* The library replaces characters in their order: the first of the sorted marks stands for the
+ * first that came, whichever that is, and a later part of a character for what was replaced last. */
+static void flush_tracked(bs_normbuf *out)
+{
+    const int64_t *next = out->mark_sources;
+    int64_t source = out->before_marks;
+    for (int64_t i = 0; i < out->n_marks; i++) {
+        const uint32_t mark = out->marks[i];
+        if (!(mark & MARK_PART))
+            source = *next++;
+        if (!(mark & MARK_GONE))
+            put_word(out, mark & MARK_CODE, source, true);
+    }
+    out->n_mark_sources = 0;
+}
+
 void bs_normbuf_flush(bs_normbuf *out)
 {
     if (out->n_marks == 0)
         return;
     marks_sort(out);
-    for (int i = 0; i < out->n_marks; i++)
-        put_word(out, out->marks[i]);
+    if (out->track)
+        flush_tracked(out);
+    else
+        for (int64_t i = 0; i < out->n_marks; i++)
+            put_word(out, out->marks[i], 0, false);
     out->n_marks = 0;
 }
 
-static void put_mark(bs_normbuf *out, uint32_t code, uint32_t rank)
+static void put_mark(bs_normbuf *out, uint32_t mark, uint32_t rank, int64_t source)
 {
     if (out->n_marks == out->max_marks)
         return; /* the word is too long by now, and stays so */
-    out->marks[out->n_marks] = code;
+    if (out->track && out->n_marks == 0)
+        out->before_marks = source; /* which matters if this is a part: of what comes before */
+    if (out->track && !(mark & MARK_PART))
+        out->mark_sources[out->n_mark_sources++] = source;
+    out->marks[out->n_marks] = mark;
     out->ranks[out->n_marks++] = (uint8_t)rank;
 }
 
-static void put_hangul(bs_normbuf *out, uint32_t code)
+static void put_hangul(bs_normbuf *out, uint32_t code, int64_t source)
 {
     const uint32_t index = code - 0xAC00;
-    put_word(out, 0x1100 + index / 588);
-    put_word(out, 0x1161 + index % 588 / 28);
+    put_word(out, 0x1100 + index / 588, source, out->track);
+    put_word(out, 0x1161 + index % 588 / 28, source, out->track);
     if (index % 28 != 0)
-        put_word(out, 0x11A7 + index % 28);
+        put_word(out, 0x11A7 + index % 28, source, out->track);
 }
 
 /* One entry that has parts. Each part is a final character. */
-static void put_many(const bs_charmap *map, uint32_t payload, bs_normbuf *out)
+static void put_many(const bs_charmap *map, uint32_t payload, bs_normbuf *out, int64_t source)
 {
-    const uint32_t *part = map->many + (payload >> 3);
-    for (const uint32_t *end = part + (payload & 7); part < end; part++) {
+    const uint32_t *const first = map->many + (payload >> 3);
+    for (const uint32_t *part = first, *end = first + (payload & 7); part < end; part++) {
         const uint32_t code = BS_CHAR_PAYLOAD(*part);
         if (BS_CHAR_KIND(*part) == BS_CHAR_MARK) {
-            put_mark(out, code, BS_CHAR_PAYLOAD(bs_charmap_get(map, code)));
+            const uint32_t rank = BS_CHAR_PAYLOAD(bs_charmap_get(map, code));
+            put_mark(out, code | (out->track && part > first ? MARK_PART : 0), rank, source);
             continue;
         }
         bs_normbuf_flush(out);
         if (BS_CHAR_KIND(*part) == BS_CHAR_WORD)
-            put_word(out, code);
+            put_word(out, code, source, out->track);
         else if (BS_CHAR_KIND(*part) == BS_CHAR_ALONE)
-            put_alone(out, code);
+            put_alone(out, code, source, out->track);
         else
-            put_space(out, code);
+            put_space(out, code, source, out->track);
     }
 }
 
 /* Returns false for what is not a character. */
-static bool put_other(const bs_charmap *map, uint32_t code, uint32_t entry, bs_normbuf *out)
+static bool put_other(const bs_charmap *map, uint32_t code, uint32_t entry, bs_normbuf *out,
+                      int64_t source)
 {
     const uint32_t payload = BS_CHAR_PAYLOAD(entry);
     switch (BS_CHAR_KIND(entry)) {
     case BS_CHAR_DROP:
+        if (out->track && payload != 0)
+            put_mark(out, code | MARK_GONE, payload, source);
         return true;
     case BS_CHAR_BREAK:
         bs_normbuf_flush(out);
         return true;
     case BS_CHAR_MARK:
-        put_mark(out, code, payload);
+        put_mark(out, code, payload, source);
         return true;
     case BS_CHAR_MANY:
-        put_many(map, payload, out);
+        put_many(map, payload, out, source);
         return true;
     default:
         break;
@@ -195,49 +266,62 @@ static bool put_other(const bs_charmap *map, uint32_t code, uint32_t entry, bs_n
     switch (payload & 7) {
     case BS_OTHER_CJK:
         if (out->keep_spaces)
-            put_space(out, 0);
-        put_alone(out, payload >> 3 ? payload >> 3 : code);
+            put_space(out, 0, source, out->track);
+        put_alone(out, payload >> 3 ? payload >> 3 : code, source, out->track);
         if (out->keep_spaces)
-            put_space(out, 0);
+            put_space(out, 0, source, out->track);
         return true;
     case BS_OTHER_HANGUL:
-        put_hangul(out, code);
+        put_hangul(out, code, source);
         return true;
     default:
         return false;
     }
 }
 
-static inline bool put_char(const bs_charmap *map, uint32_t code, bs_normbuf *out)
+static inline bool put_char(const bs_charmap *map, uint32_t code, bs_normbuf *out, int64_t source,
+                            bool track)
 {
     const uint32_t entry = bs_charmap_get(map, code);
     const uint32_t kind = BS_CHAR_KIND(entry);
     if (kind > BS_CHAR_SPACE)
-        return put_other(map, code, entry, out);
+        return put_other(map, code, entry, out, source);
     if (out->n_marks != 0)
         bs_normbuf_flush(out);
     const uint32_t changed = BS_CHAR_PAYLOAD(entry);
     if (kind == BS_CHAR_WORD)
-        put_word(out, changed ? changed : code);
+        put_word(out, changed ? changed : code, source, track);
     else if (kind == BS_CHAR_ALONE)
-        put_alone(out, changed ? changed : code);
+        put_alone(out, changed ? changed : code, source, track);
     else
-        put_space(out, changed);
+        put_space(out, changed, source, track);
     return true;
 }
 
-/* One function for each width: characters one by one, blocks of plain ASCII at once. */
-#define NORMALIZE_UNITS(name, unit, slot)                                                        \
+/* Blocks of plain ASCII, if there are any: a byte for each unit. Returns how many units. */
+static inline int64_t put_blocks(const bs_normalizer *how, int width, const void *units,
+                                 int64_t count, bs_normbuf *out, int64_t source, bool track)
+{
+    const int64_t n = out->n;
+    const int64_t taken = how->scan[width](units, count, how->lower, out);
+    for (int64_t i = 0; track && i < taken; i++)
+        out->sources[n + i] = source + i;
+    return taken;
+}
+
+/* One function for each width, with and without tracking: characters one by one, blocks of plain
+ * ASCII at once. */
+#define NORMALIZE_UNITS(name, unit, slot, track)                                                 \
     static bs_status name(const bs_normalizer *how, const unit *chars, int64_t at, int64_t to,   \
                           bs_normbuf *out, int64_t *bad)                                         \
     {                                                                                            \
         while (at < to) {                                                                        \
             if (chars[at] < 0x80 && out->n_marks == 0)                                           \
-                at += how->scan[slot](chars + at, to - at, how->lower, out);                     \
+                at += put_blocks(how, slot, chars + at, to - at, out, at, track);                \
             const int64_t stop = to - at < BS_BLOCK ? to : at + BS_BLOCK;                        \
             for (; at < stop; at++) {                                                            \
                 if ((uint32_t)chars[at] >= 0x110000u                                             \
-                    || !put_char(how->map, chars[at], out)) {                                    \
+                    || !put_char(how->map, chars[at], out, at, track)) {                         \
                     *bad = at;                                                                   \
                     return BS_ERR_VALUE;                                                         \
                 }                                                                                \
@@ -246,39 +330,47 @@ static inline bool put_char(const bs_charmap *map, uint32_t code, bs_normbuf *ou
         return BS_OK;                                                                            \
     }
 
-NORMALIZE_UNITS(normalize_latin1, uint8_t, 0)
-NORMALIZE_UNITS(normalize_ucs2, uint16_t, 1)
-NORMALIZE_UNITS(normalize_ucs4, uint32_t, 2)
+NORMALIZE_UNITS(normalize_latin1, uint8_t, 0, false)
+NORMALIZE_UNITS(normalize_ucs2, uint16_t, 1, false)
+NORMALIZE_UNITS(normalize_ucs4, uint32_t, 2, false)
+NORMALIZE_UNITS(track_latin1, uint8_t, 0, true)
+NORMALIZE_UNITS(track_ucs2, uint16_t, 1, true)
+NORMALIZE_UNITS(track_ucs4, uint32_t, 2, true)
 
-static bs_status normalize_utf8(const bs_normalizer *how, const uint8_t *bytes, int64_t at,
-                                int64_t to, bs_normbuf *out, int64_t *bad)
-{
-    while (at < to) {
-        if (bytes[at] < 0x80 && out->n_marks == 0)
-            at += how->scan[0](bytes + at, to - at, how->lower, out);
-        const int64_t stop = to - at < BS_BLOCK ? to : at + BS_BLOCK;
-        while (at < stop) {
-            const uint32_t code = bs_utf8_next(bytes, &at, to);
-            if (code == BS_CODE_BAD || !put_char(how->map, code, out)) {
-                *bad = at;
-                return BS_ERR_VALUE;
-            }
-        }
+#define NORMALIZE_UTF8(name, track)                                                              \
+    static bs_status name(const bs_normalizer *how, const uint8_t *bytes, int64_t at,            \
+                          int64_t to, bs_normbuf *out, int64_t *bad)                             \
+    {                                                                                            \
+        while (at < to) {                                                                        \
+            if (bytes[at] < 0x80 && out->n_marks == 0)                                           \
+                at += put_blocks(how, 0, bytes + at, to - at, out, at, track);                   \
+            const int64_t stop = to - at < BS_BLOCK ? to : at + BS_BLOCK;                        \
+            while (at < stop) {                                                                  \
+                const int64_t start = at;                                                        \
+                const uint32_t code = bs_utf8_next(bytes, &at, to);                              \
+                if (code == BS_CODE_BAD || !put_char(how->map, code, out, start, track)) {       \
+                    *bad = at;                                                                   \
+                    return BS_ERR_VALUE;                                                         \
+                }                                                                                \
+            }                                                                                    \
+        }                                                                                        \
+        return BS_OK;                                                                            \
     }
-    return BS_OK;
-}
+
+NORMALIZE_UTF8(normalize_utf8, false)
+NORMALIZE_UTF8(track_utf8, true)
 
 bs_status bs_normalize(const bs_normalizer *how, const bs_text *text, int64_t from, int64_t to,
                        bs_normbuf *out, int64_t *bad)
 {
     switch (text->form) {
     case BS_TEXT_LATIN1:
-        return normalize_latin1(how, text->data, from, to, out, bad);
+        return (out->track ? track_latin1 : normalize_latin1)(how, text->data, from, to, out, bad);
     case BS_TEXT_UCS2:
-        return normalize_ucs2(how, text->data, from, to, out, bad);
+        return (out->track ? track_ucs2 : normalize_ucs2)(how, text->data, from, to, out, bad);
     case BS_TEXT_UCS4:
-        return normalize_ucs4(how, text->data, from, to, out, bad);
+        return (out->track ? track_ucs4 : normalize_ucs4)(how, text->data, from, to, out, bad);
     default:
-        return normalize_utf8(how, text->data, from, to, out, bad);
+        return (out->track ? track_utf8 : normalize_utf8)(how, text->data, from, to, out, bad);
     }
 }

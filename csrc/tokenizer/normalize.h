@@ -30,9 +30,15 @@ struct bs_normbuf {
 
     uint32_t *marks; /* reordered among themselves once the next character is not one */
     uint8_t *ranks;
-    int n_marks, max_marks;
+    int64_t n_marks, max_marks;
 
     bool keep_spaces; /* also write the spaces around CJK: the bytes are the library's string */
+
+    bool track;       /* fill the following, too; set before the first reservation */
+    int64_t *sources; /* of each byte, the unit of the text at which its character starts */
+    int64_t *mark_sources; /* of the waiting marks, as they came */
+    int64_t n_mark_sources;
+    int64_t before_marks; /* the source of what comes before them */
 };
 
 /* What the bits take beyond the bytes written so that scanners may overshoot. */
@@ -41,8 +47,9 @@ struct bs_normbuf {
 void bs_normbuf_free(bs_normbuf *out);
 
 /* Makes room for `chars` more characters. `max_marks` is how many marks in a row matter: a word
- * with more is too long to be looked up, whatever their order. */
-bs_status bs_normbuf_reserve(bs_normbuf *out, int64_t chars, int max_marks, bs_error *e);
+ * with more is too long to be looked up, whatever their order. Where sources are tracked all
+ * matter. */
+bs_status bs_normbuf_reserve(bs_normbuf *out, int64_t chars, int64_t max_marks, bs_error *e);
 
 /* Empties the buffer but for the last `keep` bytes, which are part of a word; of these only
  * the first `keep_at_most` stay. */

@@ -156,10 +156,7 @@ static bool letter_before(const bs_text *text, int64_t start, int64_t at)
 {
     if (at <= start)
         return false;
-    at--;
-    while (text->form == BS_TEXT_UTF8 && at > start
-           && (((const uint8_t *)text->data)[at] & 0xC0) == 0x80)
-        at--;
+    at = bs_text_before(text, at);
     const uint32_t code = bs_text_next(text, &at, text->length);
     return code < 0x110000 && bs_char_is_letter(code);
 }
@@ -189,9 +186,30 @@ bool bs_special_next(const bs_special *special, const bs_text *text, int64_t sta
             from = stop;
             continue;
         }
-        *match = (bs_special_match){from, stop, token->id, token->special};
+        *match = (bs_special_match){from, stop, token->id, token->lstrip, token->rstrip};
         return true;
     }
     *resume = from;
     return false;
+}
+
+void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least)
+{
+    while (match->lstrip && match->start > least) {
+        const int64_t before = bs_text_before(text, match->start);
+        int64_t at = before;
+        const uint32_t code = bs_text_next(text, &at, text->length);
+        if (code >= 0x110000 || !bs_char_is_space(code))
+            break;
+        match->start = before;
+    }
+    if (match->lstrip && match->start < least)
+        match->start = least;
+    while (match->rstrip && match->stop < text->length) {
+        int64_t at = match->stop;
+        const uint32_t code = bs_text_next(text, &at, text->length);
+        if (code >= 0x110000 || !bs_char_is_space(code))
+            break;
+        match->stop = at;
+    }
 }

@@ -14,6 +14,7 @@ typedef struct {
     bool single_word; /* only where no letter stands on either side */
     bool normalized;  /* sought in the text after normalisation */
     bool special;     /* may be taken as plain text */
+    bool lstrip, rstrip; /* white space before it and after it belongs to it */
 } bs_added_token;
 
 typedef struct {
@@ -34,7 +35,7 @@ typedef struct {
 typedef struct {
     int64_t start, stop; /* units of the text */
     int32_t id;
-    bool special;
+    bool lstrip, rstrip;
 } bs_special_match;
 
 bs_status bs_special_init(bs_special *special, const bs_added_token *tokens, int n_tokens,
@@ -47,5 +48,9 @@ void bs_special_clear(bs_special *special);
  * by itself, the search goes on behind it. *resume: from where to search when nothing was found. */
 bool bs_special_next(const bs_special *special, const bs_text *text, int64_t start, int64_t from,
                      int64_t to, bool skip_special, bs_special_match *match, int64_t *resume);
+
+/* Widens a match over the white space that belongs to it, to the left no further than `least`,
+ * which is where the one before ended. */
+void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least);
 
 #endif

@@ -80,6 +80,7 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
         status = specials_init(tok, added, n_added, e);
     if (status == BS_OK && tok->normalized.n_tokens > 0)
         status = bs_charmap_init(&tok->plain_map, &plain, e);
+    tok->prefix_length = options->prefix.length;
     tok->options.prefix = (bs_text){NULL, 0, BS_TEXT_UTF8};
     if (status != BS_OK)
         bs_tokenizer_clear(tok);

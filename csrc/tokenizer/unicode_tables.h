@@ -33,8 +33,12 @@ extern const char bs_uni_library[];
 extern const bs_uni_range bs_uni_ranges[]; /* the flags above */
 extern const int bs_uni_range_count;
 
-extern const bs_uni_range bs_uni_marks[]; /* canonical rank of the marks that stay */
+/* Canonical ranks: even ones of the marks that stay; the accents that go have the rank of those
+ * that they are not reordered with, or an odd one between two. */
+extern const bs_uni_range bs_uni_marks[];
 extern const int bs_uni_mark_count;
+extern const bs_uni_range bs_uni_accents[];
+extern const int bs_uni_accent_count;
 
 extern const bs_uni_map bs_uni_strip[]; /* decomposed, accents gone; Hangul is not listed */
 extern const int bs_uni_strip_count;
