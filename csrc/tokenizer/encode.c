@@ -119,12 +119,14 @@ static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratc
                                      int64_t *n_words, int32_t *to, const int32_t *stop,
                                      bool track)
 {
+    const bs_normbuf *norm = &scratch->norm;
     const uint32_t *starts = scratch->starts, *ends = scratch->ends;
     const bs_vocab *vocab = &tok->vocab;
-    const int32_t *first = to;
+    const int32_t *const first = to;
+    const int64_t n = *n_words;
     int64_t i = 0;
-    for (; i < *n_words && to < stop; i++) {
-        const uint8_t *bytes = scratch->norm.bytes + starts[i];
+    for (; i < n && to < stop; i++) {
+        const uint8_t *bytes = norm->bytes + starts[i];
         const uint32_t length = ends[i] - starts[i];
         if (track)
             scratch->pieces[i] = (uint32_t)(to - first);

@@ -299,7 +299,7 @@ static outcome run(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
     outcome o = {.n_texts = n, .item = -1};
     bs_batch *batch = NULL;
     bs_error e = BS_ERROR_INIT;
-    o.status = bs_batch_encode(tok, texts, n, options, &batch, &e);
+    o.status = bs_batch_encode(tok, texts, NULL, n, options, &batch, &e);
     if (o.status != BS_OK) {
         CHECK(batch == NULL && e.text[0] != '\0' && e.status == o.status, "a mute failure");
         CHECK(e.item >= 0 && e.item < n, "item %lld", (long long)e.item);
@@ -310,7 +310,7 @@ static outcome run(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
     o.ids = must_alloc(NULL, sizeof *o.ids * (size_t)total);
     o.offsets = must_alloc(NULL, sizeof *o.offsets * (size_t)(n + 1));
     o.cut = must_alloc(NULL, (size_t)n);
-    bs_batch_copy(batch, o.ids, o.offsets, o.cut);
+    bs_batch_copy(batch, o.ids, o.offsets, o.cut, NULL, NULL);
     bs_batch_free(batch);
     CHECK(o.offsets[0] == 0 && o.offsets[n] == total, "%lld", (long long)o.offsets[n]);
     for (int64_t i = 0; i < n; i++)
