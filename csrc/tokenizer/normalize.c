@@ -170,7 +170,8 @@ static void marks_sort(bs_normbuf *out)
 }
 
 /* The library replaces characters in their order: the first of the sorted marks stands for the
- * first that came, whichever that is, and a later part of a character for what was replaced last. */
+ * first that came, whichever that is, and a later part of a character for what was replaced
+ * last. */
 static void flush_tracked(bs_normbuf *out)
 {
     const int64_t *next = out->mark_sources;

@@ -63,8 +63,9 @@ static inline uint32_t bs_text_next(const bs_text *text, int64_t *at, int64_t en
 /* Where the character before unit `at` > 0 starts. */
 static inline int64_t bs_text_before(const bs_text *text, int64_t at)
 {
+    const uint8_t *bytes = text->data;
     at--;
-    while (text->form == BS_TEXT_UTF8 && at > 0 && (((const uint8_t *)text->data)[at] & 0xC0) == 0x80)
+    while (text->form == BS_TEXT_UTF8 && at > 0 && (bytes[at] & 0xC0) == 0x80)
         at--;
     return at;
 }
