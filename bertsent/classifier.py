@@ -268,10 +268,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             validation = [texts[row] for row in held_out], codes[held_out]
             texts, codes = [texts[row] for row in kept], codes[kept]
             weights = None if weights is None else check_weights(weights[kept], len(texts))
-        tokens = tokenizer.encode_batch(texts, max_length, n_threads)
+        tokens = tokenizer.encode_batch(texts, max_length=max_length, n_threads=n_threads)
         _warn_of_cuts(tokens.truncated, max_length)
         if validation is not None:
-            encoded = tokenizer.encode_batch(validation[0], max_length, n_threads)
+            encoded = tokenizer.encode_batch(
+                validation[0], max_length=max_length, n_threads=n_threads
+            )
             validation = Examples(encoded.ids, encoded.offsets, validation[1])
 
         plan = plan_training(
@@ -538,8 +540,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self._text_hashes = text_hashes
         return self
 
-    def _texts(self, X, name):
-        texts = check_texts(X, name)
+    def _texts(self, X, name, arrow=False):
+        texts = check_texts(X, name, arrow=arrow and not self.strip_html)
         return [strip_html(text) for text in texts] if self.strip_html else texts
 
     def _check_validation(self, X_val, y_val, label_type):
@@ -630,8 +632,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         n_threads = resolve_n_threads(self.n_threads)
         positions = self.model_.config["max_position_embeddings"]
         max_length = resolve_max_length(self.max_length, positions)
-        texts = self._texts(X, "X")
-        tokens = self.tokenizer_.encode_batch(texts, max_length, n_threads)
+        texts = self._texts(X, "X", arrow=True)
+        tokens = self.tokenizer_.encode_batch(texts, max_length=max_length, n_threads=n_threads)
         return score_pieces(
             self.model_, tokens.ids, tokens.offsets, n_threads, report,
             precision=precision, memory_limit=self.memory_limit,

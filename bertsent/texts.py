@@ -6,11 +6,13 @@ import re
 
 import numpy as np
 
+from bertsent.arrow_texts import arrow_texts
+
 # "<" followed by a letter, "/" or "!" opens a tag; "I <3 this" and "a < b" stay.
 _TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
 
 
-def check_texts(X, name="X"):
+def check_texts(X, name="X", arrow=False):
     """Return the texts as a list of str, or raise an error that names what is wrong.
 
     Parameters
@@ -19,10 +21,12 @@ def check_texts(X, name="X"):
         The texts.
     name : str
         What the argument is called in errors.
+    arrow : bool
+        Whether Arrow's strings may stay where they are, for the tokenizer to read.
 
     Returns
     -------
-    list of str
+    list of str or ArrowTexts
     """
     if isinstance(X, str | bytes):
         raise TypeError(
@@ -42,6 +46,12 @@ def check_texts(X, name="X"):
         raise TypeError(
             f"{name} is a {type(X).__name__}; pass a list, Series or array of texts"
         )
+    if arrow and (in_place := arrow_texts(X)) is not None:
+        missing = in_place.first_missing()
+        if missing is not None:
+            value = None if hasattr(X, "to_pylist") else np.nan  # as pandas shows it
+            raise TypeError(_not_a_text(X, name, missing, value))
+        return in_place
     texts = X.to_pylist() if hasattr(X, "to_pylist") else list(X)
     for position, text in enumerate(texts):
         if not isinstance(text, str):

@@ -1,42 +1,22 @@
 """The BERT tokenizer: exact, parallel, and without padding."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
-
 import numpy as np
 
 from bertsent import _core
-from bertsent.tokenizer_files import ROLES, read_tokenizer, write_tokenizer
+from bertsent.encoding import Encoding, as_rows, padded_width, token_types
+from bertsent.tokenizer_files import read_tokenizer, write_tokenizer
+from bertsent.tokenizer_inputs import (
+    as_items,
+    check_max_length,
+    check_truncation,
+    named_row,
+)
+from bertsent.vocabulary import Vocabulary, as_mapping
 
 __all__ = ["Encoding", "WordPieceTokenizer"]
 
-_PADDINGS = ("longest", "max_length", True, False)
-# What decoding puts right, in this order, as Hugging Face does.
-_CLEANUP = (
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
-    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
 
-
-class Encoding(NamedTuple):
-    """Token ids of several texts, laid end to end.
-
-    Attributes
-    ----------
-    ids : ndarray of int32
-        The ids of all texts; those of text `i` are ``ids[offsets[i]:offsets[i + 1]]``.
-    offsets : ndarray of int64
-        Where each text begins; one more than there are texts.
-    truncated : ndarray of bool
-        Which texts were cut at `max_length`.
-    """
-
-    ids: np.ndarray
-    offsets: np.ndarray
-    truncated: np.ndarray
-
-
-class WordPieceTokenizer:
+class WordPieceTokenizer(Vocabulary):
     """Turn texts into the token ids of a BERT.
 
     The ids equal those of Hugging Face's ``BertTokenizerFast`` for every text.
@@ -88,7 +68,7 @@ class WordPieceTokenizer:
         sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]", added_tokens=None,
         model_max_length=None,
     ):  # fmt: skip
-        vocab = _as_mapping(vocab)
+        vocab = as_mapping(vocab)
         names = {
             "unk_token": unk_token, "cls_token": cls_token, "sep_token": sep_token,
             "pad_token": pad_token, "mask_token": mask_token,
@@ -215,159 +195,166 @@ class WordPieceTokenizer:
         """
         write_tokenizer(directory, self._settings)
 
-    def encode_batch(self, texts, max_length=None, n_threads=None):
-        """Turn texts into ids, special tokens included, without padding.
+    def encode_batch(
+        self, texts, text_pairs=None, *, max_length=None, truncation=True,
+        split_special_tokens=False, return_offsets_mapping=False, n_threads=None,
+    ):  # fmt: skip
+        """Turn texts, or pairs of texts, into ids, special tokens included, without padding.
 
         Parameters
         ----------
         texts : list, tuple, Series or array of str
-            A literal special token in a text, such as ``[SEP]``, becomes that token.
+            Arrow's strings, also those inside a Series, are read where they lie.
+        text_pairs : list, tuple, Series or array of str, optional
+            As many second texts: ``[CLS] text [SEP] text_pair [SEP]``.
         max_length : int, optional
-            Most tokens of a text, [CLS] and [SEP] included. The rest of a longer text is not
-            read.
+            Most tokens of a text or a pair, special tokens included.
+        truncation : bool or str
+            What is left out where there are more; all of it means nothing without `max_length`.
+
+            - True, "longest_first", "head": the end. The rest of a text is not read. Of a pair
+              the longer text is cut to the length of the other, then both.
+            - "tail": the beginning.
+            - "head+tail": the middle, so that a quarter (rounded up) of the pieces comes from the
+              beginning and the rest from the end: 128 and 382 of 510, as Sun et al. (2019) found
+              best for classification.
+            - "only_first", "only_second": the end of that text of a pair. An error where
+              nothing of it would be left.
+            - False, "do_not_truncate": nothing.
+        split_special_tokens : bool
+            Whether a literal special token in a text, such as ``[SEP]``, is plain text. By
+            default it becomes that token, as in Hugging Face's tokenizers. True for texts of
+            strangers who must not be able to forge the ends of a text.
+        return_offsets_mapping : bool
+            Whether the characters of each token are told.
         n_threads : int, optional
             Number of threads; None chooses by environment and processor.
 
         Returns
         -------
         Encoding
-            ``ids``, ``offsets`` and ``truncated``.
+            ``ids``, ``offsets`` and ``truncated``; of pairs also ``token_type_ids``, and
+            ``offset_mapping`` if asked for.
+
+        Raises
+        ------
+        TypeError
+            An item is not a text; the message names it, and its row in a Series.
+        ValueError
+            A text has a lone surrogate or, in Arrow's buffers, invalid UTF-8 in what is read of
+            it; `max_length` has no room; a pair cannot be cut in the way asked for.
         """
-        return self._encode(texts, max_length, n_threads)
+        return self._encode(
+            texts, text_pairs, max_length=max_length, truncation=truncation,
+            split_special_tokens=split_special_tokens, spans=return_offsets_mapping,
+            n_threads=n_threads,
+        )  # fmt: skip
 
     def __call__(
-        self, texts, max_length=None, padding="longest", truncation=True, n_threads=None
+        self, texts, text_pairs=None, *, max_length=None, padding="longest", truncation=True,
+        pad_to_multiple_of=None, add_special_tokens=True, split_special_tokens=False,
+        return_token_type_ids=None, return_offsets_mapping=False, n_threads=None,
     ):  # fmt: skip
-        """Turn texts into a rectangle of ids, in the Hugging Face manner.
+        """Turn texts, or pairs of texts, into a rectangle of ids, in the Hugging Face manner.
 
         Parameters
         ----------
-        texts : list, tuple, Series or array of str
+        texts, text_pairs : list, tuple, Series or array of str
+            As in `encode_batch`.
         max_length : int, optional
-            Most tokens of a text, special tokens included.
-        padding : {"longest", "max_length", True, False}
-            How far rows are padded; True means "longest". False gives lists of unequal arrays.
-        truncation : bool
-            Whether texts are cut at `max_length`; if not, that is only what is padded to.
+            Most tokens of a text or a pair, special tokens included.
+        padding : {"longest", "max_length", "do_not_pad", True, False}
+            How far rows are padded; True means "longest", so that a batch is a rectangle unless
+            told otherwise. False, or "do_not_pad", gives lists of unequal arrays.
+        truncation : bool or str
+            As in `encode_batch`. If False, `max_length` is only what is padded to.
+        pad_to_multiple_of : int, optional
+            Rows are padded further, to a multiple of this.
+        add_special_tokens : bool
+            Whether [CLS] and [SEP] are put around the texts.
+        split_special_tokens : bool
+            As in `encode_batch`.
+        return_token_type_ids : bool, optional
+            Whether to tell first texts from second ones. None means for pairs, since for single
+            texts all types are 0, which is what a model takes them for.
+        return_offsets_mapping : bool
+            Whether the characters of each token are told.
         n_threads : int, optional
             As in `encode_batch`.
 
         Returns
         -------
         dict
-            ``input_ids`` and ``attention_mask``, int64, of shape (texts, tokens).
+            ``input_ids`` and ``attention_mask``, perhaps ``token_type_ids``, int64, of shape
+            (texts, tokens); perhaps ``offset_mapping``, int64, of shape (texts, tokens, 2), with
+            (0, 0) for special tokens and padding.
         """
-        if padding not in _PADDINGS:
-            raise ValueError(f"padding is {padding!r}; must be one of {_PADDINGS}")
-        if padding == "max_length" and max_length is None:
-            raise ValueError("padding='max_length' needs a max_length")
-        ids, offsets, _ = self._encode(texts, max_length if truncation else None, n_threads)
-        lengths = np.diff(offsets)
-        if padding is False:
-            rows = np.split(ids.astype(np.int64), offsets[1:-1]) if len(lengths) else []
-            return {"input_ids": rows, "attention_mask": [np.ones_like(row) for row in rows]}
-        if self.pad_token_id is None:
+        encoding = self._encode(
+            texts, text_pairs, max_length=max_length, truncation=truncation,
+            add_special_tokens=add_special_tokens, split_special_tokens=split_special_tokens,
+            spans=return_offsets_mapping, n_threads=n_threads,
+        )  # fmt: skip
+        ids, offsets = encoding.ids, encoding.offsets
+        width = padded_width(np.diff(offsets), padding, max_length, pad_to_multiple_of)
+        if width is not None and self.pad_token_id is None:
             raise ValueError("the vocabulary has no padding token; pass padding=False")
-        width = int(lengths.max(initial=0))
-        if padding == "max_length":
-            width = max(width, max_length)
-        mask = np.arange(width) < lengths[:, None]
-        input_ids = np.full(mask.shape, self.pad_token_id, dtype=np.int64)
-        input_ids[mask] = ids
-        return {"input_ids": input_ids, "attention_mask": mask.astype(np.int64)}
+        columns = {"input_ids": (ids, self.pad_token_id)}
+        if return_token_type_ids or (return_token_type_ids is None and text_pairs is not None):
+            types = encoding.token_type_ids
+            columns["token_type_ids"] = (np.zeros_like(ids) if types is None else types, 0)
+        columns["attention_mask"] = (np.ones_like(ids), 0)
+        if return_offsets_mapping:
+            columns["offset_mapping"] = (encoding.offset_mapping, 0)
+        return {
+            name: as_rows(values, offsets, width, fill) for name, (values, fill) in columns.items()
+        }
 
-    def tokenize(self, text, *, special_tokens=False):
-        """Split one text into its tokens.
+    def encode(
+        self, text, text_pair=None, *, max_length=None, truncation=True, add_special_tokens=True,
+        split_special_tokens=False,
+    ):  # fmt: skip
+        """Turn one text, or one pair, into a list of ids.
 
         Parameters
         ----------
-        text : str
-        special_tokens : bool
+        text, text_pair : str
+        max_length, truncation, add_special_tokens, split_special_tokens
+            As in a call.
+
+        Returns
+        -------
+        list of int
+        """
+        for name, value in (("text", text), ("text_pair", text_pair)):
+            if not isinstance(value, str) and (name == "text" or value is not None):
+                raise TypeError(f"{name}: expected str, got {type(value).__name__}")
+        encoding = self._encode(
+            (text,), None if text_pair is None else (text_pair,), max_length=max_length,
+            truncation=truncation, add_special_tokens=add_special_tokens,
+            split_special_tokens=split_special_tokens, n_threads=1,
+        )  # fmt: skip
+        return encoding.ids.tolist()
+
+    def tokenize(self, text, text_pair=None, *, add_special_tokens=False):
+        """Split one text, or one pair, into its tokens.
+
+        Parameters
+        ----------
+        text, text_pair : str
+        add_special_tokens : bool
             Whether [CLS] and [SEP] are put around them.
 
         Returns
         -------
         list of str
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text: expected str, got {type(text).__name__}")
-        ids, *_ = self._core.encode_batch((text,), add_special=special_tokens)
+        ids = self.encode(text, text_pair, add_special_tokens=add_special_tokens)
         return self.convert_ids_to_tokens(ids)
-
-    def convert_ids_to_tokens(self, ids):
-        """Look tokens up by their ids.
-
-        Parameters
-        ----------
-        ids : iterable of int
-
-        Returns
-        -------
-        list of str
-        """
-        return [self._token(id_) for id_ in ids]
-
-    def convert_tokens_to_ids(self, tokens):
-        """Look ids up by their tokens; one that is not there is unknown.
-
-        Parameters
-        ----------
-        tokens : iterable of str
-
-        Returns
-        -------
-        list of int
-        """
-        return [self._ids.get(token, self.unk_token_id) for token in tokens]
-
-    def decode(self, ids, skip_special_tokens=False):
-        """Put text together from ids. Case, accents and spacing are not restored.
-
-        Parameters
-        ----------
-        ids : iterable of int
-        skip_special_tokens : bool
-            Whether tokens such as [CLS] are left out.
-
-        Returns
-        -------
-        str
-        """
-        prefix, words = self._settings["prefix"], []
-        for id_ in ids:
-            if skip_special_tokens and int(id_) in self._special_ids:
-                continue
-            token = self._token(id_)
-            if words:
-                tail = token.startswith(prefix)
-                token = token.replace(prefix, "", 1) if tail else " " + token
-            for wrong, right in _CLEANUP:
-                token = token.replace(wrong, right)
-            words.append(token)
-        return "".join(words)
-
-    def get_vocab(self):
-        """Return the vocabulary with the added tokens.
-
-        Returns
-        -------
-        dict
-            Ids by token.
-        """
-        return dict(self._ids)
-
-    @property
-    def vocab_size(self):
-        """Number of ids, added tokens included: one more than the largest."""
-        return len(self._tokens)
 
     @property
     def model_max_length(self):
         """The most tokens that the model takes, or None if the files do not say."""
         return self._settings["model_max_length"]
-
-    def __len__(self):
-        return len(self._tokens)
 
     def __repr__(self):
         case = "uncased" if self._settings["lowercase"] else "cased"
@@ -376,104 +363,38 @@ class WordPieceTokenizer:
     def __reduce__(self):
         return _rebuild, (self._settings,)
 
-    def _token(self, id_):
-        id_ = int(id_)
-        token = self._tokens[id_] if 0 <= id_ < len(self._tokens) else None
-        if token is None:
-            raise IndexError(f"there is no token with id {id_}; ids are 0 to {self.vocab_size - 1}")
-        return token
-
-    def _encode(self, texts, max_length, n_threads):
-        if max_length is not None:
-            if isinstance(max_length, bool) or not isinstance(max_length, (int, np.integer)):
-                raise TypeError(f"max_length: expected int, got {type(max_length).__name__}")
-            if max_length < 2:
-                raise ValueError(f"max_length is {max_length}; [CLS] and [SEP] alone take 2")
-        items = _as_items(texts)
-        threads = _threads(n_threads)
+    def _encode(
+        self, texts, text_pairs, *, max_length, truncation, add_special_tokens=True,
+        split_special_tokens=False, spans=False, n_threads=None,
+    ):  # fmt: skip
+        pairs = text_pairs is not None
+        columns = {"texts": texts, "text_pairs": text_pairs}
+        cut = check_truncation(truncation, pairs)
+        length = check_max_length(max_length, pairs, add_special_tokens) if cut else 0
+        which, form = cut or (0, 0)
         try:
-            return Encoding(*self._core.encode_batch(items, int(max_length or 0), threads)[:3])
-        except TypeError:
-            _name_row(texts, items)
-            raise
-
-
-def _add_token_properties():
-    """Give the class its ten properties: each special token and its id."""
-    what = {
-        "unk": "an unknown word", "cls": "the first token", "sep": "the last token",
-        "pad": "padding", "mask": "a masked word",
-    }  # fmt: skip
-    for role in ROLES:
-        key = f"{role}_token"
-
-        def token(self, key=key):
-            return self._settings[key]
-
-        def token_id(self, key=key):
-            return self._ids.get(self._settings[key])
-
-        token.__doc__ = f"The token of {what[role]}, or None."
-        token_id.__doc__ = f"The id of the token of {what[role]}, or None."
-        setattr(WordPieceTokenizer, key, property(token))
-        setattr(WordPieceTokenizer, key + "_id", property(token_id))
-
-
-_add_token_properties()
+            ids, offsets, truncated, n_first, spans = self._core.encode_batch(
+                as_items(texts),
+                seconds=as_items(text_pairs, "text_pairs") if pairs else None,
+                max_length=length,
+                which=which,
+                form=form,
+                add_special=add_special_tokens,
+                plain_specials=split_special_tokens,
+                spans=spans,
+                n_threads=_threads(n_threads),
+            )
+        except (TypeError, ValueError) as error:
+            named = named_row(error, columns)
+            if named is None:
+                raise
+            raise named from None
+        types = token_types(offsets, n_first) if pairs else None
+        return Encoding(ids, offsets, truncated, types, spans)
 
 
 def _rebuild(settings):
     return WordPieceTokenizer(**settings)
-
-
-def _as_mapping(vocab):
-    if isinstance(vocab, Mapping):
-        vocab = dict(vocab)
-        for token, id_ in vocab.items():
-            if isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0:
-                raise ValueError(f"vocab: the id of {token!r} is {id_!r}; must be 0 or more")
-        if vocab and max(vocab.values()) > 10 * len(vocab) + 100_000:
-            raise ValueError(f"vocab: the id {max(vocab.values())} is out of all proportion")
-    elif isinstance(vocab, str):
-        raise TypeError("vocab: expected a list or a mapping of tokens, got str")
-    else:
-        vocab = {token: i for i, token in enumerate(vocab)}
-    for token in vocab:
-        if not isinstance(token, str):
-            raise TypeError(f"vocab: expected str, got {type(token).__name__}")
-    return vocab
-
-
-def _as_items(texts):
-    """Return what holds the texts as a sequence of Python objects."""
-    if isinstance(texts, (list, tuple)):
-        return texts
-    if isinstance(texts, (str, bytes)):
-        raise TypeError("texts: got one string; pass a list, [text]")
-    if isinstance(texts, np.ndarray) or hasattr(texts, "__array__"):
-        if getattr(texts, "ndim", 1) != 1:
-            what = type(texts).__name__
-            raise TypeError(f"texts: got a {what} of {texts.ndim} dimensions; pass one column")
-        if hasattr(texts, "to_pylist"):
-            return texts.to_pylist()
-        return np.asarray(texts, dtype=object).tolist()
-    if isinstance(texts, Iterable) and not isinstance(texts, (Mapping, set, frozenset)):
-        return list(texts)
-    raise TypeError(f"texts: expected a list or a Series of str, got {type(texts).__name__}")
-
-
-def _name_row(texts, items):
-    """Raise the error of a Series' item with its row label, if that is what went wrong."""
-    index = getattr(texts, "index", None)
-    if index is None or callable(index):
-        return
-    for i, item in enumerate(items):
-        if not isinstance(item, str):
-            what = type(item).__name__
-            shown = f"{what} ({item})" if isinstance(item, (int, float)) else what
-            raise TypeError(
-                f"texts[{i}], row {index[i]!r}: expected str, got {shown}"
-            ) from None
 
 
 def _threads(n_threads):

@@ -195,10 +195,10 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
     found = run_json(capsys, "--data", path, "--text-column", "body", "--model", tiny,
                      "--max-length", 16, "--epochs", 2, "--batch-size", 8, "--test-size", 0.3)
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)
-    lengths = np.diff(tokenizer.encode_batch(texts, 16).offsets)
+    lengths = np.diff(tokenizer.encode_batch(texts, max_length=16).offsets)
     job = found["job"]
     assert (job["texts"], job["tokens"]) == (50, lengths.sum())
-    assert job["texts_cut"] == tokenizer.encode_batch(texts, 16).truncated.sum() > 0
+    assert job["texts_cut"] == tokenizer.encode_batch(texts, max_length=16).truncated.sum() > 0
     assert job["tokens_estimated"] is False and job["note"] is None
     assert (job["train_texts"], job["test_tokens"]) == (35, round(lengths.sum() * 0.3))
     asked = fake_rates.asked
@@ -220,7 +220,7 @@ def test_estimates_are_printed(tiny, reviews, capsys, monkeypatch):
     assert main(args) == 0
     out, err = capsys.readouterr()
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)
-    tokens = int(np.diff(tokenizer.encode_batch(texts, 16).offsets).sum())
+    tokens = int(np.diff(tokenizer.encode_batch(texts, max_length=16).offsets).sum())
     assert f"50 texts, {tokens:,} tokens" in out
     assert "float32: training on 40 texts, epochs=3, and testing: " in out
     assert f"int8: predicting all: {format_seconds(tokens)}" in out

@@ -224,7 +224,7 @@ def test_a_vocabulary_made_to_be_slow():
 
 def test_threads_give_the_same_ids(tokenizer):
     texts = [f"the good {'the ' * (i % 50)}{i}" for i in range(5000)] + [""] * 100
-    one, two = (tokenizer.encode_batch(texts, 20, n_threads=n) for n in (1, 2))
+    one, two = (tokenizer.encode_batch(texts, max_length=20, n_threads=n) for n in (1, 2))
     for a, b in zip(one, two, strict=True):
         assert np.array_equal(a, b)
 

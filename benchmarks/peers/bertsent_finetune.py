@@ -32,7 +32,7 @@ def main():
         parameters["classifier.weight"][...] = weight
         parameters["classifier.bias"][...] = bias
 
-    tokens = tokenizer.encode_batch(train["review"], a.max_length, a.threads)
+    tokens = tokenizer.encode_batch(train["review"], max_length=a.max_length, n_threads=a.threads)
     labels = train["label"].to_numpy(np.int32)
     examples = Examples(tokens.ids, tokens.offsets, labels)
     lengths = np.diff(tokens.offsets)
@@ -57,7 +57,9 @@ def main():
         meter.step(loss, len(ids))
     record = meter.record()
     if a.max_steps is None and a.measure is None:
-        tokens = tokenizer.encode_batch(test["review"], a.max_length, a.threads)
+        tokens = tokenizer.encode_batch(
+            test["review"], max_length=a.max_length, n_threads=a.threads
+        )
         began = time.perf_counter()
         predicted = model.score_packed(tokens.ids, tokens.offsets, a.threads).argmax(1)
         record |= common.test_record(predicted, test, time.perf_counter() - began)

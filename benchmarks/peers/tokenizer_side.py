@@ -40,7 +40,9 @@ class Bertsent:
         return lambda: self.make(**settings)
 
     def encode(self, texts, max_length):
-        return self.tokenizer.encode_batch(texts, max_length, self.threads)
+        return self.tokenizer.encode_batch(
+            texts, max_length=max_length, n_threads=self.threads
+        )
 
     def rows(self, result):
         return [row.tolist() for row in self._split(result)]
