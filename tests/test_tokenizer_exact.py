@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bertsent.arrow_texts import ArrowTexts
 from bertsent.tokenizer import WordPieceTokenizer
 
 DATA = Path(__file__).parent / "data" / "tokenizer"
@@ -40,6 +41,35 @@ def sweeps():
 def encode(tokenizer, texts, **options):
     ids, offsets, *_ = tokenizer._core.encode_batch(texts, add_special=False, **options)
     return ids, offsets
+
+
+def spans(tokenizer, texts, **options):
+    _, offsets, _, _, spans = tokenizer._core.encode_batch(
+        texts, add_special=False, spans=True, **options
+    )
+    return spans, offsets
+
+
+def as_utf8(*texts):
+    """Take texts to the engine as Arrow's buffers would come, without Arrow."""
+    coded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, coded)], dtype=np.int64)
+    chunks = ArrowTexts.__new__(ArrowTexts)
+    chunks.utf8_chunks = [(ends, b"".join(coded), 0, len(coded), True)]
+    return chunks
+
+
+def with_added(vocabulary, added, ids):
+    """Make a tokenizer that knows added tokens beside the special ones."""
+    specials = [
+        {"content": token, "id": i, "single_word": False, "normalized": False, "special": True}
+        for i, token in enumerate(material.SPECIALS)
+    ]
+    added = [
+        {"single_word": False, "special": False, **token, "id": id_}
+        for token, id_ in zip(added, ids, strict=True)
+    ]
+    return WordPieceTokenizer(vocabulary, added_tokens=specials + added)
 
 
 def assert_equal(checksums, golden, texts, block):
@@ -93,18 +123,59 @@ def test_texts_one_by_one(mode, tokenizers_by_mode):
 
 
 def test_added_tokens(vocabulary):
-    specials = [
-        {"content": token, "id": i, "single_word": False, "normalized": False, "special": True}
-        for i, token in enumerate(material.SPECIALS)
-    ]
-    added = [
-        {"single_word": False, "special": False, **token, "id": id_}
-        for token, id_ in zip(material.added_tokens(), GOLDEN["added"]["ids"], strict=True)
-    ]
-    tokenizer = WordPieceTokenizer(vocabulary, added_tokens=specials + added)
+    tokenizer = with_added(vocabulary, material.added_tokens(), GOLDEN["added"]["ids"])
     texts = material.added_texts()
     sums = material.block_checksums(*encode(tokenizer, texts), 100)
     assert_equal(sums, GOLDEN["added"]["checksums"], texts, 100)
+    sums = material.block_checksums(*spans(tokenizer, texts), 100)
+    assert_equal(sums, GOLDEN["added"]["spans"], texts, 100)
+
+
+def test_added_tokens_that_take_white_space(vocabulary):
+    added = material.spaced_tokens()
+    size = len(vocabulary)
+    tokenizer = with_added(vocabulary, added, range(size, size + len(added)))
+    texts = material.spaced_texts()
+    sums = material.block_checksums(*spans(tokenizer, texts), 100)
+    assert_equal(sums, GOLDEN["spaced"], texts, 100)
+
+
+@pytest.mark.parametrize("mode", material.MODES)
+def test_the_characters_of_tokens(mode, tokenizers_by_mode, sweeps):
+    made = {
+        "sweep": (sweeps[ascii(material.CONTEXTS[-1])], material.BLOCK),
+        "runs": (material.mark_runs(), 100),
+        "accents": (material.accent_runs(), 100),
+        "mixtures": (material.mixtures(), 100),
+        "texts": (material.CASES + material.PROSE, 1),
+    }
+    for name, (texts, block) in made.items():
+        found = spans(tokenizers_by_mode[mode], texts, n_threads=2)
+        sums = material.block_checksums(*found, block)
+        assert_equal(sums, GOLDEN["spans"][mode][name], texts, block)
+
+
+@pytest.mark.parametrize("form", ["str", "utf-8"])
+@pytest.mark.parametrize("cut", material.CUTS)
+def test_pairs(form, cut, tokenizers_by_mode):
+    """Ids, types and characters of pairs, for each way to cut; None where it cannot be."""
+    tokenizer = tokenizers_by_mode["uncased"]
+    pairs, lengths = material.pairs()
+    sums = []
+    for i, pair in enumerate(pairs):
+        pair = [[text] for text in pair] if form == "str" else [as_utf8(text) for text in pair]
+        try:
+            got = tokenizer.encode_batch(
+                *pair, max_length=lengths[i % len(lengths)], truncation=cut,
+                return_offsets_mapping=True,
+            )  # fmt: skip
+        except ValueError as error:
+            assert "cannot be cut" in str(error)
+            sums.append(None)
+            continue
+        table = np.column_stack([got.ids, got.token_type_ids, got.offset_mapping])
+        sums.append(material.checksum(table, [0, len(got.ids)]))
+    assert_equal(sums, GOLDEN["pairs"][cut], [" | ".join(pair) for pair in pairs], 1)
 
 
 @pytest.mark.parametrize("max_length", [None, 256])
@@ -112,13 +183,22 @@ def test_added_tokens(vocabulary):
 def test_all_reviews(max_length, n_threads, minilm_dir, imdb):
     texts = imdb.review.tolist()
     tokenizer = WordPieceTokenizer.from_files(minilm_dir)
-    encoding = tokenizer.encode_batch(texts, max_length, n_threads=n_threads)
+    encoding = tokenizer.encode_batch(texts, max_length=max_length, n_threads=n_threads)
+    assert encoding.offset_mapping is None
     sums = material.block_checksums(encoding.ids, encoding.offsets, 1000)
     assert_equal(sums, GOLDEN["imdb"][str(max_length)], texts, 1000)
     if max_length:
         lengths = np.diff(encoding.offsets)
         assert (lengths[encoding.truncated] == max_length).all()
         assert encoding.truncated.mean() == pytest.approx(0.44252)
+
+
+def test_the_characters_of_all_reviews(minilm_dir, imdb):
+    texts = imdb.review.tolist()
+    tokenizer = WordPieceTokenizer.from_files(minilm_dir)
+    encoding = tokenizer.encode_batch(texts, return_offsets_mapping=True)
+    sums = material.block_checksums(encoding.offset_mapping, encoding.offsets, 1000)
+    assert_equal(sums, GOLDEN["imdb"]["spans"], texts, 1000)
 
 
 def test_decoding_cleans_up_as_the_library_does():

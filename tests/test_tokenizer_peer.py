@@ -1,5 +1,6 @@
 """The tokenizer side by side with the `tokenizers` library, where that is installed."""
 
+import functools
 import random
 import sys
 from pathlib import Path
@@ -38,11 +39,22 @@ def both(pieces, lowercase=True, strip=None, chinese=True, added=()):
             {
                 "content": token.content, "id": id_, "single_word": token.single_word,
                 "normalized": token.normalized, "special": token.special,
+                "lstrip": token.lstrip, "rstrip": token.rstrip,
             }
             for id_, token in theirs.get_added_tokens_decoder().items()
         ],
     )  # fmt: skip
     return ours, theirs
+
+
+def texts(pieces):
+    """Draw texts that are likely to find what is wrong."""
+    piece = st.one_of(
+        st.text(max_size=20),
+        st.sampled_from(pieces + material.SPECIALS + material.CASES + [" ", "\n", "A", "É"]),
+        st.sampled_from(material.MARKS),
+    )
+    return st.lists(piece, max_size=12).map("".join)
 
 
 def ids_of(ours, text):
@@ -56,18 +68,91 @@ def theirs_of(theirs, text):
 @pytest.mark.parametrize("mode", material.MODES)
 def test_any_text(mode):
     ours, theirs = both(PIECES + list(".,'-?"), *material.MODES[mode])
-    piece = st.one_of(
-        st.text(max_size=20),
-        st.sampled_from(PIECES + material.SPECIALS + material.CASES + [" ", "\n", "A", "É"]),
-        st.sampled_from(material.MARKS),
-    )
-
     @SETTINGS
-    @given(st.lists(piece, max_size=12).map("".join))
+    @given(texts(PIECES))
     def check(text):
         assert ids_of(ours, text) == theirs_of(theirs, text)
 
     check()
+
+
+def assert_same(ours, theirs, **options):
+    """Hold ids, types and characters of one encoding against the library's."""
+    got = ours(return_token_type_ids=True, return_offsets_mapping=True, padding=False, **options)
+    assert got["input_ids"][0].tolist() == theirs.ids
+    assert got["token_type_ids"][0].tolist() == theirs.type_ids
+    assert [tuple(span) for span in got["offset_mapping"][0].tolist()] == theirs.offsets
+
+
+@pytest.mark.parametrize("mode", material.MODES)
+def test_the_characters_of_any_text(mode):
+    ours, theirs = both(PIECES + list(".,'-?"), *material.MODES[mode])
+
+    @SETTINGS
+    @given(texts(PIECES))
+    def check(text):
+        expected = theirs.encode(text, add_special_tokens=False)
+        assert_same(ours, expected, texts=[text], add_special_tokens=False)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", ["added", "spaced"])
+def test_the_characters_of_any_text_with_added_tokens(kind):
+    added = getattr(material, f"{kind}_tokens")()
+    ours, theirs = both(["foo", "##foo", "x", "bar", ".", "e", "##x", "中"], added=added)
+    contents = [token["content"] for token in added]
+
+    @SETTINGS
+    @given(texts([*contents, *(c.upper() for c in contents), "foo", "\u3000"]), st.booleans())
+    def check(text, plain):
+        theirs.encode_special_tokens = plain
+        expected = theirs.encode(text, add_special_tokens=False)
+        assert_same(
+            ours, expected, texts=[text], add_special_tokens=False, split_special_tokens=plain
+        )
+
+    check()
+
+
+CUTS = {"longest_first": "right", "only_first": "right", "only_second": "right", "tail": "left"}
+
+
+@SETTINGS
+@given(
+    first=texts(PIECES), second=st.none() | texts(PIECES), length=st.integers(0, 40),
+    cut=st.sampled_from(list(CUTS)), special=st.booleans(),
+)  # fmt: skip
+def test_any_pair(first, second, length, cut, special):
+    ours, theirs = peers_for_pairs()
+    length += (3 if second is not None else 2) if special else 1
+    if second is None and cut == "only_second":
+        cut = "longest_first"
+    strategy = "longest_first" if cut == "tail" else cut
+    theirs.enable_truncation(length, strategy=strategy, direction=CUTS[cut])
+    options = {
+        "texts": [first], "text_pairs": None if second is None else [second],
+        "max_length": length, "truncation": cut, "add_special_tokens": special,
+    }  # fmt: skip
+    try:
+        expected = theirs.encode(first, second, add_special_tokens=special)
+    except Exception as error:  # the library's error has no class of its own
+        assert "Truncation error" in str(error), error
+        with pytest.raises(ValueError, match="cannot be cut"):
+            ours(**options)
+        return
+    assert_same(ours, expected, **options)
+
+
+@functools.cache
+def peers_for_pairs():
+    """Make a tokenizer and its peer that puts special tokens around texts."""
+    ours, theirs = both(PIECES + list(".,'-?"))
+    theirs.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, theirs.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )  # fmt: skip
+    return ours, theirs
 
 
 @SETTINGS

@@ -12,6 +12,7 @@ import material
 import numpy as np
 import tokenizers
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 
 
 def reference(lowercase, strip_accents, chinese, added=()):
@@ -40,6 +41,57 @@ def encode(tokenizer, texts, special=False):
     return np.array(ids, dtype=np.int32), np.cumsum(lengths)
 
 
+def spans(tokenizer, texts, special=False):
+    """Return the characters of all tokens and where those of each text begin."""
+    flat, lengths = [np.empty((0, 2), dtype=np.int32)], [0]
+    for i in range(0, len(texts), 10_000):
+        for encoding in tokenizer.encode_batch(texts[i : i + 10_000], add_special_tokens=special):
+            flat.append(np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2))
+            lengths.append(len(encoding.ids))
+    return np.concatenate(flat), np.cumsum(lengths)
+
+
+def make_spans(mode):
+    """Checksum the characters that tokens stand for, in one mode."""
+    tokenizer = reference(*mode)
+    sweep = dict(material.sweeps())[ascii(material.CONTEXTS[-1])]
+    return {
+        "sweep": material.block_checksums(*spans(tokenizer, sweep), material.BLOCK),
+        "runs": material.block_checksums(*spans(tokenizer, material.mark_runs()), 100),
+        "accents": material.block_checksums(*spans(tokenizer, material.accent_runs()), 100),
+        "mixtures": material.block_checksums(*spans(tokenizer, material.mixtures()), 100),
+        "texts": material.block_checksums(*spans(tokenizer, material.CASES + material.PROSE), 1),
+    }
+
+
+def make_pairs():
+    """Checksum ids, types and spans of pairs, for each way to cut; None where it is refused."""
+    tokenizer = reference(True, None, True)
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    pairs, lengths = material.pairs()
+    result = {}
+    for cut in material.CUTS:
+        sums = []
+        for i, pair in enumerate(pairs):
+            strategy, side = (cut, "right") if cut != "tail" else ("longest_first", "left")
+            tokenizer.enable_truncation(
+                lengths[i % len(lengths)], strategy=strategy, direction=side
+            )
+            try:
+                got = tokenizer.encode(*pair)
+            except Exception as error:  # the library's error has no class of its own
+                assert "Truncation error" in str(error), error
+                sums.append(None)
+                continue
+            table = np.column_stack([got.ids, got.type_ids, np.array(got.offsets)])
+            sums.append(material.checksum(table, [0, len(got.ids)]))
+        result[cut] = sums
+    return result
+
+
 def make_imdb(minilm, imdb):
     """Checksum the ids of all reviews, whole and cut at 256 tokens."""
     import pandas as pd
@@ -55,6 +107,8 @@ def make_imdb(minilm, imdb):
         result[str(length)] = material.block_checksums(
             *encode(tokenizer, texts, special=True), 1000
         )
+    tokenizer.no_truncation()
+    result["spans"] = material.block_checksums(*spans(tokenizer, texts, special=True), 1000)
     return result
 
 
@@ -88,6 +142,13 @@ def main():
         "ids": [tokenizer.token_to_id(token["content"]) for token in material.added_tokens()],
         "checksums": material.block_checksums(*encode(tokenizer, material.added_texts()), 100),
     }
+    golden["spans"] = {name: make_spans(mode) for name, mode in material.MODES.items()}
+    golden["added"]["spans"] = material.block_checksums(
+        *spans(tokenizer, material.added_texts()), 100
+    )
+    tokenizer = reference(True, None, True, material.spaced_tokens())
+    golden["spaced"] = material.block_checksums(*spans(tokenizer, material.spaced_texts()), 100)
+    golden["pairs"] = make_pairs()
     decoder = tokenizers.decoders.WordPiece()
     words = "[CLS] it ' s un ##afford ##able , do not ! n't ##".split()
     golden["decoded"] = {"tokens": words, "text": decoder.decode(words)}

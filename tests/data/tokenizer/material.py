@@ -118,6 +118,54 @@ def added_texts():
     return ["".join(draw.choices(parts, k=draw.choice((2, 4, 9)))) for _ in range(3000)]
 
 
+def accent_runs():
+    """Return runs of accents and other marks of every order, among the letters they belong to."""
+    draw = random.Random(9)
+    parts = [
+        chr(c)
+        for c in (
+            0x301, 0x323, 0x334, 0x93C, 0x94D, 0x3099, 0x302E, 0x1D165, 0x1D16D, 0x1E000, 0x1B44,
+            0xF71, 0xF73, 0x344, 0x345, 0x1D15F, 0x1D160, 0xE9, 0x1E09, 0x61, 0x62, 0x34F, 0x200D,
+            0x5AE, 0x18A9, 0x1D1BB, 0x1D1C0, 0xAC01, 0x130,
+        )
+    ]  # fmt: skip
+    return ["".join(draw.choices(parts, k=draw.choice((2, 4, 9, 30, 200)))) for _ in range(3000)]
+
+
+def spaced_tokens():
+    """Return added tokens that take the white space beside them."""
+    return [
+        {"content": "lft", "normalized": False, "lstrip": True},
+        {"content": "rgt", "normalized": False, "rstrip": True},
+        {"content": " sp", "normalized": False, "lstrip": True, "rstrip": True},
+        {"content": "one", "normalized": False, "lstrip": True, "single_word": True},
+    ]
+
+
+def spaced_texts():
+    """Return texts in which these occur."""
+    draw = random.Random(10)
+    parts = [
+        "lft", "rgt", "LR", "sp", "one", "éa", "[SEP]", "x", ".", "中", " ", "  ", "\t", "\u3000",
+        "\x85", "\u200b", "\x0b", "e\u0301", "😂",
+    ]  # fmt: skip
+    return ["".join(draw.choices(parts, k=draw.choice((3, 6, 12)))) for _ in range(3000)]
+
+
+def pairs():
+    """Return texts, second texts, and the lengths that they are cut to."""
+    draw = random.Random(11)
+    words = [*"abcde", "é", "中", "!", "[SEP]", "zzz", "e\u0301\u302e", "😂"]
+
+    def text():
+        return " ".join(draw.choices(words, k=draw.choice((0, 1, 3, 8, 20))))
+
+    return [(text(), text()) for _ in range(400)], (3, 4, 5, 6, 7, 12, 13, 30, 31)
+
+
+CUTS = ("longest_first", "only_first", "only_second", "tail")
+
+
 def checksum(ids, offsets):
     """Return a number that stands for all ids of some texts and for where each text ends."""
     ids = np.ascontiguousarray(ids, dtype="<i4")
