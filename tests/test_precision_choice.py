@@ -60,7 +60,7 @@ def flat(clf):
 
 def packed(directory, n=12):
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(directory)
-    tokens = tokenizer.encode_batch(make_texts(n, seed=5)[0], 16)
+    tokens = tokenizer.encode_batch(make_texts(n, seed=5)[0], max_length=16)
     return tokens.ids, tokens.offsets
 
 
