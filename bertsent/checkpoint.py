@@ -40,7 +40,8 @@ def load_checkpoint(
     Parameters
     ----------
     directory : path-like
-        Holds ``config.json`` and ``model.safetensors`` or its shards and their index.
+        Holds ``config.json`` and ``model.safetensors``, its shards and their index, or
+        ``model.int8.safetensors``.
     num_labels : int, optional
         Number of classes; by default that of the checkpoint, or 2.
     id2label : dict or list of str, optional
@@ -129,7 +130,9 @@ def random_parameters(engine, raw, random_state=None):
     return flat
 
 
-def save_checkpoint(directory, config, engine, flat, *, tokenizer=None, extra_files=None):
+def save_checkpoint(
+    directory, config, engine, flat, *, tokenizer=None, extra_files=None, int8=False
+):
     """Write a model's files into a directory that exists.
 
     Parameters
@@ -146,6 +149,8 @@ def save_checkpoint(directory, config, engine, flat, *, tokenizer=None, extra_fi
         Writes its own files too.
     extra_files : dict of str to str or bytes, optional
         Further files by name.
+    int8 : bool
+        Write the encoder's linear layers as int8, into ``model.int8.safetensors``.
 
     Raises
     ------
@@ -163,7 +168,7 @@ def save_checkpoint(directory, config, engine, flat, *, tokenizer=None, extra_fi
         name: flat[offset : offset + math.prod(shape)].reshape(shape)
         for name, shape, offset, *_ in _table(engine)[1]
     }
-    tensors.write(directory, values)
+    tensors.write(directory, values, int8)
 
 
 def aligned_zeros(count):

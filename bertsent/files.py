@@ -25,7 +25,7 @@ __all__ = [
     "check_target",
 ]
 
-MODEL_FILES = frozenset({"config.json", "model.safetensors"})
+MODEL_FILES = frozenset({"config.json", "model.safetensors", "model.int8.safetensors"})
 TOKENIZER_FILES = frozenset(
     {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
 )
@@ -34,7 +34,10 @@ RUN_FILES = frozenset({"metrics.json", "history.csv", "history.json", "run.json"
 OWN_FILES = CLASSIFIER_FILES | RUN_FILES
 
 # Any program may have a config.json or a run.json; these say that a directory is a model's.
-_EVIDENCE = frozenset({"model.safetensors", "tokenizer_config.json", "bertsent.json", "vocab.txt"})
+_EVIDENCE = frozenset({
+    "model.safetensors", "model.int8.safetensors", "tokenizer_config.json", "bertsent.json",
+    "vocab.txt",
+})
 # A directory with nothing but these passes for empty; they are left where they are.
 _UNNOTICED = frozenset({"lost+found", ".DS_Store", ".ipynb_checkpoints"})
 

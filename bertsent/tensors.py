@@ -18,23 +18,28 @@ import numpy as np
 
 from .config import read_json
 from .errors import CheckpointError
+from .int8 import quantize, restore
 
 __all__ = ["Stored", "check_type", "conversion_line", "find", "read", "write"]
 
 _WEIGHTS = "model.safetensors"
+_INT8 = "model.int8.safetensors"
 _INDEX = "model.safetensors.index.json"
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _PIECE = 1 << 20
+# What follows a tensor's name in the name of its ranges.
+_RANGE = "_range"
 
 
 class Stored(NamedTuple):
-    """Where a tensor lies: its file, its name there, type, shape and first byte."""
+    """Where a tensor lies: its file, its name there, type, shape, first byte, and of int8 range."""
 
     path: Path
     name: str
     dtype: str
     shape: tuple
     offset: int
+    range: "Stored | None" = None
 
 
 def find(directory, raw):
@@ -43,7 +48,8 @@ def find(directory, raw):
     Parameters
     ----------
     directory : pathlib.Path
-        Holds ``model.safetensors``, or shards and ``model.safetensors.index.json``.
+        Holds ``model.safetensors``, or shards and ``model.safetensors.index.json``, or
+        ``model.int8.safetensors``.
     raw : dict
         Its ``config.json``.
 
@@ -60,6 +66,8 @@ def find(directory, raw):
         return _open(directory / _WEIGHTS)
     index = directory / _INDEX
     if not index.is_file():
+        if (directory / _INT8).is_file():
+            return _open_int8(directory / _INT8)
         raise CheckpointError(_no_weights(directory, raw))
     owners = read_json(index).get("weight_map")
     if not isinstance(owners, dict) or not all(isinstance(name, str) for name in owners.values()):
@@ -86,7 +94,7 @@ def find(directory, raw):
 
 def check_type(tensor):
     """Raise a `CheckpointError` for a number format that `read` does not know."""
-    if tensor.dtype not in _ITEM_BYTES:
+    if tensor.dtype not in _ITEM_BYTES and tensor.range is None:
         raise CheckpointError(
             f"{tensor.path}: {tensor.name} is stored as {tensor.dtype}; "
             f"bertsent reads {', '.join(_ITEM_BYTES)}"
@@ -111,14 +119,17 @@ def read(wanted):
     for path, items in itertools.groupby(in_file_order, key=lambda item: item[0].path):
         with open(path, "rb", buffering=0) as file:
             for tensor, values in items:
+                if tensor.range is not None:
+                    _read_int8(file, values, tensor)
+                    continue
                 file.seek(tensor.offset)
                 for start in range(0, values.size, _PIECE):
                     piece = values[start : start + _PIECE]
                     _read_piece(file, piece, half_buffer[: piece.size], tensor)
 
 
-def write(directory, values):
-    """Write ``model.safetensors`` into a directory.
+def write(directory, values, int8=False):
+    """Write ``model.safetensors``, or ``model.int8.safetensors``, into a directory.
 
     Parameters
     ----------
@@ -126,26 +137,33 @@ def write(directory, values):
         Where to.
     values : dict of str to ndarray
         C-contiguous arrays by name.
+    int8 : bool
+        Cut the encoder's linear layers to int8. The file has a name and a format of its own,
+        so that no other program takes the numbers for weights.
 
     Raises
     ------
     OSError
         The file cannot be written.
+    ValueError
+        A weight that is to be cut to int8 is not finite.
     """
     import safetensors
     from safetensors.numpy import save_file
 
-    path = directory / _WEIGHTS
+    path = directory / (_INT8 if int8 else _WEIGHTS)
+    if int8:
+        values = _cut(values)
     path.touch()
     mode = path.stat().st_mode
     try:
-        save_file(values, path, metadata={"format": "pt"})
+        save_file(values, path, metadata={"format": "bertsent-int8" if int8 else "pt"})
         # The library may leave a file that nobody but its owner can read.
         path.chmod(mode)
     except safetensors.SafetensorError as error:
         # The library wraps the system's error in one of its own; callers look for an OSError.
         number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number[1]) if number else 0, str(error), _WEIGHTS) from error
+        raise OSError(int(number[1]) if number else 0, str(error), path.name) from error
 
 
 def conversion_line(source, raw):
@@ -192,6 +210,35 @@ def _open(path):
     return found
 
 
+def _cut(values):
+    cut = {}
+    for name, array in values.items():
+        if name.startswith("bert.encoder.") and array.ndim == 2:
+            rows, cut[name + _RANGE] = quantize(array, name)
+            # Of another shape than the weight, so that nobody takes it for one.
+            cut[name] = rows.reshape(-1)
+        else:
+            cut[name] = array
+    return cut
+
+
+def _open_int8(path):
+    """The tensors of a file that `write` has cut to int8, each with its range."""
+    found = _open(path)
+    for name in [name for name, tensor in found.items() if tensor.dtype == "I8"]:
+        tensor, row_range = found[name], found.pop(name + _RANGE, None)
+        if row_range is None:
+            raise CheckpointError(f"{path} is damaged: {name} is int8 without {name + _RANGE}")
+        count, n = math.prod(tensor.shape), math.prod(row_range.shape)
+        if row_range.dtype != "F32" or len(row_range.shape) != 1 or not n or count % n:
+            raise CheckpointError(
+                f"{path} is damaged: {name} has {count} numbers, and {name + _RANGE} is of type "
+                f"{row_range.dtype} and shape {row_range.shape}"
+            )
+        found[name] = tensor._replace(shape=(n, count // n), range=row_range)
+    return found
+
+
 def _no_weights(directory, raw):
     if not list(directory.glob("pytorch_model*.bin")):
         return f"{directory} has a config.json but no {_WEIGHTS}"
@@ -219,6 +266,20 @@ def _read_piece(file, piece, half, tensor):
             f"{tensor.path}: {tensor.name} holds NaN or infinite values; the file is damaged "
             "or the training that wrote it diverged"
         )
+
+
+def _read_int8(file, values, tensor):
+    rows = np.empty(tensor.shape, dtype=np.int8)
+    row_range = np.empty(tensor.shape[:1], dtype=np.float32)
+    for part, array in ((tensor, rows), (tensor.range, row_range)):
+        file.seek(part.offset)
+        _fill(file, array, part)
+    if not (np.isfinite(row_range) & (row_range >= 0)).all() or (rows == -128).any():
+        raise CheckpointError(
+            f"{tensor.path}: {tensor.name} is damaged: a range that is negative or not finite, or "
+            "-128 among the numbers; save the model again"
+        )
+    values[:] = restore(rows, row_range).reshape(-1)
 
 
 def _fill(file, array, tensor):

@@ -476,7 +476,7 @@ def test_saving_what_must_not_be_replaced(model, tmp_path):
         with pytest.raises(FileExistsError, match=r"thesis\.tex"):
             model.save_pretrained(tmp_path, overwrite=overwrite)
     assert "config.json" not in os.listdir(tmp_path)
-    assert files.MODEL_FILES == {"config.json", "model.safetensors"}
+    assert files.MODEL_FILES == {"config.json", "model.safetensors", "model.int8.safetensors"}
 
 
 @pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])

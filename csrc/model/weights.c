@@ -94,7 +94,12 @@ static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
     return BS_OK;
 }
 
-/* ---- int8: one scale for each row of the weight (n, k) ---- */
+/* ---- int8: one scale for each row of the weight (n, k) ----
+ *
+ * bertsent/int8.py does the same in NumPy, for files. */
+
+/* Below it a row counts as zeros: 127 over it would be infinite. */
+#define LEAST_RANGE 1e-36f
 
 static void pack_int8_panel(const bs_packed *out, int64_t panel, const float *x, int64_t n,
                             int64_t k)
@@ -107,7 +112,7 @@ static void pack_int8_panel(const bs_packed *out, int64_t panel, const float *x,
         float most = 0.0f;
         for (int64_t i = 0; i < k; i++)
             most = fabsf(row[i]) > most || isnan(row[i]) ? fabsf(row[i]) : most;
-        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        const float inverse = most > LEAST_RANGE ? 127.0f / most : 0.0f;
         int32_t sum = 0;
         for (int64_t i = 0; i < k; i++) {
             const int q = (int)lrintf(row[i] * inverse);
