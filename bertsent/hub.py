@@ -25,7 +25,12 @@ _TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "model.int8.safetensors",
+)
 
 
 def resolve(name_or_dir, revision=None, *, weights=True):

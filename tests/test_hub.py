@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from bertsent import hub
 from bertsent.errors import CheckpointError, ModelNotFoundError
+from bertsent.files import MODEL_FILES, TOKENIZER_FILES
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -99,6 +101,15 @@ def test_minilm_from_the_hub(unpackaged, snapshot):
     directory, asked = snapshot
     assert hub.resolve("minilm") == directory
     assert {repo for repo, *_ in asked} == {"sentence-transformers/all-MiniLM-L6-v2"}
+
+
+def test_every_file_of_a_model_is_asked_for(snapshot):
+    directory, asked = snapshot
+    (directory / "model.safetensors").rename(directory / "model.int8.safetensors")
+    assert hub.resolve("someone/small-model") == directory
+    patterns = asked[-1][2]
+    for name in MODEL_FILES | TOKENIZER_FILES:
+        assert any(fnmatch(name, pattern) for pattern in patterns), name
 
 
 def test_revision_of_minilm_is_one_on_the_hub(packaged, snapshot):
