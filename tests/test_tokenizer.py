@@ -186,6 +186,17 @@ def test_special_tokens_can_be_taken_as_plain_text(tokenizer):
     assert plain.tolist() == [UNK, UNK, UNK, THE]
 
 
+@pytest.mark.parametrize("before", range(4091, 4097))
+def test_a_special_token_as_plain_text_can_lie_across_two_stretches(tokenizer, before):
+    """Under the sanitizers this also sees what is read beyond the text."""
+    texts = ["." * before + "[SEP]", "." * before + "[SEP]" + "the" * 900 + "[MASK]"]
+    encoding = tokenizer.encode_batch(texts, split_special_tokens=True)
+    assert rows(encoding) == [
+        [CLS] + [12] * before + [UNK] * 3 + [SEP],
+        [CLS] + [12] * before + [UNK] * 7 + [SEP],
+    ]
+
+
 MEGA = 1_000_000
 
 

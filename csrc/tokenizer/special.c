@@ -172,7 +172,8 @@ static bool letter_after(const bs_text *text, int64_t at)
 bool bs_special_next(const bs_special *special, const bs_text *text, int64_t start, int64_t from,
                      int64_t to, bool skip_special, bs_special_match *match, int64_t *resume)
 {
-    while ((from = candidate(special, text, from, to)) < to) {
+    /* What was passed over may have ended behind `to`. */
+    while (from < to && (from = candidate(special, text, from, to)) < to) {
         int64_t stop = 0;
         const int index = longest(special, text, from, &stop);
         if (index < 0) {
