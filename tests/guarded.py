@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from bertsent import _core
+
 GUARD = 160  # bytes
 POISON = np.uint32(0x7FC0DEAD)  # a NaN that no arithmetic makes
 
@@ -27,3 +29,37 @@ class Guarded:
     def assert_unchanged(self):
         """Check that nothing inside has changed."""
         assert (self.raw[self.span] == self.before[self.span]).all(), "an input was changed"
+
+
+def poisoned(shape, dtype=np.float32):
+    """An array of NaN, or of bytes and numbers that would be noticed."""
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.full(count // 4 + 1, POISON).view(np.uint8)[:count].view(dtype).reshape(shape)
+
+
+def with_gap(values, gap, rows=0):
+    """The values with ``gap`` poisoned items after each row, and poisoned rows after them."""
+    out = poisoned((len(values) + rows, values.shape[1] + gap), values.dtype)
+    out[: len(values), : values.shape[1]] = values
+    return out
+
+
+def call(name, isa, written, *rest, offset=0, returns=False):
+    """Call a kernel on guarded copies, which must leave what it does not write as it is.
+
+    Returns the arrays that it writes and, with ``returns``, what it returns after them.
+    """
+    outs = [Guarded(a, (offset * (i + 1)) % 16) for i, a in enumerate(written)]
+    ins = [Guarded(a, (offset * (i + 3)) % 16) if isinstance(a, np.ndarray) else a for i, a in
+           enumerate(rest)]
+    passed = [a.array if isinstance(a, Guarded) else a for a in ins]
+    result = _core.kernel_call(name, isa, *(out.array for out in outs), *passed)
+    assert (result is not None) == returns
+    for guard in outs:
+        guard.assert_surroundings_whole()
+    for guard in ins:
+        if isinstance(guard, Guarded):
+            guard.assert_surroundings_whole()
+            guard.assert_unchanged()
+    arrays = [out.array for out in outs]
+    return (*arrays, result) if returns else arrays

@@ -109,7 +109,7 @@ def gemm(c, a, b, trans_a, trans_b, alpha, beta, n_threads):
     c[...] = alpha * ((a.T if trans_a else a) @ (b.T if trans_b else b)) + kept
 
 
-# --- below float32: operands in groups of 4 bytes along k, see kernels.h -----------------------
+# --- packed operands, in groups of 4 bytes along k, and below float32: see kernels.h -----------
 
 DEEP = 64  # bytes that a row's length is a multiple of
 COLUMNS = 32  # of a panel
@@ -151,12 +151,12 @@ def left_operand(elements):
     return out
 
 
-def right_operand(elements):
+def right_operand(elements, deep=DEEP):
     """Bytes of the panels of a right operand (k, n), with their zeros: (panels, bytes)."""
     k, n = elements.shape
     in_group = 4 // elements.itemsize
     padded = np.zeros(
-        (round_up(k * elements.itemsize, DEEP) // elements.itemsize, round_up(n, COLUMNS)),
+        (round_up(k * elements.itemsize, deep) // elements.itemsize, round_up(n, COLUMNS)),
         elements.dtype,
     )
     padded[:k, :n] = elements
@@ -193,6 +193,78 @@ def bf16_panel(out, x, n):
 def bf16_panel_transposed(out, x, k):
     """The first k columns of x, transposed, as a panel."""
     bf16_panel(out, x[:, :k].T, len(x))
+
+
+def _halves(x, n):
+    return np.ascontiguousarray(x[:, : 2 * n]).view(np.uint16)
+
+
+def bf16_rows_transposed_low(out, x, n):
+    """As bf16_rows_transposed; x is bytes of bfloat16, which are copied whatever they mean."""
+    made = left_operand(np.ascontiguousarray(_halves(x, n).T))
+    out[: len(made), : made.shape[1]] = made
+
+
+def bf16_panel_low(out, x, n):
+    """As bf16_panel, of bytes of bfloat16."""
+    out[...] = right_operand(_halves(x, n))[0]
+
+
+def bf16_panel_transposed_low(out, x, k):
+    """As bf16_panel_transposed, of bytes of bfloat16."""
+    out[...] = right_operand(np.ascontiguousarray(_halves(x, k).T))[0]
+
+
+def _put(out, values):
+    """Rounded to bfloat16 into the first bytes of each row."""
+    out[: len(values), : 2 * values.shape[1]] = bf16_bits(values).view(np.uint8)
+
+
+def bf16_bias_rows(out, c, bias):
+    """The first columns of c + bias, rounded to float32 and then to bfloat16."""
+    _put(out, c[:, : len(bias)].astype(np.float32) + bias.astype(np.float32))
+
+
+def bf16_bias_activation(out, u, c, bias, act):
+    """u = c + bias in float32, out = act(u) in bfloat16."""
+    n = len(bias)
+    x = c[:, :n].astype(np.float32) + bias.astype(np.float32)
+    if u is not None:
+        u[: len(x), :n] = x
+    _put(out, ACTIVATIONS[act][0](x.astype(np.float64)))
+
+
+def bf16_softmax_row(out, s, mask, scale):
+    """A row of e^(scale (s - max)) mask; returns 1 / the sum without the mask, and its log."""
+    weights = np.exp(scale * (s - s.max()))
+    out[: round_up(2 * len(s), DEEP)] = 0
+    _put(out[None], (weights * (1.0 if mask is None else mask))[None])
+    return 1 / weights.sum(), scale * s.max() + np.log(weights.sum())
+
+
+def bf16_softmax_backward_row(out_p, out_d, s, d, mask, lse, scale):
+    """Rows of softmax mask and of the gradient at the scores before they are scaled."""
+    s, d = scale * s, d.copy()
+    softmax_backward_row(s, d, mask, lse, scale)
+    for out, values in ((out_p, s), (out_d, d)):
+        out[: round_up(2 * len(s), DEEP)] = 0
+        _put(out[None], values[None])
+
+
+def fp32_panel(out, x, n):
+    """The first n columns of x as a panel, which has no zeros after the last row."""
+    out[...] = right_operand(np.ascontiguousarray(x[:, :n]), 4)[0]
+
+
+def fp32_panel_transposed(out, x, k):
+    """The first k columns of x, transposed, as a panel."""
+    fp32_panel(out, x[:, :k].T, len(x))
+
+
+def fp32_product(c, a, b, cols, groups, add):
+    """The first columns of c = A B, or += with add."""
+    right = _right_elements(b, cols, groups, np.float32).astype(np.float64)
+    c[:, :cols] = (c[:, :cols] if add else 0.0) + a[:, :groups].astype(np.float64) @ right
 
 
 def bf16_product(c, a, b, cols, groups, add):
@@ -236,15 +308,22 @@ def int8_weight(w):
     return q, most / np.float32(127), q.sum(axis=1, dtype=np.int64).astype(np.float32)
 
 
-def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels):
+def gemm_fp32(c, a, panels, beta, n_threads, transient):
+    """c = a b + beta c of a packed b."""
+    del n_threads, transient
+    k = a.shape[1]
+    fp32_product(c, a, panels.reshape(-1, 4 * k * COLUMNS), c.shape[1], k, beta != 0)
+
+
+def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels, transient):
     """c = op(a) op(b) + beta c, both operands rounded; ``panels`` hold the same b."""
-    del panels
+    del panels, transient
     gemm(c, to_bf16(a), to_bf16(b), trans_a, trans_b, 1.0, beta, n_threads)
 
 
-def gemm_int8(c, a, panels, scale, total, n_threads):
+def gemm_int8(c, a, panels, scale, total, n_threads, transient):
     """c = a w^T of a weight in 8 bits, the rows of a in 8 bits too."""
-    del n_threads
+    del n_threads, transient
     m, k = a.shape
     left = np.zeros((m, round_up(k, DEEP)), np.uint8)
     row_scale, row_offset = np.zeros(m), np.zeros(m)
@@ -260,7 +339,10 @@ TWINS = {
         dropout_mask, bias_add, bias_activation, activation_backward, residual_row,
         layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy,
         multiply, column_sum, sum_squares, adamw, gemm,
-        bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed, bf16_product,
-        int8_rows, int8_product, int8_restore, gemm_bf16, gemm_int8,
+        fp32_panel, fp32_panel_transposed, fp32_product,
+        bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
+        bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,
+        bf16_bias_activation, bf16_softmax_row, bf16_softmax_backward_row, bf16_product,
+        int8_rows, int8_product, int8_restore, gemm_fp32, gemm_bf16, gemm_int8,
     )
 }

@@ -9,7 +9,8 @@ from reference_kernels import TWINS
 from bertsent import _core
 
 ISAS = _core.isa_list()
-LOW = "bf16_", "int8_", "gemm_"  # below float32: see test_kernels_low.py
+# Packed operands and below float32: see test_kernels_low.py, _bf16.py and _gemm.py.
+LOW = "fp32_", "bf16_", "int8_", "gemm_"
 NAMES = [name for name in _core.kernel_names() if not name.startswith(LOW)]
 
 # Around the widths of 4, 8 and 16 lanes, four vectors at a time, and dropout's groups of 128.
@@ -154,10 +155,24 @@ CASES = {
 
 
 def test_every_kernel_has_a_twin_and_every_twin_a_kernel():
-    assert set(_core.kernel_names()) == set(TWINS)
+    assert sorted(_core.kernel_names()) == sorted(TWINS)
+    # The table itself, so that what kernel_call leaves out is noticed; the rest is in gemm.h.
+    tiled = {"gemm", "gemm_fp32", "gemm_bf16", "gemm_int8"}
+    assert set(_core.kernel_entries("portable")) == set(TWINS) - tiled
     assert set(NAMES) == set(CASES)
     assert ISAS[0] == "portable"
     assert _core.isa() in ISAS
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_tables_lack_only_what_the_hardware_does_not_have(isa):
+    for name, there in _core.kernel_entries(isa).items():
+        if name.startswith("fp32_"):
+            assert there == isa.startswith(("avx512", "amx")), name
+        elif name.startswith("bf16_"):
+            assert there == (isa in ("avx512_bf16", "amx")), name
+        else:
+            assert there, name
 
 
 def _close(found, expected, rel, floor):
@@ -314,6 +329,7 @@ def test_gemm_gives_the_same_bits_on_any_number_of_threads():
     [
         (("no such kernel", "portable"), KeyError),
         (("axpy", "no such set"), ValueError),
+        (("bf16_rows", "portable"), ValueError),
         (("axpy", "portable", np.zeros(3, np.float32), np.zeros(4, np.float32), 1.0), ValueError),
         (("axpy", "portable", np.zeros(3), np.zeros(3), 1.0), TypeError),
         (("axpy", "portable"), TypeError),

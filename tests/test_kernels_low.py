@@ -1,16 +1,18 @@
-"""Kernels below float32, of every instruction set of this machine, against their twins."""
+"""Kernels of packed operands, of every instruction set of this machine, against their twins."""
 
 import numpy as np
 import pytest
 import reference_kernels as twins
-from guarded import POISON, Guarded
+from guarded import call, poisoned, with_gap
 
 from bertsent import _core
 
 ISAS = _core.isa_list()
 BF16_ISAS = [isa for isa in ISAS if isa in ("avx512_bf16", "amx")]
-BF16_NAMES = [n for n in _core.kernel_names() if n.startswith("bf16_") or n == "gemm_bf16"]
+FP32_ISAS = [isa for isa in ISAS if isa.startswith("avx512") or isa == "amx"]
 CONVERSIONS = ["bf16_rows", "bf16_rows_transposed", "bf16_panel", "bf16_panel_transposed"]
+LOW_CONVERSIONS = ["bf16_rows_transposed_low", "bf16_panel_low", "bf16_panel_transposed_low"]
+FP32_PANELS = ["fp32_panel", "fp32_panel_transposed"]
 
 # Around 12 rows of registers, 16 of a tile, 32 of two and of a panel's columns; 64 of a task's.
 SIZES = [1, 2, 3, 4, 11, 12, 13, 15, 16, 17, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 100]
@@ -19,46 +21,17 @@ each_isa = pytest.mark.parametrize("isa", ISAS)
 each_bf16_isa = pytest.mark.parametrize("isa", BF16_ISAS)
 
 
-def _poisoned(shape, dtype=np.float32):
-    """An array of NaN, or of bytes and numbers that would be noticed."""
-    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.full(count // 4 + 1, POISON).view(np.uint8)[:count].view(dtype).reshape(shape)
+each_fp32_isa = pytest.mark.parametrize("isa", FP32_ISAS)
 
 
-def _with_gap(values, gap, rows=0):
-    """The values with ``gap`` poisoned items after each row, and poisoned rows after them."""
-    out = _poisoned((len(values) + rows, values.shape[1] + gap), values.dtype)
-    out[: len(values), : values.shape[1]] = values
-    return out
-
-
-def _call(name, isa, written, *rest, offset=0):
-    """Call a kernel on guarded copies; returns what is in the arrays that it writes."""
-    outs = [Guarded(a, (offset * (i + 1)) % 16) for i, a in enumerate(written)]
-    ins = [Guarded(a, (offset * (i + 3)) % 16) if isinstance(a, np.ndarray) else a for i, a in
-           enumerate(rest)]
-    passed = [a.array if isinstance(a, Guarded) else a for a in ins]
-    assert _core.kernel_call(name, isa, *(out.array for out in outs), *passed) is None
-    for guard in outs:
-        guard.assert_surroundings_whole()
-    for guard in ins:
-        if isinstance(guard, Guarded):
-            guard.assert_surroundings_whole()
-            guard.assert_unchanged()
-    return [out.array for out in outs]
-
-
-def test_all_are_known():
-    low = [n for n in _core.kernel_names() if n.startswith(("bf16_", "int8_", "gemm_"))]
-    assert set(low) == {*BF16_NAMES, "int8_rows", "int8_product", "int8_restore", "gemm_int8"}
-    assert set(BF16_NAMES) == {*CONVERSIONS, "bf16_product", "gemm_bf16"}
-
-
-@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa not in BF16_ISAS])
-@pytest.mark.parametrize("name", BF16_NAMES)
-def test_kernel_that_the_hardware_lacks_is_refused_by_name(name, isa):
-    with pytest.raises(ValueError, match=f"'{isa}' has no kernel '{name}'"):
-        _core.kernel_call(name, isa)
+@each_isa
+def test_kernel_that_the_hardware_lacks_is_refused_by_name(isa):
+    for name, there in _core.kernel_entries(isa).items():
+        error, match = ValueError, f"'{isa}' has no kernel '{name}'"
+        if there:
+            error, match = TypeError, "argument"
+        with pytest.raises(error, match=match):
+            _core.kernel_call(name, isa)
 
 
 # ---- conversion to bfloat16 ----
@@ -66,17 +39,20 @@ def test_kernel_that_the_hardware_lacks_is_refused_by_name(name, isa):
 
 def _columns(name, rows, n):
     """How many columns a panel made of (rows, n) has; 0 for what is no panel."""
-    return {"bf16_panel": n, "bf16_panel_transposed": rows}.get(name, 0)
+    if "panel" not in name:
+        return 0
+    return rows if "transposed" in name else n
 
 
 def _operand(name, rows, n):
     """The output array of a conversion of (rows, n), with room that stays as it is."""
     if name == "bf16_rows":
-        return _poisoned((rows + 1, twins.round_up(2 * n, 64) + 64), np.uint8)
-    if name == "bf16_rows_transposed":
-        return _poisoned((n + 1, twins.round_up(2 * rows, 64) + 64), np.uint8)
-    deep = rows if name == "bf16_panel" else n
-    return _poisoned((twins.round_up(2 * deep, 64) * twins.COLUMNS,), np.uint8)
+        return poisoned((rows + 1, twins.round_up(2 * n, 64) + 64), np.uint8)
+    if name.startswith("bf16_rows_transposed"):
+        return poisoned((n + 1, twins.round_up(2 * rows, 64) + 64), np.uint8)
+    deep = n if "transposed" in name else rows
+    size = 4 * deep if name.startswith("fp32_") else twins.round_up(2 * deep, 64)
+    return poisoned((size * twins.COLUMNS,), np.uint8)
 
 
 @each_bf16_isa
@@ -88,11 +64,11 @@ def test_conversion_equals_its_twin_byte_for_byte(name, isa):
             if _columns(name, rows, n) > twins.COLUMNS:
                 continue
             for gap in (0, 5):
-                x = _with_gap(rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
+                x = with_gap(rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
                 out = _operand(name, rows, n)
                 expected = out.copy()
                 twins.TWINS[name](expected, x, n)
-                (found,) = _call(name, isa, [out], x, n, offset=gap)
+                (found,) = call(name, isa, [out], x, n, offset=gap)
                 np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
 
 
@@ -120,7 +96,7 @@ def test_rounding_is_to_nearest_even_and_spares_nan(name, isa):
         out = _operand(name, rows, n)
         expected = out.copy()
         twins.TWINS[name](expected, x, n)
-        (found,) = _call(name, isa, [out], x, n)
+        (found,) = call(name, isa, [out], x, n)
         np.testing.assert_array_equal(found, expected)
     # The twin itself, by hand.
     for given, wanted in (
@@ -130,14 +106,49 @@ def test_rounding_is_to_nearest_even_and_spares_nan(name, isa):
         assert twins.bf16_bits(np.array([given], np.uint32).view(np.float32))[0] == wanted
 
 
+@each_bf16_isa
+@pytest.mark.parametrize("name", LOW_CONVERSIONS)
+def test_conversion_of_halves_moves_them_as_they_are(name, isa):
+    rng = np.random.default_rng(12)
+    for rows in SIZES:
+        for n in SIZES:
+            if _columns(name, rows, n) > twins.COLUMNS:
+                continue
+            for gap in (0, 5):  # halves: x and its rows begin at any even address
+                # Any bits at all: subnormals, NaN of every payload.
+                x = with_gap(rng.integers(0, 2**16, (rows, n)).astype(np.uint16), gap)
+                x, out = x.view(np.uint8), _operand(name, rows, n)
+                expected = out.copy()
+                twins.TWINS[name](expected, x, n)
+                (found,) = call(name, isa, [out], x, n, offset=2 * gap)
+                np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+
+
+@each_fp32_isa
+@pytest.mark.parametrize("name", FP32_PANELS)
+def test_fp32_panel_moves_floats_as_they_are(name, isa):
+    rng = np.random.default_rng(13)
+    for rows in SIZES:
+        for n in SIZES:
+            if _columns(name, rows, n) > twins.COLUMNS:
+                continue
+            for gap in (0, 5):
+                x = with_gap(rng.integers(0, 2**32, (rows, n)).astype(np.uint32), gap)
+                x, out = x.view(np.float32), _operand(name, rows, n)
+                expected = out.copy()
+                twins.TWINS[name](expected, x, n)
+                (found,) = call(name, isa, [out], x, n, offset=gap)
+                np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+
+
 # ---- products of packed operands ----
 
 
 def _operands(left, right, gap):
     """Packed operands with poison after rows and panels and in the rows past the end."""
     more = twins.round_up(len(left), 32) - len(left)
-    return (_with_gap(twins.left_operand(left), gap, more),
-            _with_gap(twins.right_operand(right), gap))
+    return (with_gap(twins.left_operand(left), gap, more),
+            with_gap(twins.right_operand(right), gap))
 
 
 @each_bf16_isa
@@ -152,9 +163,9 @@ def test_bf16_product_equals_its_twin(isa, add):
             left, right = draw((m, k)), draw((k, n))
             before = draw((m, n)) if add else np.full((m, n), np.nan)
             a, b = _operands(twins.bf16_bits(left), twins.bf16_bits(right), 64 * (m % 2))
-            c = _with_gap(before.astype(np.float32), n % 3)
+            c = with_gap(before.astype(np.float32), n % 3)
             groups = twins.round_up(2 * k, 64) // 4
-            (found,) = _call("bf16_product", isa, [c], a, b, n, groups, add, offset=m % 2)
+            (found,) = call("bf16_product", isa, [c], a, b, n, groups, add, offset=m % 2)
             expected = c[:, :n].astype(np.float64)
             twins.bf16_product(expected, a, b, n, groups, add)
             np.testing.assert_array_equal(
@@ -164,6 +175,52 @@ def test_bf16_product_equals_its_twin(isa, add):
             size += np.abs(before) if add else 0
             error = np.abs(found[:, :n] - expected)
             assert (error <= (0 if whole else 2e-6) * size).all(), (m, n, k, error.max())
+
+
+@each_fp32_isa
+@pytest.mark.parametrize("add", [False, True])
+def test_fp32_product_equals_its_twin(isa, add):
+    rng = np.random.default_rng(14)
+    for m in SIZES:
+        for n in SIZES:
+            k = int(rng.choice([1, 2, 15, 16, 17, 33, 64, 131]))
+            whole = (m + n) % 2 == 0  # small whole numbers: every sum is exact
+            draw = (lambda s: rng.integers(-9, 10, s)) if whole else (lambda s: rng.normal(0, 1, s))
+            left, right = draw((m, k)).astype(np.float32), draw((k, n)).astype(np.float32)
+            before = (draw((m, n)) if add else np.full((m, n), np.nan)).astype(np.float32)
+            # NaN right after the last row and, with a gap, after each: neither may be read.
+            a, b = with_gap(left, m % 3), with_gap(twins.right_operand(right, 4), 64 * (m % 2))
+            c = with_gap(before, n % 3)
+            (found,) = call("fp32_product", isa, [c], a, b, n, k, add, offset=m % 4)
+            expected = c.astype(np.float64)
+            twins.fp32_product(expected, a, b, n, k, add)
+            np.testing.assert_array_equal(
+                found[:, n:].view(np.uint32), c[:, n:].view(np.uint32), "between the rows"
+            )
+            # Each of k sums rounds what is at most the sum of the sizes, by half of 2^-23.
+            size = np.abs(left).astype(np.float64) @ np.abs(right) + (np.abs(before) if add else 0)
+            error = np.abs(found[:, :n] - expected[:, :n])
+            assert (error <= (0 if whole else k * 2.0**-24) * size).all(), (m, n, k, error.max())
+
+
+@each_fp32_isa
+def test_fp32_product_hides_neither_nan_nor_infinity(isa):
+    rng = np.random.default_rng(15)
+    m, n, k = 37, 45, 70
+    for value in (np.nan, np.inf):
+        for i, j, at in ((0, 0, 0), (36, 44, 69), (17, 33, 31), (12, 16, 64)):
+            for where in ("left", "right"):
+                left, right = rng.uniform(1, 2, (m, k)), rng.uniform(1, 2, (k, n))
+                struck = np.zeros((m, n), bool)
+                if where == "left":
+                    left[i, at], struck[i] = value, True
+                else:
+                    right[at, j], struck[:, j] = value, True
+                b = twins.right_operand(right.astype(np.float32), 4)
+                c = np.zeros((m, n), np.float32)
+                (found,) = call("fp32_product", isa, [c], left.astype(np.float32), b, n, k, False)
+                np.testing.assert_array_equal(np.isfinite(found), ~struck)
+                np.testing.assert_array_equal(found[struck], np.float32(value))
 
 
 @each_isa
@@ -176,11 +233,11 @@ def test_int8_product_is_exact(isa, add):
             left = rng.integers(0, 256, (m, k)).astype(np.uint8)
             right = rng.integers(-128, 128, (k, n)).astype(np.int8)
             a, b = _operands(left, right, 64 * (m % 2))
-            c = _with_gap(rng.integers(-(2**30), 2**30, (m, n)).astype(np.int32), n % 3)
+            c = with_gap(rng.integers(-(2**30), 2**30, (m, n)).astype(np.int32), n % 3)
             expected = c.astype(np.int64)
             groups = twins.round_up(k, 64) // 4
             twins.int8_product(expected, a, b, n, groups, add)
-            (found,) = _call("int8_product", isa, [c], a, b, n, groups, add, offset=m % 2)
+            (found,) = call("int8_product", isa, [c], a, b, n, groups, add, offset=m % 2)
             np.testing.assert_array_equal(found, expected, f"{m} {n} {k}")
 
 
@@ -192,7 +249,7 @@ def test_int8_product_of_extreme_bytes_does_not_saturate(isa, high, k):
         left, right = np.full((m, k), 255, np.uint8), np.full((k, n), high, np.int8)
         a, b = _operands(left, right, 0)
         c = np.full((m, n), -1, np.int32)
-        (found,) = _call("int8_product", isa, [c], a, b, n, twins.round_up(k, 64) // 4, False)
+        (found,) = call("int8_product", isa, [c], a, b, n, twins.round_up(k, 64) // 4, False)
         assert (found == 255 * high * k).all()
 
 
@@ -211,7 +268,7 @@ def test_bf16_product_hides_neither_nan_nor_infinity(isa):
                     right[at, j], struck[:, j] = value, True
                 a, b = _operands(twins.bf16_bits(left), twins.bf16_bits(right), 0)
                 c = np.zeros((m, n), np.float32)
-                (found,) = _call("bf16_product", isa, [c], a, b, n, 48, False)
+                (found,) = call("bf16_product", isa, [c], a, b, n, 48, False)
                 np.testing.assert_array_equal(np.isfinite(found), ~struck)
                 np.testing.assert_array_equal(found[struck], np.float32(value))
 
@@ -226,10 +283,10 @@ def test_int8_rows_lie_within_half_a_step(isa):
         for mean, spread in ((0, 1), (50, 0.5), (-3, 1e-3), (1e-20, 1e-18), (0, 1e30)):
             x = rng.normal(mean, spread, (3, n))
             x[1] = np.where(np.arange(n) % 3, -1, 1) * spread  # the two ends alone
-            x = _with_gap(x.astype(np.float32), 2)
-            out = _poisoned((4, twins.round_up(n, 64) + 64), np.uint8)
-            q, scale, offset = _call(
-                "int8_rows", isa, [out, _poisoned(3), _poisoned(3)], x, n, offset=n % 2
+            x = with_gap(x.astype(np.float32), 2)
+            out = poisoned((4, twins.round_up(n, 64) + 64), np.uint8)
+            q, scale, offset = call(
+                "int8_rows", isa, [out, poisoned(3), poisoned(3)], x, n, offset=n % 2
             )
             expected = out.copy(), np.zeros(3), np.zeros(3)
             twins.int8_rows(*expected, x, n)
@@ -254,29 +311,8 @@ def test_int8_row_of_one_value_is_exact(isa):
     for value in (0.0, -2.5, 1e30):
         x = np.full((2, 33), value, np.float32)
         arrays = [np.zeros((2, 64), np.uint8), np.zeros(2, np.float32), np.zeros(2, np.float32)]
-        q, scale, offset = _call("int8_rows", isa, arrays, x, 33)
+        q, scale, offset = call("int8_rows", isa, arrays, x, 33)
         np.testing.assert_array_equal(scale[:, None] * q[:, :33] + offset[:, None], x)
-
-
-def _int8_gemm(isa, a, w, n_threads=1):
-    q, scale, total = twins.int8_weight(w)
-    panels = twins.right_operand(np.ascontiguousarray(q.T))
-    c = np.full((len(a), len(w)), np.nan, np.float32)
-    (found,) = _call("gemm_int8", isa, [c], a.astype(np.float32), panels, scale, total, n_threads)
-    return found
-
-
-@each_isa
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_int8_does_not_hide_what_is_not_finite(isa, value):
-    rng = np.random.default_rng(7)
-    for n in (1, 5, 16, 19, 40, 64, 77):
-        for at in {0, n // 2, n - 1, max(0, n - 17)}:
-            x = rng.normal(size=(3, n))
-            x[1, at] = value
-            found = _int8_gemm(isa, x, rng.normal(size=(5, n)))
-            np.testing.assert_array_equal(np.isfinite(found).all(axis=1), [True, False, True])
-            assert not np.isfinite(found[1]).any(), (n, at)
 
 
 @each_isa
@@ -284,10 +320,10 @@ def test_int8_restore_equals_its_twin(isa):
     rng = np.random.default_rng(8)
     for n in SIZES:
         for rows in (1, 3):
-            c = _with_gap(rng.integers(-(2**24), 2**24, (rows, n)).astype(np.int32), n % 3)
+            c = with_gap(rng.integers(-(2**24), 2**24, (rows, n)).astype(np.int32), n % 3)
             vectors = [rng.normal(1, 0.2, size).astype(np.float32) for size in (rows, rows, n)]
             vectors.append(rng.integers(-9999, 9999, n).astype(np.float32))
-            (found,) = _call("int8_restore", isa, [c], *vectors, offset=n % 2)
+            (found,) = call("int8_restore", isa, [c], *vectors, offset=n % 2)
             np.testing.assert_array_equal(found[:, n:], c[:, n:], "between the rows")
             exact = [v.astype(np.float64) for v in vectors]
             expected, size = c.astype(np.float64), np.abs(c.astype(np.float64))
@@ -295,70 +331,6 @@ def test_int8_restore_equals_its_twin(isa):
             twins.int8_restore(size, *map(np.abs, exact))
             error = np.abs(found[:, :n].view(np.float32) - expected[:, :n])
             assert (error <= 4e-7 * size[:, :n]).all()
-
-
-# ---- tiled products ----
-
-# Below one tile, several tiles either way, and more than one stretch of k.
-SHAPES = [(1, 1, 1), (2, 33, 5), (31, 65, 33), (70, 40, 312), (1, 900, 24), (700, 3, 17),
-          (300, 500, 40), (129, 513, 63), (65, 100, 1030), (33, 64, 2100)]
-
-
-@each_bf16_isa
-def test_gemm_bf16_equals_its_twin(isa):
-    rng = np.random.default_rng(9)
-    for m, n, k in SHAPES:
-        for trans_a, trans_b, beta, pack in (
-            (False, True, 0.0, True), (False, False, 1.0, True), (True, False, 1.0, False),
-            (False, True, 1.0, False), (True, True, 0.0, False),
-        ):
-            a = rng.normal(size=(k, m) if trans_a else (m, k)).astype(np.float32)
-            b = rng.normal(size=(n, k) if trans_b else (k, n)).astype(np.float32)
-            c = (rng.normal(size=(m, n)) if beta else np.full((m, n), np.nan)).astype(np.float32)
-            expected = c.astype(np.float64)
-            panels = twins.right_operand(twins.bf16_bits(b.T if trans_b else b)) if pack else None
-            rest = a, b, trans_a, trans_b, beta
-            twins.gemm_bf16(expected, *rest, 1, panels)
-            (found,) = _call("gemm_bf16", isa, [c], *rest, 1, panels, offset=1)
-            size = np.zeros((m, n))
-            twins.gemm_bf16(size, np.abs(a), np.abs(b), trans_a, trans_b, 0.0, 1, None)
-            size += np.abs(c) if beta else 0
-            error = np.abs(found - expected)
-            assert (error <= 4e-6 * size).all(), (m, n, k, trans_a, trans_b)
-            for n_threads in (2, 3, 5):
-                (other,) = _call("gemm_bf16", isa, [c], *rest, n_threads, panels)
-                np.testing.assert_array_equal(other, found)
-
-
-@each_isa
-def test_gemm_int8_equals_its_twin(isa):
-    rng = np.random.default_rng(10)
-    for m, n, k in SHAPES:
-        a, w = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(n, k))
-        found = _int8_gemm(isa, a, w)
-        # From the very bytes that the kernel makes of the rows.
-        q, scale, total = twins.int8_weight(w)
-        groups = twins.round_up(k, 64) // 4
-        rows = [np.zeros((m, 4 * groups), np.uint8), *np.zeros((2, m), np.float32)]
-        left, row_scale, row_offset = _call("int8_rows", isa, rows, a, k)
-        exact = left[:, :k].astype(np.float64) @ q.T.astype(np.float64)
-        size = scale * (row_scale[:, None] * np.abs(exact) + np.abs(row_offset[:, None] * total))
-        twins.int8_restore(exact, row_scale, row_offset, scale, total)
-        assert (np.abs(found - exact) <= 6e-7 * size).all(), (m, n, k)
-        # And near the plain product: no row or column is off by more than its steps allow.
-        allowed = (row_scale[:, None] / 2 * np.abs(w).sum(axis=1)
-                   + np.abs(a).sum(axis=1)[:, None] * scale / 2) * 1.01
-        allowed += k / 4 * row_scale[:, None] * scale
-        assert (np.abs(found - a.astype(np.float64) @ w.T) <= allowed).all(), (m, n, k)
-        for n_threads in (2, 3, 5):
-            np.testing.assert_array_equal(_int8_gemm(isa, a, w, n_threads), found)
-
-
-@each_isa
-def test_all_instruction_sets_give_the_same_int8_products(isa):
-    rng = np.random.default_rng(11)
-    a, w = rng.normal(size=(40, 90)), rng.normal(size=(50, 90))
-    np.testing.assert_allclose(_int8_gemm(isa, a, w), _int8_gemm("portable", a, w), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +342,6 @@ def test_all_instruction_sets_give_the_same_int8_products(isa):
           np.zeros((1, 2048), np.uint8), 3, 15, False), ValueError),
         (("int8_product", np.zeros((2, 3), np.float32), np.zeros((32, 64), np.uint8),
           np.zeros((1, 2048), np.uint8), 3, 16, False), TypeError),
-        (("gemm_int8",), TypeError),
     ],
 )
 def test_calls_that_do_not_fit_are_refused(arguments, error):

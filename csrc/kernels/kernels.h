@@ -169,6 +169,24 @@ typedef struct {
                          const float *col_sum);
 } bs_kernels;
 
+/* X(entry) for every entry of the table but its name; tests compare it with their twins. */
+#define BS_KERNELS_ENTRIES(X)                                                                     \
+    X(dropout_mask) X(bias_add) X(bias_activation) X(activation_backward) X(residual_row)         \
+    X(layernorm_row) X(layernorm_backward_row) X(softmax_row) X(softmax_backward_row) X(axpy)     \
+    X(multiply) X(column_sum) X(sum_squares) X(adamw)                                             \
+    X(fp32_panel) X(fp32_panel_transposed) X(fp32_product)                                        \
+    X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel) X(bf16_panel_transposed)                   \
+    X(bf16_rows_transposed_low) X(bf16_panel_low) X(bf16_panel_transposed_low) X(bf16_bias_rows)  \
+    X(bf16_bias_activation) X(bf16_softmax_row) X(bf16_softmax_backward_row) X(bf16_product)      \
+    X(int8_rows) X(int8_product) X(int8_restore)
+
+#define BS_KERNELS_ONE(entry) +1
+_Static_assert(sizeof(bs_kernels) ==
+                   sizeof(const char *) +
+                       (0 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
+               "BS_KERNELS_ENTRIES and the table differ");
+#undef BS_KERNELS_ONE
+
 /* The table in use: the best that the processor has, or the one that BERTSENT_ISA
  * names. The choice is made once; an unknown or unavailable name is an error. */
 const bs_kernels *bs_kernels_get(bs_error *e);

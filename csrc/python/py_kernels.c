@@ -5,16 +5,6 @@
 #include <string.h>
 
 #include "kernels/blas.h"
-#include "kernels/gemm.h"
-
-static int to_floats_or_none(PyObject *o, void *out)
-{
-    if (o == Py_None) {
-        *(floats *)out = (floats){0};
-        return 1;
-    }
-    return to_floats(o, out);
-}
 
 static PyObject *call_dropout_mask(const bs_kernels *k, PyObject *args)
 {
@@ -187,28 +177,6 @@ static PyObject *call_adamw(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. */
-static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
-{
-    floats c, a, b;
-    int trans_a, trans_b, n_threads;
-    float alpha, beta;
-    if (!PyArg_ParseTuple(args, "O&O&O&ppffi", to_floats, &c, to_floats, &a, to_floats, &b,
-                          &trans_a, &trans_b, &alpha, &beta, &n_threads))
-        return NULL;
-    bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
-                 .k = trans_a ? a.rows : a.cols, .alpha = alpha, .beta = beta, .a = a.data,
-                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols};
-    if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
-        (trans_b ? b.rows : b.cols) != g.n)
-        return no_match();
-    const bs_gemm_workers workers = {k, n_threads, NULL};
-    Py_BEGIN_ALLOW_THREADS
-    bs_gemm_run(&workers, &g, 1);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
-}
-
 static const bs_kernel_call calls[] = {
     {"dropout_mask", call_dropout_mask},
     {"bias_add", call_bias_add},
@@ -224,32 +192,83 @@ static const bs_kernel_call calls[] = {
     {"column_sum", call_column_sum},
     {"sum_squares", call_sum_squares},
     {"adamw", call_adamw},
-    {"gemm", call_gemm},
 };
-
-#define N_CALLS (sizeof calls / sizeof *calls)
 
 /* The i-th of all, or NULL. */
 static const bs_kernel_call *call_at(size_t i)
 {
-    if (i < N_CALLS)
+    if (i < sizeof calls / sizeof *calls)
         return &calls[i];
-    return i < N_CALLS + bs_low_call_count ? &bs_low_calls[i - N_CALLS] : NULL;
+    i -= sizeof calls / sizeof *calls;
+    for (const bs_kernel_call *c = bs_low_calls; c->name != NULL; c++, i--)
+        if (i == 0)
+            return c;
+    for (const bs_kernel_call *c = bs_gemm_calls; c->name != NULL; c++, i--)
+        if (i == 0)
+            return c;
+    return NULL;
+}
+
+static int append(PyObject *list, const char *text)
+{
+    PyObject *name = PyUnicode_FromString(text);
+    const int status = name != NULL ? PyList_Append(list, name) : -1;
+    Py_XDECREF(name);
+    return status;
 }
 
 static PyObject *kernel_names(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    PyObject *names = PyTuple_New((Py_ssize_t)(N_CALLS + bs_low_call_count));
-    for (size_t i = 0; names != NULL && call_at(i) != NULL; i++) {
-        PyObject *name = PyUnicode_FromString(call_at(i)->name);
-        if (name == NULL)
+    PyObject *names = PyList_New(0);
+    for (size_t i = 0; names != NULL && call_at(i) != NULL; i++)
+        if (append(names, call_at(i)->name) < 0)
             Py_CLEAR(names);
-        else
-            PyTuple_SET_ITEM(names, (Py_ssize_t)i, name);
-    }
     return names;
+}
+
+#define NAME(entry) #entry,
+static const char *const entries[] = {BS_KERNELS_ENTRIES(NAME)};
+#undef NAME
+
+static bool lacks(const bs_kernels *k, const char *name)
+{
+#define LACKS(entry)                                                                              \
+    if (strcmp(name, #entry) == 0)                                                                \
+        return k->entry == NULL;
+    BS_KERNELS_ENTRIES(LACKS)
+#undef LACKS
+    return false;
+}
+
+PyObject *bs_no_kernel(const bs_kernels *k, const char *name)
+{
+    PyErr_Format(PyExc_ValueError, "instruction set '%s' has no kernel '%s'", k->name, name);
+    return NULL;
+}
+
+static const bs_kernels *table_of(const char *isa)
+{
+    const bs_kernels *table = bs_kernels_find(isa);
+    if (table == NULL)
+        PyErr_Format(PyExc_ValueError, "no instruction set '%s' on this machine", isa);
+    return table;
+}
+
+static PyObject *kernel_entries(PyObject *module, PyObject *args)
+{
+    const char *isa;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "s", &isa))
+        return NULL;
+    const bs_kernels *table = table_of(isa);
+    PyObject *filled = table != NULL ? PyDict_New() : NULL;
+    for (size_t i = 0; filled != NULL && i < sizeof entries / sizeof *entries; i++)
+        if (PyDict_SetItemString(filled, entries[i],
+                                 lacks(table, entries[i]) ? Py_False : Py_True) < 0)
+            Py_CLEAR(filled);
+    return filled;
 }
 
 static PyObject *kernel_call(PyObject *module, PyObject *args)
@@ -261,9 +280,11 @@ static PyObject *kernel_call(PyObject *module, PyObject *args)
     PyObject *rest = PyTuple_GetSlice(args, 2, PyTuple_GET_SIZE(args));
     if (head == NULL || rest == NULL || !PyArg_ParseTuple(head, "ss", &name, &isa))
         goto done;
-    const bs_kernels *table = bs_kernels_find(isa);
-    if (table == NULL) {
-        PyErr_Format(PyExc_ValueError, "no instruction set '%s' on this machine", isa);
+    const bs_kernels *table = table_of(isa);
+    if (table == NULL)
+        goto done;
+    if (lacks(table, name)) {
+        bs_no_kernel(table, name);
         goto done;
     }
     for (size_t i = 0; call_at(i) != NULL; i++)
@@ -283,12 +304,9 @@ static PyObject *isa_list(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     PyObject *names = PyList_New(0);
-    for (int i = 0; names != NULL && bs_kernels_list(i) != NULL; i++) {
-        PyObject *name = PyUnicode_FromString(bs_kernels_list(i)->name);
-        if (name == NULL || PyList_Append(names, name) < 0)
+    for (int i = 0; names != NULL && bs_kernels_list(i) != NULL; i++)
+        if (append(names, bs_kernels_list(i)->name) < 0)
             Py_CLEAR(names);
-        Py_XDECREF(name);
-    }
     return names;
 }
 
@@ -342,6 +360,8 @@ static PyObject *blas_info(PyObject *module, PyObject *unused)
 
 static PyMethodDef functions[] = {
     {"kernel_names", kernel_names, METH_NOARGS, "The kernels that kernel_call knows."},
+    {"kernel_entries", kernel_entries, METH_VARARGS,
+     "kernel_entries(isa): the entries of the table of kernels, and whether it fills them."},
     {"kernel_call", kernel_call, METH_VARARGS, "kernel_call(name, isa, *arguments)"},
     {"isa_list", isa_list, METH_NOARGS, "Instruction sets that this machine can run, best last."},
     {"isa", isa, METH_NOARGS, "The instruction set in use."},

@@ -1,4 +1,4 @@
-/* What the two files of kernel_call share. */
+/* What the files of kernel_call share. */
 #ifndef BS_PY_KERNELS_H
 #define BS_PY_KERNELS_H
 
@@ -11,9 +11,12 @@ typedef struct {
     PyObject *(*call)(const bs_kernels *, PyObject *);
 } bs_kernel_call;
 
-/* Those below fp32. */
+/* Packed operands and what is below fp32, and the tiled products; the last has no name. */
 extern const bs_kernel_call bs_low_calls[];
-extern const size_t bs_low_call_count;
+extern const bs_kernel_call bs_gemm_calls[];
+
+/* Raises that table k lacks a kernel; returns NULL. */
+PyObject *bs_no_kernel(const bs_kernels *k, const char *name);
 
 typedef struct {
     float *data;   /* NULL for None */
@@ -21,22 +24,55 @@ typedef struct {
     npy_intp rows, cols;
 } floats;
 
-/* "O&" converter: a contiguous array. */
-static inline int to_floats(PyObject *o, void *out_)
+typedef struct {
+    char *data;
+    npy_intp size, rows, cols;
+} bytes;
+
+/* The array, or NULL with an error. */
+static inline PyArrayObject *contiguous(PyObject *o, int type, const char *wanted)
 {
-    floats *out = out_;
-    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != NPY_FLOAT32 ||
+    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != type ||
         !(PyArray_FLAGS((PyArrayObject *)o) & NPY_ARRAY_C_CONTIGUOUS)) {
-        PyErr_SetString(PyExc_TypeError, "expected a C-contiguous float32 array");
-        return 0;
+        PyErr_Format(PyExc_TypeError, "expected a C-contiguous %s array", wanted);
+        return NULL;
     }
-    PyArrayObject *a = (PyArrayObject *)o;
-    const int nd = PyArray_NDIM(a);
-    out->data = PyArray_DATA(a);
-    out->size = PyArray_SIZE(a);
-    out->cols = nd > 0 ? PyArray_DIM(a, nd - 1) : 1;
-    out->rows = nd > 1 ? PyArray_DIM(a, 0) : 1;
+    return (PyArrayObject *)o;
+}
+
+static inline npy_intp rows_of(PyArrayObject *a)
+{
+    return PyArray_NDIM(a) > 1 ? PyArray_DIM(a, 0) : 1;
+}
+
+static inline npy_intp cols_of(PyArrayObject *a)
+{
+    return PyArray_NDIM(a) > 0 ? PyArray_DIM(a, PyArray_NDIM(a) - 1) : 1;
+}
+
+/* "O&" converters: a contiguous array. */
+static inline int to_floats(PyObject *o, void *out)
+{
+    PyArrayObject *a = contiguous(o, NPY_FLOAT32, "float32");
+    if (a != NULL)
+        *(floats *)out = (floats){PyArray_DATA(a), PyArray_SIZE(a), rows_of(a), cols_of(a)};
+    return a != NULL;
+}
+
+static inline int to_floats_or_none(PyObject *o, void *out)
+{
+    if (o != Py_None)
+        return to_floats(o, out);
+    *(floats *)out = (floats){0};
     return 1;
+}
+
+static inline int to_bytes(PyObject *o, void *out)
+{
+    PyArrayObject *a = contiguous(o, NPY_UINT8, "uint8");
+    if (a != NULL)
+        *(bytes *)out = (bytes){PyArray_DATA(a), PyArray_SIZE(a), rows_of(a), cols_of(a)};
+    return a != NULL;
 }
 
 static inline PyObject *no_match(void)

@@ -1,40 +1,16 @@
-/* The kernels below fp32, for kernel_call. Operands are uint8 arrays of bytes: left ones (rows,
- * bytes of a row), right ones (panels, bytes of a panel). */
+/* The kernels of packed operands and those below fp32, for kernel_call. Operands are uint8 arrays
+ * of bytes: left ones (rows, bytes of a row), right ones (panels, bytes of a panel). Whether the
+ * table has the kernel is known by then. */
 #include "python/py_kernels.h"
-
-#include <string.h>
 
 #include "kernels/gemm.h"
 
-typedef struct {
-    char *data;
-    npy_intp size, rows, cols;
-} bytes;
-
-static int to_array(PyObject *o, int type, const char *wanted, bytes *out)
-{
-    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != type ||
-        !(PyArray_FLAGS((PyArrayObject *)o) & NPY_ARRAY_C_CONTIGUOUS)) {
-        PyErr_Format(PyExc_TypeError, "expected a C-contiguous %s array", wanted);
-        return 0;
-    }
-    PyArrayObject *a = (PyArrayObject *)o;
-    const int nd = PyArray_NDIM(a);
-    out->data = PyArray_DATA(a);
-    out->size = PyArray_SIZE(a);
-    out->cols = nd > 0 ? PyArray_DIM(a, nd - 1) : 1;
-    out->rows = nd > 1 ? PyArray_DIM(a, 0) : 1;
-    return 1;
-}
-
-static int to_bytes(PyObject *o, void *out)
-{
-    return to_array(o, NPY_UINT8, "uint8", out);
-}
-
 static int to_ints(PyObject *o, void *out)
 {
-    return to_array(o, NPY_INT32, "int32", out);
+    PyArrayObject *a = contiguous(o, NPY_INT32, "int32");
+    if (a != NULL)
+        *(bytes *)out = (bytes){PyArray_DATA(a), PyArray_SIZE(a), rows_of(a), cols_of(a)};
+    return a != NULL;
 }
 
 /* Bytes of k elements with their zeros. */
@@ -43,20 +19,12 @@ static npy_intp deep(bs_precision precision, npy_intp k)
     return (npy_intp)bs_low_groups(precision, k) * 4;
 }
 
-static PyObject *missing(const bs_kernels *k, const char *name)
-{
-    PyErr_Format(PyExc_ValueError, "instruction set '%s' has no kernel '%s'", k->name, name);
-    return NULL;
-}
-
 /* (out (rows, ld), x, n) */
 static PyObject *call_bf16_rows(const bs_kernels *k, PyObject *args)
 {
     bytes out;
     floats x;
     Py_ssize_t n;
-    if (k->bf16_rows == NULL)
-        return missing(k, "bf16_rows");
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
     if (n < 1 || n > x.cols || out.rows < x.rows || out.cols < deep(BS_BFLOAT16, n))
@@ -70,8 +38,6 @@ static PyObject *call_bf16_rows_transposed(const bs_kernels *k, PyObject *args)
     bytes out;
     floats x;
     Py_ssize_t n;
-    if (k->bf16_rows_transposed == NULL)
-        return missing(k, "bf16_rows_transposed");
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
     if (n < 1 || n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16, x.rows))
@@ -80,39 +46,148 @@ static PyObject *call_bf16_rows_transposed(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* (panel, x (k, ld), n) */
-static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
+/* The same of bfloat16: (out (n, ld), x (rows, ld), n) */
+static PyObject *call_bf16_rows_transposed_low(const bs_kernels *k, PyObject *args)
+{
+    bytes out, x;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_bytes, &x, &n))
+        return NULL;
+    if (n < 1 || 2 * n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16, x.rows))
+        return no_match();
+    k->bf16_rows_transposed_low(out.data, out.cols, x.data, x.rows, n, x.cols);
+    Py_RETURN_NONE;
+}
+
+/* ---- panels ---- */
+
+typedef void (*panel_kernel)(void *, const float *, int64_t, int64_t, int64_t);
+typedef void (*low_panel_kernel)(void *, const void *, int64_t, int64_t, int64_t);
+
+/* (panel, x (k, ld), n) or, transposed, (panel, x (n, ld), k) */
+static PyObject *make_panel(panel_kernel kernel, bs_precision precision, bool transposed,
+                            PyObject *args)
 {
     bytes out;
     floats x;
     Py_ssize_t n;
-    if (k->bf16_panel == NULL)
-        return missing(k, "bf16_panel");
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
-    if (n < 1 || n > x.cols || n > BS_LOW_COLUMNS ||
-        out.size != deep(BS_BFLOAT16, x.rows) * BS_LOW_COLUMNS)
+    if (n < 1 || n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
+        out.size != deep(precision, transposed ? n : x.rows) * BS_LOW_COLUMNS)
         return no_match();
-    k->bf16_panel(out.data, x.data, x.rows, n, x.cols);
+    kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
 }
 
-/* (panel, x (n, ld), k) */
-static PyObject *call_bf16_panel_transposed(const bs_kernels *k, PyObject *args)
+static PyObject *make_low_panel(low_panel_kernel kernel, bool transposed, PyObject *args)
 {
-    bytes out;
-    floats x;
-    Py_ssize_t depth;
-    if (k->bf16_panel_transposed == NULL)
-        return missing(k, "bf16_panel_transposed");
-    if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &depth))
+    bytes out, x;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_bytes, &x, &n))
         return NULL;
-    if (depth < 1 || depth > x.cols || x.rows > BS_LOW_COLUMNS ||
-        out.size != deep(BS_BFLOAT16, depth) * BS_LOW_COLUMNS)
+    if (n < 1 || 2 * n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
+        out.size != deep(BS_BFLOAT16, transposed ? n : x.rows) * BS_LOW_COLUMNS)
         return no_match();
-    k->bf16_panel_transposed(out.data, x.data, x.rows, depth, x.cols);
+    kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
 }
+
+static PyObject *call_fp32_panel(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k->fp32_panel, BS_FLOAT32, false, args);
+}
+
+static PyObject *call_fp32_panel_transposed(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k->fp32_panel_transposed, BS_FLOAT32, true, args);
+}
+
+static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k->bf16_panel, BS_BFLOAT16, false, args);
+}
+
+static PyObject *call_bf16_panel_transposed(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k->bf16_panel_transposed, BS_BFLOAT16, true, args);
+}
+
+static PyObject *call_bf16_panel_low(const bs_kernels *k, PyObject *args)
+{
+    return make_low_panel(k->bf16_panel_low, false, args);
+}
+
+static PyObject *call_bf16_panel_transposed_low(const bs_kernels *k, PyObject *args)
+{
+    return make_low_panel(k->bf16_panel_transposed_low, true, args);
+}
+
+/* ---- rows that become bfloat16 ---- */
+
+/* (out (rows, ld), c (rows, ldc), bias) */
+static PyObject *call_bf16_bias_rows(const bs_kernels *k, PyObject *args)
+{
+    bytes out;
+    floats c, bias;
+    if (!PyArg_ParseTuple(args, "O&O&O&", to_bytes, &out, to_floats, &c, to_floats, &bias))
+        return NULL;
+    if (bias.size > c.cols || out.rows < c.rows || out.cols < 2 * bias.size)
+        return no_match();
+    k->bf16_bias_rows(out.data, out.cols, c.data, c.cols, bias.data, c.rows, bias.size);
+    Py_RETURN_NONE;
+}
+
+/* (out (rows, ld), u (rows, ld_u) or None, c (rows, ldc), bias, act) */
+static PyObject *call_bf16_bias_activation(const bs_kernels *k, PyObject *args)
+{
+    bytes out;
+    floats u, c, bias;
+    int act;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&i", to_bytes, &out, to_floats_or_none, &u, to_floats, &c,
+                          to_floats, &bias, &act))
+        return NULL;
+    if (bias.size > c.cols || out.rows < c.rows || out.cols < 2 * bias.size ||
+        (u.data != NULL && (u.rows < c.rows || u.cols < bias.size)))
+        return no_match();
+    k->bf16_bias_activation(out.data, out.cols, u.data, u.cols, c.data, c.cols, bias.data, c.rows,
+                            bias.size, act);
+    Py_RETURN_NONE;
+}
+
+/* (out, s, mask or None, scale): the reciprocal of the sum, and log sum exp */
+static PyObject *call_bf16_softmax_row(const bs_kernels *k, PyObject *args)
+{
+    bytes out;
+    floats s, mask;
+    float scale, reciprocal;
+    if (!PyArg_ParseTuple(args, "O&O&O&f", to_bytes, &out, to_floats, &s, to_floats_or_none,
+                          &mask, &scale))
+        return NULL;
+    if (out.size < deep(BS_BFLOAT16, s.size) || (mask.data != NULL && mask.size != s.size))
+        return no_match();
+    const float lse = k->bf16_softmax_row(out.data, &reciprocal, s.data, mask.data, scale, s.size);
+    return Py_BuildValue("ff", reciprocal, lse);
+}
+
+/* (out_p, out_d, s, d, mask or None, lse, scale) */
+static PyObject *call_bf16_softmax_backward_row(const bs_kernels *k, PyObject *args)
+{
+    bytes out_p, out_d;
+    floats s, d, mask;
+    float lse, scale;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&ff", to_bytes, &out_p, to_bytes, &out_d, to_floats, &s,
+                          to_floats, &d, to_floats_or_none, &mask, &lse, &scale))
+        return NULL;
+    if (out_p.size < deep(BS_BFLOAT16, s.size) || out_d.size < deep(BS_BFLOAT16, s.size) ||
+        d.size != s.size || (mask.data != NULL && mask.size != s.size))
+        return no_match();
+    k->bf16_softmax_backward_row(out_p.data, out_d.data, s.data, d.data, mask.data, lse, scale,
+                                 s.size);
+    Py_RETURN_NONE;
+}
+
+/* ---- products ---- */
 
 static int product_fits(npy_intp rows, npy_intp ldc, const bytes *a, const bytes *b,
                         Py_ssize_t cols, Py_ssize_t groups)
@@ -123,6 +198,24 @@ static int product_fits(npy_intp rows, npy_intp ldc, const bytes *a, const bytes
            b->cols >= 4 * groups * BS_LOW_COLUMNS;
 }
 
+/* (c (rows, ldc), a (rows, lda), b, cols, groups, add): the left operand needs nothing behind it */
+static PyObject *call_fp32_product(const bs_kernels *k, PyObject *args)
+{
+    floats c, a;
+    bytes b;
+    Py_ssize_t cols, groups;
+    int add;
+    if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_floats, &a, to_bytes, &b, &cols,
+                          &groups, &add))
+        return NULL;
+    if (groups < 1 || cols < 1 || cols > c.cols || a.rows != c.rows || a.cols < groups ||
+        b.rows < bs_round_up(cols, BS_LOW_COLUMNS) / BS_LOW_COLUMNS ||
+        b.cols < 4 * groups * BS_LOW_COLUMNS)
+        return no_match();
+    k->fp32_product(c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, groups, add);
+    Py_RETURN_NONE;
+}
+
 /* (c (rows, ldc), a, b, cols, groups, add) */
 static PyObject *call_bf16_product(const bs_kernels *k, PyObject *args)
 {
@@ -130,8 +223,6 @@ static PyObject *call_bf16_product(const bs_kernels *k, PyObject *args)
     bytes a, b;
     Py_ssize_t cols, groups;
     int add;
-    if (k->bf16_product == NULL)
-        return missing(k, "bf16_product");
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_bytes, &a, to_bytes, &b, &cols,
                           &groups, &add))
         return NULL;
@@ -188,91 +279,24 @@ static PyObject *call_int8_restore(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* ---- tiled products ---- */
-
-#define GUARD 256
-
-/* Runs g in scratch of just the size that it asks for, full of NaN before. */
-static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads)
-{
-    const size_t size = bs_gemm_scratch(g);
-    unsigned char *scratch = PyMem_RawMalloc(size + GUARD);
-    if (scratch == NULL)
-        return PyErr_NoMemory();
-    memset(scratch, 0xff, size + GUARD);
-    const bs_gemm_workers workers = {k, n_threads, scratch};
-    Py_BEGIN_ALLOW_THREADS
-    bs_gemm_run(&workers, g, 1);
-    Py_END_ALLOW_THREADS
-    int whole = 1;
-    for (size_t i = size; i < size + GUARD; i++)
-        whole = whole && scratch[i] == 0xff;
-    PyMem_RawFree(scratch);
-    if (!whole) {
-        PyErr_SetString(PyExc_SystemError, "written past the end of the scratch");
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/* (c, a, b, trans_a, trans_b, beta, n_threads, panels): panels holds b packed, or is None */
-static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
-{
-    floats c, a, b;
-    int trans_a, trans_b, n_threads;
-    float beta;
-    PyObject *panels_;
-    bytes panels = {0};
-    if (k->bf16_product == NULL)
-        return missing(k, "gemm_bf16");
-    if (!PyArg_ParseTuple(args, "O&O&O&ppfiO", to_floats, &c, to_floats, &a, to_floats,
-                          &b, &trans_a, &trans_b, &beta, &n_threads, &panels_) ||
-        (panels_ != Py_None && !to_bytes(panels_, &panels)))
-        return NULL;
-    bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
-                 .k = trans_a ? a.rows : a.cols, .alpha = 1.0f, .beta = beta, .a = a.data,
-                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols,
-                 .precision = BS_BFLOAT16};
-    if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
-        (trans_b ? b.rows : b.cols) != g.n ||
-        (panels.data != NULL &&
-         (size_t)panels.size != bs_packed_size(BS_BFLOAT16, g.k, g.n)))
-        return no_match();
-    const bs_packed packed = {.panels = panels.data};
-    g.packed = panels.data != NULL ? &packed : NULL;
-    return run(k, &g, n_threads);
-}
-
-/* (c, a, panels, scale, sum, n_threads) */
-static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
-{
-    floats c, a, scale, sum;
-    bytes panels;
-    int n_threads;
-    if (!PyArg_ParseTuple(args, "O&O&O&O&O&i", to_floats, &c, to_floats, &a, to_bytes,
-                          &panels, to_floats, &scale, to_floats, &sum, &n_threads))
-        return NULL;
-    const bs_packed packed = {panels.data, scale.data, sum.data};
-    bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
-                 .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols, .precision = BS_INT8,
-                 .packed = &packed};
-    if (a.rows != g.m || scale.size != g.n || sum.size != g.n ||
-        (size_t)panels.size != bs_packed_size(BS_INT8, g.k, g.n))
-        return no_match();
-    return run(k, &g, n_threads);
-}
-
 const bs_kernel_call bs_low_calls[] = {
+    {"fp32_panel", call_fp32_panel},
+    {"fp32_panel_transposed", call_fp32_panel_transposed},
+    {"fp32_product", call_fp32_product},
     {"bf16_rows", call_bf16_rows},
     {"bf16_rows_transposed", call_bf16_rows_transposed},
+    {"bf16_rows_transposed_low", call_bf16_rows_transposed_low},
     {"bf16_panel", call_bf16_panel},
     {"bf16_panel_transposed", call_bf16_panel_transposed},
+    {"bf16_panel_low", call_bf16_panel_low},
+    {"bf16_panel_transposed_low", call_bf16_panel_transposed_low},
+    {"bf16_bias_rows", call_bf16_bias_rows},
+    {"bf16_bias_activation", call_bf16_bias_activation},
+    {"bf16_softmax_row", call_bf16_softmax_row},
+    {"bf16_softmax_backward_row", call_bf16_softmax_backward_row},
     {"bf16_product", call_bf16_product},
     {"int8_rows", call_int8_rows},
     {"int8_product", call_int8_product},
     {"int8_restore", call_int8_restore},
-    {"gemm_bf16", call_gemm_bf16},
-    {"gemm_int8", call_gemm_int8},
+    {NULL, NULL},
 };
-
-const size_t bs_low_call_count = sizeof bs_low_calls / sizeof *bs_low_calls;

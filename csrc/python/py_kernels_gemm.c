@@ -1,0 +1,168 @@
+/* The tiled products, for kernel_call. Weights are packed operands as in py_kernels_low.c. */
+#include "python/py_kernels.h"
+
+#include <string.h>
+
+#include "kernels/gemm.h"
+
+#define GUARD 256
+
+/* Memory for exactly `size` bytes, all 1s, and as many behind it as tell an overrun. */
+static unsigned char *guarded(size_t size)
+{
+    unsigned char *block = PyMem_RawMalloc(size + GUARD);
+    if (block != NULL)
+        memset(block, 0xff, size + GUARD);
+    return block;
+}
+
+static bool is_whole(const unsigned char *block, size_t size)
+{
+    for (size_t i = size; i < size + GUARD; i++)
+        if (block[i] != 0xff)
+            return false;
+    return true;
+}
+
+typedef struct {
+    float *c;
+    int64_t ldc;
+} destination;
+
+static void keep(const void *arg, const float *c, int64_t ldc, int64_t row, int64_t rows,
+                 int64_t col, int64_t cols)
+{
+    const destination *to = arg;
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to->c + (row + i) * to->ldc + col, c + i * ldc, (size_t)cols * sizeof(float));
+}
+
+/* Runs g in scratch of just the size that it asks for. A transient result is all that the epilogue
+ * gets to see: it copies that to where c was. */
+static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads, int transient)
+{
+    PyObject *result = NULL;
+    const destination to = {g->c, g->ldc};
+    const size_t size = bs_gemm_scratch(g);
+    const size_t tile = BS_GEMM_TILE * sizeof(float), tiles = (size_t)n_threads * tile;
+    unsigned char *scratch = guarded(size), *strips = guarded(tiles);
+    if (scratch == NULL || strips == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    if (transient) {
+        g->transient = true;
+        g->c = NULL;
+        g->epilogue = keep;
+        g->epilogue_arg = &to;
+    }
+    const bs_gemm_workers workers = {k, n_threads, scratch, (float *)(void *)strips, BS_GEMM_TILE};
+    Py_BEGIN_ALLOW_THREADS
+    bs_gemm_run(&workers, g, 1);
+    Py_END_ALLOW_THREADS
+    if (is_whole(scratch, size) && is_whole(strips, tiles))
+        result = Py_NewRef(Py_None);
+    else
+        PyErr_SetString(PyExc_SystemError, "written past the end of the scratch");
+done:
+    PyMem_RawFree(scratch);
+    PyMem_RawFree(strips);
+    return result;
+}
+
+/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. */
+static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
+{
+    floats c, a, b;
+    int trans_a, trans_b, n_threads;
+    float alpha, beta;
+    if (!PyArg_ParseTuple(args, "O&O&O&ppffi", to_floats, &c, to_floats, &a, to_floats, &b,
+                          &trans_a, &trans_b, &alpha, &beta, &n_threads))
+        return NULL;
+    bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
+                 .k = trans_a ? a.rows : a.cols, .alpha = alpha, .beta = beta, .a = a.data,
+                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols};
+    if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
+        (trans_b ? b.rows : b.cols) != g.n)
+        return no_match();
+    return run(k, &g, n_threads, false);
+}
+
+/* (c, a, panels, beta, n_threads, transient) */
+static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
+{
+    floats c, a;
+    bytes panels;
+    int n_threads, transient;
+    float beta;
+    if (k->fp32_product == NULL)
+        return bs_no_kernel(k, "gemm_fp32");
+    if (!PyArg_ParseTuple(args, "O&O&O&fip", to_floats, &c, to_floats, &a, to_bytes, &panels,
+                          &beta, &n_threads, &transient))
+        return NULL;
+    const bs_packed packed = {.panels = panels.data};
+    bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
+                 .beta = beta, .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols,
+                 .precision = BS_FLOAT32, .packed = &packed};
+    if (a.rows != g.m || (size_t)panels.size != bs_packed_size(BS_FLOAT32, g.k, g.n))
+        return no_match();
+    return run(k, &g, n_threads, transient);
+}
+
+/* (c, a, b, trans_a, trans_b, beta, n_threads, panels, transient): panels
+ * holds b packed, or is None */
+static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
+{
+    floats c, a, b;
+    int trans_a, trans_b, n_threads, transient;
+    float beta;
+    PyObject *panels_;
+    bytes panels = {0};
+    if (k->bf16_product == NULL)
+        return bs_no_kernel(k, "gemm_bf16");
+    if (!PyArg_ParseTuple(args, "O&O&O&ppfiOp", to_floats, &c, to_floats, &a, to_floats,
+                          &b, &trans_a, &trans_b, &beta, &n_threads, &panels_,
+                          &transient) ||
+        (panels_ != Py_None && !to_bytes(panels_, &panels)))
+        return NULL;
+    bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
+                 .k = trans_a ? a.rows : a.cols, .alpha = 1.0f, .beta = beta, .a = a.data,
+                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols,
+                 .precision = BS_BFLOAT16};
+    if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
+        (trans_b ? b.rows : b.cols) != g.n ||
+        (panels.data != NULL &&
+         (size_t)panels.size != bs_packed_size(BS_BFLOAT16, g.k, g.n)))
+        return no_match();
+    const bs_packed packed = {.panels = panels.data};
+    g.packed = panels.data != NULL ? &packed : NULL;
+    return run(k, &g, n_threads, transient);
+}
+
+/* (c, a, panels, scale, sum, n_threads, transient) */
+static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
+{
+    floats c, a, scale, sum;
+    bytes panels;
+    int n_threads, transient;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&ip", to_floats, &c, to_floats, &a, to_bytes,
+                          &panels, to_floats, &scale, to_floats, &sum, &n_threads,
+                          &transient))
+        return NULL;
+    const bs_packed packed = {panels.data, scale.data, sum.data};
+    bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
+                 .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols, .precision = BS_INT8,
+                 .packed = &packed};
+    if (a.rows != g.m || scale.size != g.n || sum.size != g.n ||
+        (size_t)panels.size != bs_packed_size(BS_INT8, g.k, g.n))
+        return no_match();
+    return run(k, &g, n_threads, transient);
+}
+
+const bs_kernel_call bs_gemm_calls[] = {
+    {"gemm", call_gemm},
+    {"gemm_fp32", call_gemm_fp32},
+    {"gemm_bf16", call_gemm_bf16},
+    {"gemm_int8", call_gemm_int8},
+    {NULL, NULL},
+};
