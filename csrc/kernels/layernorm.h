@@ -52,7 +52,6 @@ static void layernorm_backward_row(float *d_x, float *d_gamma, float *d_beta, co
                                    int64_t n)
 {
     vf sum_g = {0}, sum_gh = {0};
-    float rest_g = 0.0f, rest_gh = 0.0f;
     int64_t j = 0;
     for (; j + BS_LANES <= n; j += BS_LANES) {
         const vf dy = vf_load(d_y + j), h = (vf_load(x + j) - mean) * rstd;
@@ -62,21 +61,23 @@ static void layernorm_backward_row(float *d_x, float *d_gamma, float *d_beta, co
         vf_store(d_gamma + j, vf_load(d_gamma + j) + dy * h);
         vf_store(d_beta + j, vf_load(d_beta + j) + dy);
     }
-    for (; j < n; j++) {
-        const float h = (x[j] - mean) * rstd, g = d_y[j] * gamma[j];
-        rest_g += g;
-        rest_gh += g * h;
-        d_gamma[j] += d_y[j] * h;
-        d_beta[j] += d_y[j];
+    /* No loop over single elements: how a compiler rounds one may depend on where arrays lie. */
+    if (j < n) {
+        const vf dy = vf_load_part(d_y + j, n - j), h = (vf_load_part(x + j, n - j) - mean) * rstd;
+        const vf g = dy * vf_load_part(gamma + j, n - j);
+        sum_g += g;
+        sum_gh += g * h;
+        vf_store_part(d_gamma + j, vf_load_part(d_gamma + j, n - j) + dy * h, n - j);
+        vf_store_part(d_beta + j, vf_load_part(d_beta + j, n - j) + dy, n - j);
     }
-    const float mean_g = (vf_sum(sum_g) + rest_g) / (float)n;
-    const float mean_gh = (vf_sum(sum_gh) + rest_gh) / (float)n;
+    const float mean_g = vf_sum(sum_g) / (float)n, mean_gh = vf_sum(sum_gh) / (float)n;
     for (j = 0; j + BS_LANES <= n; j += BS_LANES) {
         const vf h = (vf_load(x + j) - mean) * rstd, g = vf_load(d_y + j) * vf_load(gamma + j);
         vf_store(d_x + j, rstd * (g - mean_g - h * mean_gh));
     }
-    for (; j < n; j++) {
-        const float h = (x[j] - mean) * rstd, g = d_y[j] * gamma[j];
-        d_x[j] = rstd * (g - mean_g - h * mean_gh);
+    if (j < n) {
+        const vf h = (vf_load_part(x + j, n - j) - mean) * rstd;
+        const vf g = vf_load_part(d_y + j, n - j) * vf_load_part(gamma + j, n - j);
+        vf_store_part(d_x + j, rstd * (g - mean_g - h * mean_gh), n - j);
     }
 }
