@@ -547,3 +547,13 @@ def test_tokenizer_of_another_model(tiny_model_dir):
         file.write("onetoomany\n")
     with pytest.raises(ValueError, match=r"171 tokens, but the model only knows 170"):
         bertsent.BertClassifier(directory, max_length=16, verbose=0).fit(["good", "bad"], [1, 0])
+
+
+def test_arrow_texts_score_as_others_do(fitted):
+    pytest.importorskip("pyarrow")
+    texts = [*make_texts(40, seed=3)[0], ""]
+    series = pd.Series(texts, dtype="string[pyarrow]")
+    assert np.array_equal(fitted.predict_proba(series), fitted.predict_proba(texts))
+    assert fitted.predict_proba(series[:0]).shape == (0, 2)
+    with pytest.raises(TypeError, match="row 1 .*drop it"):
+        fitted.predict(pd.Series(["a", None], dtype="string[pyarrow]"))
