@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import random
 import shutil
 import threading
 from itertools import pairwise
@@ -297,6 +298,53 @@ def test_a_vocabulary_may_have_holes_and_doubles():
 def test_short_words_only():
     tokenizer = WordPieceTokenizer([*SPECIALS, "the", "goodness", "good"], max_word_chars=4)
     assert rows(tokenizer.encode_batch(["the goodness good"])) == [[CLS, 5, UNK, 7, SEP]]
+
+
+def longest_pieces(word, vocabulary):
+    """Return the ids of a word's pieces, the longest first, or [UNK]."""
+    ids, start = [], 0
+    while start < len(word):
+        prefix = "##" if start else ""
+        ends = range(len(word), start, -1)
+        end = next((end for end in ends if prefix + word[start:end] in vocabulary), None)
+        if end is None:
+            return [UNK]
+        ids.append(vocabulary[prefix + word[start:end]])
+        start = end
+    return ids
+
+
+def test_pieces_are_the_longest_that_there_are():
+    """Words of up to 16 bytes and longer ones are split by different code."""
+    draw, seen = random.Random(0), set()
+    for _ in range(30):
+        letters = draw.choice(["ab", "abcdefghij", "aж", "a中b"])
+
+        def word(most, letters=letters):
+            return "".join(draw.choices(letters, k=draw.randint(1, most)))
+
+        pieces = {word(draw.choice((3, 20))) for _ in range(60)} | set(letters[1:])
+        pieces |= {"##" + word(draw.choice((2, 20))) for _ in range(60)} | {"##" + letters[0]}
+        vocabulary = {piece: i for i, piece in enumerate(SPECIALS + sorted(pieces))}
+        tokenizer = WordPieceTokenizer(vocabulary, tokenize_chinese_chars=False)
+        words = [word(24) for _ in range(300)]
+        expected = [longest_pieces(w, vocabulary) for w in words]
+        seen |= {0 if ids == [UNK] else len(ids) for ids in expected}
+        assert [row[1:-1] for row in rows(tokenizer.encode_batch(words))] == expected
+        assert rows(tokenizer.encode_batch([" ".join(words)])) == [
+            [CLS, *(i for ids in expected for i in ids), SEP]
+        ]
+    assert seen >= {0, 1, 2, 3, 4, 5}
+
+
+def test_words_that_begin_alike_are_not_mistaken_for_each_other():
+    """Split words are remembered by a hash; these are enough for equal ones."""
+    digits = [f"##{i}" for i in range(10)]
+    tokenizer = WordPieceTokenizer([*SPECIALS, "abcdefgh", *digits])
+    numbers = [f"{i:04}" for i in range(2000)] * 2
+    text = " ".join("abcdefgh" + number for number in numbers)
+    expected = [i for number in numbers for i in (5, *(6 + int(digit) for digit in number))]
+    assert rows(tokenizer.encode_batch([text])) == [[CLS, *expected, SEP]]
 
 
 def test_a_word_of_the_vocabulary_can_be_too_long():

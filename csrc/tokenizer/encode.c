@@ -73,12 +73,15 @@ static int64_t word_split(const bs_tokenizer *tok, const uint8_t *bytes, int64_t
             return 1;
         }
     }
-    if (length > 16) {
+    int64_t n;
+    if (length <= BS_SHORT) {
+        uint64_t low, high;
+        bs_word_load(bytes, (uint32_t)length, &low, &high);
+        n = bs_vocab_split_short(&tok->vocab, low, high, (uint32_t)length, ids);
+    } else {
         ids[0] = bs_vocab_find_long(&tok->vocab, bytes, length);
-        if (ids[0] >= 0)
-            return 1;
+        n = ids[0] >= 0 ? 1 : bs_wordpiece_split(&tok->wordpiece, bytes, length, ids);
     }
-    const int64_t n = bs_wordpiece_split(&tok->wordpiece, bytes, length, ids);
     if (n > 0)
         return n;
     ids[0] = tok->options.unk_id;
@@ -130,7 +133,7 @@ static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratc
         const uint32_t length = ends[i] - starts[i];
         if (track)
             scratch->pieces[i] = (uint32_t)(to - first);
-        if (length <= 16) {
+        if (length <= BS_SHORT) {
             uint64_t low, high;
             bs_word_load(bytes, length, &low, &high);
             const uint64_t hash = bs_word_hash(low, high);

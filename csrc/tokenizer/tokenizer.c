@@ -70,7 +70,8 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
     tok->plain.map = &tok->plain_map;
     bs_scan_choose(&tok->plain);
 
-    status = bs_vocab_init(&tok->vocab, vocab, n_vocab, options->max_word_chars, e);
+    status = bs_vocab_init(&tok->vocab, vocab, n_vocab, &options->prefix,
+                           options->max_word_chars, e);
     if (status == BS_OK)
         status = bs_wordpiece_init(&tok->wordpiece, &tok->vocab, &options->prefix,
                                    options->max_word_chars * 4, e);

@@ -2,6 +2,21 @@
 
 #include <stdlib.h>
 
+#define B(n) (~0ull >> (64 - 8 * (n)))
+const uint64_t bs_word_masks[BS_SHORT + 1][2] = {
+    {0, 0},       {B(1), 0},    {B(2), 0},    {B(3), 0},    {B(4), 0},    {B(5), 0},
+    {B(6), 0},    {B(7), 0},    {B(8), 0},    {B(8), B(1)}, {B(8), B(2)}, {B(8), B(3)},
+    {B(8), B(4)}, {B(8), B(5)}, {B(8), B(6)}, {B(8), B(7)}, {B(8), B(8)},
+};
+#undef B
+
+bool bs_token_is_no_word(const uint8_t *bytes, int64_t length)
+{
+    const uint8_t c = bytes[0];
+    return length > 1 && c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z')
+           && !(c >= 'A' && c <= 'Z');
+}
+
 /* Slots for `count` keys: a power of two, at most a third full. */
 static uint32_t slots_for(int64_t count)
 {
@@ -27,12 +42,39 @@ static uint32_t hash_long(const uint8_t *bytes, int64_t length)
     return (uint32_t)(h * 0xD6E8FEB86659FD93ull >> 32);
 }
 
-static void add_short(bs_vocab *vocab, const uint8_t *bytes, uint32_t length, int32_t id)
+/* Words and tails of the same bytes go to places of their own. */
+static uint64_t hash_short(uint64_t low, uint64_t high, uint32_t tail)
+{
+    return bs_word_hash(low, high ^ tail);
+}
+
+static uint32_t lengths_index(uint64_t low)
+{
+    return (uint32_t)((low & 0xFFFFFF) * 0x9E3779B97F4A7C15ull >> 32) % BS_LENGTHS;
+}
+
+static bool filter_has(const bs_vocab *vocab, uint64_t hash)
+{
+    const uint32_t bit = (uint32_t)hash & (vocab->short_mask * 4 + 3);
+    return vocab->filter[bit >> 6] >> (bit & 63) & 1;
+}
+
+static void filter_add(bs_vocab *vocab, uint64_t hash)
+{
+    const uint32_t bit = (uint32_t)hash & (vocab->short_mask * 4 + 3);
+    vocab->filter[bit >> 6] |= 1ull << (bit & 63);
+}
+
+static void add_short(bs_vocab *vocab, const uint8_t *bytes, uint32_t length, uint32_t tail,
+                      int32_t id)
 {
     uint64_t low, high;
     bs_word_load(bytes, length, &low, &high);
-    uint32_t at = (uint32_t)bs_word_hash(low, high) & vocab->short_mask;
-    for (;; at = (at + 1) & vocab->short_mask) {
+    const uint64_t hash = hash_short(low, high, tail);
+    filter_add(vocab, hash);
+    vocab->lengths[tail != 0][lengths_index(low)] |= (uint16_t)(1u << (length - 1));
+    length |= tail;
+    for (uint32_t at = (uint32_t)hash & vocab->short_mask;; at = (at + 1) & vocab->short_mask) {
         bs_short_slot *slot = &vocab->short_slots[at];
         if (slot->length == 0
             || (slot->low == low && slot->high == high && slot->length == length)) {
@@ -67,31 +109,62 @@ static bool longer_than(const uint8_t *bytes, int64_t length, int64_t max_chars)
     return chars > max_chars;
 }
 
-bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
-                        int64_t max_chars, bs_error *e)
+/* The token as what continues a word: its length without the prefix, or 0 if it does not. */
+static int64_t tail_length(const uint8_t *token, int64_t length, const bs_text *prefix)
 {
-    int64_t total = 0, n_long = 0;
+    if (length <= prefix->length || memcmp(token, prefix->data, (size_t)prefix->length) != 0)
+        return 0;
+    return length - prefix->length;
+}
+
+static void tokens_add(bs_vocab *vocab, const bs_text *prefix, int64_t max_chars)
+{
+    for (int64_t i = 0; i < vocab->size; i++) {
+        const int64_t start = vocab->starts[i], length = vocab->starts[i + 1] - start;
+        const uint8_t *token = vocab->pool + start;
+        const int64_t tail = tail_length(token, length, prefix);
+        if (tail > 0 && tail <= BS_SHORT)
+            add_short(vocab, token + prefix->length, (uint32_t)tail, BS_TAIL, (int32_t)i);
+        if (length == 0 || bs_token_is_no_word(token, length)
+            || longer_than(token, length, max_chars))
+            continue;
+        if (length > BS_SHORT)
+            add_long(vocab, start, length, (int32_t)i);
+        else
+            add_short(vocab, token, (uint32_t)length, 0, (int32_t)i);
+    }
+}
+
+bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
+                        const bs_text *prefix, int64_t max_chars, bs_error *e)
+{
+    int64_t total = 0, n_short = 0, n_long = 0;
 
     memset(vocab, 0, sizeof *vocab);
-    if (n_tokens >= INT32_MAX / 4)
+    if (n_tokens >= INT32_MAX / 8)
         return bs_error_set(e, BS_ERR_VALUE, -1, "a vocabulary of %lld entries is too large",
                             (long long)n_tokens);
     for (int64_t i = 0; i < n_tokens; i++) {
-        total += tokens[i].length;
-        n_long += tokens[i].length > 16;
+        const int64_t length = tokens[i].length;
+        const bool no_word = length > 0 && bs_token_is_no_word(tokens[i].data, length);
+        total += length;
+        n_long += !no_word && length > BS_SHORT;
+        n_short += !no_word && length <= BS_SHORT;
+        n_short += tail_length(tokens[i].data, length, prefix) > 0;
     }
     if (total > INT32_MAX)
         return bs_error_set(e, BS_ERR_VALUE, -1, "a vocabulary of %lld bytes is too large",
                             (long long)total);
 
-    const uint32_t n_short_slots = slots_for(n_tokens - n_long);
-    const uint32_t n_long_slots = slots_for(n_long);
-    vocab->pool = calloc((size_t)total + 16, 1);
+    const uint32_t n_short_slots = slots_for(n_short), n_long_slots = slots_for(n_long);
+    vocab->pool = calloc((size_t)total + BS_SHORT, 1);
     vocab->starts = malloc(sizeof *vocab->starts * (size_t)(n_tokens + 1));
     vocab->short_slots = calloc(n_short_slots, sizeof *vocab->short_slots);
     vocab->long_slots = calloc(n_long_slots, sizeof *vocab->long_slots);
+    vocab->filter = calloc(n_short_slots / 16, sizeof *vocab->filter);
+    vocab->lengths = calloc(2, sizeof *vocab->lengths);
     if (vocab->pool == NULL || vocab->starts == NULL || vocab->short_slots == NULL
-        || vocab->long_slots == NULL) {
+        || vocab->long_slots == NULL || vocab->filter == NULL || vocab->lengths == NULL) {
         bs_vocab_clear(vocab);
         return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
     }
@@ -108,15 +181,7 @@ bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens
         at += length;
     }
     vocab->starts[n_tokens] = at;
-    for (int64_t i = 0; i < n_tokens; i++) {
-        const int64_t start = vocab->starts[i], length = tokens[i].length;
-        if (longer_than(vocab->pool + start, length, max_chars))
-            continue;
-        if (length > 16)
-            add_long(vocab, start, length, (int32_t)i);
-        else if (length > 0)
-            add_short(vocab, vocab->pool + start, (uint32_t)length, (int32_t)i);
-    }
+    tokens_add(vocab, prefix, max_chars);
     return BS_OK;
 }
 
@@ -126,6 +191,8 @@ void bs_vocab_clear(bs_vocab *vocab)
     free(vocab->starts);
     free(vocab->short_slots);
     free(vocab->long_slots);
+    free(vocab->filter);
+    free(vocab->lengths);
     memset(vocab, 0, sizeof *vocab);
 }
 
@@ -142,15 +209,49 @@ int32_t bs_vocab_find_long(const bs_vocab *vocab, const uint8_t *bytes, int64_t 
     }
 }
 
-int32_t bs_vocab_find(const bs_vocab *vocab, const uint8_t *bytes, int64_t length)
+/* The longest short piece that the registers begin with and whose length is in `lengths`: its id,
+ * with its length in *length, or -1. */
+static int32_t longest(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t tail,
+                       uint32_t lengths, uint32_t *length)
 {
-    uint8_t padded[16] = {0};
-    uint64_t low, high;
-    if (length == 0)
-        return -1;
-    if (length > 16)
-        return bs_vocab_find_long(vocab, bytes, length);
-    memcpy(padded, bytes, (size_t)length);
-    bs_word_load(padded, (uint32_t)length, &low, &high);
-    return bs_vocab_find_short(vocab, low, high, (uint32_t)length, bs_word_hash(low, high));
+    while (lengths != 0) {
+        const uint32_t n = 32 - (uint32_t)__builtin_clz(lengths);
+        const uint64_t a = low & bs_word_masks[n][0], b = high & bs_word_masks[n][1];
+        const uint64_t hash = hash_short(a, b, tail);
+        if (filter_has(vocab, hash)) {
+            const int32_t id = bs_vocab_find_short(vocab, a, b, n | tail, hash);
+            if (id >= 0) {
+                *length = n;
+                return id;
+            }
+        }
+        lengths ^= 1u << (n - 1);
+    }
+    return -1;
+}
+
+int bs_vocab_split_short(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t length,
+                         int32_t *ids)
+{
+    uint32_t tail = 0, shorter = (1u << (length - 1)) - 1; /* a bit for each length to be tried */
+    for (int n = 0;;) {
+        /* Pieces of one or two bytes are listed by those, not by three. */
+        const uint32_t known = vocab->lengths[tail != 0][lengths_index(low)] | 3u;
+        uint32_t taken;
+        ids[n] = longest(vocab, low, high, tail, known & shorter, &taken);
+        if (ids[n++] < 0)
+            return 0;
+        length -= taken;
+        if (length == 0)
+            return n;
+        if (taken < 8) {
+            low = low >> 8 * taken | high << (64 - 8 * taken);
+            high >>= 8 * taken;
+        } else {
+            low = high >> 8 * (taken - 8);
+            high = 0;
+        }
+        tail = BS_TAIL;
+        shorter = (2u << (length - 1)) - 1;
+    }
 }

@@ -1,4 +1,6 @@
-/* The vocabulary: bytes of a token -> id, for whole words in one probe, and id -> bytes. */
+/* The vocabulary: bytes of a piece -> id, for whole words in one probe, and id -> bytes.
+ *
+ * A piece is a word as it stands, or what continues one: a tail, looked up without its prefix. */
 #ifndef BS_TOKENIZER_VOCAB_H
 #define BS_TOKENIZER_VOCAB_H
 
@@ -9,10 +11,13 @@
 #include "core/status.h"
 #include "tokenizer/text.h"
 
-/* A word of up to 16 bytes is compared in two registers. */
+#define BS_SHORT 16 /* bytes of a piece that is compared in two registers */
+#define BS_TAIL 32  /* added to the length of a short tail */
+#define BS_LENGTHS 8192
+
 typedef struct {
     uint64_t low, high;
-    uint32_t length; /* 0: the slot is free */
+    uint32_t length; /* with BS_TAIL; 0: the slot is free */
     int32_t id;
 } bs_short_slot;
 
@@ -27,31 +32,35 @@ typedef struct {
     int64_t *starts;    /* size + 1 */
     int64_t size;       /* ids in [0, size) */
     bs_short_slot *short_slots;
-    bs_long_slot *long_slots;
+    bs_long_slot *long_slots; /* words only */
     uint32_t short_mask, long_mask;
+    /* What is not there is mostly known from these two, which are small enough to stay at hand:
+     * a bit for each hash of a short piece, four for each slot, and for the first three bytes of
+     * short words and tails, hashed, a bit for each length that there is. */
+    uint64_t *filter;
+    uint16_t (*lengths)[BS_LENGTHS]; /* [2] */
 } bs_vocab;
 
 /* Copies the tokens (UTF-8; one of length 0 is an id that has none). Of equal ones the last is
  * found; one of more than `max_chars` characters is never found, since it is no word. */
 bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
-                        int64_t max_chars, bs_error *e);
+                        const bs_text *prefix, int64_t max_chars, bs_error *e);
 void bs_vocab_clear(bs_vocab *vocab);
+
+/* ASCII punctuation stands alone, so that no longer word begins with it. */
+bool bs_token_is_no_word(const uint8_t *bytes, int64_t length);
+
+/* Which bytes of the two registers belong to a word of each length. */
+extern const uint64_t bs_word_masks[BS_SHORT + 1][2];
 
 /* The two registers of a word of `length` <= 16 bytes; 16 bytes from `bytes` on are read. */
 static inline void bs_word_load(const uint8_t *bytes, uint32_t length, uint64_t *low,
                                 uint64_t *high)
 {
-    uint64_t a, b;
-    memcpy(&a, bytes, 8);
-    memcpy(&b, bytes + 8, 8);
-    if (length <= 8) {
-        a &= ~0ull >> (8 * (8 - length) & 63);
-        b = 0;
-    } else {
-        b &= ~0ull >> (8 * (16 - length) & 63);
-    }
-    *low = a;
-    *high = b;
+    memcpy(low, bytes, 8);
+    memcpy(high, bytes + 8, 8);
+    *low &= bs_word_masks[length][0];
+    *high &= bs_word_masks[length][1];
 }
 
 static inline uint64_t bs_word_hash(uint64_t low, uint64_t high)
@@ -61,7 +70,7 @@ static inline uint64_t bs_word_hash(uint64_t low, uint64_t high)
     return h * 0xD6E8FEB86659FD93ull >> 32;
 }
 
-/* The id of a word of 1 to 16 bytes, or -1. */
+/* The id of a word of 1 to 16 bytes, or of a tail if its length says so, or -1. */
 static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, uint64_t high,
                                           uint32_t length, uint64_t hash)
 {
@@ -77,7 +86,9 @@ static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, u
 /* The id of a word of more than 16 bytes, or -1. */
 int32_t bs_vocab_find_long(const bs_vocab *vocab, const uint8_t *bytes, int64_t length);
 
-/* Either; `bytes` need not be readable beyond `length`. */
-int32_t bs_vocab_find(const bs_vocab *vocab, const uint8_t *bytes, int64_t length);
+/* The pieces of a word of 1 to 16 bytes that is not there as a whole, each the longest possible:
+ * how many; 0 if some part of it is not there. At most 135 lengths are tried. */
+int bs_vocab_split_short(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t length,
+                         int32_t *ids);
 
 #endif

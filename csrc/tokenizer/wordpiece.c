@@ -114,14 +114,6 @@ static bs_status token_add(bs_wordpiece *wp, trie_build *b, int32_t node, const 
     return BS_OK;
 }
 
-/* ASCII punctuation stands alone, so that a longer word that begins with it is never looked up. */
-static bool unreachable(const uint8_t *bytes, int64_t length)
-{
-    const uint8_t c = bytes[0];
-    return length > 1 && c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z')
-           && !(c >= 'A' && c <= 'Z');
-}
-
 static bs_status tokens_add(bs_wordpiece *wp, trie_build *b, const bs_vocab *vocab,
                             const bs_text *prefix, int64_t max_bytes)
 {
@@ -132,7 +124,7 @@ static bs_status tokens_add(bs_wordpiece *wp, trie_build *b, const bs_vocab *voc
         const int64_t length = vocab->starts[i + 1] - vocab->starts[i];
         if (length == 0)
             continue;
-        if (length <= max_bytes && !unreachable(bytes, length)
+        if (length <= max_bytes && !bs_token_is_no_word(bytes, length)
             && token_add(wp, b, ROOT, bytes, length, (int32_t)i) != BS_OK)
             return BS_ERR_MEMORY;
         if (length > prefix->length && length - prefix->length <= max_bytes

@@ -1,4 +1,4 @@
-/* A word -> its pieces, the longest first, in time linear in its length.
+/* A word of any length -> its pieces, each the longest possible, in time linear in its length.
  *
  * The vocabulary is a trie with failure links (Song et al. 2021, "Fast WordPiece
  * Tokenization"). Where the trie cannot go on from a node, the node's `pops` are the pieces
