@@ -16,6 +16,8 @@ TEXTS = [
     b"\xf1\x03abab\xf1\x01.\xf3\x00[SEP]",  # words and signs across the ends of stretches
     b"\xf0\x01.\xf2\x02\xc1\xf0\x00\xd0",
     b"ab movie\xea\xff \xd0\xd1\xed\x40",
+    b"a  [SEP] \t b\xd0 [CLS]  x  [X]\x83 \xbc x\xbc[MASK]\xbc\xbb[MASK] foo  ab bar . bar! ",
+    b"a\xff" + b"b " * 9 + b"\xff\xff c d\xe9\x05 foo\xff\xe9\x03x",  # unequal pairs
     b"\xe0\xd8\x00",  # a surrogate
     b"\xe1\x02\xb8\x20\xe1\x10\xff\xff\xe0\x4e\x2d",
 ]
@@ -31,14 +33,15 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     seeds = []
     for i, text in enumerate(TEXTS):
-        for switches in ((0, 0), (4, 3), (15, 0x73), (0x20, 0x0A), (1, 0x61)):
-            seeds.append(bytes([*switches, 8 + i, i + 4 * len(seeds) & 15]) + text)
+        for switches in ((0, 0), (4, 3), (15, 0x73), (0x20, 0x0A), (1, 0x61), (0, 0x82), (3, 0xD3)):
+            k = len(seeds)
+            seeds.append(bytes([*switches, 8 + i, 17 * k & 0xFF, 7 * k & 0x3F, 5 + i]) + text)
     for i, text in enumerate(VOCABULARIES):
         for limit in (0xC0, 0xE5, 0xF3):
-            seeds.append(bytes([limit, i, 9, i]) + text)
-    for _ in range(40):
+            seeds.append(bytes([limit, i, 9, i, 0x30 + i, 5 * i]) + text)
+    for _ in range(60):
         texts = NEXT_TEXT.join(draw.choices(TEXTS, k=draw.randint(2, 6)))
-        seeds.append(bytes(draw.choices(range(256), k=4)) + texts)
+        seeds.append(bytes(draw.choices(range(256), k=6)) + texts)
     for i, seed in enumerate(seeds):
         (folder / f"{i:03}").write_bytes(seed)
 

@@ -48,10 +48,21 @@ static uint32_t *normalized(const plain_tokenizer *plain, const bs_text *text, i
     return codes;
 }
 
+/* One for all: making one takes longer than most texts do. */
+static const bs_charmap *map_as_it_is(void)
+{
+    static bs_charmap map;
+    static bool made;
+    const bs_charmap_options as_it_is = {0};
+    if (!made && bs_charmap_init(&map, &as_it_is, NULL) != BS_OK)
+        abort();
+    made = true;
+    return &map;
+}
+
 void plain_init(plain_tokenizer *plain, const bs_tokenizer *tok, const bs_text *vocab,
                 int n_vocab, bs_text prefix, const bs_added_token *added, int n_added)
 {
-    const bs_charmap_options as_it_is = {0};
     memset(plain, 0, sizeof *plain);
     plain->tok = tok;
     plain->vocab = vocab;
@@ -59,7 +70,8 @@ void plain_init(plain_tokenizer *plain, const bs_tokenizer *tok, const bs_text *
     plain->prefix = prefix;
     plain->added = added;
     plain->n_added = n_added;
-    if (bs_charmap_init(&plain->map, &as_it_is, NULL) != BS_OK || n_added > PLAIN_MAX_ADDED)
+    plain->map = map_as_it_is();
+    if (n_added > PLAIN_MAX_ADDED)
         abort();
     for (int i = 0; i < n_added; i++) {
         const bs_text *text = &added[i].content;
@@ -76,7 +88,6 @@ void plain_clear(plain_tokenizer *plain)
 {
     for (int i = 0; i < plain->n_added; i++)
         free(plain->content[i].codes);
-    bs_charmap_clear(&plain->map);
 }
 
 /* The id of a piece, or -1; of equal ones the last counts. */
@@ -133,7 +144,7 @@ static void words_encode(const plain_tokenizer *plain, const uint32_t *codes, in
 {
     int64_t start = 0;
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t kind = BS_CHAR_KIND(bs_charmap_get(&plain->map, codes[i]));
+        const uint32_t kind = BS_CHAR_KIND(bs_charmap_get(plain->map, codes[i]));
         if (kind == BS_CHAR_WORD)
             continue;
         if (kind != BS_CHAR_ALONE && kind != BS_CHAR_SPACE) {
@@ -198,9 +209,18 @@ static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t
             at = stop;
             continue;
         }
-        between_encode(plain, after, codes + done, at - done, plain_specials, ids);
+        int64_t left = at, right = stop;
+        while (token->lstrip && left > 0 && bs_char_is_space(codes[left - 1]))
+            left--;
+        if (token->lstrip && left < done) /* it is the token's before */
+            left = done;
+        while (token->rstrip && right < n && bs_char_is_space(codes[right]))
+            right++;
+        if (done < left)
+            between_encode(plain, after, codes + done, left - done, plain_specials, ids);
         ids_put(ids, token->id);
-        done = at = stop;
+        done = right;
+        at = stop; /* so that a token may begin in the white space of the one before */
     }
     between_encode(plain, after, codes + done, n - done, plain_specials, ids);
 }

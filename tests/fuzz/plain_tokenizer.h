@@ -6,7 +6,7 @@
 
 #include "tokenizer/tokenizer.h"
 
-#define PLAIN_MAX_ADDED 16
+#define PLAIN_MAX_ADDED 20
 
 typedef struct {
     const bs_tokenizer *tok; /* normalises */
@@ -19,7 +19,7 @@ typedef struct {
         uint32_t *codes; /* normalised if so it is sought */
         int64_t n;
     } content[PLAIN_MAX_ADDED];
-    bs_charmap map;
+    const bs_charmap *map;
     uint8_t lengths[1024]; /* of the tokens that there are */
 } plain_tokenizer;
 
