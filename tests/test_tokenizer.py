@@ -356,6 +356,27 @@ def test_a_word_of_the_vocabulary_can_be_too_long():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("normalized", [False, True])
+def test_white_space_is_no_token_where_the_token_before_has_taken_it(normalized):
+    """As the library has it: found by the fuzzer."""
+    added = [
+        {"content": "<x>", "id": 4, "rstrip": True},
+        {"content": "\u3000", "id": 5, "lstrip": True},
+        {"content": "never", "id": 6, "normalized": normalized},
+    ]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    tokenizer = WordPieceTokenizer(
+        ["[UNK]", "[CLS]", "[SEP]", "the", "<x>", "\u3000", "never"],
+        added_tokens=[{**flags, **token} for token in added],
+    )
+    taken = tokenizer.encode_batch(["<x> \u3000the"], return_offsets_mapping=True)
+    assert taken.ids.tolist() == [1, 4, 3, 2]
+    assert taken.offset_mapping.tolist() == [[0, 0], [0, 5], [5, 8], [0, 0]]
+    left = tokenizer.encode_batch(["the \u3000the"], return_offsets_mapping=True)
+    assert left.ids.tolist() == [1, 3, 5, 3, 2]
+    assert left.offset_mapping.tolist() == [[0, 0], [0, 3], [3, 5], [5, 8], [0, 0]]
+
+
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "saved")

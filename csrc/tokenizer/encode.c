@@ -270,9 +270,12 @@ static void gathering_thin(gathering *g)
     }
 }
 
+/* A token of white space of which the token before has left nothing is none. */
 static bs_status token_put(gathering *g, const bs_special_match *match, const bs_text *text,
                            bs_error *e)
 {
+    if (match->start >= match->stop)
+        return BS_OK;
     if (bs_ids_reserve(g->ids, 1, e) != BS_OK)
         return e->status;
     bs_ids_push(g->ids, match->id,
@@ -308,10 +311,8 @@ static bs_status encode_plain(const bs_tokenizer *tok, const bs_normalizer *how,
         at = to;
         if (found) {
             at = search = match.stop;
-            if (ids->track) {
-                bs_special_widen(&match, text, taken);
-                taken = match.stop;
-            }
+            bs_special_widen(&match, text, taken);
+            taken = match.stop;
             if (token_put(g, &match, text, e) != BS_OK)
                 return e->status;
         }

@@ -218,7 +218,8 @@ static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t
             right++;
         if (done < left)
             between_encode(plain, after, codes + done, left - done, plain_specials, ids);
-        ids_put(ids, token->id);
+        if (left < right) /* or the token before took it all */
+            ids_put(ids, token->id);
         done = right;
         at = stop; /* so that a token may begin in the white space of the one before */
     }
