@@ -254,7 +254,9 @@ static void check_utf8(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
     check_cut(tok, texts, &o, shorter);
     check_scans(tok, texts, &o, options);
     outcome_clear(&o);
-    o = run(tok, texts, texts, n, shorter);
+    bs_batch_options pairs = *shorter;
+    pairs.max_length++; /* room for a third special token, at least */
+    o = run(tok, texts, texts, n, &pairs);
     CHECK(o.status == BS_OK || o.no_room || bad_byte(texts[o.item % n].data,
                                                      texts[o.item % n].length) == o.byte,
           "item %lld, byte %lld", (long long)o.item, (long long)o.byte);
