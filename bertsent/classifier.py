@@ -13,7 +13,7 @@ from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
 from bertsent.hub import resolve
-from bertsent.labels import check_weights, encode_labels, learn_labels
+from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
 from bertsent.memory import plan_training
 from bertsent.parameters import (
     check_parameters,
@@ -26,7 +26,7 @@ from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.runs import RunStore, describe_run
-from bertsent.schedule import draw_seeds
+from bertsent.schedule import draw_seeds, group_rates
 from bertsent.scoring import score_pieces
 from bertsent.split import hold_out
 from bertsent.state import State
@@ -56,8 +56,21 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW. Biases and LayerNorm have none.
     warmup_ratio : float, default=0.1
-        Part of the steps in which the learning rate rises from 0; it falls back to 0 over
-        the rest.
+        Part of the steps in which the learning rate rises from 0.
+    schedule : {"linear", "cosine", "constant"}, default="linear"
+        What it does over the rest: fall back to 0, in a line or half a wave, or stay.
+    layer_decay : float, default=1.0
+        Each layer learns at this many times the rate of the one above, the embeddings last.
+    head_learning_rate : float or None, default=None
+        Peak learning rate of pooler and classifier; None for that of all others.
+    accumulate_steps : int, default=1
+        Batches whose gradients are added up for one step. The same, bit by bit, as a
+        `batch_size` so many times as large: memory does not grow with that either.
+    label_smoothing : float, default=0.0
+        Part of each target that is spread evenly over all classes.
+    class_weight : None, "balanced" or dict, default=None
+        What a text counts in the loss by its class, beside its `sample_weight`. "balanced":
+        every class as much as any other; labels that a dictionary lacks count 1.
     max_grad_norm : float, default=1.0
         Gradients are scaled down to this norm over all parameters; 0 clips nothing.
     freeze_layers : int or "all", default=0
@@ -151,6 +164,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         learning_rate="auto",
         weight_decay=0.01,
         warmup_ratio=0.1,
+        schedule="linear",
+        layer_decay=1.0,
+        head_learning_rate=None,
+        accumulate_steps=1,
+        label_smoothing=0.0,
+        class_weight=None,
         max_grad_norm=1.0,
         freeze_layers=0,
         validation_fraction=None,
@@ -176,6 +195,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup_ratio = warmup_ratio
+        self.schedule = schedule
+        self.layer_decay = layer_decay
+        self.head_learning_rate = head_learning_rate
+        self.accumulate_steps = accumulate_steps
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
         self.validation_fraction = validation_fraction
@@ -252,6 +277,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             "sample_weight": (weights,),
             "validation": validation or (None,),
         }
+        weights = self._weigh_classes(weights, label_type, codes)
         saved = store and store.newest()
         seeds = draw_seeds(self.random_state)
         if saved and self.random_state is None:
@@ -278,7 +304,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
         plan = plan_training(
             model, self.memory_limit, np.diff(tokens.offsets),
-            batch_size=recipe.batch_size, freeze=recipe.freeze, n_threads=n_threads,
+            batch_size=recipe.step_size, freeze=recipe.freeze, n_threads=n_threads,
             validation=None if validation is None else np.diff(validation.offsets),
             keeps_best=bool(self.early_stopping), precision=recipe.precision,
             inference_precision=recipe.inference_precision or "float32",
@@ -569,6 +595,19 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("X_val is empty; leave it out or pass some texts")
         return texts, encode_labels(y_val, label_type, len(texts), "y_val")
 
+    def _weigh_classes(self, weights, label_type, codes):
+        """What each text counts, by itself and by its class; None if all count alike."""
+        factors = class_factors(self.class_weight, label_type, codes)
+        if factors is None:
+            return weights
+        weights = factors[codes] if weights is None else factors[codes] * weights
+        if not weights.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} leaves no text any weight; "
+                "nothing can be learned"
+            )
+        return weights.astype(np.float32)
+
     def _open_store(self):
         if self.checkpoint_dir is None:
             return contextlib.nullcontext()
@@ -593,12 +632,18 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         names = PRECISIONS if validated else PRECISIONS[:1]
         n_layers = config["num_hidden_layers"]
         freeze = resolve_freeze(self.freeze_layers, n_layers)
+        rate = resolve_learning_rate(
+            self.learning_rate, config["hidden_size"], n_layers, freeze
+        )
+        head_rate = rate if self.head_learning_rate is None else self.head_learning_rate
         return Recipe(
             epochs=int(self.epochs),
             batch_size=int(self.batch_size),
-            learning_rate=resolve_learning_rate(
-                self.learning_rate, config["hidden_size"], n_layers, freeze
-            ),
+            accumulate_steps=int(self.accumulate_steps),
+            learning_rate=rate,
+            rates=group_rates(n_layers, self.layer_decay, head_rate / rate),
+            schedule=str(self.schedule),
+            label_smoothing=float(self.label_smoothing),
             weight_decay=float(self.weight_decay),
             warmup_ratio=float(self.warmup_ratio),
             max_grad_norm=float(self.max_grad_norm),

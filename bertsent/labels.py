@@ -186,6 +186,42 @@ def check_length(values, n_texts, name):
         raise ValueError(f"there are {n_texts} texts and {len(values)} values of {name}")
 
 
+def class_factors(class_weight, label_type, codes):
+    """What a text of each class counts.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+        "balanced" gives every class the same share of the whole: n / (classes * count). In a
+        dictionary, classes are named by the label or by its string; others count 1.
+    label_type : LabelType
+    codes : int32 ndarray
+        Class numbers of the texts.
+
+    Returns
+    -------
+    float64 ndarray of shape (n_classes,), or None if all count alike
+    """
+    n_classes = len(label_type.classes)
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        counts = np.bincount(codes, minlength=n_classes)
+        return len(codes) / (n_classes * counts)
+    labels = label_type.classes.tolist()
+    numbers = {str(label): code for code, label in enumerate(labels)}
+    numbers |= {label: code for code, label in enumerate(labels)}
+    factors = np.ones(n_classes)
+    for label, weight in class_weight.items():
+        if label not in numbers:
+            raise ValueError(
+                f"class_weight names {label!r}, which is no class of y; "
+                f"these are {', '.join(map(repr, labels))}"
+            )
+        factors[numbers[label]] = weight
+    return factors
+
+
 def check_weights(sample_weight, n_texts):
     """Sample weights as float32, or None for equal weights."""
     if sample_weight is None:

@@ -98,6 +98,15 @@ def _float_or(word):
     return lambda text: text if text == word else float(text)
 
 
+def _parse_class_weight(text):
+    if text == "balanced":
+        return text
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    if not all(label for label, _, _ in pairs):
+        raise ValueError(text)
+    return {label.strip(): float(weight) for label, _, weight in pairs}
+
+
 PARAMETERS = (
     Parameter(
         "model",
@@ -162,6 +171,60 @@ PARAMETERS = (
         "part of the steps over which the learning rate rises before it falls",
         "X",
         default=0.1,
+    ),
+    Parameter(
+        "schedule",
+        '"linear", "cosine" or "constant"',
+        lambda v: isinstance(v, str) and v in ("linear", "cosine", "constant"),
+        str,
+        "how the learning rate goes on after the warm-up: linear or cosine down to 0, or constant",
+        "WHAT",
+        default="linear",
+    ),
+    Parameter(
+        "layer_decay",
+        "a number above 0 and up to 1",
+        lambda v: _is_real(v, 0, 1) and v > 0,
+        float,
+        "each layer learns at this many times the rate of the one above, the embeddings last",
+        "X",
+        default=1.0,
+    ),
+    Parameter(
+        "head_learning_rate",
+        "None or a number above 0",
+        lambda v: v is None or (_is_real(v, 0) and v > 0),
+        float,
+        "peak learning rate of pooler and classifier (default: as all others)",
+        "RATE",
+    ),
+    Parameter(
+        "accumulate_steps",
+        "a whole number of at least 1",
+        lambda v: _is_whole(v, 1),
+        int,
+        "batches whose gradients are added up for one step",
+        "N",
+        default=1,
+    ),
+    Parameter(
+        "label_smoothing",
+        "a number from 0 to below 1",
+        lambda v: _is_real(v, 0, 1) and v < 1,
+        float,
+        "part of each target that is spread evenly over all classes",
+        "X",
+        default=0.0,
+    ),
+    Parameter(
+        "class_weight",
+        'None, "balanced" or a dictionary of labels and numbers of at least 0',
+        lambda v: v is None
+        or (isinstance(v, str) and v == "balanced")
+        or (isinstance(v, dict) and len(v) > 0 and all(_is_real(x, 0) for x in v.values())),
+        _parse_class_weight,
+        'what a text counts by its class: "balanced", or such as negative=1,positive=2.5',
+        "WEIGHTS",
     ),
     Parameter(
         "max_grad_norm",

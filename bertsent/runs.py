@@ -20,7 +20,7 @@ import numpy as np
 
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_file
-from bertsent.saved import plain
+from bertsent.saved import from_plain, plain
 from bertsent.schedule import Seeds
 from bertsent.texts import hash_texts
 
@@ -236,7 +236,8 @@ class Saved:
         if names:
             differences = [
                 _SAID.get(name)
-                or f"{name} (saved: {self.run.get(name)!r}, now: {run.get(name)!r})"
+                or f"{name} (saved: {from_plain(self.run.get(name))!r}, "
+                f"now: {from_plain(run.get(name))!r})"
                 for name in names
             ]
             raise CheckpointError(

@@ -66,7 +66,9 @@ def read_settings(directory):
                 f"up to format {FORMAT}: install a newer one"
             )
         return {
-            "parameters": dict(settings["parameters"]),
+            "parameters": {
+                name: from_plain(value) for name, value in settings["parameters"].items()
+            },
             "label_type": LabelType.from_json(settings["labels"]),
             "learning_rate": settings["learning_rate"],
             "precision": settings.get("precision"),
@@ -93,11 +95,19 @@ def _read_hashes(path):
 
 
 def plain(value):
-    """A parameter as JSON has it; a random generator cannot be kept and becomes null."""
+    """A parameter as JSON has it; a generator or a function cannot be kept and becomes null."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if isinstance(value, dict):
+        # Keys are labels, which need not be strings.
+        return {"items": [[plain(key), plain(item)] for key, item in value.items()]}
     return None
+
+
+def from_plain(value):
+    """Undo `plain`, as far as that goes."""
+    return dict(value["items"]) if isinstance(value, dict) else value

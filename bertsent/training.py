@@ -10,7 +10,7 @@ from bertsent.batch import gather
 from bertsent.interrupts import Interrupts
 from bertsent.memory import Plan
 from bertsent.progress import Silent
-from bertsent.schedule import epoch_order, linear_schedule
+from bertsent.schedule import epoch_order, rate_factor
 from bertsent.state import State
 from bertsent.validation import evaluate
 
@@ -27,6 +27,14 @@ class Recipe:
         Peak rate and decay of AdamW; norm that gradients are clipped to (0: not at all).
     warmup_ratio : float
         Part of the steps in which the rate rises.
+    schedule : {"linear", "cosine", "constant"}
+        What it does after that.
+    rates : float32 ndarray of shape (layers + 2,) or None
+        Factors of the rate for embeddings, each layer, and the head.
+    label_smoothing : float
+        Part of each target that is spread evenly over all classes.
+    accumulate_steps : int
+        Batches whose gradient makes one step.
     freeze : int
         0 trains everything; k leaves the embeddings and the first k layers as they are.
     order_seed, dropout_seed : int
@@ -46,6 +54,10 @@ class Recipe:
     learning_rate: float
     weight_decay: float = 0.01
     warmup_ratio: float = 0.1
+    schedule: str = "linear"
+    rates: np.ndarray | None = None
+    label_smoothing: float = 0.0
+    accumulate_steps: int = 1
     max_grad_norm: float = 1.0
     freeze: int = 0
     order_seed: int = 0
@@ -54,6 +66,11 @@ class Recipe:
     precision: str = "float32"
     inference_precision: str | None = None
     plan: Plan = Plan()
+
+    @property
+    def step_size(self):
+        """Texts a step. The engine cuts them into micro-batches whatever their number is."""
+        return self.batch_size * self.accumulate_steps
 
 
 @dataclass(frozen=True)
@@ -147,7 +164,7 @@ class _Loop:
         self.model, self.examples, self.recipe, self.state = model, examples, recipe, state
         self.n_threads, self.validation, self.progress = n_threads, validation, progress
         self.gradients = np.zeros(model._flat.size, dtype=np.float32)
-        self.steps_an_epoch = math.ceil(len(examples) / recipe.batch_size)
+        self.steps_an_epoch = math.ceil(len(examples) / recipe.step_size)
         self.total = recipe.epochs * self.steps_an_epoch
 
     def run(self):
@@ -191,13 +208,15 @@ class _Loop:
     def step(self):
         state, recipe = self.state, self.recipe
         started = time.perf_counter()
-        rows = state.order[state.position : state.position + recipe.batch_size]
+        rows = state.order[state.position : state.position + recipe.step_size]
         ids, cu_seqlens = self.examples.gather(rows)
         labels = self.examples.labels[rows]
         weights = None if self.examples.weights is None else self.examples.weights[rows]
+        rate = recipe.learning_rate * rate_factor(
+            recipe.schedule, state.step, self.total, recipe.warmup_ratio
+        )
         # A batch whose texts all count nothing has no loss; its step passes without update.
         if weights is None or weights.any():
-            factor = linear_schedule(state.step, self.total, recipe.warmup_ratio)
             try:
                 loss, logits, _ = self.model._core.train_step(
                     ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
@@ -205,10 +224,12 @@ class _Loop:
                     freeze=recipe.freeze,
                     seed=recipe.dropout_seed,
                     step=state.step,
-                    lr=recipe.learning_rate * factor,
+                    lr=rate,
                     weight_decay=recipe.weight_decay,
                     max_grad_norm=recipe.max_grad_norm,
                     precision=recipe.precision,
+                    label_smoothing=recipe.label_smoothing,
+                    rates=recipe.rates,
                     n_threads=self.n_threads,
                     micro_batch_tokens=recipe.plan.training,
                 )

@@ -16,7 +16,7 @@ from bertsent.parameters import (
     resolve_max_length,
 )
 from bertsent.progress import Bar, Lines, Silent, format_seconds, make_progress
-from bertsent.schedule import epoch_order, linear_schedule
+from bertsent.schedule import epoch_order, group_rates, rate_factor
 from bertsent.state import State
 from bertsent.training import Examples, Recipe, train
 from bertsent.validation import evaluate
@@ -105,13 +105,29 @@ def test_order_depends_on_seed_and_epoch_only():
 
 
 def test_schedule_rises_over_the_warmup_and_falls_to_zero():
-    factors = [linear_schedule(step, 25, 0.1) for step in range(25)]
+    factors = [rate_factor("linear", step, 25, 0.1) for step in range(25)]
     # ceil(0.1 * 25) = 3 steps of warm-up, the first of them at zero, then 22 down.
     assert factors[:4] == [0, 1 / 3, 2 / 3, 1]
     assert factors[4:] == [(25 - step) / 22 for step in range(4, 25)]
-    assert linear_schedule(0, 10, 0.0) == 1
-    assert linear_schedule(9, 10, 1.0) == 0.9
-    assert linear_schedule(0, 1, 0.1) == 0
+    assert rate_factor("linear", 0, 10, 0.0) == 1
+    assert rate_factor("linear", 9, 10, 1.0) == 0.9
+    assert rate_factor("linear", 0, 1, 0.1) == 0
+
+
+def test_the_other_schedules_rise_alike_and_then_fall_in_a_wave_or_stay():
+    for name in ("cosine", "constant"):
+        assert [rate_factor(name, step, 25, 0.1) for step in range(4)] == [0, 1 / 3, 2 / 3, 1]
+    cosine = [rate_factor("cosine", step, 22, 0.0) for step in range(23)]
+    assert cosine == pytest.approx([(1 + math.cos(math.pi * n / 22)) / 2 for n in range(23)])
+    assert cosine[11] == pytest.approx(0.5) and cosine[22] == pytest.approx(0, abs=1e-15)
+    assert {rate_factor("constant", step, 25, 0.1) for step in range(3, 25)} == {1.0}
+
+
+def test_layers_learn_slower_the_lower_they_are():
+    rates = group_rates(3, 0.5, 4.0)
+    assert rates.tolist() == [0.125, 0.25, 0.5, 1.0, 4.0] and rates.dtype == np.float32
+    assert group_rates(3, 1.0, 1.0) is None
+    assert group_rates(1, 1.0, 2.0).tolist() == [1.0, 1.0, 2.0]
 
 
 def test_steps_and_rates_reach_the_engine():
@@ -119,7 +135,7 @@ def test_steps_and_rates_reach_the_engine():
     run(model, make_examples(), warmup_ratio=0.5, freeze=1, dropout_seed=9, max_grad_norm=0.0)
     calls = model._core.calls
     assert [call["step"] for call in calls] == list(range(6))
-    rates = [1e-3 * linear_schedule(step, 6, 0.5) for step in range(6)]
+    rates = [1e-3 * rate_factor("linear", step, 6, 0.5) for step in range(6)]
     assert [call["lr"] for call in calls] == rates
     assert {call["freeze"] for call in calls} == {1}
     assert {call["seed"] for call in calls} == {9}

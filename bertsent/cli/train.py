@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import bertsent
-from bertsent.cli.arguments import chosen_parameters
+from bertsent.cli.arguments import chosen_parameters, default_parameters
 from bertsent.cli.corpus import load_corpus
 from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
 from bertsent.config import engine_config, read_config
@@ -25,10 +25,15 @@ from bertsent.parameters import (
 from bertsent.precision import PRECISIONS, resolve_precision
 from bertsent.progress import format_seconds
 from bertsent.runs import has_checkpoints
+from bertsent.saved import plain
 from bertsent.threads import resolve_n_threads
 
 HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
-HIDDEN = ("model", "n_threads", "random_state", "verbose", "checkpoint_keep", "patience")
+SHOWN_ELSEWHERE = {"model", "n_threads", "random_state", "verbose"}
+# Said only where they are not what they always are.
+DETAILS = {
+    "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps", "label_smoothing"
+}
 VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
 
@@ -104,11 +109,13 @@ def describe_run(parameters, resolved):
         name: f"{value} (auto)" if parameters[name] == "auto" else value
         for name, value in resolved.items()
     }
+    defaults = default_parameters()
     shown = ", ".join(
         f"{name}={value}"
         for name, value in (parameters | resolved).items()
-        if name not in HIDDEN
+        if name not in SHOWN_ELSEWHERE
         and value is not None and value is not False
+        and not (name in DETAILS and value == defaults[name])
     )
     threads = resolve_n_threads(parameters["n_threads"])
     lines = [
@@ -133,7 +140,9 @@ def test(classifier, corpus, precision, show_bar):
 def save(args, classifier, corpus, started, metrics):
     """Save the model and all that tells how it came about; without metrics it was interrupted."""
     record = {
-        "parameters": classifier.get_params(deep=False),
+        "parameters": {
+            name: plain(value) for name, value in classifier.get_params(deep=False).items()
+        },
         "learning_rate": classifier.learning_rate_,
         "precision": classifier.precision_,
         "interrupted": metrics is None,
