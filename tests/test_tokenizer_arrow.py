@@ -159,6 +159,21 @@ def test_invalid_utf8_is_named(tokenizer, broken, large):
         tokenizer.encode_batch(series)
 
 
+def test_invalid_utf8_is_no_white_space_of_an_added_token():
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    tokenizer = WordPieceTokenizer(
+        [*SPECIALS, "the", "<x>", "good"],
+        added_tokens=[
+            {**flags, "content": "<x>", "id": 6, "lstrip": True, "rstrip": True},
+            {**flags, "content": "good", "id": 7, "normalized": True},
+        ],
+    )
+    assert tokenizer.encode_batch(from_bytes([b"the  <x> "])).ids.tolist() == [2, 5, 6, 3]
+    for text in (b"the \x80<x>", b"the \x80 <x>", b"<x> \x80", b"<x>\xe3\x80"):
+        with pytest.raises(ValueError, match=r"texts\[0\]: .*UTF-8"):
+            tokenizer.encode_batch(from_bytes([text]))
+
+
 def test_invalid_utf8_behind_the_cut_is_not_read(tokenizer):
     texts = from_bytes([b"the " * 9000 + b"\xff"])
     assert tokenizer.encode_batch(texts, max_length=4).ids.tolist() == [2, 5, 5, 3]

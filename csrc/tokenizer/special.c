@@ -200,8 +200,8 @@ void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t leas
         const int64_t before = bs_text_before(text, match->start);
         int64_t at = before;
         const uint32_t code = bs_text_next(text, &at, text->length);
-        if (code >= 0x110000 || !bs_char_is_space(code))
-            break;
+        if (code >= 0x110000 || !bs_char_is_space(code) || at != match->start)
+            break; /* at != start: a stray byte of UTF-8 stands between, which is an error */
         match->start = before;
     }
     if (match->lstrip && match->start < least)
