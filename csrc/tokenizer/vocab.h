@@ -70,6 +70,12 @@ static inline uint64_t bs_word_hash(uint64_t low, uint64_t high)
     return h * 0xD6E8FEB86659FD93ull >> 32;
 }
 
+/* Says that the word of that hash is to be looked up soon. */
+static inline void bs_vocab_expect(const bs_vocab *vocab, uint64_t hash)
+{
+    __builtin_prefetch(&vocab->short_slots[(uint32_t)hash & vocab->short_mask]);
+}
+
 /* The id of a word of 1 to 16 bytes, or of a tail if its length says so, or -1. */
 static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, uint64_t high,
                                           uint32_t length, uint64_t hash)
