@@ -1,6 +1,7 @@
 """`BertClassifier`: a fine-tuned BERT as a scikit-learn classifier."""
 
 import contextlib
+import copy
 import warnings
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent import checkpoint, saved
+from bertsent.callbacks import Listeners, open_log
 from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
@@ -95,6 +97,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     resume : bool, default=False
         Go on from the newest checkpoint in `checkpoint_dir`, to the same bits as without a
         pause. Where none was saved yet, training starts.
+    warm_start : bool, default=False
+        Let `fit` go on from the model that is there instead of `model`. The classes must be
+        the same; moments, learning rate and history begin anew.
+    callbacks : callback, list of callbacks or None, default=None
+        Functions or objects that are told of every step, evaluation and epoch, and may end
+        training; see docs/training.md. They are not saved.
+    log_file : str, path-like or None, default=None
+        Append a line of JSON for every step, evaluation and epoch to this file.
     strip_html : bool, default=False
         Take HTML tags out of the texts, in training and at prediction.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -180,6 +190,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         checkpoint_every=None,
         checkpoint_keep=2,
         resume=False,
+        warm_start=False,
+        callbacks=None,
+        log_file=None,
         strip_html=False,
         precision="auto",
         inference_precision="auto",
@@ -211,6 +224,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint_every = checkpoint_every
         self.checkpoint_keep = checkpoint_keep
         self.resume = resume
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.log_file = log_file
         self.strip_html = strip_html
         self.precision = precision
         self.inference_precision = inference_precision
@@ -329,7 +345,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             "validation_rows": held_out,
         }
         try:
-            with make_progress(self.verbose) as progress:
+            with open_log(self.log_file, state.step) as log, make_progress(
+                self.verbose
+            ) as progress:
                 chosen = " (auto)" if self.precision == "auto" else ""
                 progress.announce(f"training in {recipe.precision}{chosen}")
                 train(
@@ -342,11 +360,47 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                     state=state,
                     save=store and store.save,
                     save_every=self.checkpoint_every,
+                    listeners=Listeners([*self._callbacks(), *([log] if log else [])]),
                 )
         except KeyboardInterrupt:
             self._keep(model, tokenizer, **fitted, **state.record())
             raise
         return self._keep(model, tokenizer, **fitted, **state.record())
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go on training with some more texts: one pass over them.
+
+        For data that comes bit by bit. AdamW's moments and the number of steps go on from call
+        to call (after `fit` or `from_pretrained` they begin at zero). The learning rate is
+        `learning_rate` throughout: how many calls will come is not known, so there is neither
+        warm-up nor decay. `epochs`, `schedule`, held-out texts and checkpoints have no part.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`. The texts of one call are shuffled; they need not be of all classes.
+        classes : list or array, optional
+            All labels that will ever come; needed by the first call of a classifier that is
+            not fitted.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            `classes` is missing or others than before, or y holds an unknown one.
+
+        Notes
+        -----
+        The model is trained where it is. After an error in a later call, such as a loss that is
+        not finite, it has what was learned before that step. Pickle keeps the moments,
+        `save_pretrained` does not.
+        """
+        from bertsent.partial import partial_fit
+
+        return partial_fit(self, X, y, classes, sample_weight)
 
     def predict(self, X):
         """Label of each text.
@@ -569,6 +623,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.tokenizer_ = tokenizer
         self._label_type = label_type
         self._text_hashes = text_hashes
+        self._moments = None
         return self
 
     def _texts(self, X, name, arrow=False):
@@ -608,6 +663,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             )
         return weights.astype(np.float32)
 
+    def _callbacks(self):
+        if self.callbacks is None:
+            return []
+        return self.callbacks if isinstance(self.callbacks, list | tuple) else [self.callbacks]
+
     def _open_store(self):
         if self.checkpoint_dir is None:
             return contextlib.nullcontext()
@@ -615,6 +675,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
     def _starting_point(self, label_type, seed):
         """The model to train and its tokenizer."""
+        if self.warm_start and hasattr(self, "model_"):
+            known, given = self.classes_.tolist(), label_type.classes.tolist()
+            if known != given:
+                raise ValueError(
+                    f"warm_start=True goes on with the classes {known}, but those of y are "
+                    f"{given}; use warm_start=False for a new start"
+                )
+            # A copy: an error must leave the classifier as it was.
+            return copy.deepcopy(self.model_), self.tokenizer_
         directory = resolve(self.model)
         names = [str(label) for label in label_type.classes.tolist()]
         model, _ = load_model(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertsent.callbacks import import_callbacks, is_callback
 from bertsent.memory import parse_size
 from bertsent.precision import INFERENCE, TRAINING
 
@@ -38,6 +39,8 @@ class Parameter:
         Names on the command line, beside the one made of `name`.
     default : object
         As in the signature; here too, so that ``--help`` need not import scikit-learn.
+    on_command_line : bool
+        Whether it has a flag.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Parameter:
     metavar: str | None = None
     flags: tuple[str, ...] = ()
     default: object = None
+    on_command_line: bool = True
 
     def check(self, value):
         """Raise if the value is not allowed."""
@@ -317,6 +321,36 @@ PARAMETERS = (
         "go on from the newest checkpoint in checkpoint_dir, to the same bits as without a "
         "pause; where none was saved yet, start",
         default=False,
+    ),
+    Parameter(
+        "warm_start",
+        "True or False",
+        lambda v: isinstance(v, bool | np.bool_),
+        None,
+        "fit goes on from the model that is there",
+        default=False,
+        # There is none when a command begins; --model DIR goes on from a saved one.
+        on_command_line=False,
+    ),
+    Parameter(
+        "callbacks",
+        "None, a function, an object with a method such as on_step, or a list of these "
+        "(MODULE:NAME on the command line)",
+        lambda v: v is None
+        or (all(map(is_callback, v)) if isinstance(v, list | tuple) else is_callback(v)),
+        import_callbacks,
+        "functions or classes to be told of every step, evaluation and epoch",
+        "MODULE:NAME[,...]",
+    ),
+    Parameter(
+        "log_file",
+        "None or the name of a file",
+        lambda v: v is None
+        or isinstance(v, os.PathLike)
+        or (isinstance(v, str) and v.strip() != ""),
+        str,
+        "append a line of JSON for every step, evaluation and epoch to this file",
+        "FILE",
     ),
     Parameter(
         "strip_html",

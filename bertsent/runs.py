@@ -33,6 +33,7 @@ _DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _FREE = frozenset({
     "model", "learning_rate", "precision", "inference_precision", "n_threads", "random_state",
     "verbose", "checkpoint_dir", "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
+    "callbacks", "log_file", "warm_start",
 })
 _SAID = {
     "model": "the weights of the model that training starts from",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertsent.batch import gather
+from bertsent.callbacks import Listeners
 from bertsent.interrupts import Interrupts
 from bertsent.memory import Plan
 from bertsent.progress import Silent
@@ -110,7 +111,7 @@ class Examples:
 
 def train(
     model, examples, recipe, *, n_threads, validation=None, progress=None, state=None, save=None,
-    save_every=None,
+    save_every=None, listeners=None,
 ):
     """Train a model in place.
 
@@ -136,6 +137,8 @@ def train(
         interrupted between two steps, and regularly.
     save_every : int or None
         Steps between two such calls; None for one after every epoch.
+    listeners : Listeners or None
+        Are told of every event, and may end training.
 
     Returns
     -------
@@ -153,6 +156,7 @@ def train(
     state = State.fresh(model) if state is None else state
     loop = _Loop(model, examples, recipe, n_threads, validation, progress or Silent(), state)
     loop.save, loop.save_every = save, save_every
+    loop.listeners = listeners or Listeners()
     loop.run()
     return state
 
@@ -165,7 +169,9 @@ class _Loop:
         self.n_threads, self.validation, self.progress = n_threads, validation, progress
         self.gradients = np.zeros(model._flat.size, dtype=np.float32)
         self.steps_an_epoch = math.ceil(len(examples) / recipe.step_size)
-        self.total = recipe.epochs * self.steps_an_epoch
+        under_way = 0 if state.order is None else math.ceil(state.position / recipe.step_size)
+        to_come = (recipe.epochs - state.epoch) * self.steps_an_epoch - under_way
+        self.total = state.step + to_come
 
     def run(self):
         state = self.state
@@ -173,18 +179,32 @@ class _Loop:
             self.recipe.epochs, self.steps_an_epoch, int(self.examples.offsets[-1]),
             state.step, state.tokens,
         )
+        self.listeners.tell("start", {
+            "step": state.step, "steps": self.total, "epochs": self.recipe.epochs,
+            "texts": len(self.examples), "learning_rate": self.recipe.learning_rate,
+        })
+        outcome = "failed"
         try:
             with Interrupts() as interrupts:
                 while not state.finished:
                     self.epoch(interrupts)
                     if self.save is not None and (self.save_every is None or state.finished):
                         self.save(state, self.trained())
+            outcome = "stopped" if state.stopped else "finished"
         except KeyboardInterrupt:
+            outcome = "interrupted"
             if self.save is not None and state.settled:
                 self.save(state, self.trained())
             raise
         finally:
             self.restore_best()
+            self.listeners.tell("end", {
+                "step": state.step, "outcome": outcome, "best_step": state.best.step
+            })
+
+    def tell(self, event, facts):
+        """Let callbacks know; one of them may want no further step."""
+        self.state.stopped |= self.listeners.tell(event, facts)
 
     def epoch(self, interrupts):
         """Go through the texts once, or through those that are left."""
@@ -195,11 +215,16 @@ class _Loop:
             )
         while state.position < len(state.order) and not state.stopped:
             state.settled = False
-            self.step()
+            done = self.step()
             every = self.recipe.eval_every
+            row = None
             if self.validation is not None and every and state.step % every == 0:
-                self.progress.evaluation(self.evaluate())
+                row = self.evaluate()
             state.settled = True
+            self.tell("step", done)
+            if row is not None:
+                self.progress.evaluation(row)
+                self.tell("evaluation", row)
             if self.save is not None and self.save_every and state.step % self.save_every == 0:
                 self.save(state, self.trained())
             interrupts.check()
@@ -215,10 +240,11 @@ class _Loop:
         rate = recipe.learning_rate * rate_factor(
             recipe.schedule, state.step, self.total, recipe.warmup_ratio
         )
+        loss = norm = None
         # A batch whose texts all count nothing has no loss; its step passes without update.
         if weights is None or weights.any():
             try:
-                loss, logits, _ = self.model._core.train_step(
+                loss, logits, norm = self.model._core.train_step(
                     ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
                     self.gradients, state.exp_avg, state.exp_avg_sq,
                     freeze=recipe.freeze,
@@ -239,21 +265,25 @@ class _Loop:
         state.sums.tokens += len(ids)
         state.position += len(rows)
         state.step += 1
-        state.sums.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        state.sums.seconds += seconds
         self.progress.step(state.epoch, len(ids), state.sums.loss, state.sums.accuracy)
+        return {
+            "step": state.step, "epoch": state.epoch + 1, "loss": loss, "learning_rate": rate,
+            "grad_norm": norm, "tokens": len(ids), "seconds": seconds,
+        }
 
     def evaluate(self):
-        """Score what is held out, unless that was done at this very step."""
+        """Score what is held out."""
         state = self.state
-        if not state.evaluations or state.evaluations[-1]["step"] != state.step:
-            row = {"step": state.step, "epoch": state.epoch + 1}
-            row |= evaluate(
-                self.model, self.validation, self.n_threads, self.recipe.inference_precision,
-                self.recipe.plan.scoring,
-            )
-            state.evaluations.append(row)
-            state.stopped |= state.best.see(row, self.trained())
-        return state.evaluations[-1]
+        row = {"step": state.step, "epoch": state.epoch + 1}
+        row |= evaluate(
+            self.model, self.validation, self.n_threads, self.recipe.inference_precision,
+            self.recipe.plan.scoring,
+        )
+        state.evaluations.append(row)
+        state.stopped |= state.best.see(row, self.trained())
+        return row
 
     def end_epoch(self):
         state = self.state
@@ -262,14 +292,17 @@ class _Loop:
         row = {"epoch": state.epoch + 1, "loss": sums.loss, "accuracy": sums.accuracy}
         row |= {"tokens": sums.tokens, "seconds": sums.seconds}
         if self.validation is not None:
-            found = self.evaluate()
+            if not state.evaluations or state.evaluations[-1]["step"] != state.step:
+                self.tell("evaluation", self.evaluate())
+            found = state.evaluations[-1]
             row |= {name: found[name] for name in ("validation_loss", "validation_accuracy")}
         state.history.append(row)
+        self.tell("epoch", row | {"step": state.step})
         state.epoch, state.order = state.epoch + 1, None
         state.finished = state.stopped or state.epoch == self.recipe.epochs
         state.settled = True
         self.progress.epoch(row)
-        if state.stopped and state.best.step is not None:
+        if state.stopped and state.best.is_over():
             self.progress.stopped(state.best)
 
     def trained(self):

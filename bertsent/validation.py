@@ -67,4 +67,8 @@ class Best:
             self.weights = weights.copy()
         else:
             self.since += 1
-        return self.since >= self.patience
+        return self.is_over()
+
+    def is_over(self):
+        """Whether patience is at its end."""
+        return self.watched is not None and self.since >= self.patience

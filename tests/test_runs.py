@@ -72,9 +72,10 @@ def at_step(number, act):
     plain = training._Loop.step
 
     def step(loop):
-        plain(loop)
+        done = plain(loop)
         if loop.state.step == number:
             act()
+        return done
 
     training._Loop.step = step
     try:

@@ -250,6 +250,8 @@ def _add_columns(group, labels):
 def _add_parameters(group, names=None):
     defaults = default_parameters()
     for parameter in PARAMETERS:
+        if not parameter.on_command_line:
+            continue
         if names is not None and parameter.name not in names:
             continue
         flags = (*parameter.flags, "--" + parameter.name.replace("_", "-"))
