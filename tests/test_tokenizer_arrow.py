@@ -45,6 +45,9 @@ FORMS = {
     "index": lambda v: pd.Index(v, dtype="string[pyarrow]"),
     "pandas array": lambda v: pd.array(v, dtype="string[pyarrow]"),
 }
+if getattr(pd.Series(["a"]).dtype, "storage", None) == "pyarrow":  # pandas 3
+    FORMS["str"] = pd.Series
+    FORMS["column"] = lambda v: pd.DataFrame({"review": ["x", *v]})["review"].iloc[1:]
 if hasattr(pa, "string_view"):
     FORMS["view"] = lambda v: pa.array(v, pa.string_view())
 
@@ -64,6 +67,8 @@ def test_every_form_is_read_in_place(tokenizer, form):
 def test_nothing_is_nothing(tokenizer, form):
     if form in ("chunks", "sliced chunks", "chunks sliced", "dictionary chunks"):
         texts = pa.chunked_array([], pa.string())
+    elif form == "str":
+        texts = pd.Series([], dtype="str")
     else:
         texts = FORMS[form]([]) if form != "array" else pa.array([], pa.string())
     encoding = tokenizer.encode_batch(texts)

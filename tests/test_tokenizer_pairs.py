@@ -1,11 +1,15 @@
 """Pairs of texts, ways to cut, and the characters that tokens stand for, as users see them."""
 
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import bertsent
 from bertsent.tokenizer import WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -229,3 +233,30 @@ def test_threads_give_the_same_pairs_and_offsets(tokenizer):
     )
     for a, b in zip(one, two, strict=True):
         assert np.array_equal(a, b)
+
+
+MEMORY = """
+from bertsent import WordPieceTokenizer
+
+def peak():  # what getrusage says would begin with that of the parent
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+text = "a " * 8_000_000
+tokenizer.encode_batch(["a"], [text[:50_000]], max_length=8, truncation="tail")
+before = peak()
+for truncation in ("tail", "head+tail", "longest_first"):
+    tokenizer.encode_batch([text], [text], max_length=512, truncation=truncation, n_threads=1)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to ask for memory")
+def test_a_tail_takes_no_memory_for_what_is_left_out():
+    """The pieces of each of these texts would take 31,250 kB."""
+    grown = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True,
+        cwd=Path(bertsent.__file__).resolve().parent.parent,
+    ).stdout  # fmt: skip
+    assert int(grown) < 12_000
