@@ -377,6 +377,26 @@ def test_white_space_is_no_token_where_the_token_before_has_taken_it(normalized)
     assert left.offset_mapping.tolist() == [[0, 0], [0, 3], [3, 5], [5, 8], [0, 0]]
 
 
+@pytest.mark.parametrize("normalized", [False, True])
+def test_tokens_of_white_space_that_take_white_space(normalized):
+    """Each takes all that follows; where it ends is not sought anew."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    tokenizer = WordPieceTokenizer(
+        ["[UNK]", "[CLS]", "[SEP]", "the", "\u3000", "never"],
+        added_tokens=[
+            {**flags, "content": "\u3000", "id": 4, "rstrip": True},
+            {**flags, "content": "never", "id": 5, "normalized": normalized},
+        ],
+    )
+    text = "\u3000 \u3000the\u3000\u3000 the"
+    taken = tokenizer.encode_batch([text], return_offsets_mapping=True)
+    assert taken.ids.tolist() == [1, 4, 4, 3, 4, 4, 3, 2]
+    spans = [(0, 0), (0, 3), (2, 3), (3, 6), (6, 9), (7, 9), (9, 12), (0, 0)]
+    assert [tuple(span) for span in taken.offset_mapping.tolist()] == spans
+    many = tokenizer.encode_batch(["\u3000" * 200_000 + "the"], max_length=300_000)
+    assert many.ids.tolist() == [1, *[4] * 200_000, 3, 2]
+
+
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "saved")

@@ -99,7 +99,8 @@ static bs_status encode_plain(const bs_tokenizer *tok, const bs_normalizer *how,
                               gathering *g, bool thin, bs_error *e)
 {
     bs_ids *ids = g->ids;
-    int64_t at = 0, search = 0, taken = 0; /* taken: by the token before, white space included */
+    int64_t at = 0, search = 0;
+    int64_t taken = 0, spaces = 0; /* taken: by the token before, white space included */
     bs_special_match match = {0};
 
     if (norm_begin(tok, &scratch->norm, ids->track, e) != BS_OK)
@@ -122,7 +123,7 @@ static bs_status encode_plain(const bs_tokenizer *tok, const bs_normalizer *how,
         at = to;
         if (found) {
             at = search = match.stop;
-            bs_special_widen(&match, text, taken);
+            bs_special_widen(&match, text, taken, &spaces);
             taken = match.stop;
             if (token_put(g, &match, text, e) != BS_OK)
                 return e->status;
@@ -159,14 +160,14 @@ static bs_status encode_normalized(const bs_tokenizer *tok, bs_scratch *scratch,
                                    const bs_text *text, gathering *g, bs_error *e)
 {
     bs_ids *ids = g->ids;
-    int64_t at = 0, search = 0;
+    int64_t at = 0, search = 0, spaces = 0;
     while (at < text->length && ids->n < g->enough) {
         const int64_t n = ids->n;
         bs_special_match match = {text->length, text->length, -1, false, false};
         const bool found = bs_special_next(&tok->raw, text, 0, search, text->length,
                                            g->plain_specials, &match, &search);
         search = match.stop;
-        bs_special_widen(&match, text, at);
+        bs_special_widen(&match, text, at, &spaces);
         if (match.start > at) {
             if (whole_normalize(tok, scratch, text, at, match.start, ids->track, e) != BS_OK)
                 return e->status;

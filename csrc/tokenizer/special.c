@@ -194,7 +194,8 @@ bool bs_special_next(const bs_special *special, const bs_text *text, int64_t sta
     return false;
 }
 
-void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least)
+void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least,
+                      int64_t *spaces)
 {
     while (match->lstrip && match->start > least) {
         const int64_t before = bs_text_before(text, match->start);
@@ -206,11 +207,18 @@ void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t leas
     }
     if (match->lstrip && match->start < least)
         match->start = least;
-    while (match->rstrip && match->stop < text->length) {
+    if (!match->rstrip)
+        return;
+    if (match->stop < *spaces) { /* inside them */
+        match->stop = *spaces;
+        return;
+    }
+    while (match->stop < text->length) {
         int64_t at = match->stop;
         const uint32_t code = bs_text_next(text, &at, text->length);
         if (code >= 0x110000 || !bs_char_is_space(code))
             break;
         match->stop = at;
     }
+    *spaces = match->stop;
 }

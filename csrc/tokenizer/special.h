@@ -50,7 +50,9 @@ bool bs_special_next(const bs_special *special, const bs_text *text, int64_t sta
                      int64_t to, bool skip_special, bs_special_match *match, int64_t *resume);
 
 /* Widens a match over the white space that belongs to it, to the left no further than `least`,
- * which is where the one before ended. */
-void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least);
+ * which is where the one before ended. *spaces, at first 0, is where white space ends that was gone
+ * over for the matches before: tokens that are white space themselves do not make it slow. */
+void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least,
+                      int64_t *spaces);
 
 #endif

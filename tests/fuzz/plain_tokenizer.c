@@ -194,7 +194,7 @@ static void between_encode(const plain_tokenizer *plain, bool after, const uint3
 static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t *codes,
                         int64_t n, bool plain_specials, bs_ids *ids)
 {
-    int64_t done = 0, at = 0;
+    int64_t done = 0, at = 0, spaces = 0; /* spaces: as far as is known that there are */
     while (at < n) {
         const int i = added_at(plain, after, codes, at, n);
         if (i < 0) {
@@ -210,12 +210,15 @@ static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t
             continue;
         }
         int64_t left = at, right = stop;
-        while (token->lstrip && left > 0 && bs_char_is_space(codes[left - 1]))
+        while (token->lstrip && left > done && bs_char_is_space(codes[left - 1]))
             left--;
         if (token->lstrip && left < done) /* it is the token's before */
             left = done;
+        if (token->rstrip && right < spaces)
+            right = spaces;
         while (token->rstrip && right < n && bs_char_is_space(codes[right]))
             right++;
+        spaces = right > spaces ? right : spaces;
         if (done < left)
             between_encode(plain, after, codes + done, left - done, plain_specials, ids);
         if (left < right) /* or the token before took it all */
