@@ -83,7 +83,7 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
     }
     const float high = _mm512_reduce_max_ps(top);
     const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
-    const __m512 shift = _mm512_set1_ps(scale * 1.44269504f * high);
+    const __m512 most = _mm512_set1_ps(high);
     __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps();
     for (j = 0; j < n; j += 32) {
         const int64_t left = n - j;
@@ -91,8 +91,8 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
         const __mmask16 first = (__mmask16)some, second = (__mmask16)(some >> 16);
         __m512 a = _mm512_maskz_loadu_ps(first, s + j);
         __m512 b = _mm512_maskz_loadu_ps(second, s + j + 16);
-        a = _mm512_maskz_mov_ps(first, bf16_exp2(_mm512_fmsub_ps(a, factor, shift)));
-        b = _mm512_maskz_mov_ps(second, bf16_exp2(_mm512_fmsub_ps(b, factor, shift)));
+        a = _mm512_maskz_mov_ps(first, bf16_exp2((a - most) * factor));
+        b = _mm512_maskz_mov_ps(second, bf16_exp2((b - most) * factor));
         sum += a;
         rest += b;
         if (mask != NULL) {
