@@ -33,7 +33,7 @@ class Checkpoint(NamedTuple):
 
 def load_checkpoint(
     directory, *, num_labels=None, id2label=None, random_state=None, new_classifier=False,
-    source=None,
+    source=None, pooling=None,
 ):
     """Read a model directory in the Hugging Face layout.
 
@@ -52,6 +52,8 @@ def load_checkpoint(
         Draw a new classifier even if the checkpoint has one.
     source : str, optional
         What to call the model in warnings.
+    pooling : {"cls", "mean"}, optional
+        What the classifier reads, whatever the checkpoint says.
 
     Returns
     -------
@@ -70,6 +72,8 @@ def load_checkpoint(
     """
     directory = Path(directory)
     raw = read_config(directory)
+    if pooling is not None:
+        raw["classifier_pooling"] = pooling
     where = directory / "config.json"
     stored = _canonical(tensors.find(directory, raw))
     architectures = raw.get("architectures") or []

@@ -78,6 +78,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     freeze_layers : int or "all", default=0
         ``k`` leaves the embeddings and the first k layers as they are, "all" trains
         pooler and classifier only.
+    freeze_dropout : bool, default=False
+        Leave dropout out in what `freeze_layers` keeps as it is.
+    pooling : None, "cls" or "mean", default=None
+        What pooler and classifier read of the last layer: its output for ``[CLS]``, or the
+        mean for all tokens of a text. None does as the model was saved, and else "cls". Other
+        programs do not know "mean" and read ``[CLS]``.
     validation_fraction : float or None, default=None
         Part of the texts given to `fit` that is not trained on but scored after every epoch:
         shuffled, every class alike, equal texts on one side. None holds out nothing.
@@ -182,6 +188,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         class_weight=None,
         max_grad_norm=1.0,
         freeze_layers=0,
+        freeze_dropout=False,
+        pooling=None,
         validation_fraction=None,
         eval_every=None,
         early_stopping=False,
@@ -216,6 +224,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
+        self.freeze_dropout = freeze_dropout
+        self.pooling = pooling
         self.validation_fraction = validation_fraction
         self.eval_every = eval_every
         self.early_stopping = early_stopping
@@ -682,6 +692,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                     f"warm_start=True goes on with the classes {known}, but those of y are "
                     f"{given}; use warm_start=False for a new start"
                 )
+            own = self.model_._engine["pooling"]
+            if self.pooling not in (None, own):
+                raise ValueError(
+                    f"warm_start=True goes on with pooling={own!r}, not {self.pooling!r}; "
+                    "use warm_start=False for a new start"
+                )
             # A copy: an error must leave the classifier as it was.
             return copy.deepcopy(self.model_), self.tokenizer_
         directory = resolve(self.model)
@@ -691,6 +707,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             self.model,
             id2label=dict(enumerate(names)),
             random_state=seed,
+            pooling=self.pooling,
             new_classifier=label_names(read_config(directory), directory) != names,
         )
         return model, load_tokenizer(directory, model)
@@ -717,6 +734,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             warmup_ratio=float(self.warmup_ratio),
             max_grad_norm=float(self.max_grad_norm),
             freeze=freeze,
+            freeze_dropout=bool(self.freeze_dropout),
             order_seed=seeds.order,
             dropout_seed=seeds.dropout,
             eval_every=None if self.eval_every is None else int(self.eval_every),

@@ -123,6 +123,12 @@ def engine_config(raw, num_labels, where="config.json"):
         engine["classifier_dropout"] = engine["hidden_dropout_prob"]
     else:
         engine["classifier_dropout"] = _number(raw, "classifier_dropout", where, 0.0, 1.0)
+    pooling = raw.get("classifier_pooling") or "cls"
+    if pooling not in ("cls", "mean"):
+        raise CheckpointError(
+            f"{where}: classifier_pooling {pooling!r} is not supported; supported are cls and mean"
+        )
+    engine["pooling"] = pooling
     _number(raw, "initializer_range", where, 0.02, math.inf)
     padding = raw.get("pad_token_id", 0)
     if padding is None or padding == -1:

@@ -250,6 +250,23 @@ PARAMETERS = (
         default=0,
     ),
     Parameter(
+        "freeze_dropout",
+        "True or False",
+        lambda v: isinstance(v, bool | np.bool_),
+        None,
+        "no dropout in the layers that freeze_layers keeps as they are",
+        default=False,
+    ),
+    Parameter(
+        "pooling",
+        'None, "cls" or "mean"',
+        lambda v: v is None or (isinstance(v, str) and v in ("cls", "mean")),
+        str,
+        'what pooler and classifier read of the last layer: its output for [CLS] ("cls") or the '
+        'mean for all tokens ("mean") (default: as the model was saved, else cls)',
+        "WHAT",
+    ),
+    Parameter(
         "validation_fraction",
         "None or a number above 0 and below 1",
         lambda v: v is None or (_is_real(v, 0, 1) and 0 < v < 1),

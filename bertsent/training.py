@@ -38,6 +38,8 @@ class Recipe:
         Batches whose gradient makes one step.
     freeze : int
         0 trains everything; k leaves the embeddings and the first k layers as they are.
+    freeze_dropout : bool
+        Whether dropout is left out in what is frozen.
     order_seed, dropout_seed : int
         Seeds of the order of the texts and of dropout.
     eval_every : int or None
@@ -61,6 +63,7 @@ class Recipe:
     accumulate_steps: int = 1
     max_grad_norm: float = 1.0
     freeze: int = 0
+    freeze_dropout: bool = False
     order_seed: int = 0
     dropout_seed: int = 0
     eval_every: int | None = None
@@ -248,6 +251,7 @@ class _Loop:
                     ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
                     self.gradients, state.exp_avg, state.exp_avg_sq,
                     freeze=recipe.freeze,
+                    freeze_dropout=recipe.freeze_dropout,
                     seed=recipe.dropout_seed,
                     step=state.step,
                     lr=rate,

@@ -183,10 +183,11 @@ class Bert:
         self.config = config
         self.params = {name: np.array(value, np.float64) for name, value in params.items()}
 
-    def forward(self, batch, *, training=False, seed=0, step=0):
+    def forward(self, batch, *, training=False, seed=0, step=0, calm=0):
         """Return the logits of ``batch``, a dict of ids, types, positions, cu_seqlens, keys.
 
-        types, positions and keys may be missing or None.
+        types, positions and keys may be missing or None. There is no dropout in the first ``calm``
+        layers and, if it is not 0, the embeddings.
         """
         cfg, p = self.config, self.params
         ids, cu = np.asarray(batch["ids"]), np.asarray(batch["cu_seqlens"])
@@ -200,7 +201,7 @@ class Bert:
         if training:
             words = [sequence_key(seed, step, key) for key in keys]
         kept = self.kept = {"ids": ids, "types": types, "positions": positions, "cu": cu}
-        kept["words"] = words
+        kept["words"], kept["calm"] = words, calm
 
         emb = "bert.embeddings."
         summed = p[emb + "word_embeddings.weight"][ids]
@@ -215,6 +216,8 @@ class Bert:
             kept["layers"].append(saved)
         kept["encoded"] = x
         first = x[cu[:-1]]
+        if cfg.get("pooling", "cls") == "mean":
+            first = np.stack([part.mean(axis=0) for part in np.split(x, cu[1:-1])])
         pooled = np.tanh(self._dense(first, "bert.pooler.dense"))
         drop = np.ones_like(pooled)
         if training:
@@ -241,7 +244,11 @@ class Bert:
         d = d * kept["pooled_drop"] * (1.0 - kept["pooled"] ** 2)
         d_first = self._dense_backward(d, kept["first"], "bert.pooler.dense")
         d_x = np.zeros_like(kept["encoded"])
-        d_x[kept["cu"][:-1]] = d_first
+        if cfg.get("pooling", "cls") == "mean":
+            lengths = np.diff(kept["cu"])
+            d_x[:] = np.repeat(d_first / lengths[:, None], lengths, axis=0)
+        else:
+            d_x[kept["cu"][:-1]] = d_first
         for layer in reversed(range(cfg["num_hidden_layers"])):
             d_x = self._layer_backward(d_x, layer, kept["layers"][layer])
         emb = "bert.embeddings."
@@ -257,10 +264,12 @@ class Bert:
         return g
 
     def loss_and_gradients(
-        self, batch, *, freeze=0, training=False, seed=0, step=0, label_smoothing=0.0
+        self, batch, *, freeze=0, training=False, seed=0, step=0, label_smoothing=0.0,
+        freeze_dropout=False,
     ):
         """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights."""
-        logits = self.forward(batch, training=training, seed=seed, step=step)
+        calm = freeze if freeze_dropout else 0
+        logits = self.forward(batch, training=training, seed=seed, step=step, calm=calm)
         loss, d_logits = cross_entropy(
             logits, batch["labels"], batch.get("weights"), label_smoothing
         )
@@ -278,7 +287,7 @@ class Bert:
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
             probs = softmax(self._heads_product(q[rows, cols], k[rows, cols].T, layer) * scale)
             drop = np.ones_like(probs)
-            if self.kept["words"] is not None:
+            if self._drops(layer):
                 drop = dropout_scale(
                     self.kept["words"][b], self.config["attention_probs_dropout_prob"], layer,
                     PROBABILITIES, head, *probs.shape,
@@ -332,10 +341,19 @@ class Bert:
             for head in range(n_heads):
                 yield b, slice(cu[b], cu[b + 1]), head, slice(head * size, (head + 1) * size)
 
+    def _is_narrow(self, layer):
+        """Whether a layer is computed for [CLS] alone."""
+        last = layer == self.config["num_hidden_layers"] - 1
+        return last and self.config.get("pooling", "cls") == "cls"
+
+    def _drops(self, layer):
+        calm = self.kept["calm"]
+        return self.kept["words"] is not None and not (calm > 0 and layer < calm)
+
     def _drop(self, rate_name, layer, site, width):
         cu, words = self.kept["cu"], self.kept["words"]
         factors = np.ones((cu[-1], width))
-        if words is not None:
+        if self._drops(layer):
             for b, key_words in enumerate(words):
                 factors[cu[b] : cu[b + 1]] = dropout_scale(
                     key_words, self.config[rate_name], layer, site, 0, cu[b + 1] - cu[b], width

@@ -15,17 +15,16 @@ def _in_encoder(name):
 
 
 class BFloat16Bert(reference.Bert):
-    """Products of the encoder in bfloat16, but for the attention of the last layer."""
+    """Products of the encoder in bfloat16, but for attention where it is for [CLS] alone."""
 
     def _product(self, a, b, name):
         return to_bf16(a) @ to_bf16(b) if _in_encoder(name) else a @ b
 
     def _heads_product(self, a, b, layer):
-        last = layer == self.config["num_hidden_layers"] - 1
-        return a @ b if last else to_bf16(a) @ to_bf16(b)
+        return a @ b if self._is_narrow(layer) else to_bf16(a) @ to_bf16(b)
 
     def _mix(self, probs, drop, v, layer):
-        if layer == self.config["num_hidden_layers"] - 1:
+        if self._is_narrow(layer):
             return (probs * drop) @ v
         # Rounded before they are divided by their sum, the largest then being 1.
         most = probs.max(axis=1, keepdims=True)

@@ -504,7 +504,7 @@ def test_defaults_are_those_of_transformers():
     assert engine_config(sizes, 2) == sizes | {
         "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0,
         "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "classifier_dropout": 0.1,
-        "num_labels": 2,
+        "num_labels": 2, "pooling": "cls",
     }
 
 

@@ -48,6 +48,12 @@ CASES = {
          "max_position_embeddings": 140},
         [139, 64, 65, 17, 128, 1], {},
     ),
+    "means": ({"pooling": "mean"}, [7, 1, 12, 30], {"weights": True, "holes": True}),
+    "means, one layer, wide": (
+        {"pooling": "mean", "num_hidden_layers": 1, "hidden_size": 144, "num_attention_heads": 2,
+         "intermediate_size": 272, "max_position_embeddings": 140},
+        [139, 64, 65, 17, 1], {},
+    ),
     # More scores than one block of attention holds, and more tokens than one micro-batch.
     "long": (
         {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12,
@@ -222,6 +228,42 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
             least = min(np.abs(g[name]).max() for g in history) * 1e-3
             solid = np.all([np.abs(g[name]) > least for g in history], axis=0)
             assert (error[solid] <= 0.05 * lr).all(), name
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("freeze", [0, 1, 2, 3])
+def test_no_dropout_in_what_is_frozen(freeze, pooling):
+    config, params, batch = _case("three layers, one sequence", dropout=True)
+    config["pooling"] = pooling
+    settings = {"training": True, "seed": 3, "step": 5, "freeze": freeze}
+    engine = Engine(config, params)
+    loss, logits, grads = engine.loss_and_gradients(batch, freeze_dropout=True, **settings)
+    expected_loss, expected_logits, expected = reference.Bert(config, params).loss_and_gradients(
+        batch, freeze_dropout=True, **settings
+    )
+    np.testing.assert_allclose(logits, expected_logits, rtol=1e-5, atol=1e-5)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert_gradients_agree(grads, expected, rel=2e-5)
+    usual = engine.loss_and_gradients(batch, **settings)[1]
+    # With nothing frozen there is nothing to leave out.
+    assert np.array_equal(usual, logits) == (freeze == 0)
+
+
+def test_pooling_of_another_name_is_refused():
+    config, params, _ = _case("gelu", dropout=False)
+    with pytest.raises(ValueError, match="pooling is 'max', expected 'cls' or 'mean'"):
+        Engine(config | {"pooling": "max"}, params)
+
+
+def test_mean_of_one_token_is_that_token():
+    config, params, batch = _case("one token", dropout=True)
+    settings = {"training": True, "seed": 3, "step": 5}
+    one, other = (
+        Engine(config | {"pooling": pooling}, params).loss_and_gradients(batch, **settings)
+        for pooling in ("cls", "mean")
+    )
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-6)
+    assert_gradients_agree(other[2], one[2], rel=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.9])

@@ -46,6 +46,7 @@ CASES = {
     ),
     "heads of one": ({"hidden_size": 6, "num_attention_heads": 6, "intermediate_size": 7}, [8, 5]),
     "one layer": ({"num_hidden_layers": 1}, [9, 2, 17]),
+    "means": ({"pooling": "mean"}, [7, 1, 12, 30]),
     "three layers, gelu_new": ({"num_hidden_layers": 3, "hidden_act": "gelu_new"}, [9, 14]),
     "heads of 24, hidden size of 312": (
         {"hidden_size": 312, "num_attention_heads": 13, "intermediate_size": 777}, [33, 1, 31, 64],

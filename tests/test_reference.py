@@ -60,6 +60,7 @@ def test_layers_sites_heads_steps_seeds_and_sequences_draw_different_bits():
 CASES = {
     "gelu": {},
     "gelu_new": {"hidden_act": "gelu_new", "layer_norm_eps": 1e-3},
+    "means": {"pooling": "mean"},
     "relu": {"hidden_act": "relu", "num_attention_heads": 1, "type_vocab_size": 1},
 }
 

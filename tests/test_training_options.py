@@ -30,6 +30,7 @@ def make(base):
         settings = {
             "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
             "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
+            "inference_precision": "float32",
         }
         return bertsent.BertClassifier(**(settings | options))
 
@@ -133,12 +134,53 @@ def test_rates_that_are_those_of_all_change_no_bit(make, plain):
     assert np.array_equal(flat(clf), plain)
 
 
+def test_dropout_may_be_left_out_in_what_is_frozen(make):
+    first = make(freeze_layers=1).fit(TEXTS, LABELS)
+    calm = make(freeze_layers=1, freeze_dropout=True).fit(TEXTS, LABELS)
+    assert not np.array_equal(flat(first), flat(calm))
+    for options in ({}, {"freeze_dropout": True}):
+        whole = make(**options).fit(TEXTS, LABELS)
+        assert np.array_equal(flat(whole), flat(make().fit(TEXTS, LABELS)))
+
+
+def test_mean_pooling_is_trained_saved_and_gone_on_with(make, tmp_path):
+    clf = make(pooling="mean", epochs=12).fit(TEXTS, LABELS)
+    assert clf.score(TEXTS, LABELS) > 0.8
+    clf.save_pretrained(tmp_path / "model")
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+    assert again.pooling == "mean"
+    assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    bare = bertsent.BertForSequenceClassification.from_pretrained(tmp_path / "model")
+    bare.inference_precision = "float32"
+    assert bare.config["classifier_pooling"] == "mean"
+    tokens = clf.tokenizer_(TEXTS, max_length=16)
+    # Padding is no part of the mean.
+    logits = bare(tokens["input_ids"], tokens["attention_mask"])
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], clf.decision_function(TEXTS), atol=1e-5)
+    # As it was saved, unless told otherwise.
+    options = {"model": tmp_path / "model", "learning_rate": 1e-30, "weight_decay": 0.0}
+    onward = make(**options).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(onward.predict_proba(TEXTS), clf.predict_proba(TEXTS), atol=1e-5)
+    other = make(pooling="cls", **options).fit(TEXTS, LABELS)
+    assert np.abs(other.predict_proba(TEXTS) - clf.predict_proba(TEXTS)).max() > 1e-3
+    with pytest.raises(ValueError, match="goes on with pooling='mean', not 'cls'"):
+        clf.set_params(warm_start=True, pooling="cls").fit(TEXTS, LABELS)
+
+
+def test_pooling_of_another_name(make, tmp_path):
+    directory = write_tiny_model(tmp_path / "odd", classifier_pooling="max")
+    with pytest.raises(CheckpointError, match="classifier_pooling 'max' is not supported"):
+        make(model=directory).fit(TEXTS, LABELS)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"schedule": "step"}, ValueError, 'schedule=.step.*"linear", "cosine" or "constant"'),
         ({"layer_decay": 0}, ValueError, "layer_decay=0.*above 0 and up to 1"),
         ({"head_learning_rate": 0}, ValueError, "head_learning_rate=0.*above 0"),
+        ({"pooling": "max"}, ValueError, 'pooling=.max.*None, "cls" or "mean"'),
+        ({"freeze_dropout": 1}, ValueError, "freeze_dropout=1.*True or False"),
         ({"accumulate_steps": 0}, ValueError, "accumulate_steps=0.*at least 1"),
         ({"label_smoothing": 1.0}, ValueError, "label_smoothing=1.0.*below 1"),
         ({"class_weight": "even"}, ValueError, 'class_weight=.even.*"balanced"'),
@@ -169,7 +211,8 @@ def test_on_the_command_line(base, tmp_path, capsys):
     command = ["train", str(data), "--model", str(base), "--epochs", "1", *SMALL]
     flags = ["--class-weight", "negative=1,positive=2.5", "--schedule", "cosine",
              "--layer-decay", "0.9", "--head-learning-rate", "3e-3", "--label-smoothing", "0.1",
-             "--accumulate-steps", "2"]
+             "--accumulate-steps", "2", "--pooling", "mean", "--freeze-dropout",
+             "--freeze-layers", "1"]
     assert main([*command, *flags, "--output", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
     assert "schedule=cosine" in shown and "layer_decay=0.9" in shown
@@ -177,6 +220,7 @@ def test_on_the_command_line(base, tmp_path, capsys):
     clf = bertsent.BertClassifier.from_pretrained(tmp_path / "out")
     assert clf.class_weight == {"negative": 1.0, "positive": 2.5}
     assert record["head_learning_rate"] == clf.head_learning_rate == 3e-3
+    assert clf.pooling == "mean" and clf.freeze_dropout is True
     assert record["accumulate_steps"] == 2 and record["label_smoothing"] == 0.1
     assert main([*command, "--output", str(tmp_path / "plain")]) == 0
     assert "schedule" not in capsys.readouterr().out

@@ -23,22 +23,22 @@ static int64_t scores_size(int64_t longest)
 bool bs_attention_in_bf16(const bs_pass *p, int64_t layer)
 {
     return p->options.precision != BS_FLOAT32 && p->model->kernels->bf16_product != NULL &&
-           layer < p->model->config.num_layers - 1;
+           !bs_layer_is_narrow(&p->model->config, layer);
 }
 
 bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task)
 {
     const bs_config *c = &p->model->config;
     const bs_layer_state *y = &p->layers[layer];
-    const bool last = layer == c->num_layers - 1;
+    const bool narrow = bs_layer_is_narrow(c, layer);
     bs_head h = {.p = p, .y = y};
     h.s = task / c->num_heads;
     h.head = task % c->num_heads;
     h.D = c->hidden_size / c->num_heads;
     h.keys = bs_batch_length(&p->batch, h.s);
     h.key_row = p->first_rows[h.s];
-    h.queries = last ? 1 : h.keys;
-    h.query_row = last ? h.s : h.key_row;
+    h.queries = narrow ? 1 : h.keys;
+    h.query_row = narrow ? h.s : h.key_row;
     if (bs_attention_in_bf16(p, layer)) {
         h.ld16 = y->qkv.ld;
         h.q16 = y->qkv.data + h.key_row * h.ld16 + 2 * h.head * h.D;
@@ -51,7 +51,7 @@ bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task)
     }
     h.lse = y->lse + h.query_row * c->num_heads + h.head * h.queries;
     h.scale = 1.0f / sqrtf((float)h.D);
-    h.drops = p->options.training && c->attention_dropout > 0.0f;
+    h.drops = bs_pass_drops(p, layer) && c->attention_dropout > 0.0f;
     h.dropout = (bs_dropout_row){
         .key = p->sequence_keys[h.s],
         .site = (uint32_t)(layer + 1) << 8 | BS_SITE_ATTENTION,
@@ -111,7 +111,8 @@ static void forward_head(void *job_, int64_t task, int worker)
 static bool is_packed(const bs_pass *p, int64_t layer)
 {
     return p->options.precision == BS_FLOAT32 && !p->keep &&
-           p->model->kernels->fp32_product != NULL && layer < p->model->config.num_layers - 1;
+           p->model->kernels->fp32_product != NULL &&
+           !bs_layer_is_narrow(&p->model->config, layer);
 }
 
 /* Floats of a panel set that holds (k, n). */

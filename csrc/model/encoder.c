@@ -5,7 +5,8 @@
  *   up      = hidden W1^T + b
  *   out     = LayerNorm(hidden + dropout(act(up) W2^T + b))
  *
- * The last layer computes queries and all that follows for the wanted rows alone. */
+ * The last layer computes queries and all that follows for the wanted rows alone, unless the head
+ * reads them all. */
 #include <string.h>
 
 #include "core/pool.h"
@@ -14,13 +15,14 @@
 
 static int64_t rows_of(const bs_pass *p, int64_t layer)
 {
-    return layer == p->model->config.num_layers - 1 ? p->batch.n_sequences : p->batch.n_tokens;
+    return bs_layer_is_narrow(&p->model->config, layer) ? p->batch.n_sequences
+                                                        : p->batch.n_tokens;
 }
 
 /* Which of the batch's tokens row `row` of the layer's output is. */
 static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
 {
-    return layer == p->model->config.num_layers - 1 ? p->first_rows[row] : row;
+    return bs_layer_is_narrow(&p->model->config, layer) ? p->first_rows[row] : row;
 }
 
 /* The packed weight of a linear layer, or NULL where the BLAS takes it as it is. */
@@ -259,9 +261,9 @@ typedef struct {
 
 static qkv_gradient qkv_gradient_of(const bs_pass *p, int64_t layer)
 {
-    const bool last = layer == p->model->config.num_layers - 1;
+    const bool narrow = bs_layer_is_narrow(&p->model->config, layer);
     const int64_t H = p->model->config.hidden_size;
-    float *k = p->d_qkv + (last ? rows_of(p, layer) * H : H);
+    float *k = p->d_qkv + (narrow ? rows_of(p, layer) * H : H);
     return (qkv_gradient){p->d_qkv, k, k + H};
 }
 

@@ -1,9 +1,38 @@
-/* Pooler, dropout and classifier: logits = dropout(tanh(h Wp^T + bp)) Wc^T + bc */
+/* Pooler, dropout and classifier: logits = dropout(tanh(h Wp^T + bp)) Wc^T + bc, where h is the
+ * last layer's output for [CLS], or the mean of that for all tokens. */
 #include <math.h>
 #include <string.h>
 
 #include "kernels/gemm.h"
 #include "model/pass.h"
+
+static void mean_forward(const bs_pass *p)
+{
+    const int64_t H = p->model->config.hidden_size;
+    for (int64_t s = 0; s < p->batch.n_sequences; s++) {
+        const int64_t n = bs_batch_length(&p->batch, s);
+        const float *x = p->tokens + p->first_rows[s] * H;
+        float *mean = p->means + s * H;
+        memset(mean, 0, (size_t)H * sizeof *mean);
+        for (int64_t t = 0; t < n; t++)
+            p->model->kernels->axpy(mean, x + t * H, 1.0f / (float)n, H);
+    }
+}
+
+/* Spreads the gradient at the means (B, H) in p->d_a over their tokens (T, H), left there too. */
+static void mean_backward(bs_pass *p)
+{
+    const int64_t H = p->model->config.hidden_size;
+    float *d = p->d_c;
+    memset(d, 0, (size_t)(p->batch.n_tokens * H) * sizeof *d);
+    for (int64_t s = 0; s < p->batch.n_sequences; s++) {
+        const int64_t n = bs_batch_length(&p->batch, s);
+        for (int64_t t = p->first_rows[s]; t < p->first_rows[s] + n; t++)
+            p->model->kernels->axpy(d + t * H, p->d_a + s * H, 1.0f / (float)n, H);
+    }
+    p->d_c = p->d_a;
+    p->d_a = d;
+}
 
 void bs_head_forward(bs_pass *p)
 {
@@ -12,6 +41,8 @@ void bs_head_forward(bs_pass *p)
     const float *w = p->model->parameters;
     const bs_kernels *k = p->model->kernels;
     const int64_t B = p->batch.n_sequences, H = c->hidden_size, C = c->num_labels;
+    if (p->means != NULL)
+        mean_forward(p);
     bs_gemm g = {.trans_b = true, .m = B, .n = H, .k = H, .alpha = 1.0f, .a = p->encoded,
                  .lda = H, .b = w + o->pooler_weight, .ldb = H, .c = p->pooled, .ldc = H};
     bs_gemm_run(&p->gemm, &g, 1);
@@ -62,5 +93,8 @@ void bs_head_backward(bs_pass *p, const float *d_logits, float *gradients)
         {.m = B, .n = H, .k = H, .alpha = 1.0f, .a = d_pooled, .lda = H,
          .b = w + o->pooler_weight, .ldb = H, .c = p->d_a, .ldc = H},
     };
-    bs_gemm_run(&p->gemm, group, p->options.freeze < c->num_layers ? 2 : 1);
+    const bool below = p->options.freeze < c->num_layers;
+    bs_gemm_run(&p->gemm, group, below ? 2 : 1);
+    if (below && p->means != NULL)
+        mean_backward(p);
 }

@@ -15,19 +15,19 @@ static bs_low_rows take_low_rows(bs_arena *a, int64_t rows, int64_t n)
     return low;
 }
 
-static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last, bool low,
+static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow, bool low,
                           const bs_layer_state *shared, const float *x, float *out)
 {
     bs_arena *a = p->arena;
     const bs_config *c = &p->model->config;
     const int64_t T = p->batch.n_tokens, H = c->hidden_size, F = c->intermediate_size;
-    const int64_t R = last ? p->batch.n_sequences : T;
+    const int64_t R = narrow ? p->batch.n_sequences : T;
     if (kept) {
         *y = (bs_layer_state){0};
         if (low)
             y->qkv = take_low_rows(a, T, 3 * H);
         else
-            y->q = bs_arena_floats(a, last ? R * H + T * 2 * H : T * 3 * H);
+            y->q = bs_arena_floats(a, narrow ? R * H + T * 2 * H : T * 3 * H);
         y->lse = bs_arena_floats(a, c->num_heads * R);
         y->context = bs_arena_floats(a, R * H);
         y->sum1 = bs_arena_floats(a, R * H);
@@ -36,14 +36,14 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last, b
         y->sum2 = bs_arena_floats(a, R * H);
         y->out = bs_arena_floats(a, R * H);
         y->mean1 = bs_arena_floats(a, 4 * R);
-        y->wanted = last ? bs_arena_floats(a, R * H) : NULL;
+        y->wanted = narrow ? bs_arena_floats(a, R * H) : NULL;
     } else {
         *y = *shared;
         y->sum2 = y->out = out;
     }
     y->x = x;
     if (y->q != NULL) { /* null while counting, and where qkv takes its place */
-        y->k = last ? y->q + R * H : y->q + H;
+        y->k = narrow ? y->q + R * H : y->q + H;
         y->v = y->k + H;
     }
     if (y->mean1 != NULL) {
@@ -51,9 +51,9 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool last, b
         y->mean2 = y->mean1 + 2 * R;
         y->rstd2 = y->mean1 + 3 * R;
     }
-    y->ld_q = last ? H : 3 * H;
-    y->ld_kv = last ? 2 * H : 3 * H;
-    if (!last)
+    y->ld_q = narrow ? H : 3 * H;
+    y->ld_kv = narrow ? 2 * H : 3 * H;
+    if (!narrow)
         y->wanted = (float *)x; /* read only: see bs_layer_state */
 }
 
@@ -107,11 +107,13 @@ static void lay_out(bs_pass *p)
     const float *x = p->embedding_out;
     for (int64_t l = 0; l < L; l++) {
         bs_layer_state *y = p->layers != NULL ? &p->layers[l] : &counted;
-        lay_out_layer(p, y, l >= p->keep_from, l == L - 1, bs_attention_in_bf16(p, l), &shared, x,
-                      outs[l % 2]);
+        lay_out_layer(p, y, l >= p->keep_from, bs_layer_is_narrow(c, l),
+                      bs_attention_in_bf16(p, l), &shared, x, outs[l % 2]);
         x = y->out;
     }
-    p->encoded = x;
+    p->tokens = x;
+    p->means = c->mean_pooling ? bs_arena_floats(a, B * H) : NULL;
+    p->encoded = c->mean_pooling ? p->means : x;
     p->pooled = bs_arena_floats(a, B * H);
     p->dropped = bs_arena_floats(a, B * H);
     p->logits = bs_arena_floats(a, B * c->num_labels);
@@ -169,10 +171,16 @@ bs_status bs_pass_begin(bs_pass *p, const bs_model *model, const bs_batch *batch
     return BS_OK;
 }
 
+bool bs_pass_drops(const bs_pass *p, int64_t layer)
+{
+    const bs_pass_options *o = &p->options;
+    return o->training && !(o->freeze_dropout && o->freeze > 0 && layer < o->freeze);
+}
+
 const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t layer, int site,
                           int64_t row, int64_t n)
 {
-    if (!p->options.training || rate <= 0.0f)
+    if (!bs_pass_drops(p, layer) || rate <= 0.0f)
         return NULL;
     const int64_t s = p->sequence_of[row];
     const bs_dropout_row r = {

@@ -1,7 +1,8 @@
 /* One pass through the model: forward, and where asked for, the way back.
  *
  * Axes: T tokens, B sequences, R wanted rows (of the last layer: one [CLS] a
- * sequence), H hidden, A heads, D head size, F intermediate, C labels. */
+ * sequence, unless their mean is pooled), H hidden, A heads, D head size,
+ * F intermediate, C labels. */
 #ifndef BS_MODEL_PASS_H
 #define BS_MODEL_PASS_H
 
@@ -18,6 +19,7 @@ enum { BS_SITE_EMBEDDING, BS_SITE_ATTENTION, BS_SITE_PROJECTION, BS_SITE_OUTPUT,
 typedef struct {
     int64_t freeze; /* 0: all trained; k: embeddings and the first k layers not; L: the head alone */
     bool training;  /* dropout */
+    bool freeze_dropout; /* none in what is frozen */
     uint64_t seed;
     uint32_t step;
     int64_t tokens; /* that go through the model at once, about; 0 for what suits the caches */
@@ -60,7 +62,9 @@ typedef struct {
     bs_gemm_workers gemm;
     float *worker_scratch;    /* n_threads times worker_floats */
     int64_t worker_floats;
-    const float *encoded;     /* (B, H) last layer's output for [CLS] */
+    const float *tokens;      /* the last layer's output: (B, H) for [CLS], or (T, H) for all */
+    float *means;             /* (B, H) of these; NULL without */
+    const float *encoded;     /* (B, H) what the head reads: tokens or means */
     float *pooled, *dropped;  /* (B, H) */
     float *logits;            /* (B, C) */
 
@@ -87,6 +91,9 @@ void bs_pass_forward(bs_pass *p);
  * (table.total,). Once after each forward; the pass must have kept. */
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients);
 
+/* Whether dropout acts in a layer; -1: the embeddings, L: the head. */
+bool bs_pass_drops(const bs_pass *p, int64_t layer);
+
 /* The mask of one row of one dropout site into `mask`; NULL where the rate is 0 or
  * nothing is trained. `row` counts the batch's tokens. */
 const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t layer, int site,
@@ -109,7 +116,8 @@ void bs_layer_forward(bs_pass *p, int64_t layer);
  * too unless want_input is false. */
 void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients);
 void bs_head_forward(bs_pass *p);
-/* Leaves the gradient at the encoder's output (B, H) in p->d_a unless all layers are frozen. */
+/* Leaves the gradient at the last layer's output, as p->tokens is, in p->d_a unless all layers are
+ * frozen. */
 void bs_head_backward(bs_pass *p, const float *d_logits, float *gradients);
 
 /* Scratch floats that one worker needs for attention over p->longest keys. */

@@ -11,14 +11,14 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
 {
     const bs_layer_offsets *o = &t->layers[layer];
     const int64_t H = c->hidden_size, F = c->intermediate_size;
-    const bool last = layer == c->num_layers - 1;
+    const bool narrow = bs_layer_is_narrow(c, layer);
     switch (linear) {
     case LINEAR_QKV:
-        return (bs_linear_shape){o->qkv_weight, last ? 0 : 3 * H, H};
+        return (bs_linear_shape){o->qkv_weight, narrow ? 0 : 3 * H, H};
     case LINEAR_Q:
-        return (bs_linear_shape){o->qkv_weight, last ? H : 0, H};
+        return (bs_linear_shape){o->qkv_weight, narrow ? H : 0, H};
     case LINEAR_KV:
-        return (bs_linear_shape){o->qkv_weight + H * H, last ? 2 * H : 0, H};
+        return (bs_linear_shape){o->qkv_weight + H * H, narrow ? 2 * H : 0, H};
     case LINEAR_ATTENTION:
         return (bs_linear_shape){o->attention_weight, H, H};
     case LINEAR_UP:

@@ -198,6 +198,24 @@ static int config_activation(PyObject *config, bs_activation *out)
     return result;
 }
 
+/* "cls" or "mean"; a configuration that says nothing means [CLS]. */
+static int config_pooling(PyObject *config, bool *mean)
+{
+    PyObject *value;
+    int result = -1;
+    if (!PyMapping_HasKeyString(config, "pooling"))
+        return 0;
+    value = PyMapping_GetItemString(config, "pooling");
+    const char *name = value != NULL ? PyUnicode_AsUTF8(value) : NULL;
+    if (name != NULL && (strcmp(name, "cls") == 0 || strcmp(name, "mean") == 0)) {
+        *mean = strcmp(name, "mean") == 0;
+        result = 0;
+    } else if (name != NULL)
+        PyErr_Format(PyExc_ValueError, "config: pooling is '%s', expected 'cls' or 'mean'", name);
+    Py_XDECREF(value);
+    return result;
+}
+
 static int read_config(PyObject *o, bs_config *c)
 {
     memset(c, 0, sizeof *c);
@@ -214,7 +232,7 @@ static int read_config(PyObject *o, bs_config *c)
         config_rate(o, "hidden_dropout_prob", &c->hidden_dropout) < 0 ||
         config_rate(o, "attention_probs_dropout_prob", &c->attention_dropout) < 0 ||
         config_rate(o, "classifier_dropout", &c->classifier_dropout) < 0 ||
-        config_activation(o, &c->activation) < 0)
+        config_activation(o, &c->activation) < 0 || config_pooling(o, &c->mean_pooling) < 0)
         return -1;
     bs_error e = BS_ERROR_INIT;
     return bs_config_check(c, &e) == BS_OK ? 0 : bs_raise(&e);
@@ -406,12 +424,12 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
-                            "precision", "label_smoothing", NULL};
+                            "precision", "label_smoothing", "freeze_dropout", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads;
     long long freeze = 0, step = 0, tokens = 0;
-    int training = 0, n_threads = 1;
+    int training = 0, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
     bs_batch batch;
     bs_targets targets = {0};
@@ -419,10 +437,11 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsf", names, &o[0], &o[1], &o[2],
-                                     &o[3], &o[4], &o[5], &o[6], &grads, &freeze, &training, &seed,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfp", names, &o[0], &o[1],
+                                     &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
+                                     &training, &seed,
                                      &step, &n_threads, &tokens, &precision,
-                                     &targets.label_smoothing) ||
+                                     &targets.label_smoothing, &freeze_dropout) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
@@ -433,6 +452,7 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.freeze_dropout = freeze_dropout;
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -469,12 +489,13 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "freeze",       "training",      "seed",      "step",       "lr",
                             "beta1",        "beta2",         "eps",       "weight_decay",
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
-                            "precision",    "label_smoothing", "rates",   NULL};
+                            "precision",    "label_smoothing", "rates",   "freeze_dropout",
+                            NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL;
     long long freeze = 0, step = 0, tokens = 0;
-    int training = 1, n_threads = 1;
+    int training = 1, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
     bs_adamw_options adamw = DEFAULT_ADAMW;
     bs_batch batch;
@@ -483,12 +504,14 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfO", names, &o[0],
-                                     &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &exp_avg_,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOp", names,
+                                     &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
+                                     &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
-                                     &tokens, &precision, &targets.label_smoothing, &rates) ||
+                                     &tokens, &precision, &targets.label_smoothing, &rates,
+                                     &freeze_dropout) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
         group_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
@@ -502,6 +525,7 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.freeze_dropout = freeze_dropout;
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
                   &norm, &e);
@@ -592,12 +616,13 @@ static PyMethodDef model_methods[] = {
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0) -> (loss, logits)"},
+     "precision='float32', label_smoothing=0, freeze_dropout=False) -> (loss, logits)"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0, rates=None) -> (loss, logits, norm)"},
+     "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False)\n"
+     "-> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, rates=None) -> norm"},
