@@ -68,12 +68,12 @@ def without_bf16(program, *arguments, isa):
     """Run Python with an instruction set that has no bfloat16; its output."""
     if isa not in _core.isa_list():
         pytest.skip(f"this machine has no {isa}")
-    package = Path(bertsent.__file__).resolve().parent.parent
+    package = Path(_core.__file__).resolve().parent.parent  # the tree, or where it is installed
     tests = Path(__file__).resolve().parent
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)],
         env={**os.environ, "BERTSENT_ISA": isa, "PYTHONPATH": f"{package}{os.pathsep}{tests}"},
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=120, cwd=tests,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
