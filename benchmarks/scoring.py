@@ -6,7 +6,8 @@
 The first time makes the environment of the peers (about 2 GB) and their formats of the model, and
 looks for the best settings of each: batches of 8, 16 or 32, two threads on one batch or one on
 each of two, compiled or not (``--tune`` looks again). They are kept in the cache; with
-``--prepare-only`` it ends there.
+``--prepare-only`` it ends there. A side that does not answer within ``--limit`` seconds is ended
+and stands in the table as not available.
 
 Rows are sorted by length and cut into blocks of 32, of which every ``--every``-th is scored,
 once by every side, spread over the rounds; in a round the sides take turns. ``pytorch float32
@@ -22,6 +23,7 @@ Writes ``results/scoring_MODEL.json``; ``table.py`` and ``plot.py`` make tables 
 import argparse
 import json
 import os
+import select
 import signal
 import statistics
 import subprocess
@@ -53,8 +55,9 @@ USUAL = {"variant": "eager", "streams": 1, "batch": BLOCK}
 class Side:
     """A process that scores, stopped unless it is asked something."""
 
-    def __init__(self, python, folder, peer, precision, more_environment=None, stderr=None):
+    def __init__(self, python, folder, peer, precision, limit, more_environment=None, stderr=None):
         script = HERE / "peers" / "scoring_side.py"
+        self.limit = limit
         self.process = subprocess.Popen(
             [python, str(script), str(folder), peer, precision], text=True, stderr=stderr,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -64,9 +67,16 @@ class Side:
         )
 
     def ask(self, do, **arguments):
+        if self.process.poll() is not None:
+            return {"unavailable": f"ended with status {self.process.returncode}"}
         self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self.process.stdin.flush()
+        answered, _, _ = select.select([self.process.stdout], [], [], self.limit)
+        if not answered:
+            self.process.kill()
+            self.process.wait()
+            return {"unavailable": f"did not {do} within {self.limit} s"}
         line = self.process.stdout.readline()
         if not line:
             return {"unavailable": f"ended with status {self.process.wait()}"}
@@ -156,7 +166,7 @@ def best_settings(folder, peer, precision, blocks, options):
         settings = {"variant": variant, "streams": streams}
         rate = 0.0
         # A process each: some choices hold from the first use of a library on.
-        with Side(python_of(peer, options), folder, peer, precision) as side:
+        with Side(python_of(peer, options), folder, peer, precision, options.limit) as side:
             loaded = side.ask("load", threads=options.threads, **settings)
             if "unavailable" not in loaded:
                 rate = measure(side, cut(blocks, batch), 1 if options.quick else 2)
@@ -183,7 +193,8 @@ def kernels(peer, precision, settings, folder, blocks, options):
     """What the library itself says of the kernels it uses, where it says anything."""
     verbose = {"pytorch": {"ONEDNN_VERBOSE": "1"}, "ctranslate2": {"CT2_VERBOSE": "1"}}
     with tempfile.TemporaryFile("w+") as log:
-        with Side(python_of(peer, options), folder, peer, precision, verbose.get(peer), log) as one:
+        with Side(python_of(peer, options), folder, peer, precision, options.limit,
+                  verbose.get(peer), log) as one:
             one.ask("load", threads=options.threads, variant=settings["variant"],
                     streams=settings["streams"])
             one.ask("score", batches=cut(blocks[:1], settings["batch"])[:1])
@@ -242,7 +253,8 @@ def start(folder, settings, plan, options, sides):
         if "unavailable" in chosen:
             record["unavailable"] = chosen["unavailable"]
             continue
-        side = sides[name] = Side(python_of(peer, options), folder, peer, precision)
+        side = sides[name] = Side(python_of(peer, options), folder, peer, precision,
+                                  options.limit)
         began = time.perf_counter()
         answer = side.ask("load", threads=options.threads, variant=chosen["variant"],
                           streams=chosen["streams"])
@@ -254,10 +266,17 @@ def start(folder, settings, plan, options, sides):
             warm = cut([plan.blocks[0], plan.blocks[count // 2]], chosen["batch"])
             answer = side.ask("score", batches=warm[: max(2, len(warm) // 2)])
         if "unavailable" in answer:
-            record["unavailable"] = answer["unavailable"]
-            sides.pop(name).close()
-            print(f"{name}: not available: {answer['unavailable']}", file=sys.stderr, flush=True)
+            leave_out(name, answer, sides, records)
     return records
+
+
+def leave_out(name, answer, sides, records):
+    sides.pop(name).close()
+    record = records[name]
+    for key in ("rounds", "cpu_share", "tokens"):
+        record.pop(key, None)
+    record["unavailable"] = answer["unavailable"]
+    print(f"{name}: not available: {answer['unavailable']}", file=sys.stderr, flush=True)
 
 
 def throughput(sides, records, plan):
@@ -271,7 +290,9 @@ def throughput(sides, records, plan):
             batch = records[name]["settings"]["batch"]
             answer = sides[name].ask("score", batches=plan.batches(name, number, batch))
             if "unavailable" in answer:
-                raise RuntimeError(f"{name}: {answer['unavailable']}")
+                leave_out(name, answer, sides, records)
+                del logits[name]
+                continue
             record = records[name]
             record["rounds"].append(answer["tokens"] / answer["seconds"])
             record["cpu_share"].append(answer["cpu_seconds"] / answer["seconds"])
@@ -376,6 +397,8 @@ def arguments():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     p.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    p.add_argument("--limit", type=int, default=300,
+                   help="seconds for one answer of a side, compiling included (%(default)s)")
     p.add_argument("--quick", action="store_true", help="fewer rows; to see that all works")
     p.add_argument("--tune", action="store_true", help="look for the peers' best settings again")
     p.add_argument("--output", type=Path, help="results/scoring_MODEL.json")
