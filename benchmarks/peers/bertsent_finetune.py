@@ -60,9 +60,14 @@ def main():
         tokens = tokenizer.encode_batch(
             test["review"], max_length=a.max_length, n_threads=a.threads
         )
-        began = time.perf_counter()
-        predicted = model.score_packed(tokens.ids, tokens.offsets, a.threads).argmax(1)
-        record |= common.test_record(predicted, test, time.perf_counter() - began)
+        record["tests"] = {}
+        for precision in _core.precisions():
+            began = time.perf_counter()
+            logits = model.score_packed(tokens.ids, tokens.offsets, a.threads, precision)
+            record["tests"][precision] = common.test_record(
+                logits.argmax(1), test, time.perf_counter() - began
+            )
+        record |= record["tests"][a.precision]
     print(json.dumps(record))
 
 

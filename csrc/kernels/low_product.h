@@ -20,6 +20,10 @@ static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++)
             acc[i][v] = add ? LOW_LOAD(mask[v], c + i * ldc + 16 * v) : (LOW_V){0};
+    /* C lies beyond the second-level cache as often as not. */
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < 2; v++)
+            __builtin_prefetch((const char *)(c + i * ldc + 16 * v), 1);
     for (int64_t g = 0; g < groups; g++) {
         __m512i right[2];
         for (int v = 0; v < 2; v++)

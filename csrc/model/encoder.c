@@ -314,15 +314,20 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     const bs_layer_offsets *o = &p->model->table.layers[layer];
     const float *w = p->model->parameters;
     bs_layer_state *y = &p->layers[layer];
+    bs_stage_clock *clock = p->options.clock;
     const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
 
     project_qkv(p, layer);
+    bs_stage_mark(clock, BS_STAGE_QKV);
     bs_attention_forward(p, layer);
+    bs_stage_mark(clock, BS_STAGE_ATTENTION);
 
     bs_gemm g = product(p, layer, LINEAR_ATTENTION, y->sum1, H, y->context, H, R);
     bs_gemm_run(&p->gemm, &g, 1);
+    bs_stage_mark(clock, BS_STAGE_ATTENTION_OUTPUT);
     residual_job job = residual_of(p, layer, BS_SITE_PROJECTION);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
+    bs_stage_mark(clock, BS_STAGE_NORM1);
 
     const bool low = p->activated16.data != NULL;
     linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated,
@@ -333,12 +338,15 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     g.transient = low;
     g.epilogue = low ? add_bias_activate_round : add_bias_activate, g.epilogue_arg = &up;
     bs_gemm_run(&p->gemm, &g, 1);
+    bs_stage_mark(clock, BS_STAGE_UP);
 
     g = product(p, layer, LINEAR_DOWN, y->sum2, H, p->activated, F, R);
     g.ready = p->activated16;
     bs_gemm_run(&p->gemm, &g, 1);
+    bs_stage_mark(clock, BS_STAGE_DOWN);
     job = residual_of(p, layer, BS_SITE_OUTPUT);
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
+    bs_stage_mark(clock, BS_STAGE_NORM2);
 }
 
 void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients)
@@ -349,11 +357,13 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     const bs_layer_state *y = &p->layers[layer];
     const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
     const qkv_gradient d = qkv_gradient_of(p, layer);
+    bs_stage_clock *clock = p->options.clock;
 
     /* through the second LayerNorm: d_a = d_sum2, d_b = d (act W2^T) */
     residual_job job = residual_of(p, layer, BS_SITE_OUTPUT);
     job.d = p->d_a, job.d_product = p->d_b;
     run_residual_backward(&job, d_w + o->output_gamma, d_w + o->output_beta, d_w + o->down_bias);
+    bs_stage_mark(clock, BS_STAGE_NORM2_BACKWARD);
 
     /* d_up = (d_b W2) act'(up), and act(up) again */
     linear_epilogue through = {.kernels = p->model->kernels, .out = p->activated, .x = p->d_up,
@@ -361,6 +371,7 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     bs_gemm g = input_gradient(p, layer, LINEAR_DOWN, p->d_up, p->d_b, H, R, 0.0f);
     g.epilogue = through_activation, g.epilogue_arg = &through;
     bs_gemm_run(&p->gemm, &g, 1);
+    bs_stage_mark(clock, BS_STAGE_DOWN_BACKWARD);
 
     /* d_a = d_hidden = d_sum2 + d_up W1 */
     linear_epilogue sums = {.kernels = p->model->kernels, .out = d_w + o->up_bias, .x = p->d_up,
@@ -372,20 +383,25 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     };
     group[1].epilogue = add_column_sums, group[1].epilogue_arg = &sums;
     bs_gemm_run(&p->gemm, group, 3);
+    bs_stage_mark(clock, BS_STAGE_UP_BACKWARD);
 
     /* through the first LayerNorm: d_a = d_sum1, d_b = d (context Wo^T) */
     job = residual_of(p, layer, BS_SITE_PROJECTION);
     job.d = p->d_a, job.d_product = p->d_b;
     run_residual_backward(&job, d_w + o->attention_gamma, d_w + o->attention_beta,
                           d_w + o->attention_bias);
+    bs_stage_mark(clock, BS_STAGE_NORM1_BACKWARD);
 
     /* d_c = d_context */
     group[0] = weight_gradient(p, layer, LINEAR_ATTENTION, gradients, p->d_b, H, y->context, R);
     group[1] = input_gradient(p, layer, LINEAR_ATTENTION, p->d_c, p->d_b, H, R, 0.0f);
     bs_gemm_run(&p->gemm, group, 2);
+    bs_stage_mark(clock, BS_STAGE_ATTENTION_OUTPUT_BACKWARD);
 
     bs_attention_backward(p, layer, p->d_c, d.q, y->ld_q, d.k, d.v, y->ld_kv);
+    bs_stage_mark(clock, BS_STAGE_ATTENTION_BACKWARD);
     project_qkv_backward(p, layer, want_input, gradients);
+    bs_stage_mark(clock, BS_STAGE_QKV_BACKWARD);
 }
 
 static size_t most(size_t a, size_t b)

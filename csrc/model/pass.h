@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "kernels/gemm.h"
 #include "model/model.h"
+#include "model/stages.h"
 
 /* Places where dropout acts, in the low byte of a bs_dropout_row's site. */
 enum { BS_SITE_EMBEDDING, BS_SITE_ATTENTION, BS_SITE_PROJECTION, BS_SITE_OUTPUT, BS_SITE_POOLED };
@@ -24,6 +25,7 @@ typedef struct {
     uint32_t step;
     int64_t tokens; /* that go through the model at once, about; 0 for what suits the caches */
     bs_precision precision; /* of the products in the encoder; the weights are packed for it */
+    bs_stage_clock *clock;  /* or NULL: for one pass at a time */
 } bs_pass_options;
 
 /* What one layer computes. Where nothing is kept, layers share these buffers. */

@@ -118,6 +118,7 @@ static void score_chunk(void *job_, int64_t task, int worker)
     if (bs_pass_begin(&pass, job->model, &part, &job->options, false, job->n_threads,
                       &job->arenas[worker], &none) != BS_OK)
         return;
+    bs_stage_mark(job->options.clock, BS_STAGE_OTHER);
     bs_pass_forward(&pass);
     for (int64_t i = 0; i < part.n_sequences; i++)
         memcpy(job->logits + job->sorted->order[first + i] * C, pass.logits + i * C,
@@ -135,7 +136,8 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
     if (status != BS_OK)
         goto done;
     n_threads = n_threads < 1 ? 1 : n_threads > BS_MAX_THREADS ? BS_MAX_THREADS : n_threads;
-    const bool together = sorted.n_chunks < 2 * n_threads;
+    /* one after the other also where the stages are timed */
+    const bool together = sorted.n_chunks < 2 * n_threads || options->clock != NULL;
     const int workers = together ? 1 : n_threads, inner = together ? n_threads : 1;
     size_t most = 0;
     for (int64_t i = 0; i < sorted.n_chunks; i++) {

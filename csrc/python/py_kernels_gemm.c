@@ -1,7 +1,9 @@
 /* The tiled products, for kernel_call. Weights are packed operands as in py_kernels_low.c. */
 #include "python/py_kernels.h"
 
+#include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/gemm.h"
 
@@ -37,11 +39,19 @@ static void keep(const void *arg, const float *c, int64_t ldc, int64_t row, int6
         memcpy(to->c + (row + i) * to->ldc + col, c + i * ldc, (size_t)cols * sizeof(float));
 }
 
-/* Runs g in scratch of just the size that it asks for. A transient result is all that the epilogue
- * gets to see: it copies that to where c was. */
-static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads, int transient)
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Runs g in scratch of just the size that it asks for; `times` times if that is not 0, which gives
+ * the seconds of the quickest run. A transient result is all that the epilogue gets to see: it copies that to where c was. */
+static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads, int transient, int times)
 {
     PyObject *result = NULL;
+    double best = INFINITY;
     const destination to = {g->c, g->ldc};
     const size_t size = bs_gemm_scratch(g);
     const size_t tile = BS_GEMM_TILE * sizeof(float), tiles = (size_t)n_threads * tile;
@@ -58,10 +68,15 @@ static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads, int transie
     }
     const bs_gemm_workers workers = {k, n_threads, scratch, (float *)(void *)strips, BS_GEMM_TILE};
     Py_BEGIN_ALLOW_THREADS
-    bs_gemm_run(&workers, g, 1);
+    for (int i = 0; i == 0 || i < times; i++) {
+        const double began = now();
+        bs_gemm_run(&workers, g, 1);
+        const double took = now() - began;
+        best = took < best ? took : best;
+    }
     Py_END_ALLOW_THREADS
     if (is_whole(scratch, size) && is_whole(strips, tiles))
-        result = Py_NewRef(Py_None);
+        result = times > 0 ? PyFloat_FromDouble(best) : Py_NewRef(Py_None);
     else
         PyErr_SetString(PyExc_SystemError, "written past the end of the scratch");
 done:
@@ -70,14 +85,15 @@ done:
     return result;
 }
 
-/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. */
+/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. This one and
+ * those below can be told as a last argument how often to run, and then return seconds. */
 static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
 {
     floats c, a, b;
-    int trans_a, trans_b, n_threads;
+    int trans_a, trans_b, n_threads, times = 0;
     float alpha, beta;
-    if (!PyArg_ParseTuple(args, "O&O&O&ppffi", to_floats, &c, to_floats, &a, to_floats, &b,
-                          &trans_a, &trans_b, &alpha, &beta, &n_threads))
+    if (!PyArg_ParseTuple(args, "O&O&O&ppffi|i", to_floats, &c, to_floats, &a, to_floats, &b,
+                          &trans_a, &trans_b, &alpha, &beta, &n_threads, &times))
         return NULL;
     bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
                  .k = trans_a ? a.rows : a.cols, .alpha = alpha, .beta = beta, .a = a.data,
@@ -85,7 +101,7 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n)
         return no_match();
-    return run(k, &g, n_threads, false);
+    return run(k, &g, n_threads, false, times);
 }
 
 /* (c, a, panels, beta, n_threads, transient) */
@@ -93,12 +109,12 @@ static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
 {
     floats c, a;
     bytes panels;
-    int n_threads, transient;
+    int n_threads, transient, times = 0;
     float beta;
     if (k->fp32_product == NULL)
         return bs_no_kernel(k, "gemm_fp32");
-    if (!PyArg_ParseTuple(args, "O&O&O&fip", to_floats, &c, to_floats, &a, to_bytes, &panels,
-                          &beta, &n_threads, &transient))
+    if (!PyArg_ParseTuple(args, "O&O&O&fip|i", to_floats, &c, to_floats, &a, to_bytes, &panels,
+                          &beta, &n_threads, &transient, &times))
         return NULL;
     const bs_packed packed = {.panels = panels.data};
     bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
@@ -106,7 +122,7 @@ static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
                  .precision = BS_FLOAT32, .packed = &packed};
     if (a.rows != g.m || (size_t)panels.size != bs_packed_size(BS_FLOAT32, g.k, g.n))
         return no_match();
-    return run(k, &g, n_threads, transient);
+    return run(k, &g, n_threads, transient, times);
 }
 
 /* (c, a, b, trans_a, trans_b, beta, n_threads, panels, transient): panels
@@ -114,15 +130,15 @@ static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
 static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
 {
     floats c, a, b;
-    int trans_a, trans_b, n_threads, transient;
+    int trans_a, trans_b, n_threads, transient, times = 0;
     float beta;
     PyObject *panels_;
     bytes panels = {0};
     if (k->bf16_product == NULL)
         return bs_no_kernel(k, "gemm_bf16");
-    if (!PyArg_ParseTuple(args, "O&O&O&ppfiOp", to_floats, &c, to_floats, &a, to_floats,
+    if (!PyArg_ParseTuple(args, "O&O&O&ppfiOp|i", to_floats, &c, to_floats, &a, to_floats,
                           &b, &trans_a, &trans_b, &beta, &n_threads, &panels_,
-                          &transient) ||
+                          &transient, &times) ||
         (panels_ != Py_None && !to_bytes(panels_, &panels)))
         return NULL;
     bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
@@ -136,7 +152,7 @@ static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
         return no_match();
     const bs_packed packed = {.panels = panels.data};
     g.packed = panels.data != NULL ? &packed : NULL;
-    return run(k, &g, n_threads, transient);
+    return run(k, &g, n_threads, transient, times);
 }
 
 /* (c, a, panels, scale, sum, n_threads, transient) */
@@ -144,10 +160,10 @@ static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
 {
     floats c, a, scale, sum;
     bytes panels;
-    int n_threads, transient;
-    if (!PyArg_ParseTuple(args, "O&O&O&O&O&ip", to_floats, &c, to_floats, &a, to_bytes,
+    int n_threads, transient, times = 0;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&ip|i", to_floats, &c, to_floats, &a, to_bytes,
                           &panels, to_floats, &scale, to_floats, &sum, &n_threads,
-                          &transient))
+                          &transient, &times))
         return NULL;
     const bs_packed packed = {panels.data, scale.data, sum.data};
     bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
@@ -156,7 +172,7 @@ static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
     if (a.rows != g.m || scale.size != g.n || sum.size != g.n ||
         (size_t)panels.size != bs_packed_size(BS_INT8, g.k, g.n))
         return no_match();
-    return run(k, &g, n_threads, transient);
+    return run(k, &g, n_threads, transient, times);
 }
 
 const bs_kernel_call bs_gemm_calls[] = {

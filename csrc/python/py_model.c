@@ -314,6 +314,37 @@ static void model_dealloc(PyObject *self_)
 
 /* ---- methods ---- */
 
+/* (on) -> seconds of each stage since it was switched on, or None */
+static PyObject *model_time_stages(PyObject *self_, PyObject *on_)
+{
+#define NAME(id, name) name,
+    static const char *const names[] = {BS_STAGES(NAME)};
+#undef NAME
+    bs_py_model *self = (bs_py_model *)self_;
+    const int on = PyObject_IsTrue(on_);
+    if (on < 0)
+        return NULL;
+    PyObject *found = self->timed ? PyDict_New() : Py_NewRef(Py_None);
+    for (int i = 0; found != NULL && self->timed && i < BS_STAGE_COUNT; i++) {
+        PyObject *seconds = PyFloat_FromDouble(self->clock.seconds[i]);
+        if (seconds == NULL || PyDict_SetItemString(found, names[i], seconds) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(seconds);
+    }
+    self->timed = on;
+    self->clock = (bs_stage_clock){0};
+    return found;
+}
+
+/* The clock of a call that begins, or NULL. */
+static bs_stage_clock *start_clock(bs_py_model *self)
+{
+    if (!self->timed)
+        return NULL;
+    bs_stage_begin(&self->clock);
+    return &self->clock;
+}
+
 static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ids",       "types",        "positions", "cu_seqlens",
@@ -337,6 +368,7 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
     options.tokens = chunk_tokens;
+    options.clock = start_clock(self);
     if (bs_py_read_lock(self, options.precision, false, n_threads, &e) == BS_OK) {
         bs_score(&self->model, &batch, &options, n_threads, PyArray_DATA((PyArrayObject *)logits),
                  &e);
@@ -452,6 +484,7 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.clock = start_clock(self);
     options.freeze_dropout = freeze_dropout;
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
@@ -525,6 +558,7 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.clock = start_clock(self);
     options.freeze_dropout = freeze_dropout;
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
@@ -626,6 +660,9 @@ static PyMethodDef model_methods[] = {
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, rates=None) -> norm"},
+    {"time_stages", model_time_stages, METH_O,
+     "time_stages(on) -> seconds of each stage of train_step, forward_backward and score since it\n"
+     "was switched on, or None; for one call at a time"},
     {"touch", model_touch, METH_NOARGS, "Says that the parameters were written from outside."},
     {NULL, NULL, 0, NULL},
 };

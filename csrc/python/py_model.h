@@ -16,6 +16,8 @@ typedef struct {
     pthread_rwlock_t lock; /* scoring shares it */
     uint64_t generation;   /* of the process, when the lock was made */
     uint64_t version;      /* of the parameters */
+    bs_stage_clock clock;
+    bool timed;            /* training and scoring count to the clock */
 } bs_py_model;
 
 /* Checks the arrays of a batch; 0, or -1 with an exception set. keys may be NULL. */

@@ -80,6 +80,7 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
     status = bs_model_pack(model, options->precision, true, n_threads, e);
     if (status != BS_OK)
         goto done;
+    bs_stage_mark(options->clock, BS_STAGE_PACK);
     status = reserve(model, batch, options, n_threads, arena, e);
     if (status != BS_OK)
         goto done;
@@ -92,6 +93,7 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
         status = bs_pass_begin(&pass, model, &part, options, true, n_threads, arena, e);
         if (status != BS_OK)
             goto done;
+        bs_stage_mark(options->clock, BS_STAGE_OTHER);
         bs_pass_forward(&pass);
         memcpy(logits + first * C, pass.logits, (size_t)((last - first) * C) * sizeof(float));
         *loss += bs_cross_entropy(d_logits, pass.logits, targets->labels + first,
@@ -118,6 +120,9 @@ bs_status bs_train_step(bs_model *model, const bs_batch *batch, const bs_targets
                                                    arena, logits, gradients, loss, e);
     if (status != BS_OK || total_weight(targets, batch->n_sequences) == 0.0)
         return status;
-    return bs_optimizer_apply(model, options->freeze, gradients, exp_avg, exp_avg_sq,
-                              options->step, adamw, n_threads, norm, e);
+    const bs_status applied =
+        bs_optimizer_apply(model, options->freeze, gradients, exp_avg, exp_avg_sq, options->step,
+                           adamw, n_threads, norm, e);
+    bs_stage_mark(options->clock, BS_STAGE_OPTIMIZER);
+    return applied;
 }

@@ -1,0 +1,142 @@
+"""The matrix products of a training step, ours beside oneDNN's through PyTorch.
+
+    python benchmarks/products.py
+
+One thread, every linear layer of MiniLM-L6 and of BERT-base over one micro-batch of tokens:
+forward, the gradient of its input and that of its weight. Ours converts and packs what a step
+converts and packs: the left operand always, both of a weight's gradient; a weight is packed once a
+step, and stands packed here. In bfloat16 PyTorch is given operands that are bfloat16 already, and
+leaves such results; ours takes and leaves float32. The quickest of some runs counts, sides in
+turn. Beside the rates stands the peak of one core (``peak.c``).
+
+Writes ``results/products.json`` and prints tables in Markdown.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import common
+import numpy as np
+import peaks
+from peers import environment
+
+from bertsent import _core
+
+HERE = Path(__file__).resolve().parent
+MODELS = {"MiniLM-L6": (384, 1536), "BERT-base": (768, 3072)}
+TOKENS = {"float32": 2048, "bfloat16": 1024}
+KINDS = ("forward", "input gradient", "weight gradient")
+
+
+def shapes(hidden, inner, tokens):
+    """(layer, kind, m, n, k) of each product; d_x = d_y W, d_W = d_y^T x."""
+    layers = {"query, key, value": (3 * hidden, hidden), "attention output": (hidden, hidden),
+              "up": (inner, hidden), "down": (hidden, inner)}
+    return [(name, kind, *sizes) for name, (n, k) in layers.items() for kind, sizes in
+            zip(KINDS, ((tokens, n, k), (tokens, k, n), (n, k, tokens)), strict=True)]
+
+
+def ours(kind, m, n, k, precision, rng, isa, times):
+    """Seconds of the quickest of `times` runs."""
+    across = kind == "weight gradient"
+    c = np.zeros((m, n), np.float32)
+    a = rng.standard_normal((k, m) if across else (m, k), np.float32)
+    b = rng.standard_normal((n, k) if kind == "forward" else (k, n), np.float32)
+    beta = 1.0 if across else 0.0
+    if precision == "float32":
+        return _core.kernel_call("gemm", isa, c, a, b, across, kind == "forward", 1.0, beta, 1,
+                                 times)
+    panels = None
+    if not across:
+        groups = -(-k // 32) * 16
+        words = rng.standard_normal(groups * 2 * -(-n // 32) * 32, np.float32)
+        panels = np.ascontiguousarray(words.view(np.uint16)[1::2]).view(np.uint8).reshape(1, -1)
+    return _core.kernel_call("gemm_bf16", isa, c, a, b, across, kind == "forward", beta, 1,
+                             panels, False, times)
+
+
+class Peer:
+    def __init__(self, python):
+        self.process = subprocess.Popen(
+            [python, str(HERE / "peers" / "products_side.py")], text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=common.quiet_environment(foreign=True))
+
+    def ask(self, **what):
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+def measure(model, precision, peer, isa, options):
+    rng = np.random.default_rng(0)
+    rows = []
+    for layer, kind, m, n, k in shapes(*MODELS[model], TOKENS[precision]):
+        best = {"bertsent": np.inf, "oneDNN": np.inf}
+        for _ in range(options.rounds):
+            best["bertsent"] = min(best["bertsent"],
+                                   ours(kind, m, n, k, precision, rng, isa, options.times))
+            best["oneDNN"] = min(best["oneDNN"], peer.ask(
+                kind=kind, m=m, n=n, k=k, precision=precision, times=options.times)["seconds"])
+        rows.append({"layer": layer, "kind": kind, "m": m, "n": n, "k": k,
+                     "gflops": {side: 2e-9 * m * n * k / s for side, s in best.items()}})
+    return rows
+
+
+def weighted(rows, side):
+    """Rate over all products: operations by the time of all."""
+    work = [r["m"] * r["n"] * r["k"] for r in rows]
+    spent = [w / r["gflops"][side] for w, r in zip(work, rows, strict=True)]
+    return sum(work) / sum(spent)
+
+
+def show(model, precision, table, rows, peak):
+    print(f"\n{model}, {precision}, kernels {table}, {TOKENS[precision]} tokens"
+          + (f", peak of the core {peak / 1e9:,.0f} GFLOP/s" if peak else "") + "\n")
+    print("| layer | product | m, n, k | bertsent GFLOP/s | of the peak | oneDNN GFLOP/s |")
+    print("| --- | --- | --- | ---: | ---: | ---: |")
+    for r in rows:
+        print(f"| {r['layer']} | {r['kind']} | {r['m']}, {r['n']}, {r['k']} | "
+              f"{r['gflops']['bertsent']:.0f} | "
+              f"{r['gflops']['bertsent'] * 1e9 / peak if peak else 0:.0%} | "
+              f"{r['gflops']['oneDNN']:.0f} |")
+    both = [weighted(rows, side) for side in ("bertsent", "oneDNN")]
+    print(f"| all, by operations | | | {both[0]:.0f} | "
+          f"{both[0] * 1e9 / peak if peak else 0:.0%} | {both[1]:.0f} |")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--times", type=int, default=7, help="runs of each product in a round")
+    p.add_argument("--output", type=Path, default=HERE / "results" / "products.json")
+    environment.add_arguments(p)
+    options = p.parse_args()
+    load = os.getloadavg()
+    if load[0] > 0.5:
+        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+              file=sys.stderr)
+    peaks_ = peaks.measure()
+    peer = Peer(environment.peer_python(options))
+    tables = []
+    for precision in ("float32", "bfloat16"):
+        able = [t for t in _core.isa_list() if peaks.limit(peaks_, t, precision)]
+        for isa in able[-1:] if precision == "float32" else able:
+            for model in MODELS:
+                rows = measure(model, precision, peer, isa, options)
+                peak = peaks.limit(peaks_, isa, precision)
+                show(model, precision, isa, rows, peak)
+                tables.append({"model": model, "precision": precision, "kernels": isa,
+                               "peak_gflops": peak / 1e9, "rows": rows,
+                               "all": {s: weighted(rows, s) for s in ("bertsent", "oneDNN")}})
+    common.write_json(options.output, {
+        "machine": common.machine() | {"load_average_before": load}, "peaks": peaks_,
+        "versions": peer.ask() | {"blas": _core.blas_info()}, "tables": tables,
+    })
+
+
+if __name__ == "__main__":
+    main()
