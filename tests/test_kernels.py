@@ -291,6 +291,15 @@ def test_not_a_number_goes_through(isa, n):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+def test_activations_of_very_large_numbers(isa):
+    huge = np.array([[1e19, 3e38, np.inf]], np.float32)
+    for act in range(3):
+        a = np.zeros_like(huge)
+        _core.kernel_call("bias_activation", isa, a, huge.copy(), np.zeros(3, np.float32), act)
+        np.testing.assert_array_equal(a, huge, err_msg=str(act))
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_softmax_of_extreme_scores(isa):
     for n in (1, 3, 16, 21, 40):
         s = np.full(n, -3e38, np.float32)

@@ -144,12 +144,14 @@ static inline vf vf_exp(vf x)
 #endif
 }
 
-/* 1 / x to within 2 ulp, for x in [1, 2^126]. */
+/* 1 / x to within 2 ulp, for x in [1, 2^126]; less than 1e-37 above it. */
 static inline vf vf_reciprocal(vf x)
 {
 #if BS_LANES == 16
-    const vf t = (vf)_mm512_rcp14_ps((__m512)x);
-    return t + t * (1.0f - x * t);
+    /* Infinity times 0 would be none; a NaN in the second place is handed on. */
+    const vf bounded = (vf)_mm512_min_ps(_mm512_set1_ps(0x1p126f), (__m512)x);
+    const vf t = (vf)_mm512_rcp14_ps((__m512)bounded);
+    return t + t * (1.0f - bounded * t);
 #else
     return 1.0f / x;
 #endif

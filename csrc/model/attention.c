@@ -129,14 +129,9 @@ static int64_t packed_block(int64_t keys)
 
 static int64_t packed_scratch(int64_t longest, int64_t D)
 {
-    /* A short sequence may need more, as its blocks have more queries. */
-    int64_t most = 0;
-    for (int64_t keys = 1; keys <= longest; keys++) {
-        const int64_t size = packed_block(keys) * (D + keys) + panels_size(D, keys) +
-                             panels_size(keys, D);
-        most = size > most ? size : most;
-    }
-    return most;
+    /* Of blocks of 12 queries or of as many as PACKED_SCORES allows, which is at most its root. */
+    return PACKED_SCORES + 12 * longest + 96 * D + panels_size(D, longest) +
+           panels_size(longest, D);
 }
 
 static void forward_head_packed(void *job_, int64_t task, int worker)
