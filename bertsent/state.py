@@ -9,19 +9,19 @@ from bertsent.validation import Best
 
 
 class Sums:
-    """Running loss and accuracy of an epoch, each text counting by its weight."""
+    """Running loss and accuracy of an epoch, by the weights of what was learned from."""
 
     def __init__(self):
         self.weight = self.loss_sum = self.hits = self.seconds = 0.0
         self.tokens = 0
 
-    def add(self, loss, logits, labels, weights):
-        """Take up a batch: its mean loss, logits (B, C), class numbers and weights or None."""
-        hits = logits.argmax(axis=1) == labels
-        weight = float(len(labels) if weights is None else weights.sum(dtype=np.float64))
-        self.weight += weight
-        self.loss_sum += loss * weight
-        self.hits += float(hits.sum() if weights is None else weights[hits].sum(dtype=np.float64))
+    def add(self, done):
+        """Take up a step, as `bertsent.training.Learned` tells of it."""
+        self.tokens += done.tokens
+        if done.loss is not None:
+            self.weight += done.weight
+            self.loss_sum += done.loss * done.weight
+            self.hits += done.hits
 
     @property
     def loss(self):

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,9 +78,31 @@ class Recipe:
         return self.batch_size * self.accumulate_steps
 
 
+class Learned(NamedTuple):
+    """What came of one step.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens read.
+    loss, norm : float or None
+        Mean loss, and norm of the gradient before clipping; None if nothing counted.
+    weight, hits : float
+        What counted, and how much of it was predicted rightly.
+    """
+
+    tokens: int
+    loss: float | None = None
+    norm: float | None = None
+    weight: float = 0.0
+    hits: float = 0.0
+
+
 @dataclass(frozen=True)
 class Examples:
     """Tokenized texts with what is to be learned from them.
+
+    `train` takes anything that can do what this can.
 
     Parameters
     ----------
@@ -110,6 +133,48 @@ class Examples:
         cu_seqlens : int64 ndarray
         """
         return gather(self.ids, self.offsets, rows)
+
+    def train_step(self, model, rows, recipe, buffers, *, epoch, **options):
+        """Train on some of the texts: one step.
+
+        Parameters
+        ----------
+        model : BertForSequenceClassification
+        rows : int64 ndarray
+            Which texts.
+        recipe : Recipe
+        buffers : tuple of float32 ndarray
+            Gradients and both moments.
+        epoch : int
+            Passes over all texts done before.
+        **options
+            Of the engine's step.
+
+        Returns
+        -------
+        Learned
+        """
+        del epoch
+        ids, cu_seqlens = self.gather(rows)
+        labels = self.labels[rows]
+        weights = None if self.weights is None else self.weights[rows]
+        # A batch whose texts all count nothing has no loss; its step passes without update.
+        if weights is not None and not weights.any():
+            return Learned(len(ids))
+        loss, logits, norm = model._core.train_step(
+            ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights, *buffers,
+            label_smoothing=recipe.label_smoothing, freeze_dropout=recipe.freeze_dropout,
+            **options,
+        )
+        hits = logits.argmax(axis=1) == labels
+        if weights is None:
+            return Learned(len(ids), loss, norm, float(len(labels)), float(hits.sum()))
+        weight, right = (float(w.sum(dtype=np.float64)) for w in (weights, weights[hits]))
+        return Learned(len(ids), loss, norm, weight, right)
+
+    def evaluate(self, model, recipe, n_threads):
+        """Loss and accuracy on these texts, as a row of the evaluations has them."""
+        return evaluate(model, self, n_threads, recipe.inference_precision, recipe.plan.scoring)
 
 
 def train(
@@ -237,54 +302,43 @@ class _Loop:
         state, recipe = self.state, self.recipe
         started = time.perf_counter()
         rows = state.order[state.position : state.position + recipe.step_size]
-        ids, cu_seqlens = self.examples.gather(rows)
-        labels = self.examples.labels[rows]
-        weights = None if self.examples.weights is None else self.examples.weights[rows]
         rate = recipe.learning_rate * rate_factor(
             recipe.schedule, state.step, self.total, recipe.warmup_ratio
         )
-        loss = norm = None
-        # A batch whose texts all count nothing has no loss; its step passes without update.
-        if weights is None or weights.any():
-            try:
-                loss, logits, norm = self.model._core.train_step(
-                    ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights,
-                    self.gradients, state.exp_avg, state.exp_avg_sq,
-                    freeze=recipe.freeze,
-                    freeze_dropout=recipe.freeze_dropout,
-                    seed=recipe.dropout_seed,
-                    step=state.step,
-                    lr=rate,
-                    weight_decay=recipe.weight_decay,
-                    max_grad_norm=recipe.max_grad_norm,
-                    precision=recipe.precision,
-                    label_smoothing=recipe.label_smoothing,
-                    rates=recipe.rates,
-                    n_threads=self.n_threads,
-                    micro_batch_tokens=recipe.plan.training,
-                )
-            except FloatingPointError as error:
-                raise self.diverged(error) from error
-            state.sums.add(loss, logits, labels, weights)
-        state.sums.tokens += len(ids)
+        try:
+            done = self.examples.train_step(
+                self.model, rows, recipe, (self.gradients, state.exp_avg, state.exp_avg_sq),
+                epoch=state.epoch,
+                freeze=recipe.freeze,
+                seed=recipe.dropout_seed,
+                step=state.step,
+                lr=rate,
+                weight_decay=recipe.weight_decay,
+                max_grad_norm=recipe.max_grad_norm,
+                precision=recipe.precision,
+                rates=recipe.rates,
+                n_threads=self.n_threads,
+                micro_batch_tokens=recipe.plan.training,
+            )
+        except FloatingPointError as error:
+            raise self.diverged(error) from error
+        state.sums.add(done)
         state.position += len(rows)
         state.step += 1
         seconds = time.perf_counter() - started
         state.sums.seconds += seconds
-        self.progress.step(state.epoch, len(ids), state.sums.loss, state.sums.accuracy)
+        self.progress.step(state.epoch, done.tokens, state.sums.loss, state.sums.accuracy)
         return {
-            "step": state.step, "epoch": state.epoch + 1, "loss": loss, "learning_rate": rate,
-            "grad_norm": norm, "tokens": len(ids), "seconds": seconds,
+            "step": state.step, "epoch": state.epoch + 1, "loss": done.loss,
+            "learning_rate": rate, "grad_norm": done.norm, "tokens": done.tokens,
+            "seconds": seconds,
         }
 
     def evaluate(self):
         """Score what is held out."""
         state = self.state
         row = {"step": state.step, "epoch": state.epoch + 1}
-        row |= evaluate(
-            self.model, self.validation, self.n_threads, self.recipe.inference_precision,
-            self.recipe.plan.scoring,
-        )
+        row |= self.validation.evaluate(self.model, self.recipe, self.n_threads)
         state.evaluations.append(row)
         state.stopped |= state.best.see(row, self.trained())
         return row
