@@ -11,8 +11,7 @@
 
 /* ---- arguments ---- */
 
-/* A 1-D C-contiguous aligned array of one type; size -1: any. NULL on mismatch, with the error set. */
-static void *array_data(PyObject *o, const char *name, int type, npy_intp size, npy_intp *found)
+void *bs_py_array(PyObject *o, const char *name, int type, npy_intp size, npy_intp *found)
 {
     PyArray_Descr *want = PyArray_DescrFromType(type);
     void *data = NULL;
@@ -32,19 +31,18 @@ static void *array_data(PyObject *o, const char *name, int type, npy_intp size, 
     return data;
 }
 
-/* The same, but None gives NULL; returns -1 on error. */
-static int optional_data(PyObject *o, const char *name, int type, npy_intp size, const void **data)
+int bs_py_optional(PyObject *o, const char *name, int type, npy_intp size, const void **data)
 {
     *data = NULL;
     if (o == NULL || o == Py_None)
         return 0;
-    *data = array_data(o, name, type, size, NULL);
+    *data = bs_py_array(o, name, type, size, NULL);
     return *data != NULL ? 0 : -1;
 }
 
-static float *writable_floats(PyObject *o, const char *name, npy_intp size)
+float *bs_py_floats(PyObject *o, const char *name, npy_intp size)
 {
-    float *data = array_data(o, name, NPY_FLOAT32, size, NULL);
+    float *data = bs_py_array(o, name, NPY_FLOAT32, size, NULL);
     if (data != NULL && !PyArray_ISWRITEABLE((PyArrayObject *)o)) {
         PyErr_Format(PyExc_ValueError, "%s: the array is read-only", name);
         return NULL;
@@ -57,17 +55,17 @@ int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObjec
 {
     npy_intp T, offsets;
     memset(b, 0, sizeof *b);
-    b->ids = array_data(ids, "ids", NPY_INT32, -1, &T);
+    b->ids = bs_py_array(ids, "ids", NPY_INT32, -1, &T);
     if (b->ids == NULL)
         return -1;
-    b->cu_seqlens = array_data(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets);
+    b->cu_seqlens = bs_py_array(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets);
     if (b->cu_seqlens == NULL)
         return -1;
     b->n_tokens = T;
     b->n_sequences = offsets - 1;
-    if (optional_data(types, "types", NPY_INT32, T, (const void **)&b->types) < 0 ||
-        optional_data(positions, "positions", NPY_INT32, T, (const void **)&b->positions) < 0 ||
-        optional_data(keys, "keys", NPY_UINT64, offsets - 1, (const void **)&b->keys) < 0)
+    if (bs_py_optional(types, "types", NPY_INT32, T, (const void **)&b->types) < 0 ||
+        bs_py_optional(positions, "positions", NPY_INT32, T, (const void **)&b->positions) < 0 ||
+        bs_py_optional(keys, "keys", NPY_UINT64, offsets - 1, (const void **)&b->keys) < 0)
         return -1;
     bs_error e = BS_ERROR_INIT;
     return bs_batch_check(b, &self->model.config, &e) == BS_OK ? 0 : bs_raise(&e);
@@ -290,7 +288,7 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         bs_raise(&e);
         goto fail;
     }
-    self->model.parameters = writable_floats(params, "params", self->model.table.total);
+    self->model.parameters = bs_py_floats(params, "params", self->model.table.total);
     if (self->model.parameters == NULL)
         goto fail;
     self->params = Py_NewRef(params);
@@ -399,7 +397,7 @@ static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwar
                                      &n_threads, &precision) ||
         bs_py_options(self, freeze, 0, 0, 0, NULL, &options) < 0 ||
         bs_py_precision(self, precision, &options.precision) < 0 ||
-        (batch.cu_seqlens = array_data(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets)) == NULL)
+        (batch.cu_seqlens = bs_py_array(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets)) == NULL)
         return NULL;
     if (offsets < 2) {
         PyErr_SetString(PyExc_ValueError, "cu_seqlens: expected at least 2 items");
@@ -440,14 +438,14 @@ static int labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObjec
     bs_error e = BS_ERROR_INIT;
     if (bs_py_batch(self, o[0], o[1], o[2], o[3], o[4], batch) < 0)
         return -1;
-    targets->labels = array_data(o[5], "labels", NPY_INT32, batch->n_sequences, NULL);
+    targets->labels = bs_py_array(o[5], "labels", NPY_INT32, batch->n_sequences, NULL);
     if (targets->labels == NULL ||
-        optional_data(o[6], "weights", NPY_FLOAT32, batch->n_sequences,
-                      (const void **)&targets->weights) < 0)
+        bs_py_optional(o[6], "weights", NPY_FLOAT32, batch->n_sequences,
+                       (const void **)&targets->weights) < 0)
         return -1;
     if (bs_targets_check(targets, batch->n_sequences, &self->model.config, &e) != BS_OK)
         return bs_raise(&e);
-    *gradients = writable_floats(grads, "grads", self->model.table.total);
+    *gradients = bs_py_floats(grads, "grads", self->model.table.total);
     return *gradients != NULL ? 0 : -1;
 }
 
@@ -498,11 +496,10 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     return Py_BuildValue("dN", loss, logits);
 }
 
-/* Factors of the learning rate, one a group; None or NULL: all 1. */
-static int group_rates(const bs_py_model *self, PyObject *o, const float **rates)
+int bs_py_rates(const bs_py_model *self, PyObject *o, const float **rates)
 {
     const npy_intp groups = self->model.config.num_layers + 2;
-    if (optional_data(o, "rates", NPY_FLOAT32, groups, (const void **)rates) < 0)
+    if (bs_py_optional(o, "rates", NPY_FLOAT32, groups, (const void **)rates) < 0)
         return -1;
     for (npy_intp i = 0; *rates != NULL && i < groups; i++)
         if (!(isfinite((*rates)[i]) && (*rates)[i] >= 0.0f)) {
@@ -512,8 +509,6 @@ static int group_rates(const bs_py_model *self, PyObject *o, const float **rates
         }
     return 0;
 }
-
-#define DEFAULT_ADAMW {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f}
 
 static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
@@ -530,7 +525,7 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
-    bs_adamw_options adamw = DEFAULT_ADAMW;
+    bs_adamw_options adamw = BS_PY_ADAMW;
     bs_batch batch;
     bs_targets targets = {0};
     bs_pass_options options;
@@ -546,10 +541,10 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                                      &tokens, &precision, &targets.label_smoothing, &rates,
                                      &freeze_dropout) ||
         labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
-        group_rates(self, rates, &adamw.rates) < 0 ||
+        bs_py_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
-        (exp_avg = writable_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
-        (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
+        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
+        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
         return NULL;
     PyObject *logits = bs_py_logits(self, &batch);
     if (logits == NULL)
@@ -583,7 +578,7 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
     PyObject *grads_, *exp_avg_, *exp_avg_sq_, *rates = NULL;
     long long freeze = 0, step = 0;
     int n_threads = 1;
-    bs_adamw_options adamw = DEFAULT_ADAMW;
+    bs_adamw_options adamw = BS_PY_ADAMW;
     bs_pass_options options;
     float *grads, *exp_avg, *exp_avg_sq;
     double norm = 0.0;
@@ -593,11 +588,11 @@ static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
                                      &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
                                      &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
                                      &adamw.max_grad_norm, &n_threads, &rates) ||
-        group_rates(self, rates, &adamw.rates) < 0 ||
+        bs_py_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, 0, 0, step, NULL, &options) < 0 ||
-        (grads = array_data(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
-        (exp_avg = writable_floats(exp_avg_, "exp_avg", total)) == NULL ||
-        (exp_avg_sq = writable_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
+        (grads = bs_py_array(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
+        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", total)) == NULL ||
+        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS

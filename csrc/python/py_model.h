@@ -20,6 +20,21 @@ typedef struct {
     bool timed;            /* training and scoring count to the clock */
 } bs_py_model;
 
+/* A 1-D C-contiguous aligned array of one type; size -1: any, told in *found unless that is NULL.
+ * NULL on mismatch, with an exception set. */
+void *bs_py_array(PyObject *o, const char *name, int type, npy_intp size, npy_intp *found);
+
+/* The same, but None and NULL give NULL; returns -1 on error. */
+int bs_py_optional(PyObject *o, const char *name, int type, npy_intp size, const void **data);
+
+/* Likewise float32 that may be written to. */
+float *bs_py_floats(PyObject *o, const char *name, npy_intp size);
+
+/* Factors of the learning rate, one a group; None or NULL: all 1. */
+int bs_py_rates(const bs_py_model *self, PyObject *o, const float **rates);
+
+#define BS_PY_ADAMW {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f}
+
 /* Checks the arrays of a batch; 0, or -1 with an exception set. keys may be NULL. */
 int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
                 PyObject *cu_seqlens, PyObject *keys, bs_batch *b);
