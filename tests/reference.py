@@ -183,8 +183,8 @@ class Bert:
         self.config = config
         self.params = {name: np.array(value, np.float64) for name, value in params.items()}
 
-    def forward(self, batch, *, training=False, seed=0, step=0, calm=0):
-        """Return the logits of ``batch``, a dict of ids, types, positions, cu_seqlens, keys.
+    def encode(self, batch, *, training=False, seed=0, step=0, calm=0):
+        """Return the last layer's output for ``batch``: ids, types, positions, cu_seqlens, keys.
 
         types, positions and keys may be missing or None. There is no dropout in the first ``calm``
         layers and, if it is not 0, the embeddings.
@@ -215,6 +215,13 @@ class Bert:
             x, saved = self._layer(x, layer)
             kept["layers"].append(saved)
         kept["encoded"] = x
+        return x
+
+    def forward(self, batch, *, training=False, seed=0, step=0, calm=0):
+        """Return the logits of ``batch``; arguments as for `encode`."""
+        x = self.encode(batch, training=training, seed=seed, step=step, calm=calm)
+        cfg, kept = self.config, self.kept
+        cu, words = kept["cu"], kept["words"]
         first = x[cu[:-1]]
         if cfg.get("pooling", "cls") == "mean":
             first = np.stack([part.mean(axis=0) for part in np.split(x, cu[1:-1])])
@@ -237,7 +244,7 @@ class Bert:
         # Frozen parts are first computed like the rest, then blanked: a frozen parameter changes
         # nothing in the gradients of others.
         cfg, p, kept = self.config, self.params, self.kept
-        g = self.grads = {name: np.zeros_like(value) for name, value in p.items()}
+        self.grads = {name: np.zeros_like(value) for name, value in p.items()}
         d = self._dense_backward(
             np.asarray(d_logits, np.float64), kept["pooled"] * kept["pooled_drop"], "classifier"
         )
@@ -249,6 +256,11 @@ class Bert:
             d_x[:] = np.repeat(d_first / lengths[:, None], lengths, axis=0)
         else:
             d_x[kept["cu"][:-1]] = d_first
+        return self.encode_backward(d_x, freeze=freeze)
+
+    def encode_backward(self, d_x, *, freeze=0):
+        """Add to ``grads`` what comes from the gradient at the last layer's output."""
+        cfg, kept, g = self.config, self.kept, self.grads
         for layer in reversed(range(cfg["num_hidden_layers"])):
             d_x = self._layer_backward(d_x, layer, kept["layers"][layer])
         emb = "bert.embeddings."

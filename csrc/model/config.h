@@ -20,6 +20,7 @@ typedef struct {
     int64_t pad_token_id; /* its embedding gets no gradient from look-ups; -1: none */
     bs_activation activation;
     bool mean_pooling; /* the head reads the mean of all tokens, not [CLS] */
+    bool masked_lm; /* the head predicts masked tokens; neither pooler nor classifier */
     float layer_norm_eps;
     float hidden_dropout;
     float attention_dropout;
@@ -29,7 +30,7 @@ typedef struct {
 /* Whether a layer computes the [CLS] rows alone: the last one, if nobody reads the others. */
 static inline bool bs_layer_is_narrow(const bs_config *c, int64_t layer)
 {
-    return layer == c->num_layers - 1 && !c->mean_pooling;
+    return layer == c->num_layers - 1 && !c->mean_pooling && !c->masked_lm;
 }
 
 /* Checks every number against its bounds; names the one at fault. */

@@ -20,6 +20,7 @@ void bs_model_free(bs_model *m)
 {
     for (size_t i = 0; i < sizeof m->packed / sizeof *m->packed; i++)
         bs_weights_free(&m->packed[i]);
+    bs_arena_free(&m->decoder);
     free(m->versions);
     bs_parameter_table_free(&m->table);
 }

@@ -2,6 +2,7 @@
 #ifndef BS_MODEL_MODEL_H
 #define BS_MODEL_MODEL_H
 
+#include "core/arena.h"
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/parameters.h"
@@ -14,6 +15,7 @@ typedef struct {
     float *parameters; /* (table.total,), the caller's */
     uint64_t *versions; /* (L,) of each encoder layer's parameters, from 1 */
     bs_weights packed[3]; /* by bs_precision; none of fp32 where the BLAS does it all */
+    bs_arena decoder; /* of masked tokens, packed: see bs_mlm_pack */
 } bs_model;
 
 /* Fills in all but config and parameters. bs_model_free undoes it, also after a failure. */

@@ -52,11 +52,32 @@ static void add_layer(bs_parameter_table *t, int l, const bs_config *c)
     o->output_beta = add(t, l, "output.LayerNorm.bias", H, 0, plain);
 }
 
+static void add_classifier(bs_parameter_table *t, const bs_config *c)
+{
+    const int64_t H = c->hidden_size;
+    t->pooler_weight = add(t, -1, "bert.pooler.dense.weight", H, H, 0);
+    t->pooler_bias = add(t, -1, "bert.pooler.dense.bias", H, 0, NO_DECAY);
+    t->classifier_weight = add(t, -1, "classifier.weight", c->num_labels, H, 0);
+    t->classifier_bias = add(t, -1, "classifier.bias", c->num_labels, 0, NO_DECAY);
+    t->head = t->pooler_weight;
+}
+
+static void add_masked_lm(bs_parameter_table *t, const bs_config *c)
+{
+    const int64_t H = c->hidden_size;
+    t->transform_weight = add(t, -1, "cls.predictions.transform.dense.weight", H, H, 0);
+    t->transform_bias = add(t, -1, "cls.predictions.transform.dense.bias", H, 0, NO_DECAY);
+    t->transform_gamma = add(t, -1, "cls.predictions.transform.LayerNorm.weight", H, 0, NO_DECAY);
+    t->transform_beta = add(t, -1, "cls.predictions.transform.LayerNorm.bias", H, 0, NO_DECAY);
+    t->decoder_bias = add(t, -1, "cls.predictions.bias", c->vocab_size, 0, NO_DECAY);
+    t->head = t->transform_weight;
+}
+
 bs_status bs_parameter_table_make(bs_parameter_table *t, const bs_config *c, bs_error *e)
 {
     const int64_t H = c->hidden_size, L = c->num_layers;
     memset(t, 0, sizeof *t);
-    t->entries = calloc((size_t)(9 + 16 * L), sizeof *t->entries);
+    t->entries = calloc((size_t)(10 + 16 * L), sizeof *t->entries);
     t->layers = calloc((size_t)L, sizeof *t->layers);
     if (t->entries == NULL || t->layers == NULL) {
         bs_parameter_table_free(t);
@@ -70,10 +91,7 @@ bs_status bs_parameter_table_make(bs_parameter_table *t, const bs_config *c, bs_
     for (int l = 0; l < (int)L; l++)
         add_layer(t, l, c);
     const int64_t head = t->count;
-    t->pooler_weight = add(t, -1, "bert.pooler.dense.weight", H, H, 0);
-    t->pooler_bias = add(t, -1, "bert.pooler.dense.bias", H, 0, NO_DECAY);
-    t->classifier_weight = add(t, -1, "classifier.weight", c->num_labels, H, 0);
-    t->classifier_bias = add(t, -1, "classifier.bias", c->num_labels, 0, NO_DECAY);
+    (c->masked_lm ? add_masked_lm : add_classifier)(t, c);
     for (int64_t i = head; i < t->count; i++)
         t->entries[i].layer = (int)L;
     t->total = (t->total + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
@@ -92,5 +110,5 @@ int64_t bs_parameter_table_trained_from(const bs_parameter_table *t, const bs_co
 {
     if (freeze <= 0)
         return 0;
-    return freeze < c->num_layers ? t->layers[freeze].qkv_weight : t->pooler_weight;
+    return freeze < c->num_layers ? t->layers[freeze].qkv_weight : t->head;
 }

@@ -193,24 +193,34 @@ const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t lay
     return mask;
 }
 
-void bs_pass_forward(bs_pass *p)
+void bs_pass_encode(bs_pass *p)
 {
     bs_embeddings_forward(p);
     bs_stage_mark(p->options.clock, BS_STAGE_EMBEDDINGS);
     for (int64_t l = 0; l < p->model->config.num_layers; l++)
         bs_layer_forward(p, l);
+}
+
+void bs_pass_forward(bs_pass *p)
+{
+    bs_pass_encode(p);
     bs_head_forward(p);
     bs_stage_mark(p->options.clock, BS_STAGE_HEAD);
 }
 
-void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients)
+void bs_pass_encode_backward(bs_pass *p, float *gradients)
 {
     const int64_t L = p->model->config.num_layers, freeze = p->options.freeze;
-    bs_head_backward(p, d_logits, gradients);
-    bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
     for (int64_t l = L - 1; l >= freeze; l--)
         bs_layer_backward(p, l, l > freeze || freeze == 0, gradients);
     if (freeze == 0)
         bs_embeddings_backward(p, gradients);
     bs_stage_mark(p->options.clock, BS_STAGE_EMBEDDINGS_BACKWARD);
+}
+
+void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients)
+{
+    bs_head_backward(p, d_logits, gradients);
+    bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
+    bs_pass_encode_backward(p, gradients);
 }

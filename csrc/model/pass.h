@@ -89,9 +89,15 @@ size_t bs_pass_size(const bs_model *model, const bs_batch *batch, const bs_pass_
 /* Computes p->logits. */
 void bs_pass_forward(bs_pass *p);
 
+/* The same without the head: computes p->tokens. */
+void bs_pass_encode(bs_pass *p);
+
 /* From the gradient at the logits (B, C); adds to the trained part of `gradients`
  * (table.total,). Once after each forward; the pass must have kept. */
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients);
+
+/* The same from the gradient at p->tokens, which the caller has left in p->d_a. */
+void bs_pass_encode_backward(bs_pass *p, float *gradients);
 
 /* Whether dropout acts in a layer; -1: the embeddings, L: the head. */
 bool bs_pass_drops(const bs_pass *p, int64_t layer);

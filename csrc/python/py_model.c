@@ -74,6 +74,10 @@ int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObjec
 PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b)
 {
     npy_intp shape[2] = {b->n_sequences, self->model.config.num_labels};
+    if (self->model.config.masked_lm) {
+        PyErr_SetString(PyExc_ValueError, "the model predicts masked tokens; it has no classifier");
+        return NULL;
+    }
     return PyArray_SimpleNew(2, shape, NPY_FLOAT32);
 }
 
@@ -214,6 +218,25 @@ static int config_pooling(PyObject *config, bool *mean)
     return result;
 }
 
+/* "classifier" or "masked_lm"; a configuration that says nothing means the former. */
+static int config_head(PyObject *config, bool *masked_lm)
+{
+    PyObject *value;
+    int result = -1;
+    if (!PyMapping_HasKeyString(config, "head"))
+        return 0;
+    value = PyMapping_GetItemString(config, "head");
+    const char *name = value != NULL ? PyUnicode_AsUTF8(value) : NULL;
+    if (name != NULL && (strcmp(name, "classifier") == 0 || strcmp(name, "masked_lm") == 0)) {
+        *masked_lm = strcmp(name, "masked_lm") == 0;
+        result = 0;
+    } else if (name != NULL)
+        PyErr_Format(PyExc_ValueError,
+                     "config: head is '%s', expected 'classifier' or 'masked_lm'", name);
+    Py_XDECREF(value);
+    return result;
+}
+
 static int read_config(PyObject *o, bs_config *c)
 {
     memset(c, 0, sizeof *c);
@@ -230,7 +253,8 @@ static int read_config(PyObject *o, bs_config *c)
         config_rate(o, "hidden_dropout_prob", &c->hidden_dropout) < 0 ||
         config_rate(o, "attention_probs_dropout_prob", &c->attention_dropout) < 0 ||
         config_rate(o, "classifier_dropout", &c->classifier_dropout) < 0 ||
-        config_activation(o, &c->activation) < 0 || config_pooling(o, &c->mean_pooling) < 0)
+        config_activation(o, &c->activation) < 0 || config_pooling(o, &c->mean_pooling) < 0 ||
+        config_head(o, &c->masked_lm) < 0)
         return -1;
     bs_error e = BS_ERROR_INIT;
     return bs_config_check(c, &e) == BS_OK ? 0 : bs_raise(&e);
@@ -658,6 +682,15 @@ static PyMethodDef model_methods[] = {
     {"time_stages", model_time_stages, METH_O,
      "time_stages(on) -> seconds of each stage of train_step, forward_backward and score since it\n"
      "was switched on, or None; for one call at a time"},
+    {"mlm_loss", KEYWORDS(bs_py_mlm_loss), METH_VARARGS | METH_KEYWORDS,
+     "mlm_loss(ids, types, positions, cu_seqlens, keys, tokens, labels, grads=None, *, freeze=0,\n"
+     "training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0, precision='float32')\n"
+     "-> (loss, hits); tokens: which of the batch are predicted, labels: what they are"},
+    {"mlm_train_step", KEYWORDS(bs_py_mlm_train_step), METH_VARARGS | METH_KEYWORDS,
+     "mlm_train_step(ids, types, positions, cu_seqlens, keys, tokens, labels, grads, exp_avg,\n"
+     "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
+     "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
+     "precision='float32', rates=None) -> (loss, hits, norm)"},
     {"touch", model_touch, METH_NOARGS, "Says that the parameters were written from outside."},
     {NULL, NULL, 0, NULL},
 };
@@ -671,7 +704,7 @@ static PyObject *model_reserved(PyObject *self_, void *unused)
 static PyObject *model_allocations(PyObject *self_, void *unused)
 {
     const bs_py_model *self = (bs_py_model *)self_;
-    int64_t count = self->arena.allocations;
+    int64_t count = self->arena.allocations + self->model.decoder.allocations;
     (void)unused;
     for (size_t i = 0; i < sizeof self->model.packed / sizeof *self->model.packed; i++)
         count += self->model.packed[i].allocations;

@@ -47,7 +47,7 @@ int bs_py_options(const bs_py_model *self, long long freeze, int training,
 /* "O&"-like: the precision of a name that this model can compute in; -1 with an exception set. */
 int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out);
 
-/* A new float32 array (B, C). */
+/* A new float32 array (B, C); an error where the head is no classifier. */
 PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b);
 
 /* To be called with the GIL before the lock is taken: a fork may have left it taken. */
@@ -57,6 +57,10 @@ void bs_py_model_renew_lock(bs_py_model *self);
  * failure the lock is not held. */
 bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backward, int n_threads,
                           bs_error *e);
+
+/* Methods of the Model type, in py_mlm.c. */
+PyObject *bs_py_mlm_loss(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *bs_py_mlm_train_step(PyObject *self, PyObject *args, PyObject *kwargs);
 
 int bs_py_add_session(PyObject *module);
 

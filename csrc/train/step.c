@@ -30,8 +30,7 @@ int64_t bs_micro_batch_tokens(bs_precision precision)
     return precision == BS_FLOAT32 ? 2048 : 1024;
 }
 
-/* The end of the micro-batch that begins with sequence `first`: at least one sequence. */
-static int64_t micro_batch_end(const bs_batch *b, const bs_pass_options *options, int64_t first)
+int64_t bs_micro_batch_end(const bs_batch *b, const bs_pass_options *options, int64_t first)
 {
     const int64_t most =
         options->tokens > 0 ? options->tokens : bs_micro_batch_tokens(options->precision);
@@ -48,7 +47,7 @@ static bs_status reserve(const bs_model *model, const bs_batch *batch,
 {
     size_t most = 0;
     for (int64_t first = 0, last; first < batch->n_sequences; first = last) {
-        last = micro_batch_end(batch, options, first);
+        last = bs_micro_batch_end(batch, options, first);
         const bs_batch part = bs_batch_slice(batch, first, last);
         const size_t size = bs_pass_size(model, &part, options, true, n_threads);
         most = size > most ? size : most;
@@ -88,7 +87,7 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
     *loss = 0.0;
     for (int64_t first = 0, last; first < B; first = last) {
         bs_pass pass;
-        last = micro_batch_end(batch, options, first);
+        last = bs_micro_batch_end(batch, options, first);
         const bs_batch part = bs_batch_slice(batch, first, last);
         status = bs_pass_begin(&pass, model, &part, options, true, n_threads, arena, e);
         if (status != BS_OK)

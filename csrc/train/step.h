@@ -11,6 +11,9 @@
  * batch. Another size changes the order of that sum, and so the last bits; dropout stays. */
 int64_t bs_micro_batch_tokens(bs_precision precision);
 
+/* The end of the micro-batch that begins with sequence `first`: at least one sequence. */
+int64_t bs_micro_batch_end(const bs_batch *b, const bs_pass_options *options, int64_t first);
+
 typedef struct {
     const int32_t *labels;  /* (B,) */
     const float *weights;   /* (B,) or NULL: ones */

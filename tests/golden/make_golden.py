@@ -20,7 +20,12 @@ import pandas as pd
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+)
 
 HERE = Path(__file__).resolve().parent
 STEPS = 20
@@ -81,13 +86,22 @@ def make_inputs(config, rng, n_rows, longest, holes):
     return {"ids": ids, "mask": mask, "types": types, "labels": labels}
 
 
-def make_model(config, rng):
+def make_masks(config, rng, batch):
+    """Return the batch with labels for a fifth of its tokens, -100 for the others."""
+    ids, attended = batch["ids"], batch["mask"] == 1
+    chosen = attended & (rng.random(ids.shape) < 0.2)
+    chosen[0, 0] = True
+    masked = np.where(chosen, rng.integers(0, config["vocab_size"], ids.shape), ids)
+    return batch | {"ids": masked, "labels": np.where(chosen, ids, -100)}
+
+
+def make_model(config, rng, kind=BertForSequenceClassification):
     """Return a float64 model whose random weights are exact in float32."""
     full = BertConfig(
         **config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
     )
-    model = BertForSequenceClassification(full).double()
+    model = kind(full).double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             values = rng.normal(0.0, 0.15, tuple(parameter.shape))
@@ -104,7 +118,8 @@ def run(model, batch):
         attention_mask=torch.from_numpy(batch["mask"]),
         token_type_ids=torch.from_numpy(batch["types"]),
     ).logits
-    return logits, cross_entropy(logits, torch.from_numpy(batch["labels"]))
+    labels = torch.from_numpy(batch["labels"]).reshape(-1)
+    return logits, cross_entropy(logits.reshape(len(labels), -1), labels)
 
 
 def summarise(values):
@@ -140,12 +155,14 @@ def train(model, batches):
     return losses, norms, {name: summarise(value) for name, value in named}
 
 
-def make_tiny(name, config, seed):
-    """Write the golden file of one tiny model."""
+def make_tiny(name, config, seed, masked=False):
+    """Write the golden file of one tiny model, a classifier or one of masked tokens."""
     rng = np.random.default_rng(seed)
-    model = make_model(config, rng)
+    model = make_model(config, rng, *([BertForMaskedLM] if masked else []))
     longest = config["max_position_embeddings"]
     batches = [make_inputs(config, rng, 6, longest - 9 * i, holes=i == 0) for i in range(3)]
+    if masked:
+        batches = [make_masks(config, rng, batch) for batch in batches]
     out = {"config": json.dumps(config), "optimizer": json.dumps(OPTIMIZER)}
     for i, batch in enumerate(batches):
         for part, values in batch.items():
@@ -154,6 +171,8 @@ def make_tiny(name, config, seed):
         out["weight/" + tensor] = value.detach().numpy().astype(np.float32)
     logits, loss = run(model, batches[0])
     loss.backward()
+    if masked:
+        logits = logits[torch.from_numpy(batches[0]["labels"] >= 0)]
     out["logits"], out["loss"] = logits.detach().numpy(), loss.item()
     for tensor, value in model.named_parameters():
         out["grad/" + tensor] = value.grad.numpy().astype(np.float32)
@@ -162,8 +181,8 @@ def make_tiny(name, config, seed):
     out["losses"], out["norms"] = losses, norms
     for tensor, value in sums.items():
         out["final/" + tensor] = value
-    np.savez_compressed(HERE / f"tiny_{name}.npz", **out)
-    print(name, "losses", np.round(losses, 4), "norms", np.round(norms, 3))
+    np.savez_compressed(HERE / f"{'masked' if masked else 'tiny'}_{name}.npz", **out)
+    print(name, "masked" * masked, "losses", np.round(losses, 4), "norms", np.round(norms, 3))
 
 
 def minilm_classifier(hidden):
@@ -219,6 +238,7 @@ def main():
     torch.set_num_threads(1)
     for seed, (name, config) in enumerate(MODELS.items()):
         make_tiny(name, config, seed)
+        make_tiny(name, config, seed, masked=True)
     if arguments.minilm is not None:
         make_minilm(arguments.minilm, arguments.imdb)
     versions = {
