@@ -1,7 +1,7 @@
 """Fine-tune and run BERT sentiment classifiers on a CPU.
 
-Three public classes, each loaded when it is first used, so that importing the
-package costs next to nothing:
+Three public classes and a function, each loaded when it is first used, so that importing
+the package costs next to nothing:
 
 BertClassifier
     A scikit-learn classifier of texts.
@@ -9,6 +9,8 @@ BertForSequenceClassification
     The bare model: token ids in, logits and gradients out.
 WordPieceTokenizer
     Texts in, token ids out.
+pretrain
+    Masked language modelling on texts without labels, to fine-tune from.
 """
 
 from importlib import import_module
@@ -19,6 +21,7 @@ _HOMES = {
     "BertClassifier": "bertsent.classifier",
     "BertForSequenceClassification": "bertsent.model",
     "WordPieceTokenizer": "bertsent.tokenizer",
+    "pretrain": "bertsent.pretraining",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -15,7 +15,10 @@ from .errors import CheckpointError, FreshWeightsWarning
 
 __all__ = ["Checkpoint", "aligned_zeros", "load_checkpoint", "random_parameters", "save_checkpoint"]
 
-_HEADS = {"pooler": "bert.pooler.dense.", "classifier": "classifier."}
+_HEADS = {
+    "pooler": ("bert.pooler.dense.weight", "bert.pooler.dense.bias"),
+    "classifier": ("classifier.weight", "classifier.bias"),
+}
 # Heads of other tasks, whose classifier does not read the pooled first token of one text.
 _OTHER_CLASSIFIERS = {"BertForTokenClassification", "BertForMultipleChoice"}
 
@@ -75,18 +78,45 @@ def load_checkpoint(
     if pooling is not None:
         raw["classifier_pooling"] = pooling
     where = directory / "config.json"
-    stored = _canonical(tensors.find(directory, raw))
+    stored = canonical(tensors.find(directory, raw))
     architectures = raw.get("architectures") or []
     if new_classifier or _OTHER_CLASSIFIERS.intersection(architectures):
-        for name in _head("classifier"):
+        for name in _HEADS["classifier"]:
             stored.pop(name, None)
     count, names = _classes(raw, stored, num_labels, id2label, where)
-    if all(name in stored for name in _head("classifier")):
+    if all(name in stored for name in _HEADS["classifier"]):
         _check_task(raw, count, where)
     engine = engine_config(raw, count, where)
-    total, table = _table(engine)
-    fresh, unused = _compare(stored, table, directory)
+    flat, fresh, unused = fill(stored, engine, raw, directory, _HEADS, random_state)
+    tell(source or str(directory), fresh, unused, raw)
+    return Checkpoint(with_labels(raw, names), engine, flat, tuple(fresh))
 
+
+def fill(stored, engine, raw, directory, heads, random_state):
+    """Read what is stored and draw the heads that are not.
+
+    Parameters
+    ----------
+    stored : dict of str to Stored
+        From `canonical`.
+    engine, raw : dict
+        The engine's configuration and the ``config.json`` that it was made from.
+    directory : path-like
+        For messages.
+    heads : dict of str to tuple of str
+        Parts that may be missing, each by what it is called and the names of its tensors.
+    random_state : int, Generator, RandomState or None
+        Draws them.
+
+    Returns
+    -------
+    flat : ndarray of float32
+    fresh, unused : list of str
+        Heads that were drawn, and tensors that have no place in the model.
+    """
+    total, table = _table(engine)
+    fresh, unused = _compare(stored, table, directory, heads)
+    drawn = {name for head in fresh for name in heads[head]}
     flat = aligned_zeros(total)
     tensors.read(
         [
@@ -97,10 +127,9 @@ def load_checkpoint(
     )
     rng = _generator(random_state)
     for name, shape, offset, *_ in table:
-        if any(name.startswith(_HEADS[head]) for head in fresh):
+        if name in drawn:
             _initialise(name, flat[offset : offset + math.prod(shape)], raw, rng)
-    _tell(source or str(directory), fresh, unused, raw)
-    return Checkpoint(with_labels(raw, names), engine, flat, tuple(fresh))
+    return flat, fresh, unused
 
 
 def random_parameters(engine, raw, random_state=None):
@@ -135,7 +164,8 @@ def random_parameters(engine, raw, random_state=None):
 
 
 def save_checkpoint(
-    directory, config, engine, flat, *, tokenizer=None, extra_files=None, int8=False
+    directory, config, engine, flat, *, tokenizer=None, extra_files=None, int8=False,
+    extra_tensors=None,
 ):
     """Write a model's files into a directory that exists.
 
@@ -155,6 +185,8 @@ def save_checkpoint(
         Further files by name.
     int8 : bool
         Write the encoder's linear layers as int8, into ``model.int8.safetensors``.
+    extra_tensors : dict of str to ndarray, optional
+        Further tensors by name.
 
     Raises
     ------
@@ -172,7 +204,7 @@ def save_checkpoint(
         name: flat[offset : offset + math.prod(shape)].reshape(shape)
         for name, shape, offset, *_ in _table(engine)[1]
     }
-    tensors.write(directory, values, int8)
+    tensors.write(directory, values | (extra_tensors or {}), int8)
 
 
 def aligned_zeros(count):
@@ -188,12 +220,8 @@ def _table(engine):
     return _core.parameter_table(engine)
 
 
-def _head(head):
-    return (_HEADS[head] + "weight", _HEADS[head] + "bias")
-
-
-def _canonical(stored):
-    """Rename tensors as BertForSequenceClassification of today names them."""
+def canonical(stored):
+    """Rename tensors as transformers of today names them."""
     renamed = {}
     for name, tensor in stored.items():
         new = name
@@ -253,15 +281,15 @@ def _check_task(raw, count, where):
         )
 
 
-def _compare(stored, table, directory):
+def _compare(stored, table, directory, heads):
     """Check names and shapes; return the heads to draw anew and the tensors left unused."""
     expected = {name: tuple(shape) for name, shape, *_ in table}
     missing = [name for name in expected if name not in stored]
     fresh = []
-    for head in _HEADS:
-        if all(name in missing for name in _head(head)):
+    for head, names in heads.items():
+        if all(name in missing for name in names):
             fresh.append(head)
-            missing = [name for name in missing if name not in _head(head)]
+            missing = [name for name in missing if name not in names]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{directory}: the weights lack the tensor {missing[0]}{more}")
@@ -287,7 +315,8 @@ def _compare(stored, table, directory):
     return fresh, unused
 
 
-def _tell(source, fresh, unused, raw):
+def tell(source, fresh, unused, raw):
+    """Warn of heads that were drawn and tensors that are not used."""
     if (source, tuple(fresh)) in _said:
         return
     _said.add((source, tuple(fresh)))

@@ -446,9 +446,9 @@ RATES_BY_HIDDEN_SIZE = ((512, 1e-4), (math.inf, 2e-5))
 RATE_ALL_FROZEN = 3e-3
 
 
-def check_parameters(values):
+def check_parameters(values, parameters=PARAMETERS):
     """Check a dictionary of all parameters; errors name the allowed values."""
-    for parameter in PARAMETERS:
+    for parameter in parameters:
         parameter.check(values[parameter.name])
     if values["checkpoint_dir"] is None:
         if values["resume"]:

@@ -444,14 +444,16 @@ def test_errors_exit_with_1_in_one_line(workshop, tmp_path, capsys):
 def test_help_and_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"bertsent {bertsent.__version__}\n"
-    for command in ("train", "evaluate", "predict", "doctor"):
+    for command in ("train", "evaluate", "predict", "pretrain", "doctor"):
         assert main([command, "--help"]) == 0
         shown = capsys.readouterr().out
         assert "examples:" in shown and max(map(len, shown.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["--version"], ["train", "--help"], ["doctor", "--help"]], ids=" ".join
+    "args",
+    [["--help"], ["--version"], ["train", "--help"], ["pretrain", "--help"], ["doctor", "--help"]],
+    ids=" ".join,
 )
 def test_help_imports_nothing_slow(args):
     code = (

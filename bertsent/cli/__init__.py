@@ -1,4 +1,4 @@
-"""The command line: ``bertsent train``, ``evaluate``, ``predict`` and ``doctor``.
+"""The command line: ``bertsent train``, ``evaluate``, ``predict``, ``pretrain`` and ``doctor``.
 
 Results go to stdout, progress and warnings to stderr. The exit code is 0, 1 after an error
 (one line says which), 2 for a wrong call, 130 after Ctrl-C, 143 after SIGTERM.

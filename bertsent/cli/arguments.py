@@ -6,6 +6,7 @@ import textwrap
 import bertsent
 from bertsent.formats import FORMATS
 from bertsent.parameters import PARAMETERS
+from bertsent.pretraining_parameters import PRETRAINING
 
 DEFAULT_SEED = 0
 DEFAULT_TEST_SIZE = 0.2
@@ -30,19 +31,20 @@ def make_parser():
     _add_train(commands)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_pretrain(commands)
     _add_doctor(commands)
     return parser
 
 
-def chosen_parameters(args):
+def chosen_parameters(args, table=PARAMETERS):
     """Parameters of BertClassifier: the flags given, and the defaults of the others."""
     given = vars(args)
-    return {name: given.get(name, value) for name, value in default_parameters().items()}
+    return {name: given.get(name, value) for name, value in default_parameters(table).items()}
 
 
-def default_parameters():
+def default_parameters(table=PARAMETERS):
     """Defaults of BertClassifier by name, but for the seed, which a command always has."""
-    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
+    defaults = {parameter.name: parameter.default for parameter in table}
     return defaults | {"random_state": DEFAULT_SEED}
 
 
@@ -187,6 +189,44 @@ def _add_predict(commands):
     _add_shared(command)
 
 
+def _add_pretrain(commands):
+    command = _command(
+        commands,
+        "pretrain",
+        "pretrain a model further on texts without labels, to fine-tune from",
+        f"""\
+        Pretrain a model further on texts without labels: words are hidden, and the model learns
+        to tell what stood there. "bertsent train --model DIR" then starts from what was saved.
+
+        DATA is one of {FORMATS}.
+
+        examples:
+          bertsent pretrain unlabelled.csv --model minilm --output reviews-bert
+          bertsent pretrain all.parquet --epochs 3 --validation-fraction 0.05 \\
+              --checkpoint-dir run --checkpoint-every 500 --output reviews-bert
+          bertsent train labelled.csv --model reviews-bert --output sentiment-model
+        """,
+    )
+    command.set_defaults(run=_run_pretrain, usage_error=command.error)
+    data = command.add_argument_group("data")
+    data.add_argument("data", metavar="DATA", help="texts; other columns are not looked at")
+    _add_columns(data, labels=False)
+    _add_parameters(command.add_argument_group("model and training"), table=PRETRAINING)
+    output = command.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        "-o",
+        required=True,
+        metavar="DIR",
+        help="directory to save to; checked before training",
+    )
+    output.add_argument(
+        "--force",
+        action="store_true",
+        help="replace what bertsent saved there before; other files are never touched",
+    )
+
+
 def _add_doctor(commands):
     command = _command(
         commands,
@@ -247,9 +287,9 @@ def _add_columns(group, labels):
     )
 
 
-def _add_parameters(group, names=None):
-    defaults = default_parameters()
-    for parameter in PARAMETERS:
+def _add_parameters(group, names=None, table=PARAMETERS):
+    defaults = default_parameters(table)
+    for parameter in table:
         if not parameter.on_command_line:
             continue
         if names is not None and parameter.name not in names:
@@ -332,6 +372,12 @@ def _run_evaluate(args):
 
 def _run_predict(args):
     from bertsent.cli.predict import run
+
+    run(args)
+
+
+def _run_pretrain(args):
+    from bertsent.cli.pretrain import run
 
     run(args)
 
