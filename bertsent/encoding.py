@@ -15,14 +15,17 @@ class Encoding(NamedTuple):
     ids : ndarray of int32
         The ids of all texts; those of text `i` are ``ids[offsets[i]:offsets[i + 1]]``.
     offsets : ndarray of int64
-        Where each text begins; one more than there are texts.
+        Where each text, or each window, begins; one more than there are of them.
     truncated : ndarray of bool
-        Which texts were cut at `max_length`.
+        Which texts were cut at `max_length`, or into windows.
     token_type_ids : ndarray of int32 or None
         Of pairs: 0 for [CLS], the first text and its [SEP], 1 for the second and its [SEP].
     offset_mapping : ndarray of int64, shape (tokens, 2), or None
         Where asked for: the characters that each token stands for, as the first and the one behind
         the last of its text; (0, 0) for [CLS] and [SEP].
+    windows : ndarray of int64, shape (texts + 1,), or None
+        With ``truncation="windows"``: the first window of each text, and how many there are of all;
+        those of text `i` are ``windows[i]`` to ``windows[i + 1] - 1``.
     """
 
     ids: np.ndarray
@@ -30,6 +33,7 @@ class Encoding(NamedTuple):
     truncated: np.ndarray
     token_type_ids: np.ndarray | None = None
     offset_mapping: np.ndarray | None = None
+    windows: np.ndarray | None = None
 
 
 def token_types(offsets, n_first):

@@ -8,6 +8,7 @@ from bertsent.tokenizer_files import read_tokenizer, write_tokenizer
 from bertsent.tokenizer_inputs import (
     as_items,
     check_max_length,
+    check_stride,
     check_truncation,
     named_row,
 )
@@ -196,7 +197,7 @@ class WordPieceTokenizer(Vocabulary):
         write_tokenizer(directory, self._settings)
 
     def encode_batch(
-        self, texts, text_pairs=None, *, max_length=None, truncation=True,
+        self, texts, text_pairs=None, *, max_length=None, truncation=True, stride=0,
         split_special_tokens=False, return_offsets_mapping=False, n_threads=None,
     ):  # fmt: skip
         """Turn texts, or pairs of texts, into ids, special tokens included, without padding.
@@ -220,7 +221,13 @@ class WordPieceTokenizer(Vocabulary):
               best for classification.
             - "only_first", "only_second": the end of that text of a pair. An error where
               nothing of it would be left.
+            - "windows": nothing. A text becomes as many windows as it takes, each a
+              ``[CLS] ... [SEP]`` of its own; not for pairs.
             - False, "do_not_truncate": nothing.
+        stride : int
+            Tokens at the end of a window with which the next one begins again; fewer than a
+            window has room for. Only for windows. They are those of Hugging Face's
+            ``return_overflowing_tokens`` with that `stride`.
         split_special_tokens : bool
             Whether a literal special token in a text, such as ``[SEP]``, is plain text. By
             default it becomes that token, as in Hugging Face's tokenizers. True for texts of
@@ -233,8 +240,8 @@ class WordPieceTokenizer(Vocabulary):
         Returns
         -------
         Encoding
-            ``ids``, ``offsets`` and ``truncated``; of pairs also ``token_type_ids``, and
-            ``offset_mapping`` if asked for.
+            ``ids``, ``offsets`` and ``truncated``; of pairs also ``token_type_ids``, of windows
+            also ``windows``, and ``offset_mapping`` if asked for.
 
         Raises
         ------
@@ -242,17 +249,18 @@ class WordPieceTokenizer(Vocabulary):
             An item is not a text; the message names it, and its row in a Series.
         ValueError
             A text has a lone surrogate or, in Arrow's buffers, invalid UTF-8 in what is read of
-            it; `max_length` has no room; a pair cannot be cut in the way asked for.
+            it; `max_length` has no room, or none beside `stride`; a pair cannot be cut in the
+            way asked for.
         """
         return self._encode(
-            texts, text_pairs, max_length=max_length, truncation=truncation,
+            texts, text_pairs, max_length=max_length, truncation=truncation, stride=stride,
             split_special_tokens=split_special_tokens, spans=return_offsets_mapping,
             n_threads=n_threads,
         )  # fmt: skip
 
     def __call__(
         self, texts, text_pairs=None, *, max_length=None, padding="longest", truncation=True,
-        pad_to_multiple_of=None, add_special_tokens=True, split_special_tokens=False,
+        stride=0, pad_to_multiple_of=None, add_special_tokens=True, split_special_tokens=False,
         return_token_type_ids=None, return_offsets_mapping=False, n_threads=None,
     ):  # fmt: skip
         """Turn texts, or pairs of texts, into a rectangle of ids, in the Hugging Face manner.
@@ -267,7 +275,10 @@ class WordPieceTokenizer(Vocabulary):
             How far rows are padded; True means "longest", so that a batch is a rectangle unless
             told otherwise. False, or "do_not_pad", gives lists of unequal arrays.
         truncation : bool or str
-            As in `encode_batch`. If False, `max_length` is only what is padded to.
+            As in `encode_batch`. If False, `max_length` is only what is padded to; with "windows"
+            each row is a window.
+        stride : int
+            As in `encode_batch`.
         pad_to_multiple_of : int, optional
             Rows are padded further, to a multiple of this.
         add_special_tokens : bool
@@ -287,10 +298,11 @@ class WordPieceTokenizer(Vocabulary):
         dict
             ``input_ids`` and ``attention_mask``, perhaps ``token_type_ids``, int64, of shape
             (texts, tokens); perhaps ``offset_mapping``, int64, of shape (texts, tokens, 2), with
-            (0, 0) for special tokens and padding.
+            (0, 0) for special tokens and padding. With windows there is a row for each, and
+            ``overflow_to_sample_mapping``, int64, the text that each row is of.
         """
         encoding = self._encode(
-            texts, text_pairs, max_length=max_length, truncation=truncation,
+            texts, text_pairs, max_length=max_length, truncation=truncation, stride=stride,
             add_special_tokens=add_special_tokens, split_special_tokens=split_special_tokens,
             spans=return_offsets_mapping, n_threads=n_threads,
         )  # fmt: skip
@@ -305,9 +317,13 @@ class WordPieceTokenizer(Vocabulary):
         columns["attention_mask"] = (np.ones_like(ids), 0)
         if return_offsets_mapping:
             columns["offset_mapping"] = (encoding.offset_mapping, 0)
-        return {
+        rows = {
             name: as_rows(values, offsets, width, fill) for name, (values, fill) in columns.items()
         }
+        if encoding.windows is not None:
+            counts = np.diff(encoding.windows)
+            rows["overflow_to_sample_mapping"] = np.repeat(np.arange(len(counts)), counts)
+        return rows
 
     def encode(
         self, text, text_pair=None, *, max_length=None, truncation=True, add_special_tokens=True,
@@ -319,7 +335,7 @@ class WordPieceTokenizer(Vocabulary):
         ----------
         text, text_pair : str
         max_length, truncation, add_special_tokens, split_special_tokens
-            As in a call.
+            As in a call; there are no windows.
 
         Returns
         -------
@@ -328,6 +344,8 @@ class WordPieceTokenizer(Vocabulary):
         for name, value in (("text", text), ("text_pair", text_pair)):
             if not isinstance(value, str) and (name == "text" or value is not None):
                 raise TypeError(f"{name}: expected str, got {type(value).__name__}")
+        if truncation == "windows":
+            raise ValueError("encode makes one list; call encode_batch for truncation='windows'")
         encoding = self._encode(
             (text,), None if text_pair is None else (text_pair,), max_length=max_length,
             truncation=truncation, add_special_tokens=add_special_tokens,
@@ -364,7 +382,7 @@ class WordPieceTokenizer(Vocabulary):
         return _rebuild, (self._settings,)
 
     def _encode(
-        self, texts, text_pairs, *, max_length, truncation, add_special_tokens=True,
+        self, texts, text_pairs, *, max_length, truncation, stride=0, add_special_tokens=True,
         split_special_tokens=False, spans=False, n_threads=None,
     ):  # fmt: skip
         pairs = text_pairs is not None
@@ -372,13 +390,15 @@ class WordPieceTokenizer(Vocabulary):
         cut = check_truncation(truncation, pairs)
         length = check_max_length(max_length, pairs, add_special_tokens) if cut else 0
         which, form = cut or (0, 0)
+        check_stride(stride, truncation, length, add_special_tokens)
         try:
-            ids, offsets, truncated, n_first, spans = self._core.encode_batch(
+            ids, offsets, truncated, n_first, spans, windows = self._core.encode_batch(
                 as_items(texts),
                 seconds=as_items(text_pairs, "text_pairs") if pairs else None,
                 max_length=length,
                 which=which,
                 form=form,
+                stride=int(stride),
                 add_special=add_special_tokens,
                 plain_specials=split_special_tokens,
                 spans=spans,
@@ -390,7 +410,7 @@ class WordPieceTokenizer(Vocabulary):
                 raise
             raise named from None
         types = token_types(offsets, n_first) if pairs else None
-        return Encoding(ids, offsets, truncated, types, spans)
+        return Encoding(ids, offsets, truncated, types, spans, windows)
 
 
 def _rebuild(settings):

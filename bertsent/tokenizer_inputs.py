@@ -8,9 +8,10 @@ import numpy as np
 from bertsent.arrow_texts import ArrowTexts, arrow_texts
 
 # What is cut of a pair (the longer one, the first, the second), and what is kept of a text (its
-# head, its tail, both). None: nothing is cut.
+# head, its tail, both, windows of all of it). None: nothing is cut.
 TRUNCATIONS = {
     True: (0, 0), "longest_first": (0, 0), "head": (0, 0), "tail": (0, 1), "head+tail": (0, 2),
+    "windows": (0, 3),
     "only_first": (1, 0), "only_second": (2, 0), False: None, "do_not_truncate": None,
 }  # fmt: skip
 _AT_FAULT = re.compile(r"(texts|text_pairs)\[(\d+)\]")
@@ -99,4 +100,25 @@ def check_truncation(truncation, pairs):
         raise ValueError(f"truncation is {truncation!r}; must be one of {tuple(TRUNCATIONS)}")
     if truncation == "only_second" and not pairs:
         raise ValueError("truncation='only_second' needs text_pairs")
+    if truncation == "windows" and pairs:
+        raise ValueError("truncation='windows' is for single texts, not for text_pairs")
     return TRUNCATIONS[truncation]
+
+
+def check_stride(stride, truncation, max_length, special):
+    """An error unless windows can overlap by so many tokens; a `max_length` of 0 is none."""
+    if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)):
+        raise TypeError(f"stride: expected int, got {type(stride).__name__}")
+    if truncation != "windows":
+        if stride != 0:
+            raise ValueError(f"stride is {stride}, which needs truncation='windows'")
+        return
+    room = max_length - 2 * bool(special)
+    if max_length and room < 1:
+        raise ValueError(f"max_length is {max_length}; [CLS] and [SEP] leave windows no room")
+    if stride < 0 or (max_length and stride >= room):
+        raise ValueError(
+            f"stride is {stride}; windows with room for {room} tokens overlap by 0 to {room - 1}"
+            if max_length
+            else f"stride is {stride}; it must be at least 0"
+        )

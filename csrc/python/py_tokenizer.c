@@ -164,6 +164,7 @@ static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
     bs_status status;
     PyObject *ids = NULL, *offsets = NULL, *cut = NULL, *result = NULL;
     PyObject *n_first = Py_NewRef(Py_None), *spans = Py_NewRef(Py_None);
+    PyObject *windows = Py_NewRef(Py_None);
 
     Py_BEGIN_ALLOW_THREADS
     status = bs_batch_encode(&self->tok, texts, seconds, n, options, &batch, &e);
@@ -172,7 +173,8 @@ static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
         raise_for_text(&e, n);
         goto done;
     }
-    npy_intp total = bs_batch_total(batch), n_offsets = n + 1, span_shape[2] = {total, 2};
+    npy_intp total = bs_batch_total(batch), n_windows = n + 1, span_shape[2] = {total, 2};
+    npy_intp n_offsets = bs_batch_sequences(batch) + 1;
     ids = PyArray_SimpleNew(1, &total, NPY_INT32);
     offsets = PyArray_SimpleNew(1, &n_offsets, NPY_INT64);
     cut = PyArray_SimpleNew(1, &n, NPY_BOOL);
@@ -180,15 +182,19 @@ static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
         Py_SETREF(n_first, PyArray_SimpleNew(1, &n, NPY_INT64));
     if (options->spans)
         Py_SETREF(spans, PyArray_SimpleNew(2, span_shape, NPY_INT64));
-    if (ids == NULL || offsets == NULL || cut == NULL || n_first == NULL || spans == NULL)
+    if (options->form == BS_KEEP_WINDOWS)
+        Py_SETREF(windows, PyArray_SimpleNew(1, &n_windows, NPY_INT64));
+    if (ids == NULL || offsets == NULL || cut == NULL || n_first == NULL || spans == NULL ||
+        windows == NULL)
         goto done;
     Py_BEGIN_ALLOW_THREADS
     bs_batch_copy(batch, PyArray_DATA((PyArrayObject *)ids),
                   PyArray_DATA((PyArrayObject *)offsets), PyArray_DATA((PyArrayObject *)cut),
                   seconds != NULL ? PyArray_DATA((PyArrayObject *)n_first) : NULL,
-                  options->spans ? PyArray_DATA((PyArrayObject *)spans) : NULL);
+                  options->spans ? PyArray_DATA((PyArrayObject *)spans) : NULL,
+                  windows != Py_None ? PyArray_DATA((PyArrayObject *)windows) : NULL);
     Py_END_ALLOW_THREADS
-    result = PyTuple_Pack(5, ids, offsets, cut, n_first, spans);
+    result = PyTuple_Pack(6, ids, offsets, cut, n_first, spans, windows);
 done:
     bs_batch_free(batch);
     Py_XDECREF(ids);
@@ -196,6 +202,7 @@ done:
     Py_XDECREF(cut);
     Py_XDECREF(n_first);
     Py_XDECREF(spans);
+    Py_XDECREF(windows);
     return result;
 }
 
@@ -208,8 +215,16 @@ static int check_options(const bs_batch_options *options, bool pairs)
         return -1;
     }
     if (options->which < BS_CUT_LONGEST || options->which > BS_CUT_SECOND
-        || options->form < BS_KEEP_HEAD || options->form > BS_KEEP_ENDS) {
+        || options->form < BS_KEEP_HEAD || options->form > BS_KEEP_WINDOWS
+        || (options->form == BS_KEEP_WINDOWS && pairs)) {
         PyErr_SetString(PyExc_ValueError, "there is no such way to cut");
+        return -1;
+    }
+    const int64_t room = options->max_length - (options->add_special ? 2 : 0);
+    if (options->stride < 0 || (options->form == BS_KEEP_WINDOWS && options->max_length != 0
+                                && options->stride >= room)) {
+        PyErr_Format(PyExc_ValueError, "stride is %lld; it must leave room for a token",
+                     (long long)options->stride);
         return -1;
     }
     return 0;
@@ -217,28 +232,29 @@ static int check_options(const bs_batch_options *options, bool pairs)
 
 PyDoc_STRVAR(encode_batch_doc,
              "encode_batch(texts, max_length=0, n_threads=1, add_special=True, "
-             "plain_specials=False, seconds=None, which=0, form=0, spans=False)\n"
-             "-> (ids, offsets, truncated, n_first or None, spans or None)\n\n"
+             "plain_specials=False, seconds=None, which=0, form=0, spans=False, stride=0)\n"
+             "-> (ids, offsets, truncated, n_first or None, spans or None, windows or None)\n\n"
              "Texts are a sequence of str, or have an attribute `utf8_chunks`: see py_texts.h.");
 
 static PyObject *tokenizer_encode_batch(tokenizer_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"texts", "max_length", "n_threads", "add_special", "plain_specials",
-                            "seconds", "which", "form", "spans", NULL};
+                            "seconds", "which", "form", "spans", "stride", NULL};
     PyObject *texts_arg, *seconds_arg = Py_None, *result = NULL;
     bs_py_texts texts = {0}, seconds = {0};
-    long long max_length = 0;
+    long long max_length = 0, stride = 0;
     int n_threads = 1, add_special = 1, plain_specials = 0, which = 0, form = 0, spans = 0;
 
     if (check_ready(self) < 0
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|LippOiip", names, &texts_arg, &max_length,
+        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O|LippOiipL", names, &texts_arg, &max_length,
                                         &n_threads, &add_special, &plain_specials, &seconds_arg,
-                                        &which, &form, &spans))
+                                        &which, &form, &spans, &stride))
         return NULL;
     const bs_batch_options options = {
         .max_length = max_length,
         .which = (bs_cut_which)which,
         .form = (bs_cut_form)form,
+        .stride = stride,
         .add_special = add_special != 0,
         .plain_specials = plain_specials != 0,
         .spans = spans != 0,

@@ -23,11 +23,11 @@ struct bs_batch {
     const bs_tokenizer *tok;
     const bs_text *texts, *seconds;
     bs_batch_options options;
-    int64_t n_texts, n_tasks, total;
+    int64_t n_texts, n_tasks, total, n_sequences;
     batch_task *tasks;
     batch_worker *workers;
     int n_workers;
-    int64_t *counts; /* of each text */
+    int64_t *counts; /* of each text, over all its windows */
     int64_t *n_first;
     uint8_t *cut;
     int32_t *to; /* while copying */
@@ -50,6 +50,14 @@ static bs_status encode_one(bs_batch *batch, batch_worker *worker, int64_t i, bs
     batch->counts[i] = worker->ids.n - first;
     batch->cut[i] = cut;
     return BS_OK;
+}
+
+/* Sequences that a text has become. */
+static int64_t windows_of(const bs_batch *batch, int64_t i)
+{
+    const int64_t longest = batch->options.max_length;
+    const bool many = batch->cut[i] && batch->options.form == BS_KEEP_WINDOWS;
+    return many ? (batch->counts[i] + longest - 1) / longest : 1;
 }
 
 static void task_encode(void *arg, int64_t index, int worker_index)
@@ -146,6 +154,8 @@ bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, const b
         task->out = batch->total;
         batch->total += task->count;
     }
+    for (int64_t i = 0; i < n_texts; i++)
+        batch->n_sequences += windows_of(batch, i);
     status = BS_OK;
     *out = batch;
     batch = NULL;
@@ -161,16 +171,26 @@ int64_t bs_batch_total(const bs_batch *batch)
     return batch->total;
 }
 
+int64_t bs_batch_sequences(const bs_batch *batch)
+{
+    return batch->n_sequences;
+}
+
 void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut,
-                   int64_t *n_first, bs_span *spans)
+                   int64_t *n_first, bs_span *spans, int64_t *windows)
 {
     bs_batch *copy = (bs_batch *)batch;
-    int64_t at = 0;
+    int64_t at = 0, sequence = 0;
     for (int64_t i = 0; i < batch->n_texts; i++) {
-        offsets[i] = at;
+        if (windows != NULL)
+            windows[i] = sequence;
+        for (int64_t w = 0; w < windows_of(batch, i); w++)
+            offsets[sequence++] = at + w * batch->options.max_length;
         at += batch->counts[i];
     }
-    offsets[batch->n_texts] = at;
+    offsets[sequence] = at;
+    if (windows != NULL)
+        windows[batch->n_texts] = sequence;
     memcpy(cut, batch->cut, (size_t)batch->n_texts);
     if (n_first != NULL)
         memcpy(n_first, batch->n_first, (size_t)batch->n_texts * sizeof *n_first);

@@ -1,4 +1,4 @@
-/* One text or a pair of them: [CLS] first [SEP] second [SEP], cut to a length. */
+/* One text or a pair of them: [CLS] first [SEP] second [SEP], cut to a length or into windows. */
 #include "tokenizer/tokenizer.h"
 
 #define MANY (INT64_MAX / 4) /* more than any text has, and twice that can be counted */
@@ -7,14 +7,15 @@ static int64_t head_of(bs_cut_form form, int64_t room)
 {
     if (form == BS_KEEP_ENDS)
         return room / 4 + (room % 4 != 0); /* 128 of 510, as Sun et al. 2019 have it */
-    return form == BS_KEEP_HEAD ? room : 0;
+    return form == BS_KEEP_TAIL ? 0 : room;
 }
 
 /* What is wanted of a text that gets at most `room` pieces, perhaps fewer. */
 static bs_wanted wanted_of(bs_cut_form form, int64_t room)
 {
-    bs_wanted wanted = {head_of(form, room), form == BS_KEEP_HEAD ? 0 : room, false};
-    return wanted;
+    if (form == BS_KEEP_WINDOWS)
+        return (bs_wanted){MANY, 0, false};
+    return (bs_wanted){head_of(form, room), form == BS_KEEP_HEAD ? 0 : room, false};
 }
 
 /* How many pieces each of a pair keeps, of `n` there are, so that there are no more than `room`:
@@ -104,6 +105,31 @@ static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
     return BS_OK;
 }
 
+/* Makes windows of the pieces from `start` on, which are more than `room`. Behind the first [CLS],
+ * which is there, and before the last [SEP], which is not. */
+static bs_status windows_cut(const bs_tokenizer *tok, const bs_batch_options *o, int64_t room,
+                             bs_ids *ids, int64_t start, bs_error *e)
+{
+    const bs_span none = {0, 0};
+    const int64_t n = ids->n - start, step = room - o->stride, extra = o->add_special ? 2 : 0;
+    const int64_t last = (n - room + step - 1) / step; /* windows, but for the first */
+    const int64_t end = start + last * (room + extra) + n - last * step;
+    if (bs_ids_reserve(ids, end - ids->n, e) != BS_OK)
+        return e->status;
+    /* From the last on, since each lies behind all that is still to be moved. */
+    for (int64_t i = last; i > 0; i--) {
+        const int64_t at = start + i * (room + extra);
+        bs_ids_move(ids, at, start + i * step, i < last ? room : n - last * step);
+        if (o->add_special) {
+            ids->n = at - 2;
+            bs_ids_push(ids, tok->options.sep_id, none);
+            bs_ids_push(ids, tok->options.cls_id, none);
+        }
+    }
+    ids->n = end;
+    return BS_OK;
+}
+
 static bs_status single_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
                                const bs_batch_options *o, int64_t room, bs_ids *ids, bool *cut,
                                bs_error *e)
@@ -115,11 +141,11 @@ static bs_status single_encode(const bs_tokenizer *tok, bs_scratch *scratch, con
     if (bs_text_encode(tok, scratch, text, &wanted, o->plain_specials, ids, &n, e) != BS_OK)
         return e->status;
     *cut = n > room;
-    if (*cut)
+    if (*cut && o->form != BS_KEEP_WINDOWS)
         bs_ids_keep(ids, start, head, room - head);
     if (ids->track)
         bs_spans_finish(ids, start, ids->n, text);
-    return BS_OK;
+    return *cut && o->form == BS_KEEP_WINDOWS ? windows_cut(tok, o, room, ids, start, e) : BS_OK;
 }
 
 bs_status bs_sequence_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *first,

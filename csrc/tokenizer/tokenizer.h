@@ -88,13 +88,15 @@ typedef enum {
 typedef enum {
     BS_KEEP_HEAD,
     BS_KEEP_TAIL,
-    BS_KEEP_ENDS /* a quarter, rounded up, from the beginning and the rest from the end */
+    BS_KEEP_ENDS,   /* a quarter, rounded up, from the beginning and the rest from the end */
+    BS_KEEP_WINDOWS /* all, in several sequences; not for pairs */
 } bs_cut_form;
 
 typedef struct {
     int64_t max_length; /* of a text or a pair with its special tokens; 0: any */
     bs_cut_which which;
     bs_cut_form form;
+    int64_t stride;      /* pieces at the end of a window that the next one begins with */
     bool add_special;    /* [CLS] first [SEP] second [SEP] */
     bool plain_specials; /* as above */
     bool spans;          /* the characters of each token, too */
@@ -102,8 +104,10 @@ typedef struct {
 } bs_batch_options;
 
 /* Appends one text, or a pair if `second` is not NULL. *n_first: how many tokens belong to the
- * first, its special ones included. *cut: whether pieces were left out. *at_fault: on failure, 1
- * if it is due to the second text. */
+ * first, its special ones included. *cut: whether there were too many pieces for one sequence.
+ * *at_fault: on failure, 1 if it is due to the second text. Windows come one after the other, all
+ * but the last of them max_length long; each has its special tokens, and the stride must leave room
+ * for a piece. */
 bs_status bs_sequence_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *first,
                              const bs_text *second, const bs_batch_options *options, bs_ids *ids,
                              int64_t *n_first, bool *cut, int *at_fault, bs_error *e);
@@ -117,9 +121,12 @@ bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, const b
                           int64_t n_texts, const bs_batch_options *options, bs_batch **out,
                           bs_error *e);
 int64_t bs_batch_total(const bs_batch *batch);
-/* ids[total], offsets[n_texts + 1], cut[n_texts], n_first[n_texts] or NULL, spans[total] or NULL */
+/* Sequences: texts or pairs, or windows of them, in order. */
+int64_t bs_batch_sequences(const bs_batch *batch);
+/* ids[total], offsets[sequences + 1], cut[n_texts], n_first[n_texts] or NULL, spans[total] or NULL,
+ * and windows[n_texts + 1], the first sequence of each text, or NULL. */
 void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut,
-                   int64_t *n_first, bs_span *spans);
+                   int64_t *n_first, bs_span *spans, int64_t *windows);
 void bs_batch_free(bs_batch *batch);
 
 #endif

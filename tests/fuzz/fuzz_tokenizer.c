@@ -1,6 +1,6 @@
 /* A libFuzzer target: a tokenizer and a batch of texts are made of the input, and what comes out
  * is held against a slow tokenizer and against itself, in every storage width, on every
- * instruction set, in pairs, cut short, damaged, and on two threads.
+ * instruction set, in pairs, cut short, in windows, damaged, and on two threads.
  *
  *     tests/fuzz/run -max_total_time=60
  *
@@ -83,6 +83,41 @@ static void check_cut(const bs_tokenizer *tok, const bs_text *texts, const outco
             check_special(&o, o.offsets[i], 1);
             check_special(&o, o.offsets[i + 1] - 1, 2);
         }
+    }
+    outcome_clear(&o);
+}
+
+/* All of each text, in windows that overlap. */
+static void check_windows(const bs_tokenizer *tok, const bs_text *texts, const outcome *whole,
+                          const bs_batch_options *options, int64_t stride)
+{
+    const int64_t extra = options->add_special ? 1 : 0;
+    const int64_t room = options->max_length + 1 - 2 * extra;
+    bs_batch_options how = *options;
+    how.max_length++; /* room for a piece, at least */
+    how.form = BS_KEEP_WINDOWS;
+    how.stride = stride % room;
+    outcome o = run(tok, texts, NULL, whole->n_texts, &how);
+    CHECK(o.status == whole->status && o.item == whole->item, "status %d", o.status);
+    for (int64_t i = 0; i < whole->n_texts && o.status == BS_OK; i++) {
+        const int64_t from = whole->offsets[i] + extra;
+        const int64_t n = whole->offsets[i + 1] - whole->offsets[i] - 2 * extra;
+        int64_t at = 0, w = o.windows[i];
+        for (;; w++, at += room - how.stride) {
+            const int64_t count = o.offsets[w + 1] - o.offsets[w] - 2 * extra;
+            CHECK(w < o.windows[i + 1] && count == (n - at < room ? n - at : room),
+                  "text %lld, window at %lld: %lld", (long long)i, (long long)at,
+                  (long long)count);
+            check_same(&o, o.offsets[w] + extra, whole, from + at, count, "window", i);
+            if (extra) {
+                check_special(&o, o.offsets[w], 1);
+                check_special(&o, o.offsets[w + 1] - 1, 2);
+            }
+            if (at + count == n)
+                break;
+        }
+        CHECK(w + 1 == o.windows[i + 1] && o.cut[i] == (n > room), "text %lld: %lld windows",
+              (long long)i, (long long)(o.windows[i + 1] - o.windows[i]));
     }
     outcome_clear(&o);
 }
@@ -362,6 +397,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((data[3] >> 2 & 3) == k) {
             check_scans(&f->tok, texts, &reference, &options);
             check_cut(&f->tok, texts, &reference, &shorter);
+            check_windows(&f->tok, texts, &reference, &shorter, data[5]);
             if (pairs) {
                 check_pairs(&f->tok, &list, texts, data[3] >> 4, &reference, &options);
                 check_pairs(&f->tok, &list, texts, data[3] >> 4, &reference, &shorter_pairs);

@@ -7,6 +7,7 @@ void outcome_clear(outcome *o)
     free(o->cut);
     free(o->n_first);
     free(o->spans);
+    free(o->windows);
 }
 
 outcome run(const bs_tokenizer *tok, const bs_text *texts, const bs_text *seconds, int64_t n,
@@ -28,16 +29,22 @@ outcome run(const bs_tokenizer *tok, const bs_text *texts, const bs_text *second
         return o;
     }
     const int64_t total = bs_batch_total(batch), limit = options->max_length;
+    const int64_t n_sequences = bs_batch_sequences(batch);
+    const bool windows = options->form == BS_KEEP_WINDOWS;
     o.ids = must_alloc(NULL, sizeof *o.ids * (size_t)total);
-    o.offsets = must_alloc(NULL, sizeof *o.offsets * (size_t)(n + 1));
+    o.offsets = must_alloc(NULL, sizeof *o.offsets * (size_t)(n_sequences + 1));
+    o.windows = must_alloc(NULL, sizeof *o.windows * (size_t)(n + 1));
     o.cut = must_alloc(NULL, (size_t)n);
     o.n_first = must_alloc(NULL, sizeof *o.n_first * (size_t)n);
     if (options->spans)
         o.spans = must_alloc(NULL, sizeof *o.spans * (size_t)total);
-    bs_batch_copy(batch, o.ids, o.offsets, o.cut, o.n_first, o.spans);
+    bs_batch_copy(batch, o.ids, o.offsets, o.cut, o.n_first, o.spans, o.windows);
     bs_batch_free(batch);
-    CHECK(o.offsets[0] == 0 && o.offsets[n] == total, "%lld", (long long)o.offsets[n]);
-    for (int64_t i = 0; i < n; i++) {
+    CHECK(o.offsets[0] == 0 && o.offsets[n_sequences] == total, "%lld",
+          (long long)o.offsets[n_sequences]);
+    CHECK(o.windows[0] == 0 && o.windows[n] == n_sequences && (windows || n_sequences == n),
+          "%lld sequences", (long long)n_sequences);
+    for (int64_t i = 0; i < n && !windows; i++) {
         const int64_t count = o.offsets[i + 1] - o.offsets[i];
         CHECK(count >= 0 && o.cut[i] <= (limit > 0) && (limit == 0 || count <= limit),
               "text %lld: %lld ids", (long long)i, (long long)count);

@@ -15,6 +15,7 @@ typedef struct {
     uint8_t *cut;
     int64_t *n_first;
     bs_span *spans; /* if the options say so */
+    int64_t *windows;
 } outcome;
 
 /* `seconds` may be NULL. */
