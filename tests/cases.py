@@ -150,7 +150,7 @@ class Engine:
 
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
-        micro_batch_tokens=0, label_smoothing=0.0, freeze_dropout=False,
+        micro_batch_tokens=0, label_smoothing=0.0, freeze_dropout=False, windows=None,
     ):
         """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients`.
 
@@ -165,7 +165,7 @@ class Engine:
             freeze=freeze, training=training, seed=seed, step=step,
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
             precision=self.precision,
-            label_smoothing=label_smoothing, freeze_dropout=freeze_dropout,
+            label_smoothing=label_smoothing, freeze_dropout=freeze_dropout, windows=windows,
         )
         return loss, logits, unflatten(self.table, grads)
 

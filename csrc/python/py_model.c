@@ -71,9 +71,9 @@ int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObjec
     return bs_batch_check(b, &self->model.config, &e) == BS_OK ? 0 : bs_raise(&e);
 }
 
-PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b)
+PyObject *bs_py_logits(const bs_py_model *self, int64_t rows)
 {
-    npy_intp shape[2] = {b->n_sequences, self->model.config.num_labels};
+    npy_intp shape[2] = {rows, self->model.config.num_labels};
     if (self->model.config.masked_lm) {
         PyErr_SetString(PyExc_ValueError, "the model predicts masked tokens; it has no classifier");
         return NULL;
@@ -384,7 +384,7 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
         bs_py_precision(self, precision, &options.precision) < 0 ||
         bs_py_batch(self, ids, types, positions, cu_seqlens, NULL, &batch) < 0)
         return NULL;
-    PyObject *logits = bs_py_logits(self, &batch);
+    PyObject *logits = bs_py_logits(self, batch.n_sequences);
     if (logits == NULL)
         return NULL;
     bs_py_model_renew_lock(self);
@@ -455,22 +455,48 @@ static PyObject *model_packed_size(PyObject *self_, PyObject *args, PyObject *kw
     return PyLong_FromSize_t(bs_model_packed_size(&self->model, precision, backward));
 }
 
-/* What train_step and forward_backward share: batch, targets and gradient buffer. */
-static int labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
-                          bs_batch *batch, bs_targets *targets, float **gradients)
+/* A tuple (first, shares) into `w`; None or NULL leaves it, and *n_texts, as they are. */
+static int windows_of(PyObject *o, int64_t n_sequences, bs_windows *w, int64_t *n_texts)
+{
+    PyObject *first, *shares;
+    npy_intp offsets;
+    bs_error e = BS_ERROR_INIT;
+    if (o == NULL || o == Py_None)
+        return 0;
+    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "OO", &first, &shares)) {
+        PyErr_SetString(PyExc_TypeError, "windows: expected a tuple of two arrays, or None");
+        return -1;
+    }
+    w->first = bs_py_array(first, "windows", NPY_INT64, -1, &offsets);
+    w->shares = bs_py_array(shares, "shares", NPY_FLOAT32, n_sequences, NULL);
+    if (w->first == NULL || w->shares == NULL)
+        return -1;
+    w->n_texts = *n_texts = offsets - 1;
+    return bs_windows_check(w, n_sequences, &e) == BS_OK ? 0 : bs_raise(&e);
+}
+
+/* What train_step and forward_backward share: batch, texts, targets and gradient buffer. Returns
+ * the number of texts, or -1 with an exception set. */
+static int64_t labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
+                              PyObject *windows_, bs_batch *batch, bs_windows *windows,
+                              bs_targets *targets, float **gradients)
 {
     bs_error e = BS_ERROR_INIT;
     if (bs_py_batch(self, o[0], o[1], o[2], o[3], o[4], batch) < 0)
         return -1;
-    targets->labels = bs_py_array(o[5], "labels", NPY_INT32, batch->n_sequences, NULL);
+    int64_t n_texts = batch->n_sequences;
+    if (windows_of(windows_, batch->n_sequences, windows, &n_texts) < 0)
+        return -1;
+    targets->windows = windows->n_texts > 0 ? windows : NULL;
+    targets->labels = bs_py_array(o[5], "labels", NPY_INT32, n_texts, NULL);
     if (targets->labels == NULL ||
-        bs_py_optional(o[6], "weights", NPY_FLOAT32, batch->n_sequences,
+        bs_py_optional(o[6], "weights", NPY_FLOAT32, n_texts,
                        (const void **)&targets->weights) < 0)
         return -1;
-    if (bs_targets_check(targets, batch->n_sequences, &self->model.config, &e) != BS_OK)
+    if (bs_targets_check(targets, n_texts, &self->model.config, &e) != BS_OK)
         return bs_raise(&e);
     *gradients = bs_py_floats(grads, "grads", self->model.table.total);
-    return *gradients != NULL ? 0 : -1;
+    return *gradients != NULL ? n_texts : -1;
 }
 
 static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObject *kwargs)
@@ -478,28 +504,31 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
-                            "precision", "label_smoothing", "freeze_dropout", NULL};
+                            "precision", "label_smoothing", "freeze_dropout", "windows", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads;
+    PyObject *o[7], *grads, *windows_ = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 0, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
     bs_batch batch;
     bs_targets targets = {0};
+    bs_windows windows = {0};
+    int64_t n_texts;
     bs_pass_options options;
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfp", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpO", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
                                      &training, &seed,
                                      &step, &n_threads, &tokens, &precision,
-                                     &targets.label_smoothing, &freeze_dropout) ||
-        labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
+                                     &targets.label_smoothing, &freeze_dropout, &windows_) ||
+        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
+                                  &gradients)) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
-    PyObject *logits = bs_py_logits(self, &batch);
+    PyObject *logits = bs_py_logits(self, n_texts);
     if (logits == NULL)
         return NULL;
     bs_py_model_renew_lock(self);
@@ -542,35 +571,38 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "beta1",        "beta2",         "eps",       "weight_decay",
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
                             "precision",    "label_smoothing", "rates",   "freeze_dropout",
-                            NULL};
+                            "windows", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL;
+    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
     bs_adamw_options adamw = BS_PY_ADAMW;
     bs_batch batch;
     bs_targets targets = {0};
+    bs_windows windows = {0};
+    int64_t n_texts;
     bs_pass_options options;
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOp", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpO", names,
                                      &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
                                      &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
                                      &tokens, &precision, &targets.label_smoothing, &rates,
-                                     &freeze_dropout) ||
-        labelled_batch(self, o, grads, &batch, &targets, &gradients) < 0 ||
+                                     &freeze_dropout, &windows_) ||
+        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
+                                  &gradients)) < 0 ||
         bs_py_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
         (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
         (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
         return NULL;
-    PyObject *logits = bs_py_logits(self, &batch);
+    PyObject *logits = bs_py_logits(self, n_texts);
     if (logits == NULL)
         return NULL;
     bs_py_model_renew_lock(self);
@@ -669,12 +701,13 @@ static PyMethodDef model_methods[] = {
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0, freeze_dropout=False) -> (loss, logits)"},
+     "precision='float32', label_smoothing=0, freeze_dropout=False, windows=None)\n"
+     "-> (loss, logits); windows: (first, shares), see model/windows.h"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False)\n"
+     "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False, windows=None)\n"
      "-> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"

@@ -47,8 +47,8 @@ int bs_py_options(const bs_py_model *self, long long freeze, int training,
 /* "O&"-like: the precision of a name that this model can compute in; -1 with an exception set. */
 int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out);
 
-/* A new float32 array (B, C); an error where the head is no classifier. */
-PyObject *bs_py_logits(const bs_py_model *self, const bs_batch *b);
+/* A new float32 array (rows, C); an error where the head is no classifier. */
+PyObject *bs_py_logits(const bs_py_model *self, int64_t rows);
 
 /* To be called with the GIL before the lock is taken: a fork may have left it taken. */
 void bs_py_model_renew_lock(bs_py_model *self);

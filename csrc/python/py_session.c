@@ -73,7 +73,7 @@ static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwar
         bs_py_batch(self->model, ids, types, positions, cu_seqlens, keys, &batch) < 0 ||
         bs_py_options(self->model, freeze, training, seed, step, precision, &options) < 0)
         return NULL;
-    PyObject *logits = bs_py_logits(self->model, &batch);
+    PyObject *logits = bs_py_logits(self->model, batch.n_sequences);
     PyObject *arrays = PyTuple_Pack(5, ids, types, positions, cu_seqlens, keys);
     if (logits == NULL || arrays == NULL) {
         Py_XDECREF(logits);

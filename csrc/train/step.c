@@ -6,13 +6,13 @@
 
 #include "model/loss.h"
 
-bs_status bs_targets_check(const bs_targets *t, int64_t B, const bs_config *c, bs_error *e)
+bs_status bs_targets_check(const bs_targets *t, int64_t N, const bs_config *c, bs_error *e)
 {
     if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
         return bs_error_set(e, BS_ERR_VALUE, -1,
                             "label_smoothing is %g, expected a number from 0 to below 1",
                             (double)t->label_smoothing);
-    for (int64_t i = 0; i < B; i++) {
+    for (int64_t i = 0; i < N; i++) {
         if (t->labels[i] < 0 || t->labels[i] >= c->num_labels)
             return bs_error_set(e, BS_ERR_INDEX, i,
                                 "row %lld: label %d is out of range, expected 0 to %lld",
@@ -40,27 +40,119 @@ int64_t bs_micro_batch_end(const bs_batch *b, const bs_pass_options *options, in
     return last;
 }
 
-/* Room for the largest micro-batch, so that none of them allocates. */
-static bs_status reserve(const bs_model *model, const bs_batch *batch,
-                         const bs_pass_options *options, int n_threads, bs_arena *arena,
-                         bs_error *e)
+/* What a step works on. */
+typedef struct {
+    const bs_model *model;
+    const bs_batch *batch;
+    const bs_targets *targets;
+    const bs_pass_options *options;
+    int n_threads;
+    bs_arena *arena;
+    int64_t n_texts;
+    double weight;      /* of all texts */
+    float *logits;      /* (N, C) */
+    float *part_logits; /* (B, C) of the sequences of some texts */
+    float *d_logits, *d_part_logits;
+    float *gradients;
+    double loss;
+} step_run;
+
+static int64_t text_begin(const step_run *r, int64_t text)
 {
-    size_t most = 0;
-    for (int64_t first = 0, last; first < batch->n_sequences; first = last) {
-        last = bs_micro_batch_end(batch, options, first);
-        const bs_batch part = bs_batch_slice(batch, first, last);
-        const size_t size = bs_pass_size(model, &part, options, true, n_threads);
-        most = size > most ? size : most;
-    }
-    return bs_arena_reserve(arena, most, e);
+    return bs_text_begin(r->targets->windows, text);
 }
 
-static double total_weight(const bs_targets *t, int64_t B)
+/* The end of the texts from `first` on that go through the model at once: at least one. */
+static int64_t texts_end(const step_run *r, int64_t first)
+{
+    const int64_t end = bs_micro_batch_end(r->batch, r->options, text_begin(r, first));
+    int64_t last = first + 1;
+    while (last < r->n_texts && text_begin(r, last + 1) <= end)
+        last++;
+    return last;
+}
+
+/* The end of the micro-batch that begins with the sequence `first` of those before `end`: all of
+ * them, unless they are one text that is too long. At least one sequence. */
+static int64_t part_end(const step_run *r, int64_t first, int64_t end)
+{
+    const int64_t last = bs_micro_batch_end(r->batch, r->options, first);
+    return last < end ? last : end;
+}
+
+/* Room for the largest micro-batch, so that none of them allocates. */
+static bs_status reserve(const step_run *r, bs_error *e)
+{
+    size_t most = 0;
+    for (int64_t text = 0, next_text; text < r->n_texts; text = next_text) {
+        next_text = texts_end(r, text);
+        const int64_t end = text_begin(r, next_text);
+        for (int64_t first = text_begin(r, text), last; first < end; first = last) {
+            last = part_end(r, first, end);
+            const bs_batch part = bs_batch_slice(r->batch, first, last);
+            const size_t size = bs_pass_size(r->model, &part, r->options, true, r->n_threads);
+            most = size > most ? size : most;
+        }
+    }
+    return bs_arena_reserve(r->arena, most, e);
+}
+
+static double total_weight(const bs_targets *t, int64_t N)
 {
     double total = 0.0;
-    for (int64_t i = 0; i < B; i++)
+    for (int64_t i = 0; i < N; i++)
         total += t->weights != NULL ? (double)t->weights[i] : 1.0;
     return total;
+}
+
+static bs_status part_forward(const step_run *r, bs_pass *pass, int64_t first, int64_t last,
+                              bs_error *e)
+{
+    const bs_batch part = bs_batch_slice(r->batch, first, last);
+    if (bs_pass_begin(pass, r->model, &part, r->options, true, r->n_threads, r->arena, e) != BS_OK)
+        return e->status;
+    bs_stage_mark(r->options->clock, BS_STAGE_OTHER);
+    bs_pass_forward(pass);
+    return BS_OK;
+}
+
+/* Adds loss and gradient of the texts [first, last). */
+static bs_status texts_run(step_run *r, int64_t first, int64_t last, bs_error *e)
+{
+    const bs_targets *t = r->targets;
+    const int64_t C = r->model->config.num_labels;
+    const int64_t begin = text_begin(r, first), end = text_begin(r, last);
+    int64_t kept = begin; /* where the part begins that can go back at once */
+    bs_pass pass;
+    for (int64_t at = begin, next; at < end; at = next) {
+        next = part_end(r, at, end);
+        if (part_forward(r, &pass, at, next, e) != BS_OK)
+            return e->status;
+        memcpy(r->part_logits + (at - begin) * C, pass.logits,
+               (size_t)((next - at) * C) * sizeof(float));
+        kept = at;
+    }
+    float *logits = r->logits + first * C;
+    bs_windows_gather(t->windows, first, last, logits, r->part_logits, C);
+    r->loss += bs_cross_entropy(r->d_logits, logits, t->labels + first,
+                                t->weights != NULL ? t->weights + first : NULL, r->weight,
+                                t->label_smoothing, last - first, C);
+    if (!isfinite(r->loss))
+        return bs_error_set(e, BS_ERR_NONFINITE, -1, "the loss is %g", r->loss);
+    bs_windows_spread(t->windows, first, last, r->d_part_logits, r->d_logits, C);
+    bs_pass_backward(&pass, r->d_part_logits + (kept - begin) * C, r->gradients);
+    for (int64_t at = begin, next; at < kept; at = next) {
+        next = part_end(r, at, end);
+        if (part_forward(r, &pass, at, next, e) != BS_OK)
+            return e->status;
+        bs_pass_backward(&pass, r->d_part_logits + (at - begin) * C, r->gradients);
+    }
+    return BS_OK;
+}
+
+static int64_t count_texts(const bs_batch *batch, const bs_targets *t)
+{
+    return t->windows != NULL ? t->windows->n_texts : batch->n_sequences;
 }
 
 bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
@@ -69,43 +161,34 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
                                 double *loss, bs_error *e)
 {
     bs_status status = BS_OK;
-    const int64_t B = batch->n_sequences, C = model->config.num_labels;
-    const double weight = total_weight(targets, B);
-    float *d_logits = malloc((size_t)(B * C) * sizeof *d_logits);
-    if (d_logits == NULL) {
+    const int64_t B = batch->n_sequences, N = count_texts(batch, targets);
+    const int64_t C = model->config.num_labels;
+    step_run r = {.model = model, .batch = batch, .targets = targets, .options = options,
+                  .n_threads = n_threads, .arena = arena, .n_texts = N,
+                  .weight = total_weight(targets, N), .logits = logits, .gradients = gradients};
+    float *scratch = malloc((size_t)((2 * B + N) * C) * sizeof *scratch);
+    if (scratch == NULL) {
         status = bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the gradient at the logits");
         goto done;
     }
+    r.part_logits = scratch;
+    r.d_part_logits = scratch + B * C;
+    r.d_logits = scratch + 2 * B * C;
     status = bs_model_pack(model, options->precision, true, n_threads, e);
     if (status != BS_OK)
         goto done;
     bs_stage_mark(options->clock, BS_STAGE_PACK);
-    status = reserve(model, batch, options, n_threads, arena, e);
+    status = reserve(&r, e);
     if (status != BS_OK)
         goto done;
     bs_gradients_clear(model, options->freeze, gradients, n_threads);
-    *loss = 0.0;
-    for (int64_t first = 0, last; first < B; first = last) {
-        bs_pass pass;
-        last = bs_micro_batch_end(batch, options, first);
-        const bs_batch part = bs_batch_slice(batch, first, last);
-        status = bs_pass_begin(&pass, model, &part, options, true, n_threads, arena, e);
-        if (status != BS_OK)
-            goto done;
-        bs_stage_mark(options->clock, BS_STAGE_OTHER);
-        bs_pass_forward(&pass);
-        memcpy(logits + first * C, pass.logits, (size_t)((last - first) * C) * sizeof(float));
-        *loss += bs_cross_entropy(d_logits, pass.logits, targets->labels + first,
-                                  targets->weights != NULL ? targets->weights + first : NULL,
-                                  weight, targets->label_smoothing, last - first, C);
-        if (!isfinite(*loss)) {
-            status = bs_error_set(e, BS_ERR_NONFINITE, -1, "the loss is %g", *loss);
-            goto done;
-        }
-        bs_pass_backward(&pass, d_logits, gradients);
+    for (int64_t first = 0, last; first < N && status == BS_OK; first = last) {
+        last = texts_end(&r, first);
+        status = texts_run(&r, first, last, e);
     }
+    *loss = r.loss;
 done:
-    free(d_logits);
+    free(scratch);
     return status;
 }
 
@@ -117,7 +200,7 @@ bs_status bs_train_step(bs_model *model, const bs_batch *batch, const bs_targets
     *norm = 0.0;
     const bs_status status = bs_loss_and_gradients(model, batch, targets, options, n_threads,
                                                    arena, logits, gradients, loss, e);
-    if (status != BS_OK || total_weight(targets, batch->n_sequences) == 0.0)
+    if (status != BS_OK || total_weight(targets, count_texts(batch, targets)) == 0.0)
         return status;
     const bs_status applied =
         bs_optimizer_apply(model, options->freeze, gradients, exp_avg, exp_avg_sq, options->step,
