@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +15,12 @@ from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
 from bertsent.hub import resolve
 from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
+from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
 from bertsent.memory import plan_training
 from bertsent.parameters import (
     check_parameters,
     resolve_freeze,
     resolve_learning_rate,
-    resolve_max_length,
     resolve_watched,
 )
 from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
@@ -47,7 +46,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         Where training starts from: a directory in Hugging Face's layout, a hub id such as
         ``"bert-base-uncased"``, or ``"minilm"`` for all-MiniLM-L6-v2.
     max_length : int, default=256
-        Tokens read of each text, ``[CLS]`` and ``[SEP]`` included. The rest is cut off.
+        Tokens that the model reads at once, ``[CLS]`` and ``[SEP]`` included.
+    long_text : {"head", "tail", "head+tail", "windows"}, default="head"
+        What is read of a text that is longer, in training and at prediction: its beginning, its
+        end, a quarter of `max_length` from the beginning and the rest from the end, or all of
+        it, in windows of `max_length` whose mean logits, weighted by their tokens, are the
+        text's. Which is best depends on the texts; "head" costs least. `tokens_read` tells
+        how much is left out.
+    stride : int, default=0
+        Tokens that a window has in common with the one before. With 0 every token is read once,
+        so that a text costs no more than its tokens.
     epochs : int, default=3
         Passes over the training texts.
     batch_size : int, default=16
@@ -175,6 +183,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         model="minilm",
         *,
         max_length=256,
+        long_text="head",
+        stride=0,
         epochs=3,
         batch_size=16,
         learning_rate="auto",
@@ -211,6 +221,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     ):
         self.model = model
         self.max_length = max_length
+        self.long_text = long_text
+        self.stride = stride
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -311,26 +323,25 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         model, tokenizer = self._starting_point(label_type, seeds.new_weights)
         validated = validation is not None or self.validation_fraction is not None
         recipe = self._recipe(model.config, seeds, saved, validated)
-        max_length = resolve_max_length(
-            self.max_length, model.config["max_position_embeddings"]
-        )
+        reader = self._reader(model)
         held_out = None
         if self.validation_fraction is not None:
             held_out, kept = hold_out(texts, codes, self.validation_fraction, seeds.split)
             validation = [texts[row] for row in held_out], codes[held_out]
             texts, codes = [texts[row] for row in kept], codes[kept]
             weights = None if weights is None else check_weights(weights[kept], len(texts))
-        tokens = tokenizer.encode_batch(texts, max_length=max_length, n_threads=n_threads)
-        _warn_of_cuts(tokens.truncated, max_length)
+        tokens = reader.encode(tokenizer, texts, n_threads)
+        reader.warn_of_cuts(tokenizer, texts, tokens, n_threads)
         if validation is not None:
-            encoded = tokenizer.encode_batch(
-                validation[0], max_length=max_length, n_threads=n_threads
+            encoded = reader.encode(tokenizer, validation[0], n_threads)
+            validation = Examples(
+                encoded.ids, encoded.offsets, validation[1], windows=Windows.of(encoded)
             )
-            validation = Examples(encoded.ids, encoded.offsets, validation[1])
 
         plan = plan_training(
             model, self.memory_limit, np.diff(tokens.offsets),
-            batch_size=recipe.step_size, freeze=recipe.freeze, n_threads=n_threads,
+            batch_size=most_sequences(tokens, recipe.step_size), freeze=recipe.freeze,
+            n_threads=n_threads,
             validation=None if validation is None else np.diff(validation.offsets),
             keeps_best=bool(self.early_stopping), precision=recipe.precision,
             inference_precision=recipe.inference_precision or "float32",
@@ -362,7 +373,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 progress.announce(f"training in {recipe.precision}{chosen}")
                 train(
                     model,
-                    Examples(tokens.ids, tokens.offsets, codes, weights),
+                    Examples(
+                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens)
+                    ),
                     recipe,
                     n_threads=n_threads,
                     validation=validation,
@@ -443,6 +456,29 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         """
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def tokens_read(self, X):
+        """How many tokens each text has, and how many of them are read of it.
+
+        Parameters
+        ----------
+        X : list, Series or array of str
+            The texts.
+
+        Returns
+        -------
+        DataFrame
+            ``tokens`` and ``tokens_read``, int64, ``[CLS]`` and ``[SEP]`` not counted; with the
+            index of X if that is a Series.
+        """
+        import pandas as pd
+
+        self._check_ready()
+        texts = self._texts(X, "X", arrow=True)
+        totals = count_tokens(self.tokenizer_, texts, resolve_n_threads(self.n_threads))
+        read = self._reader(self.model_).tokens_read(totals)
+        index = X.index if isinstance(X, pd.Series) else None
+        return pd.DataFrame({"tokens": totals, "tokens_read": read}, index=index)
 
     def predict_batches(self, batches, text_column=None):
         """Label one batch of texts after the other, each when it is asked for.
@@ -767,22 +803,15 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X, report=None):
         precision = self._check_ready()
         n_threads = resolve_n_threads(self.n_threads)
-        positions = self.model_.config["max_position_embeddings"]
-        max_length = resolve_max_length(self.max_length, positions)
         texts = self._texts(X, "X", arrow=True)
-        tokens = self.tokenizer_.encode_batch(texts, max_length=max_length, n_threads=n_threads)
-        return score_pieces(
+        tokens = self._reader(self.model_).encode(self.tokenizer_, texts, n_threads)
+        logits = score_pieces(
             self.model_, tokens.ids, tokens.offsets, n_threads, report,
             precision=precision, memory_limit=self.memory_limit,
         )
+        windows = Windows.of(tokens)
+        return logits if windows is None else windows.mean(logits)
 
-
-def _warn_of_cuts(truncated, max_length):
-    cut = int(np.count_nonzero(truncated))
-    if cut:
-        warnings.warn(
-            f"{cut / len(truncated):.1%} of the texts ({cut} of {len(truncated)}) are longer than "
-            f"max_length={max_length} tokens; the rest of them is not read",
-            UserWarning,
-            stacklevel=3,
-        )
+    def _reader(self, model):
+        """How texts are read; an error if the model has too few positions."""
+        return Reader.of(self.get_params(deep=False), model.config["max_position_embeddings"])

@@ -127,9 +127,28 @@ PARAMETERS = (
         "a whole number of at least 3",
         lambda v: _is_whole(v, 3),
         int,
-        "tokens read of each text, [CLS] and [SEP] included; the rest is cut off",
+        "tokens read at once, [CLS] and [SEP] included; long_text says what of longer texts",
         "TOKENS",
         default=256,
+    ),
+    Parameter(
+        "long_text",
+        '"head", "tail", "head+tail" or "windows"',
+        lambda v: isinstance(v, str) and v in ("head", "tail", "head+tail", "windows"),
+        str,
+        "what is read of a text that is longer than max_length: its beginning, its end, a "
+        "quarter from the beginning and the rest from the end, or all in windows",
+        "WHAT",
+        default="head",
+    ),
+    Parameter(
+        "stride",
+        "a whole number of at least 0",
+        lambda v: _is_whole(v, 0),
+        int,
+        "tokens that a window has in common with the one before",
+        "TOKENS",
+        default=0,
     ),
     Parameter(
         "epochs",
@@ -450,6 +469,8 @@ def check_parameters(values, parameters=PARAMETERS):
     """Check a dictionary of all parameters; errors name the allowed values."""
     for parameter in parameters:
         parameter.check(values[parameter.name])
+    if values.get("stride"):
+        _check_stride(values["stride"], values["long_text"], values["max_length"])
     if values["checkpoint_dir"] is None:
         if values["resume"]:
             raise ValueError("resume=True needs the checkpoint_dir of the run to go on with")
@@ -457,6 +478,18 @@ def check_parameters(values, parameters=PARAMETERS):
             raise ValueError(
                 f"checkpoint_every={values['checkpoint_every']} needs a checkpoint_dir to save to"
             )
+
+
+def _check_stride(stride, long_text, max_length):
+    if long_text != "windows":
+        raise ValueError(
+            f'stride={stride} needs long_text="windows", it is {str(long_text)!r}'
+        )
+    if stride > max_length - 3:
+        raise ValueError(
+            f"stride={stride} leaves windows of max_length={max_length} no room for other tokens; "
+            f"expected at most {max_length - 3}"
+        )
 
 
 def resolve_watched(early_stopping):

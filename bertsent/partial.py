@@ -6,8 +6,9 @@ import numpy as np
 
 from bertsent.callbacks import Listeners, open_log
 from bertsent.labels import check_weights, encode_labels, learn_labels
+from bertsent.long_text import Windows, most_sequences
 from bertsent.memory import plan_training
-from bertsent.parameters import check_parameters, resolve_max_length
+from bertsent.parameters import check_parameters
 from bertsent.precision import resolve_precision
 from bertsent.schedule import Seeds, draw_seeds
 from bertsent.state import State
@@ -63,10 +64,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, 0, seeds)
 
-    max_length = resolve_max_length(
-        classifier.max_length, model.config["max_position_embeddings"]
-    )
-    tokens = tokenizer.encode_batch(texts, max_length=max_length, n_threads=n_threads)
+    tokens = classifier._reader(model).encode(tokenizer, texts, n_threads)
     # How many steps are to come is not known, so there is nothing to warm up to or fall from.
     history = list(classifier.history_) if fitted else []
     recipe = replace(
@@ -74,8 +72,9 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         epochs=len(history) + 1, schedule="constant", warmup_ratio=0.0, eval_every=None,
     )
     plan = plan_training(
-        model, classifier.memory_limit, np.diff(tokens.offsets), batch_size=recipe.step_size,
-        freeze=recipe.freeze, n_threads=n_threads, precision=recipe.precision,
+        model, classifier.memory_limit, np.diff(tokens.offsets),
+        batch_size=most_sequences(tokens, recipe.step_size), freeze=recipe.freeze,
+        n_threads=n_threads, precision=recipe.precision,
     )
     state = State(
         moments.exp_avg, moments.exp_avg_sq, step=moments.step, epoch=len(history),
@@ -86,7 +85,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         with open_log(classifier.log_file, 0) as log:
             train(
                 model,
-                Examples(tokens.ids, tokens.offsets, codes, weights),
+                Examples(tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens)),
                 replace(recipe, plan=plan),
                 n_threads=n_threads,
                 state=state,

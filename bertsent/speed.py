@@ -132,7 +132,8 @@ def estimate(row, job, epochs, batch_size):
     row : dict
         Of `measure`.
     job : dict
-        ``train_texts``, ``train_tokens``, ``test_tokens`` and ``tokens``.
+        ``train_texts``, ``train_tokens``, ``test_tokens`` and ``tokens``; perhaps
+        ``train_tokens_twice``, which go forward once more.
     epochs, batch_size : int
 
     Returns
@@ -145,6 +146,7 @@ def estimate(row, job, epochs, batch_size):
         steps = math.ceil(job["train_texts"] / batch_size)
         seconds["train"] = (
             epochs * (job["train_tokens"] / row["gradients"] + steps * row["update"])
+            + epochs * job.get("train_tokens_twice", 0) / row["scoring"]
             + job["test_tokens"] / row["scoring"]
         )
     return seconds

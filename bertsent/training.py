@@ -10,6 +10,7 @@ import numpy as np
 from bertsent.batch import gather
 from bertsent.callbacks import Listeners
 from bertsent.interrupts import Interrupts
+from bertsent.long_text import Windows
 from bertsent.memory import Plan
 from bertsent.progress import Silent
 from bertsent.schedule import epoch_order, rate_factor
@@ -109,17 +110,20 @@ class Examples:
     ids : int32 ndarray
         The tokens of all texts, end to end.
     offsets : int64 ndarray
-        Where each text begins, and where the last one ends.
+        Where each text, or each window, begins, and where the last one ends.
     labels : int32 ndarray
         Class numbers.
     weights : float32 ndarray or None
         What each text counts; None if all count alike.
+    windows : Windows or None
+        Which sequences make one text; None if each is one.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
     weights: np.ndarray | None = None
+    windows: Windows | None = None
 
     def __len__(self):
         return len(self.labels)
@@ -131,8 +135,16 @@ class Examples:
         -------
         ids : int32 ndarray
         cu_seqlens : int64 ndarray
+        keys : uint64 ndarray
+            What dropout knows each sequence by.
+        windows : tuple or None
+            Which sequences make one text, as the engine takes it.
         """
-        return gather(self.ids, self.offsets, rows)
+        if self.windows is None:
+            return *gather(self.ids, self.offsets, rows), rows.astype(np.uint64), None
+        sequences, windows = self.windows.take(rows)
+        keys = self.windows.keys(rows)
+        return *gather(self.ids, self.offsets, sequences), keys, tuple(windows)
 
     def train_step(self, model, rows, recipe, buffers, *, epoch, **options):
         """Train on some of the texts: one step.
@@ -155,14 +167,14 @@ class Examples:
         Learned
         """
         del epoch
-        ids, cu_seqlens = self.gather(rows)
+        ids, cu_seqlens, keys, windows = self.gather(rows)
         labels = self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
         # A batch whose texts all count nothing has no loss; its step passes without update.
         if weights is not None and not weights.any():
             return Learned(len(ids))
         loss, logits, norm = model._core.train_step(
-            ids, None, None, cu_seqlens, rows.astype(np.uint64), labels, weights, *buffers,
+            ids, None, None, cu_seqlens, keys, labels, weights, *buffers, windows=windows,
             label_smoothing=recipe.label_smoothing, freeze_dropout=recipe.freeze_dropout,
             **options,
         )

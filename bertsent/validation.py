@@ -17,6 +17,8 @@ def evaluate(model, examples, n_threads, precision=None, chunk_tokens=0):
     logits = model.score_packed(
         examples.ids, examples.offsets, n_threads, precision, chunk_tokens=chunk_tokens
     )
+    if examples.windows is not None:
+        logits = examples.windows.mean(logits)
     losses = -log_softmax(logits)[np.arange(len(examples)), examples.labels]
     hits = logits.argmax(axis=1) == examples.labels
     return {

@@ -211,6 +211,33 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
     assert job["estimates"]["float32"]["predict"] == pytest.approx(lengths.sum() / 4000)
 
 
+def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch):
+    path, texts = reviews
+    fake_rates(monkeypatch, [RATE])
+    monkeypatch.setattr("bertsent.cli.doctor.MOST_TOKENS", 25)
+    flags = ["--data", path, "--text-column", "body", "--model", tiny, "--max-length", 16,
+             "--long-text", "windows", "--stride", 3, "--epochs", 2, "--batch-size", 8]
+    found = run_json(capsys, *flags)
+    tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)
+    encoding = tokenizer.encode_batch(texts, max_length=16, truncation="windows", stride=3)
+    lengths, first = np.diff(encoding.offsets), encoding.windows
+    of_texts = np.add.reduceat(lengths, first[:-1])
+    job, asked = found["job"], fake_rates.asked
+    assert asked["lengths"].tolist() == lengths.tolist() and len(lengths) > 50
+    assert asked["batch_size"] == pytest.approx(8 * len(lengths) / 50)
+    assert (job["texts"], job["tokens"]) == (50, lengths.sum())
+    assert job["texts_cut"] == encoding.truncated.sum() > 0
+    again = round(of_texts[of_texts > 25].sum() * job["train_tokens"] / lengths.sum())
+    assert job["train_tokens_twice"] == again > 0
+    seconds = 2 * (job["train_tokens"] / 1000 + 5 * 0.25 + again / 4000)
+    seconds += job["test_tokens"] / 4000
+    assert job["estimates"]["float32"]["train"] == pytest.approx(seconds)
+    assert main(["doctor", *map(str, flags)]) == 0
+    assert "of the texts into windows" in capsys.readouterr().out
+    assert main(["doctor", "--no-speed", "--stride", "3"]) == 1
+    assert 'stride=3 needs long_text="windows"' in capsys.readouterr().err
+
+
 def test_estimates_are_printed(tiny, reviews, capsys, monkeypatch):
     path, texts = reviews
     low = {"precision": "int8", "scoring": 1.0, "training": None, "update": None}

@@ -79,11 +79,12 @@ def run(model, examples, **options):
 def test_batches_hold_the_tokens_of_their_texts():
     examples = make_examples(50)
     rows = np.array([7, 0, 49, 7])
-    ids, cu_seqlens = examples.gather(rows)
+    ids, cu_seqlens, keys, windows = examples.gather(rows)
     expected = [examples.ids[examples.offsets[r] : examples.offsets[r + 1]] for r in rows]
     assert ids.tolist() == np.concatenate(expected).tolist()
     assert np.diff(cu_seqlens).tolist() == [len(part) for part in expected]
     assert ids.dtype == np.int32 and cu_seqlens.dtype == np.int64
+    assert keys.tolist() == rows.tolist() and keys.dtype == np.uint64 and windows is None
 
 
 def test_every_text_once_an_epoch_and_the_partial_batch_is_kept():

@@ -263,8 +263,8 @@ def _add_doctor(commands):
         help="part of the rows that is tested on (default: %(default)s)",
     )
     _add_parameters(
-        job, ("model", "max_length", "epochs", "batch_size", "freeze_layers", "strip_html",
-              "n_threads"),
+        job, ("model", "max_length", "long_text", "stride", "epochs", "batch_size",
+              "freeze_layers", "strip_html", "n_threads"),
     )
 
 

@@ -9,10 +9,11 @@ from bertsent.cli.arguments import chosen_parameters
 from bertsent.config import engine_config, read_config
 from bertsent.errors import CheckpointError, ModelNotFoundError
 from bertsent.hub import resolve
+from bertsent.long_text import Reader, count_tokens
 from bertsent.machine import FEATURES, describe_machine
-from bertsent.parameters import resolve_freeze, resolve_max_length
+from bertsent.parameters import check_parameters, resolve_freeze
 from bertsent.progress import format_seconds, row_progress
-from bertsent.speed import MINILM, estimate, measure
+from bertsent.speed import MINILM, MOST_TOKENS, estimate, measure
 
 SECONDS = 10.0
 CHUNK_ROWS = 4096
@@ -37,15 +38,15 @@ def run(args):
 
 def examine(args, parameters, found):
     """Look at the job and measure, as far as is wanted; print, unless that is done at the end."""
+    check_parameters(parameters)
     shape, tokenizer, note = read_model(parameters["model"], wants_tokenizer=args.data is not None)
-    max_length = resolve_max_length(
-        parameters["max_length"], shape["max_position_embeddings"]
-    )
+    reader = Reader.of(parameters, shape["max_position_embeddings"])
     freeze = resolve_freeze(parameters["freeze_layers"], shape["num_hidden_layers"])
-    lengths = np.array([max_length])
+    lengths, sequences_a_text = np.array([reader.max_length]), 1
     if args.data is not None:
-        found["job"], lengths = read_job(args, parameters["strip_html"], max_length, tokenizer)
+        found["job"], lengths = read_job(args, parameters["strip_html"], reader, tokenizer)
         found["job"]["note"] = note
+        sequences_a_text = len(lengths) / found["job"]["texts"]
     if not args.no_speed:
         n_threads = found["threads"]["number"]
         found["speed"] = {
@@ -54,7 +55,8 @@ def examine(args, parameters, found):
             "tokens_a_text": float(lengths.mean()),
             "rates": measure(
                 shape, lengths, precisions=found["engine"]["precisions"], n_threads=n_threads,
-                freeze=freeze, batch_size=parameters["batch_size"], seconds=SECONDS,
+                freeze=freeze, batch_size=parameters["batch_size"] * sequences_a_text,
+                seconds=SECONDS,
             ),
         }
         if not args.json:
@@ -97,14 +99,14 @@ def read_model(name, wants_tokenizer):
         return MINILM, None, str(error)
 
 
-def read_job(args, strip, max_length, tokenizer):
+def read_job(args, strip, reader, tokenizer):
     """Count texts and tokens of a collection.
 
     Returns
     -------
     job : dict
     lengths : ndarray of int
-        Tokens of each text, at most ``max_length``.
+        Tokens of each text, or each window, as the `Reader` gives them to the model.
     """
     from bertsent.data import (
         column_texts,
@@ -123,7 +125,7 @@ def read_job(args, strip, max_length, tokenizer):
     if schema is not None:
         require_columns(schema.names, option, args.data)
         wanted = [args.text_column]
-    lengths, cut, is_test, left_out = [], 0, [], 0
+    lengths, tokens, cut, is_test, left_out = [], [], 0, [], 0
     with row_progress(not args.json) as progress:
         progress.look(args.data)
         for frame in read_chunks(args.data, CHUNK_ROWS, columns=wanted):
@@ -133,18 +135,20 @@ def read_job(args, strip, max_length, tokenizer):
             texts = column_texts(frame, args.text_column, args.data)
             if strip:
                 texts = [strip_html(text) for text in texts]
-            counts = count_tokens(texts, tokenizer)
-            cut += int(np.count_nonzero(counts > max_length))
-            lengths.append(np.minimum(counts, max_length))
+            counts = whole_lengths(texts, tokenizer)
+            cut += int(np.count_nonzero(counts > reader.max_length - 2))
+            found, first = reader.sequence_lengths(counts)
+            lengths.append(found)
+            tokens.append(np.diff(np.concatenate([[0], np.cumsum(found)])[first]))
             is_test.append((frame["part"] == "test").to_numpy() if split else [])
             progress.looked(len(frame))
-    lengths = np.concatenate(lengths)
+    lengths, of_texts = np.concatenate(lengths), np.concatenate(tokens)
     if not len(lengths):
         raise ValueError(f"{args.data}: every row has an empty cell")
-    tokens, n_texts = int(lengths.sum()), len(lengths)
+    tokens, n_texts = int(lengths.sum()), len(of_texts)
     if split:
         is_test = np.concatenate(is_test)
-        test_texts, test_tokens = int(is_test.sum()), int(lengths[is_test].sum())
+        test_texts, test_tokens = int(is_test.sum()), int(of_texts[is_test].sum())
     else:
         test_texts = round(args.test_size * n_texts)
         test_tokens = round(tokens * test_texts / n_texts)
@@ -157,15 +161,21 @@ def read_job(args, strip, max_length, tokenizer):
         "tokens_estimated": tokenizer is None,
         "train_texts": n_texts - test_texts,
         "train_tokens": tokens - test_tokens,
+        "train_tokens_twice": round(twice(of_texts) * (tokens - test_tokens) / tokens),
         "test_tokens": test_tokens,
     }, lengths
 
 
-def count_tokens(texts, tokenizer):
+def whole_lengths(texts, tokenizer):
     """Tokens of each text, uncut; by the number of characters if there is no tokenizer."""
     if tokenizer is None:
-        return np.array([2 + round(len(text) / CHARACTERS_A_TOKEN) for text in texts], dtype=int)
-    return np.diff(tokenizer.encode_batch(texts).offsets)
+        return np.array([round(len(text) / CHARACTERS_A_TOKEN) for text in texts], dtype=int)
+    return count_tokens(tokenizer, texts)
+
+
+def twice(tokens):
+    """Tokens that training reads twice, of texts too long for one go; about."""
+    return int(tokens[tokens > MOST_TOKENS].sum())
 
 
 def format_machine(found):
@@ -223,7 +233,7 @@ def format_job(job, parameters):
         "",
         f"{job['data']}: {job['texts']:,} texts, {about}{job['tokens']:,} tokens at "
         f"max_length={parameters['max_length']}, which cuts {job['texts_cut'] / job['texts']:.0%} "
-        "of the texts",
+        "of the texts" + (" into windows" if parameters["long_text"] == "windows" else ""),
     ]
     if job["rows_left_out"]:
         lines.append(f"{job['rows_left_out']:,} rows with an empty cell are not counted")

@@ -32,7 +32,8 @@ HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
 SHOWN_ELSEWHERE = {"model", "n_threads", "random_state", "verbose"}
 # Said only where they are not what they always are.
 DETAILS = {
-    "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps", "label_smoothing"
+    "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps",
+    "label_smoothing", "long_text", "stride",
 }
 VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
