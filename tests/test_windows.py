@@ -12,7 +12,8 @@ from cases import (
     random_params,
 )
 
-from bertsent import _core
+from bertsent import WordPieceTokenizer, _core
+from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
 
 TRAINING = [name for name in _core.precisions() if name != "int8"]
 RATES = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
@@ -208,3 +209,34 @@ def test_windows_that_cannot_be_are_refused(change, message):
     config, params, batch, windows = case()
     with pytest.raises((ValueError, TypeError), match=message):
         Engine(config, params).loss_and_gradients(batch, windows=change(*windows), **HOW)
+
+
+def test_each_window_draws_dropout_of_its_own():
+    """By its text and its place there, so that a text draws the same in any batch."""
+    windows = Windows(np.array([0, 1, 4, 6]), np.ones(6, np.float32))
+    rows, taken = windows.take(np.array([2, 0, 1]))
+    assert rows.tolist() == [4, 5, 0, 1, 2, 3]
+    assert taken.first.tolist() == [0, 2, 3, 6]
+    keys = windows.keys(np.array([2, 0, 1]))
+    assert keys.tolist() == [2, 2 + 2**32, 0, 1, 1 + 2**32, 1 + 2**33] and keys.dtype == np.uint64
+
+
+def test_lengths_are_those_of_the_tokenizer():
+    """What `bertsent doctor` counts by, without making the windows."""
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+    totals = np.array([0, 1, 9, 10, 11, 20, 21, 500])
+    texts = ["a " * n for n in totals]
+    assert count_tokens(tokenizer, texts).tolist() == totals.tolist()
+    for how in [("head",), ("tail",), ("head+tail",), ("windows", 0), ("windows", 7)]:
+        reader = Reader(12, *how)
+        lengths, first = reader.sequence_lengths(totals)
+        encoding = reader.encode(tokenizer, texts, 1)
+        assert lengths.tolist() == np.diff(encoding.offsets).tolist()
+        if how[0] == "windows":
+            assert first.tolist() == encoding.windows.tolist()
+            counts = np.sort(np.diff(first))
+            assert [most_sequences(encoding, n) for n in (1, 3, 99)] == [
+                counts[-1], counts[-3:].sum(), counts.sum()
+            ]
+        else:
+            assert most_sequences(encoding, 3) == 3 and Windows.of(encoding) is None
