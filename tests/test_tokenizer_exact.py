@@ -44,7 +44,7 @@ def encode(tokenizer, texts, **options):
 
 
 def spans(tokenizer, texts, **options):
-    _, offsets, _, _, spans = tokenizer._core.encode_batch(
+    _, offsets, _, _, spans, *_ = tokenizer._core.encode_batch(
         texts, add_special=False, spans=True, **options
     )
     return spans, offsets
