@@ -306,17 +306,21 @@ void bs_mlm_head(bs_pass *p, const bs_mlm_targets *targets, int64_t weight, floa
         g = logits_product(&h);
         bs_gemm_run(&h.gemm, &g, 1);
         bs_pool_run(p->n_threads, h.rows, predict_row, &h);
+        bs_stage_mark(p->options.clock, BS_STAGE_HEAD);
         if (gradients == NULL)
             continue;
         bs_pool_run(p->n_threads, (V + COLUMN_BLOCK - 1) / COLUMN_BLOCK, sum_columns, &h);
         bs_gemm group[2] = {input_gradient(&h), weight_gradient(&h)};
         /* Where the embeddings stay as they are, so does the decoder. */
         bs_gemm_run(&h.gemm, group, p->options.freeze == 0 ? 2 : 1);
+        bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
     }
     for (int64_t i = 0; i < M; i++) {
         result->loss += h.losses[i] / (double)weight;
         result->hits += h.hits[i];
     }
-    if (gradients != NULL)
-        transform_backward(&h, p);
+    if (gradients == NULL)
+        return;
+    transform_backward(&h, p);
+    bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
 }

@@ -56,6 +56,7 @@ PyObject *bs_py_mlm_loss(PyObject *self_, PyObject *args, PyObject *kwargs)
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.clock = bs_py_start_clock(self);
     bs_mlm_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                               gradients, &result, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -106,6 +107,7 @@ PyObject *bs_py_mlm_train_step(PyObject *self_, PyObject *args, PyObject *kwargs
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
+    options.clock = bs_py_start_clock(self);
     bs_mlm_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                       gradients, exp_avg, exp_avg_sq, &result, &norm, &e);
     self->version++;

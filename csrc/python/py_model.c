@@ -358,8 +358,7 @@ static PyObject *model_time_stages(PyObject *self_, PyObject *on_)
     return found;
 }
 
-/* The clock of a call that begins, or NULL. */
-static bs_stage_clock *start_clock(bs_py_model *self)
+bs_stage_clock *bs_py_start_clock(bs_py_model *self)
 {
     if (!self->timed)
         return NULL;
@@ -390,7 +389,7 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
     options.tokens = chunk_tokens;
-    options.clock = start_clock(self);
+    options.clock = bs_py_start_clock(self);
     if (bs_py_read_lock(self, options.precision, false, n_threads, &e) == BS_OK) {
         bs_score(&self->model, &batch, &options, n_threads, PyArray_DATA((PyArrayObject *)logits),
                  &e);
@@ -535,7 +534,7 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
-    options.clock = start_clock(self);
+    options.clock = bs_py_start_clock(self);
     options.freeze_dropout = freeze_dropout;
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
@@ -609,7 +608,7 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     Py_BEGIN_ALLOW_THREADS
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
-    options.clock = start_clock(self);
+    options.clock = bs_py_start_clock(self);
     options.freeze_dropout = freeze_dropout;
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,

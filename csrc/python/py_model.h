@@ -58,6 +58,9 @@ void bs_py_model_renew_lock(bs_py_model *self);
 bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backward, int n_threads,
                           bs_error *e);
 
+/* With the lock: the clock of a call that begins, or NULL. */
+bs_stage_clock *bs_py_start_clock(bs_py_model *self);
+
 /* Methods of the Model type, in py_mlm.c. */
 PyObject *bs_py_mlm_loss(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_mlm_train_step(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -49,6 +49,7 @@ bs_status bs_mlm_loss_and_gradients(bs_model *model, const bs_batch *batch,
     status = bs_mlm_pack(model, options->precision, gradients != NULL, n_threads, e);
     if (status != BS_OK)
         goto done;
+    bs_stage_mark(options->clock, BS_STAGE_PACK);
     status = reserve(model, batch, targets, options, n_threads, gradients != NULL, arena, e);
     if (status != BS_OK)
         goto done;
@@ -64,6 +65,7 @@ bs_status bs_mlm_loss_and_gradients(bs_model *model, const bs_batch *batch,
         status = bs_pass_begin(&pass, model, &part, options, true, n_threads, arena, e);
         if (status != BS_OK)
             goto done;
+        bs_stage_mark(options->clock, BS_STAGE_OTHER);
         bs_pass_encode(&pass);
         bs_mlm_head(&pass, &own, targets->count, gradients, result);
         if (!isfinite(result->loss)) {
@@ -87,6 +89,9 @@ bs_status bs_mlm_train_step(bs_model *model, const bs_batch *batch, const bs_mlm
                                                        arena, gradients, result, e);
     if (status != BS_OK || targets->count == 0)
         return status;
-    return bs_optimizer_apply(model, options->freeze, gradients, exp_avg, exp_avg_sq,
-                              options->step, adamw, n_threads, norm, e);
+    const bs_status applied =
+        bs_optimizer_apply(model, options->freeze, gradients, exp_avg, exp_avg_sq, options->step,
+                           adamw, n_threads, norm, e);
+    bs_stage_mark(options->clock, BS_STAGE_OPTIMIZER);
+    return applied;
 }
