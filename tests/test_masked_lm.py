@@ -405,3 +405,13 @@ def test_parameter_table_has_the_names_of_transformers():
     assert [n for n, d in decays.items() if d and n.startswith("cls.")] == [
         "cls.predictions.transform.dense.weight"
     ]
+
+
+def test_a_step_counts_to_all_stages():
+    config, params, batch = make_case("gelu")
+    engine = MaskedEngine(config, params)
+    engine.model.time_stages(True)
+    engine.step(batch, engine.state(), 0, lr=0.01)
+    stages = engine.model.time_stages(False)
+    counted = {name for name, seconds in stages.items() if seconds > 0}
+    assert counted >= {"head", "head_backward", "qkv", "qkv_backward", "optimizer"}
