@@ -5,8 +5,9 @@ import numpy as np
 from bertsent.batch import gather
 from bertsent.memory import plan_scoring
 
-# Tokens of a call for each thread. The engine carries up to 1,024 at a time through the model;
-# with eight such chunks or more a thread, hardly any thread waits for the last ones.
+# Tokens of a call for each thread. The engine carries up to 1,024 at a time through the model, and
+# below float32 half as many; with eight such chunks or more a thread, hardly any thread waits for
+# the last ones.
 PIECE_TOKENS = 8192
 
 

@@ -21,7 +21,7 @@ MINILM = {
     "max_position_embeddings": 512,
     "hidden_act": "gelu",
 }
-# Tokens of a measurement: as many as the engine takes at once in training.
+# Tokens of a measurement: no fewer than the engine takes at once in training.
 MOST_TOKENS = 2048
 FIRST_TOKENS = 256
 

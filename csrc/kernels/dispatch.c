@@ -69,8 +69,9 @@ const bs_kernels *bs_kernels_get(bs_error *e)
             return NULL;
         }
     } else {
-        for (int i = 0; bs_kernels_list(i) != NULL; i++)
-            table = bs_kernels_list(i);
+        const bs_kernels *better;
+        for (int i = 0; (better = bs_kernels_list(i)) != NULL; i++)
+            table = better;
     }
     atomic_store(&chosen, table);
     return table;

@@ -1,5 +1,6 @@
 #include "kernels/gemm.h"
 
+#include "core/arena.h"
 #include "core/pool.h"
 #include "kernels/blas.h"
 
@@ -75,16 +76,8 @@ size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n)
     return (size_t)(bs_low_groups(precision, k) * 4 * bs_round_up(n, BS_LOW_COLUMNS));
 }
 
-/* The next `size` bytes of scratch; NULL while counting. */
-static void *take(char *scratch, size_t *used, int64_t size)
-{
-    char *at = scratch != NULL ? scratch + *used : NULL;
-    *used += (size_t)bs_round_up(size, 64);
-    return at;
-}
-
-/* Says where the operands lie in scratch from `used` on. */
-static void lay_out(bs_gemm *g, char *scratch, size_t *used)
+/* Takes room for the operands. */
+static void lay_out(bs_gemm *g, bs_arena *scratch)
 {
     g->low.units_a = g->low.units_b = 0;
     if (by_blas(g))
@@ -100,26 +93,26 @@ static void lay_out(bs_gemm *g, char *scratch, size_t *used)
     } else {
         g->low.lda = bs_low_ld(g->low.groups);
         g->low.units_a = parts_of(g->m, LOW_UNIT);
-        g->low.a = take(scratch, used, g->low.lda * bs_round_up(g->m, BS_LOW_ROWS));
+        g->low.a = bs_arena_take(scratch, (size_t)(g->low.lda * bs_round_up(g->m, BS_LOW_ROWS)), 1);
     }
     if (g->precision == BS_INT8) {
-        g->low.row_scale = take(scratch, used, g->m * 4);
-        g->low.row_offset = take(scratch, used, g->m * 4);
+        g->low.row_scale = bs_arena_floats(scratch, g->m);
+        g->low.row_offset = bs_arena_floats(scratch, g->m);
     }
     if (g->packed != NULL) {
         g->low.b = g->packed->panels;
         return;
     }
     g->low.units_b = parts_of(g->n, BS_LOW_COLUMNS);
-    g->low.b = take(scratch, used, (int64_t)bs_packed_size(g->precision, g->k, g->n));
+    g->low.b = bs_arena_take(scratch, bs_packed_size(g->precision, g->k, g->n), 1);
 }
 
 size_t bs_gemm_scratch(const bs_gemm *g)
 {
     bs_gemm counting = *g;
-    size_t used = 0;
-    lay_out(&counting, NULL, &used);
-    return used;
+    bs_arena nowhere = {0};
+    lay_out(&counting, &nowhere);
+    return nowhere.used;
 }
 
 typedef struct {
@@ -235,11 +228,11 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
 {
     gemm_job job = {w, group};
     int64_t tasks = 0, conversions = 0;
-    size_t used = 0;
+    bs_arena scratch = {.block = w->scratch};
     for (int i = 0; i < count; i++) {
         cut(&group[i]);
         tasks += group[i].tiles_m * group[i].tiles_n;
-        lay_out(&group[i], w->scratch, &used);
+        lay_out(&group[i], &scratch);
         conversions += group[i].low.units_a + group[i].low.units_b;
     }
     if (conversions > 0)

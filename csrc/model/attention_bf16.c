@@ -27,16 +27,14 @@ typedef struct {
     char *block_down;                   /* right operand of the block's rows: (block, D) */
 } workspace;
 
-static char *take(char *base, size_t *used, int64_t bytes)
+static char *take(bs_arena *a, int64_t bytes)
 {
-    char *at = base != NULL ? base + *used : NULL;
-    *used += (size_t)bs_round_up(bytes, 64);
-    return at;
+    return bs_arena_take(a, (size_t)bytes, 1);
 }
 
-static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool backward)
+/* Takes the workspace from `a`, which only counts without a block. */
+static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
-    size_t used = 0;
     const int64_t ld = bs_round_up(keys, BS_LOW_COLUMNS);
     int64_t block = BLOCK_SCORES / ld / BS_LOW_ROWS * BS_LOW_ROWS;
     block = block < BS_LOW_ROWS ? BS_LOW_ROWS : block;
@@ -56,26 +54,24 @@ static size_t lay_out(workspace *w, char *base, int64_t keys, int64_t D, bool ba
     w->ld_block = deep_block + 64;
     const int64_t across = ld / BS_LOW_COLUMNS * w->panel_head;
     const int64_t down = bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_keys;
-    w->s = (float *)take(base, &used, block * ld * 4);
-    w->mask = (float *)take(base, &used, ld * 4);
-    w->rows_head = take(base, &used, block * w->ld_head);
-    w->rows_keys = take(base, &used, block * w->ld_keys);
-    w->k_across = take(base, &used, across);
+    w->s = bs_arena_floats(a, block * ld);
+    w->mask = bs_arena_floats(a, ld);
+    w->rows_head = take(a, block * w->ld_head);
+    w->rows_keys = take(a, block * w->ld_keys);
+    w->k_across = take(a, across);
     if (!backward) {
         w->ld_context = bs_round_up(D, BS_LOW_COLUMNS);
-        w->context = (float *)take(base, &used, block * w->ld_context * 4);
-        w->reciprocal = (float *)take(base, &used, block * 4);
-        w->v_down = take(base, &used, down);
-        return used;
+        w->context = bs_arena_floats(a, block * w->ld_context);
+        w->reciprocal = bs_arena_floats(a, block);
+        w->v_down = take(a, down);
+        return;
     }
-    w->d = (float *)take(base, &used, block * ld * 4);
-    w->rows_p = take(base, &used, block * w->ld_keys);
-    w->columns = take(base, &used, ld * w->ld_block);
-    w->v_across = take(base, &used, across);
-    w->k_down = take(base, &used, down);
-    w->block_down = take(base, &used,
-                         bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_block);
-    return used;
+    w->d = bs_arena_floats(a, block * ld);
+    w->rows_p = take(a, block * w->ld_keys);
+    w->columns = take(a, ld * w->ld_block);
+    w->v_across = take(a, across);
+    w->k_down = take(a, down);
+    w->block_down = take(a, bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_block);
 }
 
 int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward)
@@ -84,8 +80,9 @@ int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backw
     workspace w;
     size_t most = 0;
     for (int64_t keys = BS_LOW_COLUMNS; keys < longest + BS_LOW_COLUMNS; keys += BS_LOW_COLUMNS) {
-        const size_t size = lay_out(&w, NULL, keys < longest ? keys : longest, head_size, backward);
-        most = size > most ? size : most;
+        bs_arena nowhere = {0};
+        lay_out(&w, &nowhere, keys < longest ? keys : longest, head_size, backward);
+        most = nowhere.used > most ? nowhere.used : most;
     }
     return (int64_t)(most / sizeof(float)) + 16;
 }
@@ -93,7 +90,8 @@ int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backw
 static workspace workspace_of(const bs_head *h, int worker, bool backward)
 {
     workspace w = {.k = h->p->model->kernels};
-    lay_out(&w, (char *)bs_pass_scratch(h->p, worker), h->keys, h->D, backward);
+    bs_arena scratch = {.block = (char *)bs_pass_scratch(h->p, worker)};
+    lay_out(&w, &scratch, h->keys, h->D, backward);
     return w;
 }
 

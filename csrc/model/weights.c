@@ -28,49 +28,35 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
     }
 }
 
-static size_t aligned(size_t size)
+/* Takes room for every bs_packed from `a`; where that only counts, w may be NULL. */
+static void lay_out(bs_weights *w, bs_arena *a, bs_precision precision, bool backward,
+                    const bs_parameter_table *t, const bs_config *c)
 {
-    return (size + 63) / 64 * 64;
-}
-
-/* Points every bs_packed into `block`, or with NULL only counts; returns the bytes in all. */
-static size_t lay_out(bs_weights *w, char *block, bs_precision precision, bool backward,
-                      const bs_parameter_table *t, const bs_config *c)
-{
-    size_t used = 0;
     for (int64_t l = 0; l < c->num_layers; l++)
         for (int i = 0; i < BS_LINEARS; i++) {
             const bs_linear_shape s = bs_linear_shape_of(t, c, l, (bs_linear)i);
-            bs_packed none = {0}, *forward = &none, *back = &none;
+            bs_packed counted;
             if (s.n == 0)
                 continue;
-            if (block != NULL) {
-                forward = &w->layers[l].forward[i];
-                back = &w->layers[l].backward[i];
-                forward->panels = block + used;
-            }
-            used += aligned(bs_packed_size(precision, s.k, s.n));
+            bs_packed *forward = w != NULL ? &w->layers[l].forward[i] : &counted;
+            forward->panels = bs_arena_take(a, bs_packed_size(precision, s.k, s.n), 1);
             if (precision == BS_INT8) {
-                const size_t numbers = aligned((size_t)s.n * sizeof(float));
-                if (block != NULL) {
-                    forward->scale = (float *)(block + used);
-                    forward->sum = (float *)(block + used + numbers);
-                }
-                used += 2 * numbers;
+                forward->scale = bs_arena_floats(a, s.n);
+                forward->sum = bs_arena_floats(a, s.n);
             }
             if (backward) {
-                if (block != NULL)
-                    back->panels = block + used;
-                used += aligned(bs_packed_size(precision, s.n, s.k));
+                bs_packed *back = w != NULL ? &w->layers[l].backward[i] : &counted;
+                back->panels = bs_arena_take(a, bs_packed_size(precision, s.n, s.k), 1);
             }
         }
-    return used;
 }
 
 size_t bs_weights_size(bs_precision precision, bool backward, const bs_parameter_table *t,
                        const bs_config *c)
 {
-    return lay_out(NULL, NULL, precision, backward, t, c);
+    bs_arena nowhere = {0};
+    lay_out(NULL, &nowhere, precision, backward, t, c);
+    return nowhere.used;
 }
 
 static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
@@ -78,19 +64,15 @@ static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
 {
     if (w->layers != NULL && (w->backward || !backward))
         return BS_OK;
-    const int64_t allocations = w->allocations + 1;
-    bs_weights_free(w);
-    w->allocations = allocations;
-    const size_t size = lay_out(w, NULL, precision, backward, t, c);
+    free(w->layers);
     w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
-    w->block = aligned_alloc(64, size);
-    if (w->layers == NULL || w->block == NULL) {
+    if (w->layers == NULL ||
+        bs_arena_reserve(&w->arena, bs_weights_size(precision, backward, t, c), e) != BS_OK) {
         bs_weights_free(w);
-        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate %zu bytes for packed weights",
-                            size);
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the packed weights");
     }
     w->backward = backward;
-    lay_out(w, w->block, precision, backward, t, c);
+    lay_out(w, &w->arena, precision, backward, t, c);
     return BS_OK;
 }
 
@@ -137,7 +119,7 @@ typedef struct {
     bool backward;
 } pack_job;
 
-/* One panel of one linear layer of layer `task / most`, counted over all that it has. */
+/* Panels of one linear layer, forward or for the way back. */
 static int64_t panels_of(const pack_job *job, int64_t layer, int linear, bool backward)
 {
     const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
@@ -242,6 +224,6 @@ bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
 void bs_weights_free(bs_weights *w)
 {
     free(w->layers);
-    free(w->block);
+    bs_arena_free(&w->arena);
     memset(w, 0, sizeof *w);
 }

@@ -5,6 +5,7 @@
 #ifndef BS_MODEL_WEIGHTS_H
 #define BS_MODEL_WEIGHTS_H
 
+#include "core/arena.h"
 #include "kernels/gemm.h"
 #include "model/config.h"
 #include "model/parameters.h"
@@ -22,9 +23,8 @@ typedef struct {
 
 typedef struct {
     bs_layer_weights *layers; /* (L,), NULL until first packed */
-    char *block;
+    bs_arena arena;
     bool backward;            /* there is room for the way back */
-    int64_t allocations;      /* how often there was not enough */
 } bs_weights;
 
 /* Where a linear layer's weight (n, k) lies; n is 0 if this layer of the encoder has none. */

@@ -310,43 +310,42 @@ static PyObject *isa_list(PyObject *module, PyObject *unused)
     return names;
 }
 
-static PyObject *isa(PyObject *module, PyObject *unused)
+/* The table in use; NULL with an exception set. */
+static const bs_kernels *table_in_use(void)
 {
     bs_error e = BS_ERROR_INIT;
+    const bs_kernels *table = bs_kernels_get(&e);
+    if (table == NULL)
+        bs_raise(&e);
+    return table;
+}
+
+static PyObject *isa(PyObject *module, PyObject *unused)
+{
+    const bs_kernels *table = table_in_use();
     (void)module;
     (void)unused;
-    const bs_kernels *table = bs_kernels_get(&e);
-    if (table == NULL) {
-        bs_raise(&e);
-        return NULL;
-    }
-    return PyUnicode_FromString(table->name);
+    return table != NULL ? PyUnicode_FromString(table->name) : NULL;
 }
 
 static PyObject *precisions(PyObject *module, PyObject *unused)
 {
-    bs_error e = BS_ERROR_INIT;
+    const bs_kernels *table = table_in_use();
     (void)module;
     (void)unused;
-    const bs_kernels *table = bs_kernels_get(&e);
-    if (table == NULL) {
-        bs_raise(&e);
+    if (table == NULL)
         return NULL;
-    }
     return table->bf16_product != NULL ? Py_BuildValue("[sss]", "float32", "bfloat16", "int8")
                                        : Py_BuildValue("[ss]", "float32", "int8");
 }
 
 static PyObject *preferred_precision(PyObject *module, PyObject *unused)
 {
-    bs_error e = BS_ERROR_INIT;
+    const bs_kernels *table = table_in_use();
     (void)module;
     (void)unused;
-    const bs_kernels *table = bs_kernels_get(&e);
-    if (table == NULL) {
-        bs_raise(&e);
+    if (table == NULL)
         return NULL;
-    }
     return PyUnicode_FromString(bs_kernels_prefer_bf16(table) ? "bfloat16" : "float32");
 }
 

@@ -739,7 +739,7 @@ static PyObject *model_allocations(PyObject *self_, void *unused)
     int64_t count = self->arena.allocations + self->model.decoder.allocations;
     (void)unused;
     for (size_t i = 0; i < sizeof self->model.packed / sizeof *self->model.packed; i++)
-        count += self->model.packed[i].allocations;
+        count += self->model.packed[i].arena.allocations;
     return PyLong_FromLongLong(count);
 }
 
