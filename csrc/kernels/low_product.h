@@ -41,13 +41,16 @@ static inline __attribute__((always_inline)) void LOW_NAME(tile)(
             LOW_STORE(c + i * ldc + 16 * v, mask[v], acc[i][v]);
 }
 
-/* All rows of one panel. */
+/* All rows of one panel, while the next one is fetched. */
 static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b,
-                                 int64_t rows, int64_t cols, int64_t groups, bool add)
+                                 low_ahead ahead, int64_t rows, int64_t cols, int64_t groups,
+                                 bool add)
 {
     int64_t i = 0;
-    for (; i + 12 <= rows; i += 12)
+    for (; i + 12 <= rows; i += 12) {
+        low_fetch(&ahead);
         LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 12);
+    }
     for (; i + 4 <= rows; i += 4)
         LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 4);
     for (; i < rows; i++)
@@ -60,7 +63,9 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
 {
     for (int64_t j = 0; j < cols; j += BS_LOW_COLUMNS) {
         const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;
-        LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, rows, cols - j, groups, add);
+        const low_ahead ahead = low_ahead_of(j + BS_LOW_COLUMNS < cols ? panel + ld_panel : NULL,
+                                             4 * groups * BS_LOW_COLUMNS, rows / 12);
+        LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, ahead, rows, cols - j, groups, add);
     }
 }
 

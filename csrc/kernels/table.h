@@ -7,6 +7,9 @@
 #include "kernels/layernorm.h"
 #include "kernels/softmax.h"
 #include "kernels/vector_ops.h"
+#if BS_LANES == 16
+#include "kernels/ahead.h"
+#endif
 #if defined(__AMX_TILE__)
 #include "kernels/amx.h"
 #endif
