@@ -142,9 +142,9 @@ def training(model, examples, batches, precision, peaks_, times):
 
     def run():
         for step, rows in enumerate(batches):
-            ids, offsets = examples.gather(rows)
+            ids, offsets, keys, _ = examples.gather(rows)
             model._core.train_step(
-                ids, None, None, offsets, rows.astype(np.uint64), examples.labels[rows], None,
+                ids, None, None, offsets, keys, examples.labels[rows], None,
                 grads, exp_avg, exp_avg_sq, seed=1, step=step, lr=1e-5, weight_decay=0.01,
                 max_grad_norm=1.0, n_threads=1, precision=precision,
             )
@@ -166,7 +166,7 @@ def training(model, examples, batches, precision, peaks_, times):
 
 
 def scoring(model, examples, rows, precision, peaks_, times):
-    ids, offsets = examples.gather(rows)
+    ids, offsets, _, _ = examples.gather(rows)
     seconds, took = timed(
         model._core, lambda: model.score_packed(ids, offsets, 1, precision), times
     )

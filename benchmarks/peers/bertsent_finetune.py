@@ -47,9 +47,9 @@ def main():
     precision = {} if a.precision == "float32" else {"precision": a.precision}
     meter = common.Meter("bertsent", versions, a, len(steps))
     for step, rows in enumerate(steps[: a.max_steps]):
-        ids, cu_seqlens = examples.gather(rows)
+        ids, cu_seqlens, keys, _ = examples.gather(rows)
         loss, _, _ = model._core.train_step(
-            ids, None, None, cu_seqlens, rows.astype(np.uint64), labels[rows], None,
+            ids, None, None, cu_seqlens, keys, labels[rows], None,
             grads, exp_avg, exp_avg_sq, seed=a.seed, step=step,
             lr=a.learning_rate * common.linear_schedule(step, total, 0.1),
             weight_decay=0.01, max_grad_norm=1.0, n_threads=a.threads, **precision,
