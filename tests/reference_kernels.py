@@ -274,7 +274,11 @@ def bf16_product(c, a, b, cols, groups, add):
     c[:, :cols] = (c[:, :cols] if add else 0.0) + left @ right
 
 
-def int8_rows(out, scale, offset, x, n):
+# Types of int8 operands, left and right, by elements in a group of 4 bytes.
+INT8_TYPES = {4: (np.uint8, np.int8), 2: (np.uint16, np.int16)}
+
+
+def int8_rows(out, scale, offset, x, n, elements=4):
     """255 steps from the lowest to the highest of each row; a row that is not finite is NaN."""
     x = x[:, :n].astype(np.float64)
     offset[...] = x.min(axis=1)
@@ -282,14 +286,15 @@ def int8_rows(out, scale, offset, x, n):
     scale[~np.isfinite(x).all(axis=1)] = np.nan
     steps = np.where(scale > 0, scale, 1.0)[:, None]
     q = np.rint(np.nan_to_num((x - offset[:, None]) / steps)).clip(0, 255)
-    made = left_operand(q.astype(np.uint8))
+    made = left_operand(q.astype(INT8_TYPES[elements][0]))
     out[: len(made), : made.shape[1]] = made
 
 
-def int8_product(c, a, b, cols, groups, add):
+def int8_product(c, a, b, cols, groups, add, elements=4):
     """The first columns of c = A B, or += with add, exact."""
-    left = _left_elements(a, len(c), groups, np.uint8).astype(np.int64)
-    right = _right_elements(b, cols, groups, np.int8).astype(np.int64)
+    types = INT8_TYPES[elements]
+    left = _left_elements(a, len(c), groups, types[0]).astype(np.int64)
+    right = _right_elements(b, cols, groups, types[1]).astype(np.int64)
     c[:, :cols] = (c[:, :cols] if add else 0) + left @ right
 
 
@@ -321,15 +326,16 @@ def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels, transient):
     gemm(c, to_bf16(a), to_bf16(b), trans_a, trans_b, 1.0, beta, n_threads)
 
 
-def gemm_int8(c, a, panels, scale, total, n_threads, transient):
+def gemm_int8(c, a, panels, scale, total, n_threads, transient, elements=4):
     """c = a w^T of a weight in 8 bits, the rows of a in 8 bits too."""
     del n_threads, transient
     m, k = a.shape
-    left = np.zeros((m, round_up(k, DEEP)), np.uint8)
+    left = np.zeros((m, round_up(k * 4 // elements, DEEP)), np.uint8)
     row_scale, row_offset = np.zeros(m), np.zeros(m)
-    int8_rows(left, row_scale, row_offset, a, k)
+    int8_rows(left, row_scale, row_offset, a, k, elements)
     groups = left.shape[1] // 4
-    int8_product(c, left, panels.reshape(-1, 4 * groups * COLUMNS), c.shape[1], groups, False)
+    panels = panels.reshape(-1, 4 * groups * COLUMNS)
+    int8_product(c, left, panels, c.shape[1], groups, False, elements)
     int8_restore(c, row_scale, row_offset, scale, total)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_kernels as twins
 from guarded import call
-from test_kernels_low import each_bf16_isa, each_fp32_isa, each_isa
+from test_kernels_low import each_bf16_isa, each_fp32_isa, each_isa, int8_types
 
 from bertsent import _core
 
@@ -15,7 +15,7 @@ SHAPES = [(1, 1, 1), (2, 33, 5), (31, 65, 33), (70, 40, 312), (1, 900, 24), (700
 
 def _int8_gemm(isa, a, w, n_threads=1, transient=False):
     q, scale, total = twins.int8_weight(w)
-    panels = twins.right_operand(np.ascontiguousarray(q.T))
+    panels = twins.right_operand(np.ascontiguousarray(q.T, int8_types(isa)[2]))
     c = np.full((len(a), len(w)), np.nan, np.float32)
     rest = a.astype(np.float32), panels, scale, total, n_threads, transient
     (found,) = call("gemm_int8", isa, [c], *rest)
@@ -97,10 +97,11 @@ def test_gemm_int8_equals_its_twin(isa):
         found = _int8_gemm(isa, a, w)
         # From the very bytes that the kernel makes of the rows.
         q, scale, total = twins.int8_weight(w)
-        groups = twins.round_up(k, 64) // 4
-        rows = [np.zeros((m, 4 * groups), np.uint8), *np.zeros((2, m), np.float32)]
+        elements, left_type, _ = int8_types(isa)
+        size = twins.round_up(k * 4 // elements, 64)
+        rows = [np.zeros((m, size), np.uint8), *np.zeros((2, m), np.float32)]
         left, row_scale, row_offset = call("int8_rows", isa, rows, a, k)
-        exact = left[:, :k].astype(np.float64) @ q.T.astype(np.float64)
+        exact = left.view(left_type)[:, :k].astype(np.float64) @ q.T.astype(np.float64)
         size = scale * (row_scale[:, None] * np.abs(exact) + np.abs(row_offset[:, None] * total))
         twins.int8_restore(exact, row_scale, row_offset, scale, total)
         assert (np.abs(found - exact) <= 6e-7 * size).all(), (m, n, k)

@@ -9,7 +9,7 @@ from bertsent import _core
 
 ISAS = _core.isa_list()
 BF16_ISAS = [isa for isa in ISAS if isa in ("avx512_bf16", "amx")]
-FP32_ISAS = [isa for isa in ISAS if isa.startswith("avx512") or isa == "amx"]
+FP32_ISAS = [isa for isa in ISAS if isa != "portable"]
 CONVERSIONS = ["bf16_rows", "bf16_rows_transposed", "bf16_panel", "bf16_panel_transposed"]
 LOW_CONVERSIONS = ["bf16_rows_transposed_low", "bf16_panel_low", "bf16_panel_transposed_low"]
 FP32_PANELS = ["fp32_panel", "fp32_panel_transposed"]
@@ -144,6 +144,18 @@ def test_fp32_panel_moves_floats_as_they_are(name, isa):
 # ---- products of packed operands ----
 
 
+def int8_types(isa):
+    """How many elements of int8 operands 4 bytes hold, and the types of both operands."""
+    elements = _core.int8_elements(isa)
+    return elements, *twins.INT8_TYPES[elements]
+
+
+@each_isa
+def test_int8_is_kept_in_bytes_where_bytes_are_multiplied(isa):
+    bytes_are = isa in ("avx512_vnni", "avx512_bf16", "amx")
+    assert _core.int8_elements(isa) == (4 if bytes_are else 2)
+
+
 def _operands(left, right, gap):
     """Packed operands with poison after rows and panels and in the rows past the end."""
     more = twins.round_up(len(left), 32) - len(left)
@@ -227,16 +239,17 @@ def test_fp32_product_hides_neither_nan_nor_infinity(isa):
 @pytest.mark.parametrize("add", [False, True])
 def test_int8_product_is_exact(isa, add):
     rng = np.random.default_rng(4)
+    elements, left_type, right_type = int8_types(isa)
     for m in SIZES:
         for n in SIZES:
             k = int(rng.choice([1, 2, 3, 4, 63, 64, 65, 127, 129]))
-            left = rng.integers(0, 256, (m, k)).astype(np.uint8)
-            right = rng.integers(-128, 128, (k, n)).astype(np.int8)
+            left = rng.integers(0, 256, (m, k)).astype(left_type)
+            right = rng.integers(-128, 128, (k, n)).astype(right_type)
             a, b = _operands(left, right, 64 * (m % 2))
             c = with_gap(rng.integers(-(2**30), 2**30, (m, n)).astype(np.int32), n % 3)
             expected = c.astype(np.int64)
-            groups = twins.round_up(k, 64) // 4
-            twins.int8_product(expected, a, b, n, groups, add)
+            groups = twins.round_up(k * 4 // elements, 64) // 4
+            twins.int8_product(expected, a, b, n, groups, add, elements)
             (found,) = call("int8_product", isa, [c], a, b, n, groups, add, offset=m % 2)
             np.testing.assert_array_equal(found, expected, f"{m} {n} {k}")
 
@@ -245,11 +258,13 @@ def test_int8_product_is_exact(isa, add):
 @pytest.mark.parametrize("high", [-128, -127, 127])
 @pytest.mark.parametrize("k", [2, 64, 65, 4096])
 def test_int8_product_of_extreme_bytes_does_not_saturate(isa, high, k):
+    elements, left_type, right_type = int8_types(isa)
+    groups = twins.round_up(k * 4 // elements, 64) // 4
     for m, n in ((1, 1), (5, 33), (33, 40)):
-        left, right = np.full((m, k), 255, np.uint8), np.full((k, n), high, np.int8)
+        left, right = np.full((m, k), 255, left_type), np.full((k, n), high, right_type)
         a, b = _operands(left, right, 0)
         c = np.full((m, n), -1, np.int32)
-        (found,) = call("int8_product", isa, [c], a, b, n, twins.round_up(k, 64) // 4, False)
+        (found,) = call("int8_product", isa, [c], a, b, n, groups, False)
         assert (found == 255 * high * k).all()
 
 
@@ -279,17 +294,20 @@ def test_bf16_product_hides_neither_nan_nor_infinity(isa):
 @each_isa
 def test_int8_rows_lie_within_half_a_step(isa):
     rng = np.random.default_rng(6)
+    elements, left_type, _ = int8_types(isa)
     for n in [*SIZES, 127, 128, 129, 300]:
         for mean, spread in ((0, 1), (50, 0.5), (-3, 1e-3), (1e-20, 1e-18), (0, 1e30)):
             x = rng.normal(mean, spread, (3, n))
             x[1] = np.where(np.arange(n) % 3, -1, 1) * spread  # the two ends alone
             x = with_gap(x.astype(np.float32), 2)
-            out = poisoned((4, twins.round_up(n, 64) + 64), np.uint8)
-            q, scale, offset = call(
+            size = twins.round_up(n * 4 // elements, 64)
+            out = poisoned((4, size + 64), np.uint8)
+            made, scale, offset = call(
                 "int8_rows", isa, [out, poisoned(3), poisoned(3)], x, n, offset=n % 2
             )
             expected = out.copy(), np.zeros(3), np.zeros(3)
-            twins.int8_rows(*expected, x, n)
+            twins.int8_rows(*expected, x, n, elements)
+            q = made.view(left_type)
             np.testing.assert_array_equal(offset, expected[2])
             np.testing.assert_allclose(scale, expected[1], rtol=3e-7)
             exact = x[:, :n].astype(np.float64)
@@ -297,9 +315,9 @@ def test_int8_rows_lie_within_half_a_step(isa):
             limit = scale[:, None] * 0.5001 + 3e-7 * np.abs(exact).max()
             assert (np.abs(exact - back) <= limit).all(), n
             # Zeros after the row, and what lies past these as it was.
-            assert not q[:3, n : twins.round_up(n, 64)].any()
-            np.testing.assert_array_equal(q[3], out[3])
-            np.testing.assert_array_equal(q[:, -64:], out[:, -64:])
+            assert not q[:3, n : size * elements // 4].any()
+            np.testing.assert_array_equal(made[3], out[3])
+            np.testing.assert_array_equal(made[:, -64:], out[:, -64:])
             # The lowest and the highest are met.
             if n > 1:
                 assert (q[:3, :n].min(axis=1) == 0).all()
@@ -310,8 +328,10 @@ def test_int8_rows_lie_within_half_a_step(isa):
 def test_int8_row_of_one_value_is_exact(isa):
     for value in (0.0, -2.5, 1e30):
         x = np.full((2, 33), value, np.float32)
-        arrays = [np.zeros((2, 64), np.uint8), np.zeros(2, np.float32), np.zeros(2, np.float32)]
+        made = np.zeros((2, 128), np.uint8)
+        arrays = [made, np.zeros(2, np.float32), np.zeros(2, np.float32)]
         q, scale, offset = call("int8_rows", isa, arrays, x, 33)
+        q = q.view(int8_types(isa)[1])
         np.testing.assert_array_equal(scale[:, None] * q[:, :33] + offset[:, None], x)
 
 

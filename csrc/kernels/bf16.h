@@ -6,10 +6,10 @@ AMX_PRODUCT(bf16_product, float, _tile_dpbf16ps)
 #else
 #define LOW_NAME(x) bf16_##x
 #define LOW_T float
-#define LOW_V __m512
-#define LOW_DOT(acc, a, b) _mm512_dpbf16_ps(acc, (__m512bh)(a), (__m512bh)(b))
-#define LOW_LOAD(mask, p) _mm512_maskz_loadu_ps(mask, p)
-#define LOW_STORE(p, mask, v) _mm512_mask_storeu_ps(p, mask, v)
+#define LOW_V vf
+#define LOW_LOAD low_load_floats
+#define LOW_STORE low_store_floats
+#define LOW_DOT(acc, a, b) (vf)_mm512_dpbf16_ps((__m512)(acc), (__m512bh)(a), (__m512bh)(b))
 #include "kernels/low_product.h"
 #endif
 
@@ -64,7 +64,7 @@ static void bf16_rows_transposed(void *out, int64_t ld_out, const float *x, int6
                 r[p] = bf16_columns(left > 0 ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
                                     left > 1 ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps());
             }
-            transpose_16x16(r);
+            low_transpose(r);
             for (int64_t q = 0; q < 16 && j + q < n; q++)
                 _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
         }
@@ -92,7 +92,7 @@ static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t 
             for (int q = 0; q < 16; q++)
                 r[q] = j + q < n ? bf16_neighbours(x + (j + q) * ld + i, k - i)
                                  : _mm512_setzero_si512();
-            transpose_16x16(r);
+            low_transpose(r);
             for (int p = 0; p < 16; p++)
                 _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
         }
@@ -131,7 +131,7 @@ static void bf16_rows_transposed_low(void *out, int64_t ld_out, const void *x, i
                 r[p] = bf16_join(bf16_load_half(pair, left > 0 ? n - j : 0),
                                  bf16_load_half(pair + ld, left > 1 ? n - j : 0));
             }
-            transpose_16x16(r);
+            low_transpose(r);
             for (int64_t q = 0; q < 16 && j + q < n; q++)
                 _mm512_storeu_si512((char *)out + (j + q) * ld_out + 2 * i, r[q]);
         }
@@ -157,7 +157,7 @@ static void bf16_panel_transposed_low(void *out, const void *x, int64_t n, int64
             __m512i r[16];
             for (int q = 0; q < 16; q++)
                 r[q] = bf16_load((const char *)x + (j + q) * ld + 2 * i, j + q < n ? k - i : 0);
-            transpose_16x16(r);
+            low_transpose(r);
             for (int p = 0; p < 16; p++)
                 _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
         }

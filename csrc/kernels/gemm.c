@@ -71,18 +71,19 @@ static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
 
 /* ---- over packed operands ---- */
 
-size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n)
+size_t bs_packed_size(int64_t elements, int64_t k, int64_t n)
 {
-    return (size_t)(bs_low_groups(precision, k) * 4 * bs_round_up(n, BS_LOW_COLUMNS));
+    return (size_t)(bs_low_groups(elements, k) * 4 * bs_round_up(n, BS_LOW_COLUMNS));
 }
 
 /* Takes room for the operands. */
-static void lay_out(bs_gemm *g, bs_arena *scratch)
+static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
 {
+    const int64_t elements = bs_low_elements(kernels, g->precision);
     g->low.units_a = g->low.units_b = 0;
     if (by_blas(g))
         return;
-    g->low.groups = bs_low_groups(g->precision, g->k);
+    g->low.groups = bs_low_groups(elements, g->k);
     g->low.ld_panel = 4 * g->low.groups * BS_LOW_COLUMNS;
     if (g->precision == BS_FLOAT32) {
         g->low.a = (char *)g->a;
@@ -104,14 +105,14 @@ static void lay_out(bs_gemm *g, bs_arena *scratch)
         return;
     }
     g->low.units_b = parts_of(g->n, BS_LOW_COLUMNS);
-    g->low.b = bs_arena_take(scratch, bs_packed_size(g->precision, g->k, g->n), 1);
+    g->low.b = bs_arena_take(scratch, bs_packed_size(elements, g->k, g->n), 1);
 }
 
-size_t bs_gemm_scratch(const bs_gemm *g)
+size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g)
 {
     bs_gemm counting = *g;
     bs_arena nowhere = {0};
-    lay_out(&counting, &nowhere);
+    lay_out(kernels, &counting, &nowhere);
     return nowhere.used;
 }
 
@@ -232,7 +233,7 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
     for (int i = 0; i < count; i++) {
         cut(&group[i]);
         tasks += group[i].tiles_m * group[i].tiles_n;
-        lay_out(&group[i], &scratch);
+        lay_out(w->kernels, &group[i], &scratch);
         conversions += group[i].low.units_a + group[i].low.units_b;
     }
     if (conversions > 0)

@@ -77,10 +77,10 @@ typedef struct {
 void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count);
 
 /* Bytes of scratch that one product takes, more than none only below fp32. */
-size_t bs_gemm_scratch(const bs_gemm *g);
+size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g);
 
-/* Bytes of a packed right operand (k, n). */
-size_t bs_packed_size(bs_precision precision, int64_t k, int64_t n);
+/* Bytes of a packed right operand (k, n) that has so many elements in a group. */
+size_t bs_packed_size(int64_t elements, int64_t k, int64_t n);
 
 /* One product in the calling thread, uncut, in fp32. */
 void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
@@ -99,13 +99,20 @@ static inline int64_t bs_low_ld(int64_t groups)
     return 4 * groups + (groups / BS_LOW_GROUPS % 2 == 0 ? 64 : 0);
 }
 
-/* Groups of 4 bytes along k, zeros included. */
-static inline int64_t bs_low_groups(bs_precision precision, int64_t k)
+/* Elements of a group of 4 bytes. */
+static inline int64_t bs_low_elements(const bs_kernels *kernels, bs_precision precision)
 {
-    if (precision == BS_FLOAT32)
-        return k;
-    return bs_round_up((k + (precision == BS_INT8 ? 3 : 1)) / (precision == BS_INT8 ? 4 : 2),
-                       BS_LOW_GROUPS);
+    return precision == BS_FLOAT32    ? BS_FLOAT32_ELEMENTS
+           : precision == BS_BFLOAT16 ? BS_BFLOAT16_ELEMENTS
+                                      : kernels->int8_elements;
+}
+
+/* Groups of so many elements along k, zeros included. */
+static inline int64_t bs_low_groups(int64_t elements, int64_t k)
+{
+    return elements == BS_FLOAT32_ELEMENTS
+               ? k
+               : bs_round_up((k + elements - 1) / elements, BS_LOW_GROUPS);
 }
 
 #endif

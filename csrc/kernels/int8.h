@@ -1,73 +1,67 @@
 /* Products of unsigned rows and signed columns of 8 bits, exact in 32.
  *
- * No instruction used here saturates: where there is no dot product of bytes (VNNI), bytes are
- * widened to 16 bits first. */
+ * No instruction used here saturates: where there is no dot product of bytes (VNNI), an element
+ * takes 16 bits in both operands, of which products and sums of two are exact. */
+
+#if defined(__AVX512VNNI__)
+typedef uint8_t int8_left;
+typedef int8_t int8_right;
+#else
+typedef uint16_t int8_left;
+typedef int16_t int8_right;
+#endif
+#define INT8_ELEMENTS ((int64_t)(4 / sizeof(int8_left))) /* of a group */
 
 #if defined(__AMX_INT8__)
 AMX_PRODUCT(int8_product, int32_t, _tile_dpbusd)
-#elif defined(__AVX512VNNI__)
+#elif BS_LANES >= 8
 #define LOW_NAME(x) int8_##x
 #define LOW_T int32_t
-#define LOW_V __m512i
-#define LOW_DOT(acc, a, b) _mm512_dpbusd_epi32(acc, a, b)
-#define LOW_LOAD(mask, p) _mm512_maskz_loadu_epi32(mask, p)
-#define LOW_STORE(p, mask, v) _mm512_mask_storeu_epi32(p, mask, v)
+#define LOW_V vi
+#define LOW_LOAD low_load_ints
+#define LOW_STORE low_store_ints
+#if defined(__AVX512VNNI__)
+#define LOW_DOT(acc, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(acc), a, b)
+#elif BS_LANES == 16
+#define LOW_DOT(acc, a, b) ((acc) + (vi)_mm512_madd_epi16(a, b))
+#else
+#define LOW_DOT(acc, a, b) ((acc) + (vi)_mm256_madd_epi16(a, b))
+#endif
 #include "kernels/low_product.h"
 #else
-
-/* acc[j] += the dot product of group g of one row and column j of a panel. */
-static inline void int8_group(int32_t acc[BS_LOW_COLUMNS], const uint8_t *a, const int8_t *b)
-{
-#if defined(__AVX2__)
-    int32_t group;
-    memcpy(&group, a, 4);
-    const __m256i left = _mm256_set1_epi32(group);
-    const __m256i left_even = _mm256_and_si256(left, _mm256_set1_epi16(0xff));
-    const __m256i left_odd = _mm256_srli_epi16(left, 8);
-    for (int j = 0; j < BS_LOW_COLUMNS; j += 8) {
-        const __m256i right = _mm256_loadu_si256((const __m256i *)(b + 4 * j));
-        const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(right, 8), 8);
-        const __m256i odd = _mm256_srai_epi16(right, 8);
-        __m256i sum = _mm256_loadu_si256((const __m256i *)(acc + j));
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(left_even, even));
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(left_odd, odd));
-        _mm256_storeu_si256((__m256i *)(acc + j), sum);
-    }
-#else
-    for (int j = 0; j < BS_LOW_COLUMNS; j++)
-        for (int i = 0; i < 4; i++)
-            acc[j] += (int32_t)a[i] * b[4 * j + i];
-#endif
-}
-
 static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, const void *b,
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)
 {
+    const int64_t ld = lda / (int64_t)sizeof(int8_left);
     for (int64_t j = 0; j < cols; j += BS_LOW_COLUMNS) {
-        const int8_t *panel = (const int8_t *)b + j / BS_LOW_COLUMNS * ld_panel;
+        const int8_right *panel =
+            (const int8_right *)((const char *)b + j / BS_LOW_COLUMNS * ld_panel);
         const int64_t n = cols - j < BS_LOW_COLUMNS ? cols - j : BS_LOW_COLUMNS;
         for (int64_t i = 0; i < rows; i++) {
-            const uint8_t *row = (const uint8_t *)a + i * lda;
+            const int8_left *row = (const int8_left *)a + i * ld;
             int32_t acc[BS_LOW_COLUMNS] = {0};
             if (add)
                 memcpy(acc, c + i * ldc + j, (size_t)n * sizeof *acc);
-            for (int64_t g = 0; g < groups; g++)
-                int8_group(acc, row + 4 * g, panel + g * (4 * BS_LOW_COLUMNS));
+            for (int64_t k = 0; k < INT8_ELEMENTS * groups; k++) {
+                const int8_right *to = panel + k / INT8_ELEMENTS * INT8_ELEMENTS * BS_LOW_COLUMNS;
+                for (int q = 0; q < BS_LOW_COLUMNS; q++)
+                    acc[q] += row[k] * to[q * INT8_ELEMENTS + k % INT8_ELEMENTS];
+            }
             memcpy(c + i * ldc + j, acc, (size_t)n * sizeof *acc);
         }
     }
 }
 #endif
 
-typedef uint8_t vbytes __attribute__((vector_size(BS_LANES)));
+typedef int8_left int8_lanes __attribute__((vector_size(sizeof(int8_left) * BS_LANES)));
 
 static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, const float *x,
                       int64_t rows, int64_t n, int64_t ld)
 {
-    const int64_t padded = (n + 4 * BS_LOW_GROUPS - 1) / (4 * BS_LOW_GROUPS) * (4 * BS_LOW_GROUPS);
+    const int64_t grain = INT8_ELEMENTS * BS_LOW_GROUPS, padded = (n + grain - 1) / grain * grain;
     for (int64_t i = 0; i < rows; i++) {
         const float *row = x + i * ld;
-        uint8_t *to = (uint8_t *)out + i * ld_out;
+        int8_left *to = (int8_left *)(void *)((char *)out + i * ld_out);
         vf top = vf_set(row[0]), bottom = vf_set(row[0]), zero = vf_set(0.0f);
         int64_t j = 0;
         for (; j + BS_LANES <= n; j += BS_LANES) {
@@ -90,10 +84,11 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
             const vf v = n - j >= BS_LANES ? vf_load(row + j) : vf_load_part(row + j, n - j);
             /* 2^23 + a whole number: the number is in the low bits */
             const vf shifted = vf_min((v - low) * inverse, vf_set(255.0f)) + 8388608.0f;
-            const vbytes bytes = __builtin_convertvector((vi)shifted & 0xff, vbytes);
-            memcpy(to + j, &bytes, (size_t)(n - j < BS_LANES ? n - j : BS_LANES));
+            const int8_lanes bytes = __builtin_convertvector((vi)shifted & 0xff, int8_lanes);
+            memcpy(to + j, &bytes,
+                   (size_t)(n - j < BS_LANES ? n - j : BS_LANES) * sizeof(int8_left));
         }
-        memset(to + n, 0, (size_t)(padded - n));
+        memset(to + n, 0, (size_t)(padded - n) * sizeof(int8_left));
     }
 }
 

@@ -30,17 +30,24 @@ static inline uint32_t bs_dropout_threshold(float rate)
 
 typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
 
-/* Operands of products of our own are cut into groups of 4 bytes along k: two bf16, four int8, or
- * one fp32. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
+/* Operands of products of our own are cut into groups of 4 bytes along k: two bf16, one fp32, or
+ * as many int8 as the table says. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
  * groups. The right one is packed: panels of BS_LOW_COLUMNS columns, and in a panel group after
  * group, those of all its columns side by side. Columns past the last are zero. */
 #define BS_LOW_GROUPS 16
 #define BS_LOW_COLUMNS 32
 /* Rows of the left operand are read up to a multiple of this; what is there does not matter. */
 #define BS_LOW_ROWS 32
+/* Elements of a group. */
+#define BS_FLOAT32_ELEMENTS 1
+#define BS_BFLOAT16_ELEMENTS 2
 
 typedef struct {
     const char *name;
+
+    /* Elements of a group of int8: 4 bytes, or, without a dot product of bytes, 2 that are kept in
+     * 16 bits. */
+    int64_t int8_elements;
 
     /* mask[j] = 0 or 65536 / (65536 - threshold). */
     void (*dropout_mask)(float *mask, const bs_dropout_row *r, int64_t n);
@@ -182,7 +189,7 @@ typedef struct {
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
-                   sizeof(const char *) +
+                   sizeof(const char *) + sizeof(int64_t) +
                        (0 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
                "BS_KERNELS_ENTRIES and the table differ");
 #undef BS_KERNELS_ONE

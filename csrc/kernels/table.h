@@ -7,14 +7,15 @@
 #include "kernels/layernorm.h"
 #include "kernels/softmax.h"
 #include "kernels/vector_ops.h"
-#if BS_LANES == 16
+#if BS_LANES >= 8
 #include "kernels/ahead.h"
+#include "kernels/low_vec.h"
 #endif
 #if defined(__AMX_TILE__)
 #include "kernels/amx.h"
 #endif
 #include "kernels/int8.h"
-#if BS_LANES == 16
+#if BS_LANES >= 8
 #include "kernels/fp32.h"
 #endif
 #if defined(__AVX512BF16__)
@@ -24,6 +25,7 @@
 
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
+    .int8_elements = INT8_ELEMENTS,
     .dropout_mask = dropout_mask,
     .bias_add = bias_add,
     .bias_activation = bias_activation,
@@ -38,7 +40,7 @@ const bs_kernels BS_TABLE = {
     .column_sum = column_sum,
     .sum_squares = sum_squares,
     .adamw = adamw,
-#if BS_LANES == 16
+#if BS_LANES >= 8
     .fp32_panel = fp32_panel,
     .fp32_panel_transposed = fp32_panel_transposed,
     .fp32_product = fp32_product,

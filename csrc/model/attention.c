@@ -118,7 +118,7 @@ static bool is_packed(const bs_pass *p, int64_t layer)
 /* Floats of a panel set that holds (k, n). */
 static int64_t panels_size(int64_t k, int64_t n)
 {
-    return (int64_t)(bs_packed_size(BS_FLOAT32, k, n) / sizeof(float));
+    return (int64_t)(bs_packed_size(BS_FLOAT32_ELEMENTS, k, n) / sizeof(float));
 }
 
 static int64_t packed_block(int64_t keys)

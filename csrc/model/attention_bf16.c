@@ -42,9 +42,9 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->D = D;
     w->block = block;
     w->ld = ld;
-    const int64_t deep_keys = bs_low_groups(BS_BFLOAT16, keys) * 4;
-    const int64_t deep_head = bs_low_groups(BS_BFLOAT16, D) * 4;
-    const int64_t deep_block = bs_low_groups(BS_BFLOAT16, block) * 4;
+    const int64_t deep_keys = bs_low_groups(BS_BFLOAT16_ELEMENTS, keys) * 4;
+    const int64_t deep_head = bs_low_groups(BS_BFLOAT16_ELEMENTS, D) * 4;
+    const int64_t deep_block = bs_low_groups(BS_BFLOAT16_ELEMENTS, block) * 4;
     w->panel_keys = deep_keys * BS_LOW_COLUMNS;
     w->panel_head = deep_head * BS_LOW_COLUMNS;
     w->panel_block = deep_block * BS_LOW_COLUMNS;
@@ -115,7 +115,7 @@ static void pack_down(const workspace *w, char *out, int64_t ld_panel, const cha
 
 static int64_t groups_of(int64_t elements)
 {
-    return bs_low_groups(BS_BFLOAT16, elements);
+    return bs_low_groups(BS_BFLOAT16_ELEMENTS, elements);
 }
 
 /* s (rows, keys) = Q K^T of the block that begins at query `row`. Rows and columns are rounded up,

@@ -416,17 +416,18 @@ size_t bs_layer_scratch(const bs_pass *p)
     const bs_precision precision = p->options.precision;
     /* As many rows as there can be; the last layer's split product of queries, keys and values
      * counts as one for all tokens and one more for the wanted rows. */
+    const bs_kernels *k = p->model->kernels;
     const bs_packed held = {0};
     const bs_gemm narrow = {.m = T, .n = 3 * H, .k = H, .precision = precision, .packed = &held};
     const bs_gemm down = {.m = T, .n = H, .k = F, .precision = precision, .packed = &held};
-    size_t size = most(2 * bs_gemm_scratch(&narrow), bs_gemm_scratch(&down));
+    size_t size = most(2 * bs_gemm_scratch(k, &narrow), bs_gemm_scratch(k, &down));
     if (!p->keep)
         return size;
     const bs_gemm back_qkv = {.m = T, .n = H, .k = 3 * H, .precision = precision, .packed = &held};
     const bs_gemm for_qkv = {.trans_a = true, .m = 3 * H, .n = H, .k = T, .precision = precision};
     const bs_gemm for_up = {.trans_a = true, .m = F, .n = H, .k = T, .precision = precision};
     const bs_gemm for_down = {.trans_a = true, .m = H, .n = F, .k = T, .precision = precision};
-    size = most(size, 2 * (bs_gemm_scratch(&back_qkv) + bs_gemm_scratch(&for_qkv)));
-    return most(size, bs_gemm_scratch(&down) + bs_gemm_scratch(&for_up) +
-                          bs_gemm_scratch(&for_down));
+    size = most(size, 2 * (bs_gemm_scratch(k, &back_qkv) + bs_gemm_scratch(k, &for_qkv)));
+    return most(size, bs_gemm_scratch(k, &down) + bs_gemm_scratch(k, &for_up) +
+                          bs_gemm_scratch(k, &for_down));
 }

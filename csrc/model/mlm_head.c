@@ -40,7 +40,7 @@ bs_status bs_mlm_targets_check(const bs_mlm_targets *t, const bs_batch *b, const
 static size_t forward_size(const bs_config *c)
 {
     return (size_t)bs_round_up(
-        (int64_t)bs_packed_size(BS_BFLOAT16, c->hidden_size, c->vocab_size), 64);
+        (int64_t)bs_packed_size(BS_BFLOAT16_ELEMENTS, c->hidden_size, c->vocab_size), 64);
 }
 
 static bs_packed decoder_of(const bs_model *m, bool backward)
@@ -64,7 +64,7 @@ static void pack_panel(void *job_, int64_t task, int worker)
     const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
     const float *word = m->parameters + m->table.word;
     char *to = decoder_of(m, backward).panels;
-    to += panel * bs_low_groups(BS_BFLOAT16, k) * 4 * BS_LOW_COLUMNS;
+    to += panel * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * BS_LOW_COLUMNS;
     (void)worker;
     if (backward)
         m->kernels->bf16_panel(to, word + first, k, columns, H);
@@ -80,7 +80,7 @@ bs_status bs_mlm_pack(bs_model *m, bs_precision precision, bool backward, int n_
     if (precision == BS_FLOAT32)
         return BS_OK;
     if (backward)
-        size += bs_packed_size(BS_BFLOAT16, c->vocab_size, c->hidden_size);
+        size += bs_packed_size(BS_BFLOAT16_ELEMENTS, c->vocab_size, c->hidden_size);
     if (bs_arena_reserve(&m->decoder, size, e) != BS_OK)
         return e->status;
     pack_job job = {m, (c->vocab_size + BS_LOW_COLUMNS - 1) / BS_LOW_COLUMNS};
@@ -145,6 +145,7 @@ static bs_gemm weight_gradient(const mlm_head *h)
 static void lay_out(mlm_head *h, bs_arena *a, bool backward)
 {
     const bs_config *c = &h->m->config;
+    const bs_kernels *k = h->m->kernels;
     const int64_t M = h->M, H = c->hidden_size, V = c->vocab_size;
     const int64_t most = CHUNK_FLOATS / V > LEAST_CHUNK ? CHUNK_FLOATS / V : LEAST_CHUNK;
     const int64_t chunks = (M + most - 1) / most;
@@ -163,13 +164,13 @@ static void lay_out(mlm_head *h, bs_arena *a, bool backward)
     h->first = 0, h->rows = h->chunk;
     const bs_packed held = {0};
     bs_gemm g = {.m = h->chunk, .n = V, .k = H, .precision = h->precision, .packed = &held};
-    size_t scratch = bs_gemm_scratch(&g);
+    size_t scratch = bs_gemm_scratch(k, &g);
     if (backward) {
         const bs_gemm for_y = {.m = h->chunk, .n = H, .k = V, .precision = h->precision,
                                .packed = &held};
         const bs_gemm for_word = {.trans_a = true, .m = V, .n = H, .k = h->chunk,
                                   .precision = h->precision};
-        const size_t both = bs_gemm_scratch(&for_y) + bs_gemm_scratch(&for_word);
+        const size_t both = bs_gemm_scratch(k, &for_y) + bs_gemm_scratch(k, &for_word);
         scratch = both > scratch ? both : scratch;
     }
     h->gemm.scratch = bs_arena_take(a, scratch, 1);

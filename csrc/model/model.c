@@ -60,6 +60,6 @@ bs_status bs_model_pack(bs_model *m, bs_precision precision, bool backward, int 
 size_t bs_model_packed_size(const bs_model *m, bs_precision precision, bool backward)
 {
     return packs(m, precision, backward)
-               ? bs_weights_size(precision, backward, &m->table, &m->config)
+               ? bs_weights_size(m->kernels, precision, backward, &m->table, &m->config)
                : 0;
 }

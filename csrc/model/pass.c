@@ -7,10 +7,10 @@
 /* Rows of bfloat16 for products, with what is read behind them. */
 static bs_low_rows take_low_rows(bs_arena *a, int64_t rows, int64_t n)
 {
-    bs_low_rows low = {.ld = bs_low_ld(bs_low_groups(BS_BFLOAT16, n))};
+    bs_low_rows low = {.ld = bs_low_ld(bs_low_groups(BS_BFLOAT16_ELEMENTS, n))};
     const int64_t size = low.ld * bs_round_up(rows, BS_LOW_ROWS);
     low.data = bs_arena_take(a, (size_t)size, 1);
-    if (low.data != NULL && bs_low_groups(BS_BFLOAT16, n) * 2 != n)
+    if (low.data != NULL && bs_low_groups(BS_BFLOAT16_ELEMENTS, n) * 2 != n)
         memset(low.data, 0, (size_t)size); /* the zeros behind each row stay */
     return low;
 }

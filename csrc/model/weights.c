@@ -29,9 +29,10 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
 }
 
 /* Takes room for every bs_packed from `a`; where that only counts, w may be NULL. */
-static void lay_out(bs_weights *w, bs_arena *a, bs_precision precision, bool backward,
-                    const bs_parameter_table *t, const bs_config *c)
+static void lay_out(bs_weights *w, bs_arena *a, const bs_kernels *kernels, bs_precision precision,
+                    bool backward, const bs_parameter_table *t, const bs_config *c)
 {
+    const int64_t elements = bs_low_elements(kernels, precision);
     for (int64_t l = 0; l < c->num_layers; l++)
         for (int i = 0; i < BS_LINEARS; i++) {
             const bs_linear_shape s = bs_linear_shape_of(t, c, l, (bs_linear)i);
@@ -39,40 +40,42 @@ static void lay_out(bs_weights *w, bs_arena *a, bs_precision precision, bool bac
             if (s.n == 0)
                 continue;
             bs_packed *forward = w != NULL ? &w->layers[l].forward[i] : &counted;
-            forward->panels = bs_arena_take(a, bs_packed_size(precision, s.k, s.n), 1);
+            forward->panels = bs_arena_take(a, bs_packed_size(elements, s.k, s.n), 1);
             if (precision == BS_INT8) {
                 forward->scale = bs_arena_floats(a, s.n);
                 forward->sum = bs_arena_floats(a, s.n);
             }
             if (backward) {
                 bs_packed *back = w != NULL ? &w->layers[l].backward[i] : &counted;
-                back->panels = bs_arena_take(a, bs_packed_size(precision, s.n, s.k), 1);
+                back->panels = bs_arena_take(a, bs_packed_size(elements, s.n, s.k), 1);
             }
         }
 }
 
-size_t bs_weights_size(bs_precision precision, bool backward, const bs_parameter_table *t,
-                       const bs_config *c)
+size_t bs_weights_size(const bs_kernels *kernels, bs_precision precision, bool backward,
+                       const bs_parameter_table *t, const bs_config *c)
 {
     bs_arena nowhere = {0};
-    lay_out(NULL, &nowhere, precision, backward, t, c);
+    lay_out(NULL, &nowhere, kernels, precision, backward, t, c);
     return nowhere.used;
 }
 
-static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
-                         const bs_parameter_table *t, const bs_config *c, bs_error *e)
+static bs_status reserve(bs_weights *w, const bs_kernels *kernels, bs_precision precision,
+                         bool backward, const bs_parameter_table *t, const bs_config *c,
+                         bs_error *e)
 {
     if (w->layers != NULL && (w->backward || !backward))
         return BS_OK;
     free(w->layers);
     w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
     if (w->layers == NULL ||
-        bs_arena_reserve(&w->arena, bs_weights_size(precision, backward, t, c), e) != BS_OK) {
+        bs_arena_reserve(&w->arena, bs_weights_size(kernels, precision, backward, t, c), e) !=
+            BS_OK) {
         bs_weights_free(w);
         return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the packed weights");
     }
     w->backward = backward;
-    lay_out(w, &w->arena, precision, backward, t, c);
+    lay_out(w, &w->arena, kernels, precision, backward, t, c);
     return BS_OK;
 }
 
@@ -83,12 +86,22 @@ static bs_status reserve(bs_weights *w, bs_precision precision, bool backward,
 /* Below it a row counts as zeros: 127 over it would be infinite. */
 #define LEAST_RANGE 1e-36f
 
-static void pack_int8_panel(const bs_packed *out, int64_t panel, const float *x, int64_t n,
-                            int64_t k)
+/* Element at of a panel whose groups hold so many. */
+static void put_int8(char *panel, int64_t elements, int64_t at, int q)
 {
-    const int64_t groups = bs_low_groups(BS_INT8, k), first = panel * BS_LOW_COLUMNS;
-    int8_t *to = (int8_t *)out->panels + panel * groups * 4 * BS_LOW_COLUMNS;
-    memset(to, 0, (size_t)(groups * 4 * BS_LOW_COLUMNS));
+    if (elements == 4)
+        ((int8_t *)panel)[at] = (int8_t)q;
+    else
+        ((int16_t *)(void *)panel)[at] = (int16_t)q;
+}
+
+static void pack_int8_panel(const bs_packed *out, int64_t elements, int64_t panel, const float *x,
+                            int64_t n, int64_t k)
+{
+    const int64_t first = panel * BS_LOW_COLUMNS;
+    const int64_t size = bs_low_groups(elements, k) * 4 * BS_LOW_COLUMNS;
+    char *to = (char *)out->panels + panel * size;
+    memset(to, 0, (size_t)size);
     for (int64_t j = first; j < n && j < first + BS_LOW_COLUMNS; j++) {
         const float *row = x + j * k;
         float most = 0.0f;
@@ -98,7 +111,10 @@ static void pack_int8_panel(const bs_packed *out, int64_t panel, const float *x,
         int32_t sum = 0;
         for (int64_t i = 0; i < k; i++) {
             const int q = (int)lrintf(row[i] * inverse);
-            to[i / 4 * (4 * BS_LOW_COLUMNS) + (j - first) * 4 + i % 4] = (int8_t)q;
+            put_int8(to, elements,
+                     i / elements * (elements * BS_LOW_COLUMNS) + (j - first) * elements +
+                         i % elements,
+                     q);
             sum += q;
         }
         out->scale[j] = most / 127.0f;
@@ -150,14 +166,15 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
     bs_layer_weights *l = &job->w->layers[layer];
     const float *x = job->parameters + s.offset;
     const int64_t first = panel * BS_LOW_COLUMNS;
+    const int64_t elements = bs_low_elements(job->kernels, job->precision);
     if (job->precision == BS_INT8) {
-        pack_int8_panel(&l->forward[linear], panel, x, s.n, s.k);
+        pack_int8_panel(&l->forward[linear], elements, panel, x, s.n, s.k);
         return;
     }
     const int64_t n = backward ? s.k : s.n, k = backward ? s.n : s.k;
     const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
     char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
-    to += panel * bs_low_groups(job->precision, k) * 4 * BS_LOW_COLUMNS;
+    to += panel * bs_low_groups(elements, k) * 4 * BS_LOW_COLUMNS;
     const bs_kernels *kernels = job->kernels;
     const bool whole = job->precision == BS_FLOAT32;
     if (backward)
@@ -206,7 +223,7 @@ bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
 {
     if (bs_weights_fresh(w, versions, c->num_layers, backward))
         return BS_OK;
-    if (reserve(w, precision, backward, t, c, e) != BS_OK)
+    if (reserve(w, kernels, precision, backward, t, c, e) != BS_OK)
         return e->status;
     pack_job job = {w, precision, kernels, t, c, parameters, versions, backward};
     int64_t tasks = 0;

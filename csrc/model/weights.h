@@ -45,8 +45,8 @@ bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
                           int n_threads, bs_error *e);
 
 /* How many bytes that takes. */
-size_t bs_weights_size(bs_precision precision, bool backward, const bs_parameter_table *t,
-                       const bs_config *c);
+size_t bs_weights_size(const bs_kernels *kernels, bs_precision precision, bool backward,
+                       const bs_parameter_table *t, const bs_config *c);
 
 void bs_weights_free(bs_weights *w);
 

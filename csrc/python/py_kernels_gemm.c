@@ -47,13 +47,14 @@ static double now(void)
 }
 
 /* Runs g in scratch of just the size that it asks for; `times` times if that is not 0, which gives
- * the seconds of the quickest run. A transient result is all that the epilogue gets to see: it copies that to where c was. */
+ * the seconds of the quickest run. A transient result is all that the epilogue gets to see: it
+ * copies that to where c was. */
 static PyObject *run(const bs_kernels *k, bs_gemm *g, int n_threads, int transient, int times)
 {
     PyObject *result = NULL;
     double best = INFINITY;
     const destination to = {g->c, g->ldc};
-    const size_t size = bs_gemm_scratch(g);
+    const size_t size = bs_gemm_scratch(k, g);
     const size_t tile = BS_GEMM_TILE * sizeof(float), tiles = (size_t)n_threads * tile;
     unsigned char *scratch = guarded(size), *strips = guarded(tiles);
     if (scratch == NULL || strips == NULL) {
@@ -120,7 +121,7 @@ static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
     bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
                  .beta = beta, .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols,
                  .precision = BS_FLOAT32, .packed = &packed};
-    if (a.rows != g.m || (size_t)panels.size != bs_packed_size(BS_FLOAT32, g.k, g.n))
+    if (a.rows != g.m || (size_t)panels.size != bs_packed_size(BS_FLOAT32_ELEMENTS, g.k, g.n))
         return no_match();
     return run(k, &g, n_threads, transient, times);
 }
@@ -148,7 +149,7 @@ static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n ||
         (panels.data != NULL &&
-         (size_t)panels.size != bs_packed_size(BS_BFLOAT16, g.k, g.n)))
+         (size_t)panels.size != bs_packed_size(BS_BFLOAT16_ELEMENTS, g.k, g.n)))
         return no_match();
     const bs_packed packed = {.panels = panels.data};
     g.packed = panels.data != NULL ? &packed : NULL;
@@ -170,7 +171,7 @@ static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
                  .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols, .precision = BS_INT8,
                  .packed = &packed};
     if (a.rows != g.m || scale.size != g.n || sum.size != g.n ||
-        (size_t)panels.size != bs_packed_size(BS_INT8, g.k, g.n))
+        (size_t)panels.size != bs_packed_size(k->int8_elements, g.k, g.n))
         return no_match();
     return run(k, &g, n_threads, transient, times);
 }

@@ -14,9 +14,9 @@ static int to_ints(PyObject *o, void *out)
 }
 
 /* Bytes of k elements with their zeros. */
-static npy_intp deep(bs_precision precision, npy_intp k)
+static npy_intp deep(int64_t elements, npy_intp k)
 {
-    return (npy_intp)bs_low_groups(precision, k) * 4;
+    return (npy_intp)bs_low_groups(elements, k) * 4;
 }
 
 /* (out (rows, ld), x, n) */
@@ -27,7 +27,7 @@ static PyObject *call_bf16_rows(const bs_kernels *k, PyObject *args)
     Py_ssize_t n;
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
-    if (n < 1 || n > x.cols || out.rows < x.rows || out.cols < deep(BS_BFLOAT16, n))
+    if (n < 1 || n > x.cols || out.rows < x.rows || out.cols < deep(BS_BFLOAT16_ELEMENTS, n))
         return no_match();
     k->bf16_rows(out.data, out.cols, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -40,7 +40,7 @@ static PyObject *call_bf16_rows_transposed(const bs_kernels *k, PyObject *args)
     Py_ssize_t n;
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
-    if (n < 1 || n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16, x.rows))
+    if (n < 1 || n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16_ELEMENTS, x.rows))
         return no_match();
     k->bf16_rows_transposed(out.data, out.cols, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -53,7 +53,7 @@ static PyObject *call_bf16_rows_transposed_low(const bs_kernels *k, PyObject *ar
     Py_ssize_t n;
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_bytes, &x, &n))
         return NULL;
-    if (n < 1 || 2 * n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16, x.rows))
+    if (n < 1 || 2 * n > x.cols || out.rows < n || out.cols < deep(BS_BFLOAT16_ELEMENTS, x.rows))
         return no_match();
     k->bf16_rows_transposed_low(out.data, out.cols, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -65,7 +65,7 @@ typedef void (*panel_kernel)(void *, const float *, int64_t, int64_t, int64_t);
 typedef void (*low_panel_kernel)(void *, const void *, int64_t, int64_t, int64_t);
 
 /* (panel, x (k, ld), n) or, transposed, (panel, x (n, ld), k) */
-static PyObject *make_panel(panel_kernel kernel, bs_precision precision, bool transposed,
+static PyObject *make_panel(panel_kernel kernel, int64_t elements, bool transposed,
                             PyObject *args)
 {
     bytes out;
@@ -74,7 +74,7 @@ static PyObject *make_panel(panel_kernel kernel, bs_precision precision, bool tr
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
     if (n < 1 || n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
-        out.size != deep(precision, transposed ? n : x.rows) * BS_LOW_COLUMNS)
+        out.size != deep(elements, transposed ? n : x.rows) * BS_LOW_COLUMNS)
         return no_match();
     kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -87,7 +87,7 @@ static PyObject *make_low_panel(low_panel_kernel kernel, bool transposed, PyObje
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_bytes, &x, &n))
         return NULL;
     if (n < 1 || 2 * n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
-        out.size != deep(BS_BFLOAT16, transposed ? n : x.rows) * BS_LOW_COLUMNS)
+        out.size != deep(BS_BFLOAT16_ELEMENTS, transposed ? n : x.rows) * BS_LOW_COLUMNS)
         return no_match();
     kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -95,22 +95,22 @@ static PyObject *make_low_panel(low_panel_kernel kernel, bool transposed, PyObje
 
 static PyObject *call_fp32_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->fp32_panel, BS_FLOAT32, false, args);
+    return make_panel(k->fp32_panel, BS_FLOAT32_ELEMENTS, false, args);
 }
 
 static PyObject *call_fp32_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->fp32_panel_transposed, BS_FLOAT32, true, args);
+    return make_panel(k->fp32_panel_transposed, BS_FLOAT32_ELEMENTS, true, args);
 }
 
 static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->bf16_panel, BS_BFLOAT16, false, args);
+    return make_panel(k->bf16_panel, BS_BFLOAT16_ELEMENTS, false, args);
 }
 
 static PyObject *call_bf16_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->bf16_panel_transposed, BS_BFLOAT16, true, args);
+    return make_panel(k->bf16_panel_transposed, BS_BFLOAT16_ELEMENTS, true, args);
 }
 
 static PyObject *call_bf16_panel_low(const bs_kernels *k, PyObject *args)
@@ -164,7 +164,7 @@ static PyObject *call_bf16_softmax_row(const bs_kernels *k, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&O&O&f", to_bytes, &out, to_floats, &s, to_floats_or_none,
                           &mask, &scale))
         return NULL;
-    if (out.size < deep(BS_BFLOAT16, s.size) || (mask.data != NULL && mask.size != s.size))
+    if (out.size < deep(BS_BFLOAT16_ELEMENTS, s.size) || (mask.data != NULL && mask.size != s.size))
         return no_match();
     const float lse = k->bf16_softmax_row(out.data, &reciprocal, s.data, mask.data, scale, s.size);
     return Py_BuildValue("ff", reciprocal, lse);
@@ -179,7 +179,7 @@ static PyObject *call_bf16_softmax_backward_row(const bs_kernels *k, PyObject *a
     if (!PyArg_ParseTuple(args, "O&O&O&O&O&ff", to_bytes, &out_p, to_bytes, &out_d, to_floats, &s,
                           to_floats, &d, to_floats_or_none, &mask, &lse, &scale))
         return NULL;
-    if (out_p.size < deep(BS_BFLOAT16, s.size) || out_d.size < deep(BS_BFLOAT16, s.size) ||
+    if (out_p.size < deep(BS_BFLOAT16_ELEMENTS, s.size) || out_d.size < deep(BS_BFLOAT16_ELEMENTS, s.size) ||
         d.size != s.size || (mask.data != NULL && mask.size != s.size))
         return no_match();
     k->bf16_softmax_backward_row(out_p.data, out_d.data, s.data, d.data, mask.data, lse, scale,
@@ -256,7 +256,7 @@ static PyObject *call_int8_rows(const bs_kernels *k, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&O&O&O&n", to_bytes, &out, to_floats, &scale, to_floats,
                           &offset, to_floats, &x, &n))
         return NULL;
-    if (n < 1 || n > x.cols || out.rows < x.rows || out.cols < deep(BS_INT8, n) ||
+    if (n < 1 || n > x.cols || out.rows < x.rows || out.cols < deep(k->int8_elements, n) ||
         scale.size != x.rows || offset.size != x.rows)
         return no_match();
     k->int8_rows(out.data, out.cols, scale.data, offset.data, x.data, x.rows, n, x.cols);
