@@ -267,6 +267,11 @@ def fp32_product(c, a, b, cols, groups, add):
     c[:, :cols] = (c[:, :cols] if add else 0.0) + a[:, :groups].astype(np.float64) @ right
 
 
+def fp32_product_transposed(c, a, b, cols, groups, add):
+    """The same with A transposed."""
+    fp32_product(c, a[:groups, : len(c)].T, b, cols, groups, add)
+
+
 def bf16_product(c, a, b, cols, groups, add):
     """The first columns of c = A B, or += with add."""
     left = bf16_values(_left_elements(a, len(c), groups, np.uint16))
@@ -345,7 +350,7 @@ TWINS = {
         dropout_mask, bias_add, bias_activation, activation_backward, residual_row,
         layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy,
         multiply, column_sum, sum_squares, adamw, gemm,
-        fp32_panel, fp32_panel_transposed, fp32_product,
+        fp32_panel, fp32_panel_transposed, fp32_product, fp32_product_transposed,
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
         bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,
         bf16_bias_activation, bf16_softmax_row, bf16_softmax_backward_row, bf16_product,

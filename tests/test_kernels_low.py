@@ -191,7 +191,8 @@ def test_bf16_product_equals_its_twin(isa, add):
 
 @each_fp32_isa
 @pytest.mark.parametrize("add", [False, True])
-def test_fp32_product_equals_its_twin(isa, add):
+@pytest.mark.parametrize("name", ["fp32_product", "fp32_product_transposed"])
+def test_fp32_product_equals_its_twin(name, isa, add):
     rng = np.random.default_rng(14)
     for m in SIZES:
         for n in SIZES:
@@ -201,11 +202,12 @@ def test_fp32_product_equals_its_twin(isa, add):
             left, right = draw((m, k)).astype(np.float32), draw((k, n)).astype(np.float32)
             before = (draw((m, n)) if add else np.full((m, n), np.nan)).astype(np.float32)
             # NaN right after the last row and, with a gap, after each: neither may be read.
-            a, b = with_gap(left, m % 3), with_gap(twins.right_operand(right, 4), 64 * (m % 2))
+            lies = np.ascontiguousarray(left.T) if "transposed" in name else left
+            a, b = with_gap(lies, m % 3), with_gap(twins.right_operand(right, 4), 64 * (m % 2))
             c = with_gap(before, n % 3)
-            (found,) = call("fp32_product", isa, [c], a, b, n, k, add, offset=m % 4)
+            (found,) = call(name, isa, [c], a, b, n, k, add, offset=m % 4)
             expected = c.astype(np.float64)
-            twins.fp32_product(expected, a, b, n, k, add)
+            twins.TWINS[name](expected, a, b, n, k, add)
             np.testing.assert_array_equal(
                 found[:, n:].view(np.uint32), c[:, n:].view(np.uint32), "between the rows"
             )

@@ -9,6 +9,7 @@ AMX_PRODUCT(bf16_product, float, _tile_dpbf16ps)
 #define LOW_V vf
 #define LOW_LOAD low_load_floats
 #define LOW_STORE low_store_floats
+#define LOW_LEFT LOW_BY_ROWS
 #define LOW_DOT(acc, a, b) (vf)_mm512_dpbf16_ps((__m512)(acc), (__m512bh)(a), (__m512bh)(b))
 #include "kernels/low_product.h"
 #endif

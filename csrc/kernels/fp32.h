@@ -5,6 +5,16 @@
 #define LOW_V vf
 #define LOW_LOAD low_load_floats
 #define LOW_STORE low_store_floats
+#define LOW_LEFT LOW_BY_ROWS
+#define LOW_DOT(acc, a, b) ((acc) + (vf)(a) * (vf)(b))
+#include "kernels/low_product.h"
+
+#define LOW_NAME(x) fp32_##x##_transposed
+#define LOW_T float
+#define LOW_V vf
+#define LOW_LOAD low_load_floats
+#define LOW_STORE low_store_floats
+#define LOW_LEFT LOW_TRANSPOSED
 #define LOW_DOT(acc, a, b) ((acc) + (vf)(a) * (vf)(b))
 #include "kernels/low_product.h"
 

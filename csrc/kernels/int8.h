@@ -20,6 +20,7 @@ AMX_PRODUCT(int8_product, int32_t, _tile_dpbusd)
 #define LOW_V vi
 #define LOW_LOAD low_load_ints
 #define LOW_STORE low_store_ints
+#define LOW_LEFT LOW_BY_ROWS
 #if defined(__AVX512VNNI__)
 #define LOW_DOT(acc, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(acc), a, b)
 #elif BS_LANES == 16

@@ -111,6 +111,10 @@ typedef struct {
     void (*fp32_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
     void (*fp32_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+    /* The same with the left operand transposed: a has `groups` rows of `rows` elements. */
+    void (*fp32_product_transposed)(float *c, int64_t ldc, const void *a, int64_t lda,
+                                    const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
+                                    int64_t groups, bool add);
 
     /* ---- bfloat16, rounded to nearest even; NULL without the hardware ---- */
 
@@ -181,7 +185,7 @@ typedef struct {
     X(dropout_mask) X(bias_add) X(bias_activation) X(activation_backward) X(residual_row)         \
     X(layernorm_row) X(layernorm_backward_row) X(softmax_row) X(softmax_backward_row) X(axpy)     \
     X(multiply) X(column_sum) X(sum_squares) X(adamw)                                             \
-    X(fp32_panel) X(fp32_panel_transposed) X(fp32_product)                                        \
+    X(fp32_panel) X(fp32_panel_transposed) X(fp32_product) X(fp32_product_transposed)             \
     X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel) X(bf16_panel_transposed)                   \
     X(bf16_rows_transposed_low) X(bf16_panel_low) X(bf16_panel_transposed_low) X(bf16_bias_rows)  \
     X(bf16_bias_activation) X(bf16_softmax_row) X(bf16_softmax_backward_row) X(bf16_product)      \

@@ -5,6 +5,7 @@
  *   LOW_T, LOW_V          type of an element of C, and of a vector of them: were it another of the
  *                         same size, accumulators would not stay in registers
  *   LOW_LOAD, LOW_STORE   some elements of C (low_vec.h)
+ *   LOW_LEFT(a, lda, i, g) where group g of row i of the left operand is
  *   LOW_DOT(acc, a, b)    acc + the dot products of the groups of a and b, which are low_v */
 
 /* A tile of `rows` x LOW_WIDE, a constant where this is inlined. */
@@ -26,7 +27,7 @@ static inline __attribute__((always_inline)) void LOW_NAME(tile)(
         for (int v = 0; v < 2; v++)
             right[v] = low_load(b + g * (4 * BS_LOW_COLUMNS) + 4 * BS_LANES * v);
         for (int i = 0; i < rows; i++) {
-            const low_v left = low_spread(a + i * lda + 4 * g);
+            const low_v left = low_spread(LOW_LEFT(a, lda, i, g));
             for (int v = 0; v < 2; v++)
                 acc[i][v] = LOW_DOT(acc[i][v], left, right[v]);
         }
@@ -44,12 +45,12 @@ static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t l
     int64_t i = 0;
     for (; i + LOW_TALL <= rows; i += LOW_TALL) {
         low_fetch(&ahead);
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, LOW_TALL);
+        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, LOW_TALL);
     }
     for (; i + 4 <= rows; i += 4)
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 4);
+        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 4);
     for (; i < rows; i++)
-        LOW_NAME(tile)(c + i * ldc, ldc, a + i * lda, lda, b, groups, cols, add, 1);
+        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 1);
 }
 
 static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda, const void *b,
@@ -72,4 +73,5 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
 #undef LOW_V
 #undef LOW_LOAD
 #undef LOW_STORE
+#undef LOW_LEFT
 #undef LOW_DOT

@@ -44,6 +44,7 @@ const bs_kernels BS_TABLE = {
     .fp32_panel = fp32_panel,
     .fp32_panel_transposed = fp32_panel_transposed,
     .fp32_product = fp32_product,
+    .fp32_product_transposed = fp32_product_transposed,
 #endif
 #if defined(__AVX512BF16__)
     .bf16_rows = bf16_rows,

@@ -118,6 +118,11 @@ static inline vf vf_exp(vf x)
         _mm512_set1_ps(88.72283f), _mm512_max_ps(_mm512_set1_ps(-87.33654f), (__m512)x));
     const __m512 n = _mm512_roundscale_ps(bounded * 1.44269504f, 8);
     const vf r = ((vf)bounded - (vf)n * 0.693359375f) + (vf)n * 2.12194440e-4f;
+#elif BS_LANES == 8
+    const __m256 bounded = _mm256_min_ps(
+        _mm256_set1_ps(88.72283f), _mm256_max_ps(_mm256_set1_ps(-87.33654f), (__m256)x));
+    const vf n = (vf)_mm256_round_ps(bounded * 1.44269504f, 8);
+    const vf r = ((vf)bounded - n * 0.693359375f) + n * 2.12194440e-4f;
 #else
     const vf nan = x;
     x = vf_min(vf_max(x, vf_set(-87.33654f)), vf_set(88.72283f));
@@ -135,6 +140,9 @@ static inline vf vf_exp(vf x)
     p = p * r + 1.0f;
 #if BS_LANES == 16
     return (vf)_mm512_scalef_ps((__m512)p, n);
+#elif BS_LANES == 8
+    /* Added to the exponent. At both ends it stays in range: p < 1 for n = 128, p >= 1 for -126. */
+    return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
 #else
     /* 2^n in two factors, as n reaches 128 */
     const vi bits = ((vi)shifted) - 0x4b400000;

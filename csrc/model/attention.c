@@ -103,79 +103,22 @@ static void forward_head(void *job_, int64_t task, int worker)
     }
 }
 
-/* ---- scoring with fp32 products of our own, over keys and values packed once a head ---- */
-
-/* Scores that a block of queries holds, about: they stay in the first-level cache. */
-#define PACKED_SCORES (1 << 13)
-
+/* As with bfloat16, not for single queries. */
 static bool is_packed(const bs_pass *p, int64_t layer)
 {
-    return p->options.precision == BS_FLOAT32 && !p->keep &&
-           p->model->kernels->fp32_product != NULL &&
+    return p->model->kernels->fp32_product != NULL && !bs_attention_in_bf16(p, layer) &&
            !bs_layer_is_narrow(&p->model->config, layer);
-}
-
-/* Floats of a panel set that holds (k, n). */
-static int64_t panels_size(int64_t k, int64_t n)
-{
-    return (int64_t)(bs_packed_size(BS_FLOAT32_ELEMENTS, k, n) / sizeof(float));
-}
-
-static int64_t packed_block(int64_t keys)
-{
-    const int64_t block = PACKED_SCORES / keys / 12 * 12; /* whole tiles */
-    return block < 12 ? 12 : block < keys ? block : keys;
-}
-
-static int64_t packed_scratch(int64_t longest, int64_t D)
-{
-    /* Of blocks of 12 queries or of as many as PACKED_SCORES allows, which is at most its root. */
-    return PACKED_SCORES + 12 * longest + 96 * D + panels_size(D, longest) +
-           panels_size(longest, D);
-}
-
-static void forward_head_packed(void *job_, int64_t task, int worker)
-{
-    const bs_attention_job *job = job_;
-    const bs_pass *p = job->p;
-    const bs_kernels *k = p->model->kernels;
-    bs_head h = bs_head_of(p, job->layer, task);
-    const int64_t H = p->model->config.hidden_size, D = h.D, block = packed_block(h.keys);
-    float *across = bs_pass_scratch(p, worker), *down = across + panels_size(D, h.keys);
-    float *scaled = down + panels_size(h.keys, D), *s = scaled + block * D;
-    for (int64_t j = 0; j < h.keys; j += BS_LOW_COLUMNS)
-        k->fp32_panel_transposed(across + panels_size(D, j), h.k + j * h.y->ld_kv,
-                                 h.keys - j < BS_LOW_COLUMNS ? h.keys - j : BS_LOW_COLUMNS, D,
-                                 h.y->ld_kv);
-    for (int64_t j = 0; j < D; j += BS_LOW_COLUMNS)
-        k->fp32_panel(down + panels_size(h.keys, j), h.v + j, h.keys,
-                      D - j < BS_LOW_COLUMNS ? D - j : BS_LOW_COLUMNS, h.y->ld_kv);
-    for (int64_t row = 0; row < h.queries; row += block) {
-        const int64_t rows = h.queries - row < block ? h.queries - row : block;
-        memset(scaled, 0, (size_t)(rows * D) * sizeof(float));
-        for (int64_t i = 0; i < rows; i++)
-            k->axpy(scaled + i * D, h.q + (row + i) * h.y->ld_q, h.scale, D);
-        k->fp32_product(s, h.keys, scaled, 4 * D, across, 4 * BS_LOW_COLUMNS * D, rows, h.keys, D,
-                        false);
-        for (int64_t i = 0; i < rows; i++)
-            h.lse[row + i] = k->softmax_row(s + i * h.keys, NULL, h.keys);
-        k->fp32_product(h.y->context + (h.query_row + row) * H + h.head * D, H, s, 4 * h.keys, down,
-                        4 * BS_LOW_COLUMNS * h.keys, rows, D, h.keys, false);
-    }
 }
 
 int64_t bs_attention_scratch(const bs_pass *p)
 {
-    const bs_config *c = &p->model->config;
+    const int64_t D = p->model->config.hidden_size / p->model->config.num_heads;
     const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
-    const int64_t low =
-        bs_attention_in_bf16(p, 0)
-            ? bs_attention_bf16_scratch(p->longest, c->hidden_size / c->num_heads, p->keep)
-            : 0;
-    const int64_t most = plain > low ? plain : low;
-    const int64_t packed =
-        is_packed(p, 0) ? packed_scratch(p->longest, c->hidden_size / c->num_heads) : 0;
-    return most > packed ? most : packed;
+    const int64_t other = bs_attention_in_bf16(p, 0)
+                              ? bs_attention_bf16_scratch(p->longest, D, p->keep)
+                          : is_packed(p, 0) ? bs_attention_packed_scratch(p->longest, D, p->keep)
+                                            : 0;
+    return plain > other ? plain : other;
 }
 
 void bs_attention_forward(bs_pass *p, int64_t layer)
@@ -183,7 +126,7 @@ void bs_attention_forward(bs_pass *p, int64_t layer)
     bs_attention_job job = {.p = p, .layer = layer};
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
                 bs_attention_in_bf16(p, layer) ? bs_attention_bf16_forward
-                : is_packed(p, layer)          ? forward_head_packed
+                : is_packed(p, layer)          ? bs_attention_packed_forward
                                                : forward_head,
                 &job);
 }
@@ -227,5 +170,8 @@ void bs_attention_backward(bs_pass *p, int64_t layer, const float *d_context, fl
 {
     bs_attention_job job = {p, layer, d_context, d_q, d_k, d_v, ld_dq, ld_dkv};
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
-                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_backward : backward_head, &job);
+                bs_attention_in_bf16(p, layer) ? bs_attention_bf16_backward
+                : is_packed(p, layer)          ? bs_attention_packed_backward
+                                               : backward_head,
+                &job);
 }

@@ -1,4 +1,4 @@
-/* What the two forms of attention share: fp32 by the BLAS, and bfloat16. */
+/* What the forms of attention share: fp32 by the BLAS, or packed, and bfloat16. */
 #ifndef BS_MODEL_ATTENTION_H
 #define BS_MODEL_ATTENTION_H
 
@@ -38,5 +38,10 @@ const float *bs_head_mask(bs_head *h, float *mask, int64_t i);
 void bs_attention_bf16_forward(void *job, int64_t task, int worker);
 void bs_attention_bf16_backward(void *job, int64_t task, int worker);
 int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward);
+
+/* Those of fp32 where the kernels have products of their own. */
+void bs_attention_packed_forward(void *job, int64_t task, int worker);
+void bs_attention_packed_backward(void *job, int64_t task, int worker);
+int64_t bs_attention_packed_scratch(int64_t longest, int64_t head_size, bool backward);
 
 #endif

@@ -198,8 +198,9 @@ static int product_fits(npy_intp rows, npy_intp ldc, const bytes *a, const bytes
            b->cols >= 4 * groups * BS_LOW_COLUMNS;
 }
 
-/* (c (rows, ldc), a (rows, lda), b, cols, groups, add): the left operand needs nothing behind it */
-static PyObject *call_fp32_product(const bs_kernels *k, PyObject *args)
+/* (c (rows, ldc), a (rows, lda), b, cols, groups, add): the left operand needs nothing behind it.
+ * Transposed a is (groups, lda). */
+static PyObject *fp32_call(const bs_kernels *k, bool transposed, PyObject *args)
 {
     floats c, a;
     bytes b;
@@ -208,12 +209,24 @@ static PyObject *call_fp32_product(const bs_kernels *k, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_floats, &a, to_bytes, &b, &cols,
                           &groups, &add))
         return NULL;
-    if (groups < 1 || cols < 1 || cols > c.cols || a.rows != c.rows || a.cols < groups ||
+    if (groups < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? groups : c.rows) ||
+        a.cols < (transposed ? c.rows : groups) ||
         b.rows < bs_round_up(cols, BS_LOW_COLUMNS) / BS_LOW_COLUMNS ||
         b.cols < 4 * groups * BS_LOW_COLUMNS)
         return no_match();
-    k->fp32_product(c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, groups, add);
+    (transposed ? k->fp32_product_transposed : k->fp32_product)(
+        c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, groups, add);
     Py_RETURN_NONE;
+}
+
+static PyObject *call_fp32_product(const bs_kernels *k, PyObject *args)
+{
+    return fp32_call(k, false, args);
+}
+
+static PyObject *call_fp32_product_transposed(const bs_kernels *k, PyObject *args)
+{
+    return fp32_call(k, true, args);
 }
 
 /* (c (rows, ldc), a, b, cols, groups, add) */
@@ -283,6 +296,7 @@ const bs_kernel_call bs_low_calls[] = {
     {"fp32_panel", call_fp32_panel},
     {"fp32_panel_transposed", call_fp32_panel_transposed},
     {"fp32_product", call_fp32_product},
+    {"fp32_product_transposed", call_fp32_product_transposed},
     {"bf16_rows", call_bf16_rows},
     {"bf16_rows_transposed", call_bf16_rows_transposed},
     {"bf16_rows_transposed_low", call_bf16_rows_transposed_low},
