@@ -41,6 +41,17 @@ static volatile float keep;
 
 MEASURE(avx2, "avx2,fma", __m256, 12, _mm256_setzero_ps(), _mm256_fmadd_ps(a, b, sum[i]),
         sum[0][0])
+/* Two instructions on 16 bits in place of a dot product of bytes; the compiler would form the
+ * product of the same two only once. */
+__attribute__((target("avx2"))) static inline __m256i multiplied(__m256i a, __m256i b)
+{
+    __m256i product;
+    __asm__ volatile("vpmaddwd %1, %2, %0" : "=x"(product) : "x"(a), "x"(b));
+    return product;
+}
+
+MEASURE(avx2_int8, "avx2", __m256i, 12, _mm256_setzero_si256(),
+        _mm256_add_epi32(sum[i], multiplied(a, b)), (float)sum[0][0])
 MEASURE(avx512, "avx512f", __m512, 24, _mm512_setzero_ps(), _mm512_fmadd_ps(a, b, sum[i]),
         sum[0][0])
 MEASURE(bf16, "avx512f,avx512bf16", __m512, 24, _mm512_setzero_ps(),
@@ -129,8 +140,10 @@ int main(void)
 {
     __builtin_cpu_init();
     printf("{\"unit\": \"1e9/s\"");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         print("avx2_fp32", 2.0 * 8 * 12 * TIMES / fastest(avx2_loop));
+        print("avx2_int8", 2.0 * 16 * 12 * TIMES / fastest(avx2_int8_loop));
+    }
     if (__builtin_cpu_supports("avx512f"))
         print("avx512_fp32", 2.0 * 16 * 24 * TIMES / fastest(avx512_loop));
     if (__builtin_cpu_supports("avx512bf16"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # The peak that each table of kernels works against, by precision.
 OF_TABLE = {
-    "avx2": {"float32": "avx2_fp32"},
+    "avx2": {"float32": "avx2_fp32", "int8": "avx2_int8"},
     "avx512": {"float32": "avx512_fp32"},
     "avx512_vnni": {"float32": "avx512_fp32", "int8": "avx512_vnni"},
     "avx512_bf16": {"float32": "avx512_fp32", "int8": "avx512_vnni", "bfloat16": "avx512_bf16"},
