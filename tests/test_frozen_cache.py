@@ -306,8 +306,10 @@ def test_it_is_gone_after_an_error(make, on_disk, folder, error):
         if event["event"] == "step" and event["step"] == 6:
             raise error
 
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         make(callbacks=fail).fit(TEXTS, LABELS)
+    # Also while a traceback, as a debugger has it, keeps all that was in use.
+    assert caught.tb is not None
     assert [*folder.iterdir()] == [] and not any(str(folder) in name for name in open_files())
 
 
