@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,6 +14,7 @@ from bertsent.callbacks import Listeners, open_log
 from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory
+from bertsent.frozen import open_cache
 from bertsent.hub import resolve
 from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
 from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
@@ -88,6 +90,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         pooler and classifier only.
     freeze_dropout : bool, default=False
         Leave dropout out in what `freeze_layers` keeps as it is.
+    frozen_cache : {"auto", "float32", "bfloat16", "off"}, default="auto"
+        Compute the layers that `freeze_layers` keeps as they are once for each text, if they have
+        no dropout, and keep their output for all epochs: in float32, or rounded to bfloat16 in
+        half the room. It lies in memory if it takes no more than a quarter of what is free, or
+        fits into `memory_limit`, and else in a file of the user's cache folder that is gone when
+        `fit` ends. "auto" keeps float32 if there is more than one epoch and it takes no more than
+        20 GB, which do for 40,000 texts of 256 tokens with MiniLM; see docs/training.md.
     pooling : None, "cls" or "mean", default=None
         What pooler and classifier read of the last layer: its output for ``[CLS]``, or the
         mean for all tokens of a text. None does as the model was saved, and else "cls". Other
@@ -138,7 +147,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         may take. Where a whole batch would take more, smaller parts of it go through the model
         at once: the gradient is that of the batch up to the last bits, and dropout draws the
         same. A limit that is too little is an error that names the least. Texts, their tokens
-        and Python itself come on top. None takes parts of about 2,048 tokens.
+        and Python itself come on top, and so does a file of `frozen_cache`. None takes parts of
+        about 2,048 tokens.
     random_state : int, RandomState or None, default=None
         Seed of new weights, of the order of the texts and of dropout. The same integer
         gives the same model, bit by bit.
@@ -199,6 +209,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         max_grad_norm=1.0,
         freeze_layers=0,
         freeze_dropout=False,
+        frozen_cache="auto",
         pooling=None,
         validation_fraction=None,
         eval_every=None,
@@ -237,6 +248,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
         self.freeze_dropout = freeze_dropout
+        self.frozen_cache = frozen_cache
         self.pooling = pooling
         self.validation_fraction = validation_fraction
         self.eval_every = eval_every
@@ -304,10 +316,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         label_type, codes = learn_labels(y, len(texts))
         weights = check_weights(sample_weight, len(texts))
         validation = self._check_validation(X_val, y_val, label_type)
-        with self._open_store() as store:
-            return self._fit(texts, label_type, codes, weights, validation, n_threads, store)
+        with self._open_store() as store, contextlib.ExitStack() as stack:
+            return self._fit(
+                texts, label_type, codes, weights, validation, n_threads, store, stack
+            )
 
-    def _fit(self, texts, label_type, codes, weights, validation, n_threads, store):
+    def _fit(self, texts, label_type, codes, weights, validation, n_threads, store, stack):
         """`fit` with everything checked; `store` is None or takes checkpoints."""
         given = {
             "texts": (texts,),
@@ -338,21 +352,27 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 encoded.ids, encoded.offsets, validation[1], windows=Windows.of(encoded)
             )
 
-        plan = plan_training(
-            model, self.memory_limit, np.diff(tokens.offsets),
+        make_plan = partial(
+            plan_training, model, self.memory_limit, np.diff(tokens.offsets),
             batch_size=most_sequences(tokens, recipe.step_size), freeze=recipe.freeze,
             n_threads=n_threads,
             validation=None if validation is None else np.diff(validation.offsets),
             keeps_best=bool(self.early_stopping), precision=recipe.precision,
             inference_precision=recipe.inference_precision or "float32",
         )
+        frozen = stack.enter_context(open_cache(
+            self.frozen_cache, begun=saved and (saved.run.get("frozen_cache") or "off"),
+            recipe=recipe, model=model, offsets=tokens.offsets, plan=make_plan,
+            memory_limit=self.memory_limit,
+        ))
+        plan = make_plan(cached=frozen.in_memory)
         recipe = replace(recipe, plan=plan)
         if store:
             store.seeds = seeds
             store.run = describe_run(
                 parameters=self.get_params(deep=False),
-                resolved=self._resolved(recipe, saved), plan=plan,
-                seeds=seeds, model=model, tokenizer=tokenizer, data=given,
+                resolved=self._resolved(recipe, saved) | {"frozen_cache": frozen.storage},
+                plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
             )
         state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
         if saved:
@@ -371,10 +391,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             ) as progress:
                 chosen = " (auto)" if self.precision == "auto" else ""
                 progress.announce(f"training in {recipe.precision}{chosen}")
+                if frozen.line is not None:
+                    progress.announce(frozen.line)
                 train(
                     model,
                     Examples(
-                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens)
+                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens), frozen
                     ),
                     recipe,
                     n_threads=n_threads,

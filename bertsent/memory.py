@@ -53,7 +53,7 @@ def format_size(size):
 
 def plan_training(
     model, limit, lengths, *, batch_size, freeze, n_threads, validation=None, keeps_best=False,
-    precision="float32", inference_precision="float32",
+    precision="float32", inference_precision="float32", cached=None,
 ):
     """Cut the batches of a training run.
 
@@ -72,6 +72,9 @@ def plan_training(
         Whether early stopping keeps a copy of the weights.
     precision, inference_precision : str
         What steps and the scoring in between compute in; not "auto".
+    cached : int or None
+        Bytes of memory that keep the output of the frozen layers, 0 if a file does, None if they
+        are computed anew in every step.
 
     Returns
     -------
@@ -90,12 +93,17 @@ def plan_training(
     if validation is not None:
         forward = model._core.packed_size(inference_precision)
         packed[inference_precision] = max(forward, packed.get(inference_precision, 0))
-    fixed += sum(packed.values())
+    fixed += sum(packed.values()) + (cached or 0)
 
     def size(plan):
         offsets = _largest(lengths, plan.training, batch_size)
-        how = {"freeze": freeze, "n_threads": n_threads, "precision": precision}
-        needed = model._core.pass_size(offsets, **how)
+        how = {"n_threads": n_threads, "precision": precision}
+        needed = model._core.pass_size(offsets, freeze=freeze, stored=cached is not None, **how)
+        if cached is not None:
+            # Once, before the first step, nothing is kept for the way back.
+            offsets = _largest(lengths, plan.training, len(lengths))
+            layers = model._engine["num_hidden_layers"]
+            needed = max(needed, model._core.pass_size(offsets, freeze=layers, **how))
         if validation is not None:
             needed += _scoring_size(
                 model, validation, plan.scoring, n_threads, inference_precision

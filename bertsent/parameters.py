@@ -277,6 +277,17 @@ PARAMETERS = (
         default=False,
     ),
     Parameter(
+        "frozen_cache",
+        '"auto", "float32", "bfloat16" or "off"',
+        lambda v: isinstance(v, str) and v in ("auto", "float32", "bfloat16", "off"),
+        str,
+        "compute frozen layers without dropout once and keep their output for all epochs, in "
+        'memory or in the cache folder: in float32, in half the room, or not at all; "auto": in '
+        "float32 where it is the same in every epoch and no larger than BERTSENT_CACHE_LIMIT",
+        "WHAT",
+        default="auto",
+    ),
+    Parameter(
         "pooling",
         'None, "cls" or "mean"',
         lambda v: v is None or (isinstance(v, str) and v in ("cls", "mean")),

@@ -241,6 +241,9 @@ class MaskedPieces:
         ids, cu_seqlens = gather(self.ids, self.offsets, rows)
         return ids, cu_seqlens, *self.masker.hide(ids, cu_seqlens, rows, epoch)
 
+    def prepare(self, *args, **how):
+        """Nothing comes before an epoch."""
+
     def train_step(self, model, rows, recipe, buffers, *, epoch, **options):
         """Train on some of the pieces: one step."""
         del recipe

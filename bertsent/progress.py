@@ -20,6 +20,9 @@ class Silent:
     def start(self, epochs, steps, tokens, steps_done=0, tokens_done=0):
         """Training begins, or goes on: epochs, steps and tokens in each, and what was done."""
 
+    def prepared(self, part):
+        """This part of what comes before the first step is done."""
+
     def step(self, epoch, tokens, loss, accuracy):
         """A step is done: its epoch (from 0) and tokens, and the epoch's loss and accuracy."""
 
@@ -59,6 +62,9 @@ class Bar(Silent):
             desc=self._title(min(steps_done // steps, epochs - 1)), unit=" tokens", unit_scale=True,
             bar_format=_BAR, file=self.stream, mininterval=0.2, **_screen(self.stream),
         )
+
+    def prepared(self, part):
+        self.bar.set_postfix_str(f"frozen layers {part:.0%}")
 
     def _title(self, epoch):
         return f"epoch {epoch + 1}/{self.epochs} step {self.done}/{self.epochs * self.steps}"
@@ -100,6 +106,13 @@ class Lines(Silent):
         self.epochs, self.steps, self.total = epochs, steps, epochs * tokens - tokens_done
         self.done, self.tokens = steps_done, 0
         self.began = self.said = time.monotonic()
+
+    def prepared(self, part):
+        now = time.monotonic()
+        if now - self.said >= self.every:
+            self.said = now
+            self._say(f"frozen layers: {part:.0%} computed")
+        self.began = now
 
     def step(self, epoch, tokens, loss, accuracy):
         self.done += 1

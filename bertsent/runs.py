@@ -33,7 +33,7 @@ _DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _FREE = frozenset({
     "model", "learning_rate", "precision", "inference_precision", "n_threads", "random_state",
     "verbose", "checkpoint_dir", "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
-    "callbacks", "log_file", "warm_start",
+    "callbacks", "log_file", "warm_start", "frozen_cache",
 })
 _SAID = {
     "model": "the weights of the model that training starts from",
@@ -55,7 +55,8 @@ def describe_run(*, parameters, resolved, plan, seeds, model, tokenizer, data):
     parameters : dict
         Those of the classifier.
     resolved : dict
-        ``learning_rate``, ``precision`` and ``inference_precision``: what "auto" has come to.
+        ``learning_rate``, ``precision``, ``inference_precision`` and ``frozen_cache``: what "auto"
+        has come to.
     plan : Plan
         What the memory limit has come to.
     seeds : Seeds
@@ -72,9 +73,9 @@ def describe_run(*, parameters, resolved, plan, seeds, model, tokenizer, data):
     """
     settings = json.dumps([tokenizer._settings, model._config], sort_keys=True, default=str)
     return {
-        **{name: _hash(*parts) for name, parts in data.items()},
-        "tokenizer": _hash([settings]),
-        "model": _hash(np.asarray(model._flat)),
+        **{name: hash_parts(*parts) for name, parts in data.items()},
+        "tokenizer": hash_parts([settings]),
+        "model": hash_parts(np.asarray(model._flat)),
         **resolved,
         "plan": list(plan),
         **{name: plain(value) for name, value in parameters.items() if name not in _FREE},
@@ -310,7 +311,7 @@ def _machine():
     return _core.isa()
 
 
-def _hash(*parts):
+def hash_parts(*parts):
     """A hash of lists of texts and of arrays, which also tells where one ends."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:

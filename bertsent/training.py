@@ -2,13 +2,14 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from bertsent.batch import gather
 from bertsent.callbacks import Listeners
+from bertsent.frozen import FrozenCache
 from bertsent.interrupts import Interrupts
 from bertsent.long_text import Windows
 from bertsent.memory import Plan
@@ -117,6 +118,8 @@ class Examples:
         What each text counts; None if all count alike.
     windows : Windows or None
         Which sequences make one text; None if each is one.
+    frozen : FrozenCache
+        Keeps the output of the frozen layers, or nothing.
     """
 
     ids: np.ndarray
@@ -124,9 +127,14 @@ class Examples:
     labels: np.ndarray
     weights: np.ndarray | None = None
     windows: Windows | None = None
+    frozen: FrozenCache = field(default_factory=FrozenCache)
 
     def __len__(self):
         return len(self.labels)
+
+    def prepare(self, model, recipe, n_threads, **how):
+        """Do what comes before an epoch: see `FrozenCache.fill`."""
+        self.frozen.fill(model, self, recipe, n_threads, **how)
 
     def gather(self, rows):
         """Tokens of some texts, laid end to end in the order of ``rows``.
@@ -168,6 +176,7 @@ class Examples:
         """
         del epoch
         ids, cu_seqlens, keys, windows = self.gather(rows)
+        sequences = rows if self.windows is None else self.windows.take(rows)[0]
         labels = self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
         # A batch whose texts all count nothing has no loss; its step passes without update.
@@ -175,8 +184,8 @@ class Examples:
             return Learned(len(ids))
         loss, logits, norm = model._core.train_step(
             ids, None, None, cu_seqlens, keys, labels, weights, *buffers, windows=windows,
-            label_smoothing=recipe.label_smoothing, freeze_dropout=recipe.freeze_dropout,
-            **options,
+            stored=self.frozen.stored(sequences), label_smoothing=recipe.label_smoothing,
+            freeze_dropout=recipe.freeze_dropout, **options,
         )
         hits = logits.argmax(axis=1) == labels
         if weights is None:
@@ -289,10 +298,17 @@ class _Loop:
     def epoch(self, interrupts):
         """Go through the texts once, or through those that are left."""
         state = self.state
+        started = time.perf_counter()
+        self.examples.prepare(
+            self.model, self.recipe, self.n_threads, report=self.progress.prepared,
+            check=interrupts.check,
+        )
+        prepared = time.perf_counter() - started
         if state.order is None:
             state.begin_epoch(
                 epoch_order(len(self.examples), self.recipe.order_seed, state.epoch)
             )
+        state.sums.seconds += prepared
         while state.position < len(state.order) and not state.stopped:
             state.settled = False
             done = self.step()

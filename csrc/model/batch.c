@@ -65,6 +65,7 @@ bs_batch bs_batch_slice(const bs_batch *b, int64_t first, int64_t last)
     part.positions = b->positions != NULL ? b->positions + at : NULL;
     part.cu_seqlens = b->cu_seqlens + first;
     part.keys = b->keys != NULL ? b->keys + first : NULL;
+    part.stored_at = b->stored_at != NULL ? b->stored_at + first : NULL;
     return part;
 }
 

@@ -6,10 +6,10 @@
 #include "kernels/gemm.h"
 #include "model/pass.h"
 
-static void mean_forward(const bs_pass *p)
+void bs_means_forward(bs_pass *p)
 {
     const int64_t H = p->model->config.hidden_size;
-    for (int64_t s = 0; s < p->batch.n_sequences; s++) {
+    for (int64_t s = 0; p->means != NULL && s < p->batch.n_sequences; s++) {
         const int64_t n = bs_batch_length(&p->batch, s);
         const float *x = p->tokens + p->first_rows[s] * H;
         float *mean = p->means + s * H;
@@ -41,8 +41,7 @@ void bs_head_forward(bs_pass *p)
     const float *w = p->model->parameters;
     const bs_kernels *k = p->model->kernels;
     const int64_t B = p->batch.n_sequences, H = c->hidden_size, C = c->num_labels;
-    if (p->means != NULL)
-        mean_forward(p);
+    bs_means_forward(p);
     bs_gemm g = {.trans_b = true, .m = B, .n = H, .k = H, .alpha = 1.0f, .a = p->encoded,
                  .lda = H, .b = w + o->pooler_weight, .ldb = H, .c = p->pooled, .ldc = H};
     bs_gemm_run(&p->gemm, &g, 1);

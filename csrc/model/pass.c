@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/philox.h"
+#include "model/stored.h"
 
 /* Rows of bfloat16 for products, with what is read behind them. */
 static bs_low_rows take_low_rows(bs_arena *a, int64_t rows, int64_t n)
@@ -62,13 +63,14 @@ static void lay_out(bs_pass *p)
 {
     bs_arena *a = p->arena;
     const bs_config *c = &p->model->config;
-    const int64_t T = p->batch.n_tokens, B = p->batch.n_sequences, L = c->num_layers;
+    const int64_t B = p->batch.n_sequences, L = c->num_layers;
+    const int64_t T = p->first < L ? p->batch.n_tokens : B; /* rows that anything is computed of */
     const int64_t H = c->hidden_size, F = c->intermediate_size;
     const bool keep_embedding = p->keep && p->options.freeze == 0;
 
     p->layers = bs_arena_take(a, (size_t)L, sizeof *p->layers);
     p->sequence_keys = bs_arena_take(a, (size_t)B, sizeof *p->sequence_keys);
-    p->sequence_of = bs_arena_take(a, (size_t)T, sizeof *p->sequence_of);
+    p->sequence_of = bs_arena_take(a, (size_t)p->batch.n_tokens, sizeof *p->sequence_of);
     p->first_rows = bs_arena_take(a, (size_t)B, sizeof *p->first_rows);
     const int64_t attention = bs_attention_scratch(p);
     p->worker_floats = attention > H ? attention : H;
@@ -91,7 +93,7 @@ static void lay_out(bs_pass *p)
     /* What layers share where nothing is kept, and the two outputs that alternate. */
     bs_layer_state shared = {0}, counted;
     float *outs[2] = {NULL, NULL};
-    if (p->keep_from > 0) {
+    if (p->keep_from > p->first) {
         shared.q = bs_arena_floats(a, T * 3 * H);
         if (bs_attention_in_bf16(p, 0))
             shared.qkv = take_low_rows(a, T, 3 * H);
@@ -105,15 +107,16 @@ static void lay_out(bs_pass *p)
         outs[1] = bs_arena_floats(a, T * H);
     }
     const float *x = p->embedding_out;
-    for (int64_t l = 0; l < L; l++) {
+    for (int64_t l = p->first; l < L; l++) {
         bs_layer_state *y = p->layers != NULL ? &p->layers[l] : &counted;
         lay_out_layer(p, y, l >= p->keep_from, bs_layer_is_narrow(c, l),
                       bs_attention_in_bf16(p, l), &shared, x, outs[l % 2]);
         x = y->out;
     }
     p->tokens = x;
-    p->means = c->mean_pooling ? bs_arena_floats(a, B * H) : NULL;
-    p->encoded = c->mean_pooling ? p->means : x;
+    const bool means = c->mean_pooling && p->first < L; /* stored are means already */
+    p->means = means ? bs_arena_floats(a, B * H) : NULL;
+    p->encoded = means ? p->means : x;
     p->pooled = bs_arena_floats(a, B * H);
     p->dropped = bs_arena_floats(a, B * H);
     p->logits = bs_arena_floats(a, B * c->num_labels);
@@ -138,6 +141,7 @@ static void set_up(bs_pass *p, const bs_model *model, const bs_batch *batch,
     p->n_threads = n_threads > 0 ? n_threads : 1;
     p->keep = keep;
     p->keep_from = keep ? options->freeze : L;
+    p->first = batch->stored != NULL ? options->freeze : 0;
     p->longest = bs_batch_longest(batch);
     p->arena = arena;
 }
@@ -193,12 +197,31 @@ const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t lay
     return mask;
 }
 
+/* All that comes before a layer. */
+static void forward_until(bs_pass *p, int64_t layer)
+{
+    const bool stored = p->batch.stored != NULL;
+    if (stored)
+        bs_stored_read(p);
+    else
+        bs_embeddings_forward(p);
+    bs_stage_mark(p->options.clock, stored ? BS_STAGE_STORED : BS_STAGE_EMBEDDINGS);
+    for (int64_t l = p->first; l < layer; l++)
+        bs_layer_forward(p, l);
+}
+
 void bs_pass_encode(bs_pass *p)
 {
-    bs_embeddings_forward(p);
-    bs_stage_mark(p->options.clock, BS_STAGE_EMBEDDINGS);
-    for (int64_t l = 0; l < p->model->config.num_layers; l++)
-        bs_layer_forward(p, l);
+    forward_until(p, p->model->config.num_layers);
+}
+
+const float *bs_pass_encode_until(bs_pass *p, int64_t layer)
+{
+    forward_until(p, layer);
+    if (layer < p->model->config.num_layers)
+        return p->layers[layer].x;
+    bs_means_forward(p);
+    return p->encoded;
 }
 
 void bs_pass_forward(bs_pass *p)

@@ -50,6 +50,7 @@ typedef struct {
     int n_threads;
     bool keep;         /* keep what backward needs */
     int64_t keep_from; /* the first layer that does; L: only the head */
+    int64_t first;     /* the first layer that is computed: 0, or of stored rows the first trained */
     bs_arena *arena;
 
     int64_t longest;          /* of the batch's sequences */
@@ -57,7 +58,7 @@ typedef struct {
     int32_t *sequence_of;     /* (T,) */
     int64_t *first_rows;      /* (B,) = where each sequence begins: the wanted rows */
     float *embedding_sum, *embedding_mean, *embedding_rstd; /* (T, H), (T,), (T,) */
-    float *embedding_out;     /* (T, H) */
+    float *embedding_out;     /* (T, H) what the first layer reads; stored rows lie here as well */
     bs_layer_state *layers;   /* (L,) */
     float *activated;         /* (T, F) scratch */
     bs_low_rows activated16;  /* the same in bfloat16, where that is the precision */
@@ -92,6 +93,9 @@ void bs_pass_forward(bs_pass *p);
 /* The same without the head: computes p->tokens. */
 void bs_pass_encode(bs_pass *p);
 
+/* Computes what `layer` reads (T, H), or with L what the head does (B, H). */
+const float *bs_pass_encode_until(bs_pass *p, int64_t layer);
+
 /* From the gradient at the logits (B, C); adds to the trained part of `gradients`
  * (table.total,). Once after each forward; the pass must have kept. */
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients);
@@ -123,6 +127,8 @@ void bs_layer_forward(bs_pass *p, int64_t layer);
 /* From the gradient at the layer's output (R, H) in p->d_a to that at its input (T, H), left there
  * too unless want_input is false. */
 void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients);
+/* Computes p->encoded where that is a mean. */
+void bs_means_forward(bs_pass *p);
 void bs_head_forward(bs_pass *p);
 /* Leaves the gradient at the last layer's output, as p->tokens is, in p->d_a unless all layers are
  * frozen. */

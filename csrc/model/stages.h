@@ -9,6 +9,7 @@
 #define BS_STAGES(X)                                                                             \
     X(PACK, "pack")                                                                              \
     X(EMBEDDINGS, "embeddings")                                                                  \
+    X(STORED, "stored")                                                                          \
     X(QKV, "qkv")                                                                                \
     X(ATTENTION, "attention")                                                                    \
     X(ATTENTION_OUTPUT, "attention_output")                                                      \

@@ -407,17 +407,18 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"cu_seqlens", "freeze", "keep", "n_threads", "precision",
-                            NULL};
+                            "stored", NULL};
+    static const bs_stored_rows some = {0};
     const char *precision = "float32";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *cu_seqlens;
     long long freeze = 0;
-    int keep = 1, n_threads = 1;
+    int keep = 1, n_threads = 1, stored = 0;
     npy_intp offsets;
     bs_batch batch = {0};
     bs_pass_options options;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Lpis", names, &cu_seqlens, &freeze, &keep,
-                                     &n_threads, &precision) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$Lpisp", names, &cu_seqlens, &freeze, &keep,
+                                     &n_threads, &precision, &stored) ||
         bs_py_options(self, freeze, 0, 0, 0, NULL, &options) < 0 ||
         bs_py_precision(self, precision, &options.precision) < 0 ||
         (batch.cu_seqlens = bs_py_array(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets)) == NULL)
@@ -428,6 +429,7 @@ static PyObject *model_pass_size(PyObject *self_, PyObject *args, PyObject *kwar
     }
     batch.n_sequences = offsets - 1;
     batch.n_tokens = batch.cu_seqlens[offsets - 1];
+    batch.stored = stored ? &some : NULL;
     return PyLong_FromSize_t(bs_pass_size(&self->model, &batch, &options, keep, n_threads));
 }
 
@@ -503,29 +505,35 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
                             "labels", "weights", "grads",     "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
-                            "precision", "label_smoothing", "freeze_dropout", "windows", NULL};
+                            "precision", "label_smoothing", "freeze_dropout", "windows",
+                            "stored", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads, *windows_ = NULL;
+    PyObject *o[7], *grads, *windows_ = NULL, *stored_ = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 0, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
     bs_batch batch;
     bs_targets targets = {0};
     bs_windows windows = {0};
+    bs_stored_rows stored;
     int64_t n_texts;
     bs_pass_options options;
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpO", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOO", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
                                      &training, &seed,
                                      &step, &n_threads, &tokens, &precision,
-                                     &targets.label_smoothing, &freeze_dropout, &windows_) ||
+                                     &targets.label_smoothing, &freeze_dropout, &windows_,
+                                     &stored_) ||
         (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
                                   &gradients)) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
+        return NULL;
+    options.freeze_dropout = freeze_dropout;
+    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self, n_texts);
     if (logits == NULL)
@@ -535,7 +543,6 @@ static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObjec
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
     options.clock = bs_py_start_clock(self);
-    options.freeze_dropout = freeze_dropout;
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -570,10 +577,11 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
                             "beta1",        "beta2",         "eps",       "weight_decay",
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
                             "precision",    "label_smoothing", "rates",   "freeze_dropout",
-                            "windows", NULL};
+                            "windows",      "stored", NULL};
     const char *precision = NULL;
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
+    PyObject *stored_ = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
@@ -581,25 +589,29 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     bs_batch batch;
     bs_targets targets = {0};
     bs_windows windows = {0};
+    bs_stored_rows stored;
     int64_t n_texts;
     bs_pass_options options;
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpO", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOO", names,
                                      &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
                                      &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
                                      &tokens, &precision, &targets.label_smoothing, &rates,
-                                     &freeze_dropout, &windows_) ||
+                                     &freeze_dropout, &windows_, &stored_) ||
         (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
                                   &gradients)) < 0 ||
         bs_py_rates(self, rates, &adamw.rates) < 0 ||
         bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
         (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
         (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
+        return NULL;
+    options.freeze_dropout = freeze_dropout;
+    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
         return NULL;
     PyObject *logits = bs_py_logits(self, n_texts);
     if (logits == NULL)
@@ -609,7 +621,6 @@ static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwa
     pthread_rwlock_wrlock(&self->lock);
     options.tokens = tokens;
     options.clock = bs_py_start_clock(self);
-    options.freeze_dropout = freeze_dropout;
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
                   &norm, &e);
@@ -691,8 +702,8 @@ static PyMethodDef model_methods[] = {
      "score(ids, types, positions, cu_seqlens, *, n_threads=1, chunk_tokens=0,\n"
      "precision='float32') -> logits (B, C)"},
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
-     "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1) -> bytes that one pass through\n"
-     "these sequences takes, all at once"},
+     "pass_size(cu_seqlens, *, freeze=0, keep=True, n_threads=1, precision='float32',\n"
+     "stored=False) -> bytes that one pass through these sequences takes, all at once"},
     {"part_tokens", model_part_tokens, METH_O,
      "part_tokens(precision) -> (micro_batch_tokens, chunk_tokens) that 0 stands for"},
     {"packed_size", KEYWORDS(model_packed_size), METH_VARARGS | METH_KEYWORDS,
@@ -700,14 +711,19 @@ static PyMethodDef model_methods[] = {
     {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0, freeze_dropout=False, windows=None)\n"
-     "-> (loss, logits); windows: (first, shares), see model/windows.h"},
+     "precision='float32', label_smoothing=0, freeze_dropout=False, windows=None, stored=None)\n"
+     "-> (loss, logits); windows: (first, shares), see model/windows.h; stored: (rows, first),\n"
+     "float32 or, as uint16, bfloat16, and where each sequence begins, see model/stored.h"},
+    {"frozen_rows", KEYWORDS(bs_py_frozen_rows), METH_VARARGS | METH_KEYWORDS,
+     "frozen_rows(ids, types, positions, cu_seqlens, layer, rows, *, n_threads=1,\n"
+     "micro_batch_tokens=0, precision='float32'): writes what the layer reads (T, H) to rows, or\n"
+     "with the number of layers what the head does (B, H)"},
     {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
-     "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False, windows=None)\n"
-     "-> (loss, logits, norm)"},
+     "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False, windows=None,\n"
+     "stored=None) -> (loss, logits, norm)"},
     {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, rates=None) -> norm"},

@@ -44,6 +44,11 @@ int bs_py_options(const bs_py_model *self, long long freeze, int training,
                   unsigned long long seed, long long step, const char *precision,
                   bs_pass_options *o);
 
+/* A tuple (rows, first) of stored rows into `stored`, to which `batch` then points; None or NULL
+ * leaves it. Needs the options complete; -1 with an exception set. */
+int bs_py_stored(const bs_py_model *self, PyObject *o, const bs_pass_options *options,
+                 bs_batch *batch, bs_stored_rows *stored);
+
 /* "O&"-like: the precision of a name that this model can compute in; -1 with an exception set. */
 int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out);
 
@@ -61,7 +66,8 @@ bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backwa
 /* With the lock: the clock of a call that begins, or NULL. */
 bs_stage_clock *bs_py_start_clock(bs_py_model *self);
 
-/* Methods of the Model type, in py_mlm.c. */
+/* Methods of the Model type, in py_stored.c and py_mlm.c. */
+PyObject *bs_py_frozen_rows(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_mlm_loss(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_mlm_train_step(PyObject *self, PyObject *args, PyObject *kwargs);
 
