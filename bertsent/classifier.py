@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent import checkpoint, saved
+from bertsent.budget import Budget
 from bertsent.callbacks import Listeners, open_log
 from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
@@ -21,17 +23,19 @@ from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
 from bertsent.memory import plan_training
 from bertsent.parameters import (
     check_parameters,
+    resolve_epochs,
     resolve_freeze,
     resolve_learning_rate,
     resolve_watched,
 )
+from bertsent.plan import begin, describe_plan, keep_to, plan_time, settle
 from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.runs import RunStore, describe_run
 from bertsent.schedule import draw_seeds, group_rates
 from bertsent.scoring import score_pieces
-from bertsent.split import hold_out
+from bertsent.split import Labelled, hold_out
 from bertsent.state import State
 from bertsent.texts import check_texts, hash_texts, strip_html
 from bertsent.threads import resolve_n_threads
@@ -47,8 +51,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     model : str or path-like, default="minilm"
         Where training starts from: a directory in Hugging Face's layout, a hub id such as
         ``"bert-base-uncased"``, or ``"minilm"`` for all-MiniLM-L6-v2.
-    max_length : int, default=256
-        Tokens that the model reads at once, ``[CLS]`` and ``[SEP]`` included.
+    max_length : int or "auto", default="auto"
+        Tokens that the model reads at once, ``[CLS]`` and ``[SEP]`` included. "auto" is 256, or
+        fewer where the model has no more positions, unless there is a `time_budget`.
     long_text : {"head", "tail", "head+tail", "windows"}, default="head"
         What is read of a text that is longer, in training and at prediction: its beginning, its
         end, a quarter of `max_length` from the beginning and the rest from the end, or all of
@@ -58,8 +63,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     stride : int, default=0
         Tokens that a window has in common with the one before. With 0 every token is read once,
         so that a text costs no more than its tokens.
-    epochs : int, default=3
-        Passes over the training texts.
+    epochs : int or "auto", default="auto"
+        Passes over the training texts. "auto" is 3, unless there is a `time_budget`.
     batch_size : int, default=16
         Texts in one step. The last, partial batch of an epoch is used as it is.
     learning_rate : float or "auto", default="auto"
@@ -85,9 +90,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         every class as much as any other; labels that a dictionary lacks count 1.
     max_grad_norm : float, default=1.0
         Gradients are scaled down to this norm over all parameters; 0 clips nothing.
-    freeze_layers : int or "all", default=0
+    freeze_layers : int, "all" or "auto", default="auto"
         ``k`` leaves the embeddings and the first k layers as they are, "all" trains
-        pooler and classifier only.
+        pooler and classifier only. "auto" is 0, unless there is a `time_budget`.
     freeze_dropout : bool, default=False
         Leave dropout out in what `freeze_layers` keeps as it is.
     frozen_cache : {"auto", "float32", "bfloat16", "off"}, default="auto"
@@ -149,6 +154,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         same. A limit that is too little is an error that names the least. Texts, their tokens
         and Python itself come on top, and so does a file of `frozen_cache`. None takes parts of
         about 2,048 tokens.
+    time_budget : float, str or None, default=None
+        Seconds, or a time such as "30min" or "1h30min", that `fit` may take from its first to its
+        last moment. It measures this machine, chooses `max_length`, `epochs` and `freeze_layers`
+        where they are "auto", says the plan, and ends in time, with the best weights if texts
+        are held out. What comes of it depends on the machine; see docs/training.md.
     random_state : int, RandomState or None, default=None
         Seed of new weights, of the order of the texts and of dropout. The same integer
         gives the same model, bit by bit.
@@ -161,6 +171,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         The labels, sorted.
     learning_rate_ : float
         The peak learning rate used.
+    max_length_ : int
+        Tokens that training read at once, and that prediction does if `max_length` is "auto".
+    plan_ : dict or None
+        What a `time_budget` was planned to: the chosen ``epochs``, ``max_length`` and
+        ``freeze_layers``, ``texts`` to train on of ``all_texts``, ``steps``, ``evaluations``, and
+        in seconds ``budget``, ``used`` before training, ``training`` and ``evaluation``.
     precision_ : str or None
         What training was computed in; None for a model that another program has saved.
     history_ : list of dict
@@ -170,7 +186,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         One row an evaluation of validation texts: ``step``, ``epoch``, ``validation_loss``,
         ``validation_accuracy``.
     best_step_ : int or None
-        Steps before the evaluation whose weights early stopping took.
+        Steps before the evaluation whose weights were taken, by early stopping or at the end of
+        a time budget.
+    training_rows_ : ndarray of int or None
+        Which of the texts were trained on; None after `from_pretrained` and `partial_fit`.
     validation_rows_ : ndarray of int or None
         Which of the texts `validation_fraction` held out; None after `from_pretrained`.
     n_features_in_ : int
@@ -192,10 +211,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self,
         model="minilm",
         *,
-        max_length=256,
+        max_length="auto",
         long_text="head",
         stride=0,
-        epochs=3,
+        epochs="auto",
         batch_size=16,
         learning_rate="auto",
         weight_decay=0.01,
@@ -207,7 +226,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         label_smoothing=0.0,
         class_weight=None,
         max_grad_norm=1.0,
-        freeze_layers=0,
+        freeze_layers="auto",
         freeze_dropout=False,
         frozen_cache="auto",
         pooling=None,
@@ -227,6 +246,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         inference_precision="auto",
         n_threads=None,
         memory_limit=None,
+        time_budget=None,
         random_state=None,
         verbose=1,
     ):
@@ -266,6 +286,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.inference_precision = inference_precision
         self.n_threads = n_threads
         self.memory_limit = memory_limit
+        self.time_budget = time_budget
         self.random_state = random_state
         self.verbose = verbose
 
@@ -306,6 +327,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         not finite, leaves the classifier as it was before the call.
         """
         check_parameters(self.get_params(deep=False))
+        budget = Budget.of(self.time_budget)
         resolve_precision(self.precision, "precision")
         if self.validation_fraction is not None or X_val is not None:
             resolve_precision(self.inference_precision, "inference_precision")
@@ -318,16 +340,18 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         validation = self._check_validation(X_val, y_val, label_type)
         with self._open_store() as store, contextlib.ExitStack() as stack:
             return self._fit(
-                texts, label_type, codes, weights, validation, n_threads, store, stack
+                texts, label_type, codes, weights, validation, n_threads, store, stack, budget
             )
 
-    def _fit(self, texts, label_type, codes, weights, validation, n_threads, store, stack):
+    def _fit(
+        self, texts, label_type, codes, weights, validation, n_threads, store, stack, budget
+    ):
         """`fit` with everything checked; `store` is None or takes checkpoints."""
         given = {
             "texts": (texts,),
             "labels": (codes, [str(label) for label in label_type.classes.tolist()]),
             "sample_weight": (weights,),
-            "validation": validation or (None,),
+            "validation": validation[:2] if validation else (None,),
         }
         weights = self._weigh_classes(weights, label_type, codes)
         saved = store and store.newest()
@@ -337,19 +361,33 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         model, tokenizer = self._starting_point(label_type, seeds.new_weights)
         validated = validation is not None or self.validation_fraction is not None
         recipe = self._recipe(model.config, seeds, saved, validated)
-        reader = self._reader(model)
-        held_out = None
+        labelled = Labelled(texts, codes, weights, np.arange(len(texts)))
         if self.validation_fraction is not None:
             held_out, kept = hold_out(texts, codes, self.validation_fraction, seeds.split)
-            validation = [texts[row] for row in held_out], codes[held_out]
-            texts, codes = [texts[row] for row in kept], codes[kept]
-            weights = None if weights is None else check_weights(weights[kept], len(texts))
+            validation = labelled._replace(weights=None).take(held_out)
+            labelled = labelled.take(kept)
+        time_plan = saved.run.get("time_plan") if saved else None
+        if budget.is_limited and not saved:
+            time_plan = plan_time(
+                budget, model, tokenizer, recipe, self.get_params(deep=False), labelled.texts,
+                validation.texts if validation else [], n_threads=n_threads, saves=bool(store),
+            )
+        positions = model.config["max_position_embeddings"]
+        settled = settle(self.get_params(deep=False), time_plan, positions)
+        if time_plan is not None:
+            recipe = replace(
+                recipe, epochs=time_plan["epochs"], freeze=time_plan["freeze_layers"]
+            )
+            labelled, validation = keep_to(time_plan, labelled, validation, seeds.split)
+        texts, codes, weights, rows = labelled
+        reader = Reader.of(settled, positions)
         tokens = reader.encode(tokenizer, texts, n_threads)
         reader.warn_of_cuts(tokenizer, texts, tokens, n_threads)
+        held_out = None if validation is None else validation.rows
         if validation is not None:
-            encoded = reader.encode(tokenizer, validation[0], n_threads)
+            encoded = reader.encode(tokenizer, validation.texts, n_threads)
             validation = Examples(
-                encoded.ids, encoded.offsets, validation[1], windows=Windows.of(encoded)
+                encoded.ids, encoded.offsets, validation.codes, windows=Windows.of(encoded)
             )
 
         make_plan = partial(
@@ -357,7 +395,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             batch_size=most_sequences(tokens, recipe.step_size), freeze=recipe.freeze,
             n_threads=n_threads,
             validation=None if validation is None else np.diff(validation.offsets),
-            keeps_best=bool(self.early_stopping), precision=recipe.precision,
+            keeps_best=bool(self.early_stopping or (time_plan and validation)),
+            precision=recipe.precision,
             inference_precision=recipe.inference_precision or "float32",
         )
         frozen = stack.enter_context(open_cache(
@@ -370,20 +409,27 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         if store:
             store.seeds = seeds
             store.run = describe_run(
-                parameters=self.get_params(deep=False),
-                resolved=self._resolved(recipe, saved) | {"frozen_cache": frozen.storage},
+                parameters=settled,
+                resolved=self._resolved(recipe, saved, budget, time_plan)
+                | {"frozen_cache": frozen.storage},
                 plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
             )
-        state = State.fresh(model, Best(resolve_watched(self.early_stopping), self.patience))
+        state = State.fresh(model, self._best(time_plan))
         if saved:
             saved.check(store.run)
             saved.restore(state, model._trained(recipe.freeze))
+            budget.before = state.used
+        if time_plan is not None:
+            begin(budget, time_plan)
         fitted = {
             "label_type": label_type,
             "learning_rate": recipe.learning_rate,
             "precision": recipe.precision,
             "text_hashes": np.unique(hash_texts(texts)),
             "validation_rows": held_out,
+            "training_rows": rows,
+            "max_length": reader.max_length,
+            "plan": time_plan,
         }
         try:
             with open_log(self.log_file, state.step) as log, make_progress(
@@ -391,6 +437,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             ) as progress:
                 chosen = " (auto)" if self.precision == "auto" else ""
                 progress.announce(f"training in {recipe.precision}{chosen}")
+                if time_plan is not None:
+                    progress.announce(describe_plan(time_plan))
                 if frozen.line is not None:
                     progress.announce(frozen.line)
                 train(
@@ -406,6 +454,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                     save=store and store.save,
                     save_every=self.checkpoint_every,
                     listeners=Listeners([*self._callbacks(), *([log] if log else [])]),
+                    budget=budget,
                 )
         except KeyboardInterrupt:
             self._keep(model, tokenizer, **fitted, **state.record())
@@ -623,6 +672,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             history=self.history_,
             evaluations=self.evaluations_,
             best_step=self.best_step_,
+            max_length=self.max_length_,
+            plan=self.plan_,
             text_hashes=self._text_hashes,
         )
 
@@ -676,15 +727,18 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
     def _keep(
         self, model, tokenizer, *, label_type, learning_rate, precision, history, evaluations,
-        best_step, text_hashes, validation_rows=None,
+        best_step, text_hashes, max_length, plan=None, training_rows=None, validation_rows=None,
     ):
         """Become fitted, all at once."""
         self.classes_ = label_type.classes
         self.learning_rate_ = learning_rate
         self.precision_ = precision
+        self.max_length_ = max_length
+        self.plan_ = plan
         self.history_ = history
         self.evaluations_ = evaluations
         self.best_step_ = best_step
+        self.training_rows_ = training_rows
         self.validation_rows_ = validation_rows
         self.n_features_in_ = 1
         self.model_ = model
@@ -716,7 +770,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         texts = self._texts(X_val, "X_val")
         if not texts:
             raise ValueError("X_val is empty; leave it out or pass some texts")
-        return texts, encode_labels(y_val, label_type, len(texts), "y_val")
+        return Labelled(texts, encode_labels(y_val, label_type, len(texts), "y_val"))
 
     def _weigh_classes(self, weights, label_type, codes):
         """What each text counts, by itself and by its class; None if all count alike."""
@@ -770,6 +824,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         )
         return model, load_tokenizer(directory, model)
 
+    def _best(self, time_plan):
+        """What keeps the best weights, and says when to stop; a time budget alone never says so."""
+        watched = resolve_watched(self.early_stopping)
+        if watched is None and time_plan is not None:
+            return Best("loss", math.inf)
+        return Best(watched, self.patience)
+
     def _recipe(self, config, seeds, saved, validated):
         """The parameters as the training loop wants them, "auto" and "all" resolved."""
         begun = saved.run if saved else {}
@@ -781,7 +842,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         )
         head_rate = rate if self.head_learning_rate is None else self.head_learning_rate
         return Recipe(
-            epochs=int(self.epochs),
+            epochs=resolve_epochs(self.epochs),
             batch_size=int(self.batch_size),
             accumulate_steps=int(self.accumulate_steps),
             learning_rate=rate,
@@ -799,9 +860,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             **{name: go_on_in(getattr(self, name), name, begun.get(name)) for name in names},
         )
 
-    def _resolved(self, recipe, saved):
-        """What "auto" came to when the run was begun."""
-        resolved = {"learning_rate": recipe.learning_rate}
+    def _resolved(self, recipe, saved, budget, time_plan):
+        """What "auto" and a time budget came to when the run was begun."""
+        resolved = {
+            "learning_rate": recipe.learning_rate,
+            "time_budget": budget.seconds if budget.is_limited else None,
+            "time_plan": time_plan,
+        }
         for name in PRECISIONS:
             begun = saved.run.get(name) if saved and getattr(self, name) == "auto" else None
             resolved[name] = begun or getattr(recipe, name)
@@ -836,4 +901,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
 
     def _reader(self, model):
         """How texts are read; an error if the model has too few positions."""
-        return Reader.of(self.get_params(deep=False), model.config["max_position_embeddings"])
+        parameters = self.get_params(deep=False)
+        if isinstance(self.max_length, str) and hasattr(self, "max_length_"):
+            parameters["max_length"] = self.max_length_
+        return Reader.of(parameters, model.config["max_position_embeddings"])

@@ -45,6 +45,12 @@ class Reader:
             n_threads=n_threads,
         )
 
+    def count(self, tokenizer, texts, n_threads):
+        """Tokens of each text, as `count_tokens`, but perhaps without those that are not read."""
+        if self.long_text == "windows":
+            return count_tokens(tokenizer, texts, n_threads)
+        return np.diff(self.encode(tokenizer, texts, n_threads).offsets) - 2
+
     def tokens_read(self, totals):
         """How many tokens are read of texts that have so many, [CLS] and [SEP] not counted."""
         if self.long_text == "windows":

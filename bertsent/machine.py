@@ -2,6 +2,8 @@
 
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -137,6 +139,12 @@ def read_memory(meminfo="/proc/meminfo", **where):
         left = max(0, bound - (used or 0))
         available = left if available is None else min(available, left)
     return {"total": total, "available": available, "cgroup_limit": limit}
+
+
+def read_peak():
+    """The most bytes of memory that this process has taken so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _read_bytes(path):

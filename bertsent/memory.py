@@ -51,10 +51,7 @@ def format_size(size):
     return f"{number:g}{unit}"
 
 
-def plan_training(
-    model, limit, lengths, *, batch_size, freeze, n_threads, validation=None, keeps_best=False,
-    precision="float32", inference_precision="float32", cached=None,
-):
+def plan_training(model, limit, lengths, **how):
     """Cut the batches of a training run.
 
     Parameters
@@ -64,17 +61,8 @@ def plan_training(
         Bytes; None for none.
     lengths : ndarray of int
         Tokens of each text.
-    batch_size, freeze, n_threads : int
-        As the engine takes them.
-    validation : ndarray of int or None
-        Tokens of each text that is scored in between, while training keeps its memory.
-    keeps_best : bool
-        Whether early stopping keeps a copy of the weights.
-    precision, inference_precision : str
-        What steps and the scoring in between compute in; not "auto".
-    cached : int or None
-        Bytes of memory that keep the output of the frozen layers, 0 if a file does, None if they
-        are computed anew in every step.
+    **how
+        As for `count_training`.
 
     Returns
     -------
@@ -87,6 +75,46 @@ def plan_training(
     """
     if limit is None:
         return Plan()
+    own, fixed, size = _training_sizes(model, lengths, **how)
+    what = "train this model: parameters, gradients and moments"
+    return _fit(limit, own, fixed, size, lengths, what)
+
+
+def count_training(model, plan, lengths, **how):
+    """Bytes that a training run takes.
+
+    Parameters
+    ----------
+    model : BertForSequenceClassification
+    plan : Plan
+        Of `plan_training`.
+    lengths : ndarray of int
+        Tokens of each text.
+    batch_size, freeze, n_threads : int
+        As the engine takes them.
+    validation : ndarray of int or None
+        Tokens of each text that is scored in between, while training keeps its memory.
+    keeps_best : bool
+        Whether a copy of the best weights is kept.
+    precision, inference_precision : str
+        What steps and the scoring in between compute in; not "auto".
+    cached : int or None
+        Bytes of memory that keep the output of the frozen layers, 0 if a file does, None if they
+        are computed anew in every step.
+
+    Returns
+    -------
+    int
+    """
+    own, fixed, size = _training_sizes(model, lengths, **how)
+    return fixed + size(Plan(*(given or usual for given, usual in zip(plan, own, strict=True))))
+
+
+def _training_sizes(
+    model, lengths, *, batch_size, freeze, n_threads, validation=None, keeps_best=False,
+    precision="float32", inference_precision="float32", cached=None,
+):
+    """The engine's own plan, the bytes that any takes, and a function of a plan for the rest."""
     # Parameters, gradients and both moments; of the best weights the old and a new copy.
     fixed = 16 * model._flat.size + 8 * keeps_best * model._trained(freeze).size
     packed = {precision: model._core.packed_size(precision, backward=True)}
@@ -113,8 +141,7 @@ def plan_training(
     own = Plan(
         model._core.part_tokens(precision)[0], model._core.part_tokens(inference_precision)[1]
     )
-    what = "train this model: parameters, gradients and moments"
-    return _fit(limit, own, fixed, size, lengths, what)
+    return own, fixed, size
 
 
 def plan_scoring(model, limit, lengths, *, n_threads, precision="float32"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertsent.budget import parse_time
 from bertsent.callbacks import import_callbacks, is_callback
 from bertsent.memory import parse_size
 from bertsent.precision import INFERENCE, TRAINING
@@ -94,8 +95,19 @@ def _is_size(value):
         return False
 
 
-def _int_or(word):
-    return lambda text: text if text == word else int(text)
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"
+
+
+def _is_time(value):
+    try:
+        return isinstance(value, str) and parse_time(value) > 0
+    except ValueError:
+        return False
+
+
+def _int_or(*words):
+    return lambda text: text if text in words else int(text)
 
 
 def _float_or(word):
@@ -124,12 +136,13 @@ PARAMETERS = (
     ),
     Parameter(
         "max_length",
-        "a whole number of at least 3",
-        lambda v: _is_whole(v, 3),
-        int,
-        "tokens read at once, [CLS] and [SEP] included; long_text says what of longer texts",
+        '"auto" or a whole number of at least 3',
+        lambda v: _is_auto(v) or _is_whole(v, 3),
+        _int_or("auto"),
+        "tokens read at once, [CLS] and [SEP] included; long_text says what of longer texts; "
+        '"auto" is 256, or what time_budget allows',
         "TOKENS",
-        default=256,
+        default="auto",
     ),
     Parameter(
         "long_text",
@@ -152,12 +165,12 @@ PARAMETERS = (
     ),
     Parameter(
         "epochs",
-        "a whole number of at least 1",
-        lambda v: _is_whole(v, 1),
-        int,
-        "passes over the training texts",
+        '"auto" or a whole number of at least 1',
+        lambda v: _is_auto(v) or _is_whole(v, 1),
+        _int_or("auto"),
+        'passes over the training texts; "auto" is 3, or what time_budget allows',
         "N",
-        default=3,
+        default="auto",
     ),
     Parameter(
         "batch_size",
@@ -171,7 +184,7 @@ PARAMETERS = (
     Parameter(
         "learning_rate",
         '"auto" or a number above 0',
-        lambda v: (isinstance(v, str) and v == "auto") or (_is_real(v, 0) and v > 0),
+        lambda v: _is_auto(v) or (_is_real(v, 0) and v > 0),
         _float_or("auto"),
         'peak learning rate; "auto" chooses by the size of the model and what is frozen',
         "RATE",
@@ -260,13 +273,13 @@ PARAMETERS = (
     ),
     Parameter(
         "freeze_layers",
-        '"all" or a whole number of at least 0',
-        lambda v: (isinstance(v, str) and v == "all") or _is_whole(v, 0),
-        _int_or("all"),
+        '"auto", "all" or a whole number of at least 0',
+        lambda v: _is_auto(v) or (isinstance(v, str) and v == "all") or _is_whole(v, 0),
+        _int_or("auto", "all"),
         "k keeps the embeddings and the first k layers as they are; "
-        '"all" trains pooler and classifier only',
+        '"all" trains pooler and classifier only; "auto" is 0, or what time_budget asks for',
         "K",
-        default=0,
+        default="auto",
     ),
     Parameter(
         "freeze_dropout",
@@ -446,6 +459,15 @@ PARAMETERS = (
         "SIZE",
     ),
     Parameter(
+        "time_budget",
+        'None, a number of seconds above 0 or a time such as "90s", "30min" or "1h30min"',
+        lambda v: v is None or (_is_real(v, 0) and v > 0) or _is_time(v),
+        lambda text: text if _is_time(text) else float(text),
+        "time that training may take, such as 30min: the machine is measured, and max_length, "
+        "freeze_layers and epochs are chosen to fit where they are auto",
+        "TIME",
+    ),
+    Parameter(
         "random_state",
         "None, a whole number from 0 to 4294967295, or a numpy RandomState",
         lambda v: v is None
@@ -475,6 +497,11 @@ PARAMETERS = (
 RATES_BY_HIDDEN_SIZE = ((512, 1e-4), (math.inf, 2e-5))
 RATE_ALL_FROZEN = 3e-3
 
+# What "auto" is without a time budget.
+AUTO_EPOCHS = 3
+AUTO_LENGTH = 256
+AUTO_FREEZE = 0
+
 
 def check_parameters(values, parameters=PARAMETERS):
     """Check a dictionary of all parameters; errors name the allowed values."""
@@ -496,6 +523,8 @@ def _check_stride(stride, long_text, max_length):
         raise ValueError(
             f'stride={stride} needs long_text="windows", it is {str(long_text)!r}'
         )
+    if _is_auto(max_length):
+        max_length = AUTO_LENGTH
     if stride > max_length - 3:
         raise ValueError(
             f"stride={stride} leaves windows of max_length={max_length} no room for other tokens; "
@@ -510,8 +539,15 @@ def resolve_watched(early_stopping):
     return "loss" if early_stopping else None
 
 
+def resolve_epochs(epochs):
+    """The number of epochs without a time budget."""
+    return AUTO_EPOCHS if _is_auto(epochs) else int(epochs)
+
+
 def resolve_freeze(freeze_layers, n_layers):
     """Number of frozen layers for the engine, of which 0 leaves all of the model to train."""
+    if _is_auto(freeze_layers):
+        return AUTO_FREEZE
     if isinstance(freeze_layers, str):
         return n_layers
     if freeze_layers > n_layers:
@@ -532,7 +568,9 @@ def resolve_learning_rate(learning_rate, hidden_size, n_layers, freeze):
 
 
 def resolve_max_length(max_length, positions):
-    """The length in tokens, which a model cannot exceed."""
+    """The length in tokens, which a model cannot exceed; "auto" is as in a run without budget."""
+    if _is_auto(max_length):
+        return min(AUTO_LENGTH, positions)
     if max_length > positions:
         raise ValueError(
             f"max_length={max_length} is more than the {positions} positions of the model; "

@@ -64,7 +64,8 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, 0, seeds)
 
-    tokens = classifier._reader(model).encode(tokenizer, texts, n_threads)
+    reader = classifier._reader(model)
+    tokens = reader.encode(tokenizer, texts, n_threads)
     # How many steps are to come is not known, so there is nothing to warm up to or fall from.
     history = list(classifier.history_) if fitted else []
     recipe = replace(
@@ -103,6 +104,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         history=state.history,
         evaluations=list(classifier.evaluations_) if fitted else [],
         best_step=None,
+        max_length=reader.max_length,
         text_hashes=np.union1d(classifier._text_hashes, hashes) if fitted else hashes,
     )
     classifier._moments = moments

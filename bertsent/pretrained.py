@@ -7,6 +7,7 @@ from bertsent.config import with_labels
 from bertsent.errors import CheckpointError
 from bertsent.labels import LabelType
 from bertsent.model import BertForSequenceClassification
+from bertsent.parameters import resolve_max_length
 from bertsent.tokenizer import WordPieceTokenizer
 
 
@@ -43,8 +44,11 @@ def foreign_settings(name_or_dir, model):
             parameters[name][...] = parameters[name][order]
     model._config = with_labels(model._config, labels)
     positions = model.config["max_position_embeddings"]
+    max_length = resolve_max_length("auto", positions)
     return {
-        "parameters": {"model": name_or_dir, "max_length": min(256, positions)},
+        "parameters": {"model": name_or_dir, "max_length": max_length},
+        "max_length": max_length,
+        "plan": None,
         "label_type": LabelType(np.array(labels, dtype=object)),
         "learning_rate": None,
         "precision": None,

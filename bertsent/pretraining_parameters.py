@@ -18,6 +18,8 @@ _HELP = {
     "random_state": "seed of new weights, of what is held out, of the order of the texts, of "
     "the hidden words and of dropout",
 }
+# Nothing is chosen here.
+_NUMBERS = {"learning_rate": float, "max_length": int, "epochs": int}
 _SHARED = (
     "model", "max_length", "epochs", "batch_size", "learning_rate", "weight_decay",
     "warmup_ratio", "schedule", "accumulate_steps", "max_grad_norm", "validation_fraction",
@@ -30,9 +32,9 @@ def _adapted(parameter):
     name = parameter.name
     changes = {"default": _DEFAULTS.get(name, parameter.default)}
     changes["help"] = _HELP.get(name, parameter.help)
-    if name == "learning_rate":
+    if name in _NUMBERS:
         changes |= {
-            "allowed": "a number above 0", "parse": float,
+            "allowed": parameter.allowed.removeprefix('"auto" or '), "parse": _NUMBERS[name],
             "accepts": lambda v: not isinstance(v, str) and parameter.accepts(v),
         }
     return replace(parameter, **changes)

@@ -35,6 +35,9 @@ class Silent:
     def stopped(self, best):
         """Training has stopped early; the weights are those of `best`."""
 
+    def out_of_time(self, step, steps):
+        """The time budget has no room for more than this of the planned steps."""
+
     def close(self):
         """Training has ended, well or not."""
 
@@ -83,6 +86,9 @@ class Bar(Silent):
 
     def stopped(self, best):
         self._say(describe_stop(best))
+
+    def out_of_time(self, step, steps):
+        self._say(describe_end(step, steps))
 
     def _say(self, line):
         self.bar.write(line, file=self.stream or sys.stderr)
@@ -138,6 +144,9 @@ class Lines(Silent):
     def stopped(self, best):
         self._say(describe_stop(best))
 
+    def out_of_time(self, step, steps):
+        self._say(describe_end(step, steps))
+
     def _say(self, line):
         print(line, file=self.stream or sys.stderr, flush=True)
 
@@ -165,6 +174,11 @@ def describe_stop(best):
         f"stopped early: validation {best.watched} has not improved in {best.since} "
         f"evaluations; the weights are those after step {best.step}"
     )
+
+
+def describe_end(step, steps):
+    """That a time budget is used up as a line."""
+    return f"the time budget ends training after {step:,} of {steps:,} steps"
 
 
 def _validation(row):

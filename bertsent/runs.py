@@ -33,7 +33,7 @@ _DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _FREE = frozenset({
     "model", "learning_rate", "precision", "inference_precision", "n_threads", "random_state",
     "verbose", "checkpoint_dir", "checkpoint_every", "checkpoint_keep", "resume", "memory_limit",
-    "callbacks", "log_file", "warm_start", "frozen_cache",
+    "callbacks", "log_file", "warm_start", "frozen_cache", "time_budget",
 })
 _SAID = {
     "model": "the weights of the model that training starts from",
@@ -56,7 +56,7 @@ def describe_run(*, parameters, resolved, plan, seeds, model, tokenizer, data):
         Those of the classifier.
     resolved : dict
         ``learning_rate``, ``precision``, ``inference_precision`` and ``frozen_cache``: what "auto"
-        has come to.
+        has come to; and ``time_budget`` in seconds with what was planned, ``time_plan``.
     plan : Plan
         What the memory limit has come to.
     seeds : Seeds
@@ -269,7 +269,9 @@ class Saved:
             setattr(state, name, saved[name])
 
 
-_PLAIN_STATE = ("step", "epoch", "position", "history", "evaluations", "stopped", "finished")
+_PLAIN_STATE = (
+    "step", "epoch", "position", "history", "evaluations", "stopped", "finished", "used",
+)
 
 
 def _state_to_json(state):

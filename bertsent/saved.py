@@ -22,7 +22,7 @@ FORMAT = 1
 
 def write_settings(
     directory, *, parameters, label_type, learning_rate, precision, history, evaluations,
-    best_step, text_hashes,
+    best_step, max_length, plan, text_hashes,
 ):
     """Write both files into an existing directory."""
     directory = Path(directory)
@@ -36,6 +36,8 @@ def write_settings(
         "history": history,
         "evaluations": evaluations,
         "best_step": best_step,
+        "max_length": max_length,
+        "plan": plan,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
@@ -75,6 +77,8 @@ def read_settings(directory):
             "history": list(settings["history"]),
             "evaluations": list(settings.get("evaluations", [])),
             "best_step": settings.get("best_step"),
+            "max_length": settings.get("max_length", settings["parameters"]["max_length"]),
+            "plan": settings.get("plan"),
             "text_hashes": _read_hashes(Path(directory) / HASHES_FILE),
         }
     except (KeyError, TypeError, AttributeError) as error:

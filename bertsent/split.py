@@ -1,7 +1,38 @@
 """Splitting a collection so that no text stands on both sides."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
+
+from bertsent.labels import check_weights
+
+
+class Labelled(NamedTuple):
+    """Some of the texts that were given.
+
+    Attributes
+    ----------
+    texts : list of str
+    codes : ndarray of int32
+        Class numbers.
+    weights : ndarray of float32 or None
+    rows : ndarray of int or None
+        Which ones; None for texts of another origin.
+    """
+
+    texts: list
+    codes: np.ndarray
+    weights: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    def take(self, rows):
+        """Some of these; an error if none of them has any weight."""
+        return Labelled(
+            [self.texts[row] for row in rows], self.codes[rows],
+            None if self.weights is None else check_weights(self.weights[rows], len(rows)),
+            self.rows[rows],
+        )
 
 
 def split_rows(texts, labels, test_size, seed):
@@ -60,6 +91,15 @@ def hold_out(texts, codes, fraction, seed):
             "pass more texts, or X_val and y_val"
         )
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def thin_out(labelled, part, seed):
+    """Choose about such a part of `Labelled` texts, as `split_rows` chooses test rows.
+
+    All stay where there is nothing to choose from.
+    """
+    chosen, _ = split_rows(labelled.texts, labelled.codes, part, seed)
+    return labelled.take(np.flatnonzero(chosen)) if chosen.any() else labelled
 
 
 def _class_targets(counts, test_size):

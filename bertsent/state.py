@@ -58,6 +58,8 @@ class State:
         No further step is wanted; nothing is left to do.
     settled : bool
         Whether the run stands between two steps, so that it could go on from here.
+    used : float
+        Seconds of a time budget that were over when this was saved.
     """
 
     exp_avg: np.ndarray
@@ -73,6 +75,7 @@ class State:
     stopped: bool = False
     finished: bool = False
     settled: bool = True
+    used: float = 0.0
 
     @classmethod
     def fresh(cls, model, best=None):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bertsent.batch import gather
+from bertsent.budget import Budget
 from bertsent.callbacks import Listeners
 from bertsent.frozen import FrozenCache
 from bertsent.interrupts import Interrupts
@@ -200,7 +201,7 @@ class Examples:
 
 def train(
     model, examples, recipe, *, n_threads, validation=None, progress=None, state=None, save=None,
-    save_every=None, listeners=None,
+    save_every=None, listeners=None, budget=None,
 ):
     """Train a model in place.
 
@@ -228,6 +229,9 @@ def train(
         Steps between two such calls; None for one after every epoch.
     listeners : Listeners or None
         Are told of every event, and may end training.
+    budget : Budget or None
+        Ends training in time: the learning rate follows the time if that is ahead of the steps,
+        and no step is begun that might not end in it, evaluation and checkpoint included.
 
     Returns
     -------
@@ -245,7 +249,7 @@ def train(
     state = State.fresh(model) if state is None else state
     loop = _Loop(model, examples, recipe, n_threads, validation, progress or Silent(), state)
     loop.save, loop.save_every = save, save_every
-    loop.listeners = listeners or Listeners()
+    loop.listeners, loop.budget = listeners or Listeners(), budget or Budget()
     loop.run()
     return state
 
@@ -275,15 +279,16 @@ class _Loop:
         outcome = "failed"
         try:
             with Interrupts() as interrupts:
+                state.finished = state.finished or self.out_of_time()
                 while not state.finished:
                     self.epoch(interrupts)
-                    if self.save is not None and (self.save_every is None or state.finished):
-                        self.save(state, self.trained())
+                    if self.save_every is None or state.finished:
+                        self.keep()
             outcome = "stopped" if state.stopped else "finished"
         except KeyboardInterrupt:
             outcome = "interrupted"
-            if self.save is not None and state.settled:
-                self.save(state, self.trained())
+            if state.settled:
+                self.keep()
             raise
         finally:
             self.restore_best()
@@ -309,9 +314,10 @@ class _Loop:
                 epoch_order(len(self.examples), self.recipe.order_seed, state.epoch)
             )
         state.sums.seconds += prepared
-        while state.position < len(state.order) and not state.stopped:
+        while state.position < len(state.order) and self.goes_on():
             state.settled = False
-            done = self.step()
+            with self.budget.timed("step"):
+                done = self.step()
             every = self.recipe.eval_every
             row = None
             if self.validation is not None and every and state.step % every == 0:
@@ -321,17 +327,37 @@ class _Loop:
             if row is not None:
                 self.progress.evaluation(row)
                 self.tell("evaluation", row)
-            if self.save is not None and self.save_every and state.step % self.save_every == 0:
-                self.save(state, self.trained())
+            if self.save_every and state.step % self.save_every == 0:
+                self.keep()
             interrupts.check()
         self.end_epoch()
+
+    def goes_on(self):
+        """Whether a further step is wanted and there is time for it."""
+        self.state.stopped = self.state.stopped or self.out_of_time()
+        return not self.state.stopped
+
+    def out_of_time(self):
+        """Whether the budget has no room for another step; the first is always made."""
+        over = self.state.step > 0 and not self.budget.has_room()
+        if over:
+            self.progress.out_of_time(self.state.step, self.total)
+        return over
+
+    def keep(self):
+        """Save the run, if it is to be saved."""
+        if self.save is not None:
+            self.state.used = self.budget.used
+            with self.budget.timed("checkpoint"):
+                self.save(self.state, self.trained())
 
     def step(self):
         state, recipe = self.state, self.recipe
         started = time.perf_counter()
         rows = state.order[state.position : state.position + recipe.step_size]
+        ahead = max(state.step, self.budget.progress * self.total)
         rate = recipe.learning_rate * rate_factor(
-            recipe.schedule, state.step, self.total, recipe.warmup_ratio
+            recipe.schedule, ahead, self.total, recipe.warmup_ratio
         )
         try:
             done = self.examples.train_step(
@@ -366,7 +392,8 @@ class _Loop:
         """Score what is held out."""
         state = self.state
         row = {"step": state.step, "epoch": state.epoch + 1}
-        row |= self.validation.evaluate(self.model, self.recipe, self.n_threads)
+        with self.budget.timed("evaluation"):
+            row |= self.validation.evaluate(self.model, self.recipe, self.n_threads)
         state.evaluations.append(row)
         state.stopped |= state.best.see(row, self.trained())
         return row
@@ -385,7 +412,7 @@ class _Loop:
         state.history.append(row)
         self.tell("epoch", row | {"step": state.step})
         state.epoch, state.order = state.epoch + 1, None
-        state.finished = state.stopped or state.epoch == self.recipe.epochs
+        state.finished = state.epoch == self.recipe.epochs or not self.goes_on()
         state.settled = True
         self.progress.epoch(row)
         if state.stopped and state.best.is_over():

@@ -423,7 +423,8 @@ def test_wrong_calls_exit_with_2(args, capsys):
 
 def test_allowed_values_are_named_in_usage_errors(capsys):
     assert main(["train", "a.csv", "--epochs", "0"]) == 2
-    assert "--epochs: expected a whole number of at least 1, got '0'" in capsys.readouterr().err
+    expected = "--epochs: expected \"auto\" or a whole number of at least 1, got '0'"
+    assert expected in capsys.readouterr().err
 
 
 def test_errors_exit_with_1_in_one_line(workshop, tmp_path, capsys):

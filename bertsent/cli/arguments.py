@@ -78,6 +78,8 @@ def _add_train(commands):
           bertsent train "IMDB Dataset.csv" --epochs 2 --seed 0 --output sentiment-model
           bertsent train aclImdb --model bert-base-uncased --strip-html --output imdb-base
           bertsent train mine.tsv --text-column body --label-column stars --test-data held-out.tsv
+          bertsent train "IMDB Dataset.csv" --validation-fraction 0.1 --time-budget 30min
+          bertsent train "IMDB Dataset.csv" --epochs 4 --checkpoint-dir run --dry-run
         """,
     )
     command.set_defaults(run=_run_train, usage_error=command.error)
@@ -113,6 +115,12 @@ def _add_train(commands):
         "--force",
         action="store_true",
         help="replace what bertsent saved there before; other files are never touched",
+    )
+    output.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="train nothing and write nothing: measure this machine, and estimate time, memory "
+        "and disk",
     )
 
 

@@ -12,6 +12,7 @@ from bertsent.hub import resolve
 from bertsent.long_text import Reader, count_tokens
 from bertsent.machine import FEATURES, describe_machine
 from bertsent.parameters import check_parameters, resolve_freeze
+from bertsent.plan import settle
 from bertsent.progress import format_seconds, row_progress
 from bertsent.speed import MINILM, MOST_TOKENS, estimate, measure
 
@@ -40,6 +41,7 @@ def examine(args, parameters, found):
     """Look at the job and measure, as far as is wanted; print, unless that is done at the end."""
     check_parameters(parameters)
     shape, tokenizer, note = read_model(parameters["model"], wants_tokenizer=args.data is not None)
+    parameters = settle(parameters, None, shape["max_position_embeddings"])
     reader = Reader.of(parameters, shape["max_position_embeddings"])
     freeze = resolve_freeze(parameters["freeze_layers"], shape["num_hidden_layers"])
     lengths, sequences_a_text = np.array([reader.max_length]), 1

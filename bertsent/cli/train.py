@@ -22,6 +22,7 @@ from bertsent.parameters import (
     resolve_learning_rate,
     resolve_max_length,
 )
+from bertsent.plan import CHOSEN, settle
 from bertsent.precision import PRECISIONS, resolve_precision
 from bertsent.progress import format_seconds
 from bertsent.runs import has_checkpoints
@@ -54,10 +55,15 @@ def run(args):
         args.usage_error("--early-stopping needs --validation-fraction")
     check_target(args.output, args.force)
     precisions = {name: resolve_precision(parameters[name], name) for name in PRECISIONS}
-    rate = learning_rate(parameters)
+    resolved = resolve_auto(parameters) | precisions
     corpus = load_corpus(args, parameters)
     print(corpus.summary)
-    print(describe_run(parameters, {"learning_rate": f"{rate:g}"} | precisions), flush=True)
+    print(describe_run(parameters, resolved), flush=True)
+    if args.dry_run:
+        from bertsent.cli.dry_run import run as estimate
+
+        estimate(args, parameters, corpus)
+        return
 
     classifier = bertsent.BertClassifier(**parameters)
     started = time.time()
@@ -92,22 +98,25 @@ def run(args):
     print(f"\nsaved in {args.output}")
 
 
-def learning_rate(parameters):
-    """The peak rate that `fit` will take; what does not go with the model is an error already."""
+def resolve_auto(parameters):
+    """What `fit` will take for "auto"; what does not go with the model is an error already."""
     directory = resolve(parameters["model"], weights=False)
     config = engine_config(read_config(directory), 2, directory / "config.json")
-    resolve_max_length(parameters["max_length"], config["max_position_embeddings"])
-    n_layers = config["num_hidden_layers"]
+    positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
+    resolve_max_length(parameters["max_length"], positions)
     freeze = resolve_freeze(parameters["freeze_layers"], n_layers)
-    return resolve_learning_rate(
+    rate = resolve_learning_rate(
         parameters["learning_rate"], config["hidden_size"], n_layers, freeze
     )
+    if parameters["time_budget"] is None:
+        parameters = settle(parameters, None, positions)
+    return {"learning_rate": f"{rate:g}"} | {name: parameters[name] for name in CHOSEN}
 
 
 def describe_run(parameters, resolved):
     """The parameters in a few lines; `resolved` is what "auto" has come to."""
     resolved = {
-        name: f"{value} (auto)" if parameters[name] == "auto" else value
+        name: f"{value} (auto)" if parameters[name] == "auto" != value else value
         for name, value in resolved.items()
     }
     defaults = default_parameters()
@@ -149,6 +158,7 @@ def save(args, classifier, corpus, started, metrics):
         "interrupted": metrics is None,
         "evaluations": classifier.evaluations_,
         "best_step": classifier.best_step_,
+        "plan": classifier.plan_,
         "data": corpus.origin,
         "versions": _versions(),
         "machine": {
@@ -159,15 +169,10 @@ def save(args, classifier, corpus, started, metrics):
         "seconds": round(time.time() - started, 3),
     }
     columns = list(HISTORY_COLUMNS)
-    split = corpus.split
     if classifier.validation_rows_ is not None:
         columns += VALIDATION_COLUMNS
-        split = split.copy()
-        trained = np.flatnonzero(split["part"] == "train")
-        split.iloc[trained[classifier.validation_rows_], split.columns.get_loc("part")] = (
-            "validation"
-        )
     history = pd.DataFrame(classifier.history_, columns=columns)
+    split = mark_parts(corpus.split, classifier)
     with atomic_directory(args.output, args.force) as scratch:
         classifier.save_files(scratch)
         _write_json(scratch / "run.json", record)
@@ -175,6 +180,17 @@ def save(args, classifier, corpus, started, metrics):
             _write_json(scratch / "metrics.json", metrics)
         history.to_csv(scratch / "history.csv", index=False)
         split.to_csv(scratch / "split.csv", index=False)
+
+
+def mark_parts(split, classifier):
+    """The split with the rows that `fit` held out, and those that there was no time for."""
+    split = split.copy()
+    given, part = np.flatnonzero(split["part"] == "train"), split.columns.get_loc("part")
+    split.iloc[given, part] = "unused"
+    split.iloc[given[classifier.training_rows_], part] = "train"
+    if classifier.validation_rows_ is not None:
+        split.iloc[given[classifier.validation_rows_], part] = "validation"
+    return split
 
 
 def _write_json(path, value):
