@@ -9,6 +9,7 @@ import numpy as np
 
 from bertsent.batch import gather
 from bertsent.callbacks import Listeners
+from bertsent.example_history import ExampleHistory
 from bertsent.interrupts import Interrupts
 from bertsent.long_text import Windows
 from bertsent.memory import Plan
@@ -117,6 +118,8 @@ class Examples:
         What each text counts; None if all count alike.
     windows : Windows or None
         Which sequences make one text; None if each is one.
+    history : ExampleHistory or None
+        Takes up what each step sees of its texts.
     """
 
     ids: np.ndarray
@@ -124,6 +127,7 @@ class Examples:
     labels: np.ndarray
     weights: np.ndarray | None = None
     windows: Windows | None = None
+    history: ExampleHistory | None = None
 
     def __len__(self):
         return len(self.labels)
@@ -166,7 +170,6 @@ class Examples:
         -------
         Learned
         """
-        del epoch
         ids, cu_seqlens, keys, windows = self.gather(rows)
         labels = self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
@@ -178,6 +181,8 @@ class Examples:
             label_smoothing=recipe.label_smoothing, freeze_dropout=recipe.freeze_dropout,
             **options,
         )
+        if self.history is not None:
+            self.history.add(epoch, rows, logits, recipe.label_smoothing)
         hits = logits.argmax(axis=1) == labels
         if weights is None:
             return Learned(len(ids), loss, norm, float(len(labels)), float(hits.sum()))
