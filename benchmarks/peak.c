@@ -41,23 +41,26 @@ static volatile float keep;
 
 MEASURE(avx2, "avx2,fma", __m256, 12, _mm256_setzero_ps(), _mm256_fmadd_ps(a, b, sum[i]),
         sum[0][0])
+/* Sums of the type that the additions have: as __m256i, GCC would not keep them in registers. */
+typedef int32_t ints8 __attribute__((vector_size(32)));
+typedef int32_t ints16 __attribute__((vector_size(64)));
+
 /* Two instructions on 16 bits in place of a dot product of bytes; the compiler would form the
  * product of the same two only once. */
-__attribute__((target("avx2"))) static inline __m256i multiplied(__m256i a, __m256i b)
+__attribute__((target("avx2"))) static inline ints8 multiplied(ints8 a, ints8 b)
 {
-    __m256i product;
+    ints8 product;
     __asm__ volatile("vpmaddwd %1, %2, %0" : "=x"(product) : "x"(a), "x"(b));
     return product;
 }
 
-MEASURE(avx2_int8, "avx2", __m256i, 12, _mm256_setzero_si256(),
-        _mm256_add_epi32(sum[i], multiplied(a, b)), (float)sum[0][0])
+MEASURE(avx2_int8, "avx2", ints8, 12, (ints8){0}, sum[i] + multiplied(a, b), (float)sum[0][0])
 MEASURE(avx512, "avx512f", __m512, 24, _mm512_setzero_ps(), _mm512_fmadd_ps(a, b, sum[i]),
         sum[0][0])
 MEASURE(bf16, "avx512f,avx512bf16", __m512, 24, _mm512_setzero_ps(),
         _mm512_dpbf16_ps(sum[i], (__m512bh)a, (__m512bh)b), sum[0][0])
-MEASURE(vnni, "avx512f,avx512vnni", __m512i, 24, _mm512_setzero_si512(),
-        _mm512_dpbusd_epi32(sum[i], a, b), (float)sum[0][0])
+MEASURE(vnni, "avx512f,avx512vnni", ints16, 24, (ints16){0},
+        (ints16)_mm512_dpbusd_epi32((__m512i)sum[i], (__m512i)a, (__m512i)b), (float)sum[0][0])
 
 static void amx_configure(void)
 {

@@ -15,6 +15,7 @@ from bertsent.budget import Budget
 from bertsent.callbacks import Listeners, open_log
 from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
+from bertsent.example_history import ExampleHistory
 from bertsent.files import atomic_directory
 from bertsent.frozen import open_cache
 from bertsent.hub import resolve
@@ -133,6 +134,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         training; see docs/training.md. They are not saved.
     log_file : str, path-like or None, default=None
         Append a line of JSON for every step, evaluation and epoch to this file.
+    track_examples : bool, default=False
+        Keep the loss of each training text and the probability of its label in each epoch, in
+        ``example_history_``, and for `audit`. Takes 16 bytes a text and epoch, and hardly any time.
     strip_html : bool, default=False
         Take HTML tags out of the texts, in training and at prediction.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -192,6 +196,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         Which of the texts were trained on; None after `from_pretrained` and `partial_fit`.
     validation_rows_ : ndarray of int or None
         Which of the texts `validation_fraction` held out; None after `from_pretrained`.
+    example_history_ : DataFrame or None
+        One row for each training text and epoch: ``row`` (which of the texts given to `fit`),
+        ``epoch``, ``loss``, ``probability`` of the label, ``margin`` (its logit minus the largest
+        of the others) and ``other`` (the class that has that). None without `track_examples`.
     n_features_in_ : int
         1: the column of texts.
     model_ : BertForSequenceClassification
@@ -241,6 +249,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         warm_start=False,
         callbacks=None,
         log_file=None,
+        track_examples=False,
         strip_html=False,
         precision="auto",
         inference_precision="auto",
@@ -281,6 +290,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.log_file = log_file
+        self.track_examples = track_examples
         self.strip_html = strip_html
         self.precision = precision
         self.inference_precision = inference_precision
@@ -415,6 +425,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
             )
         state = State.fresh(model, self._best(time_plan))
+        if self.track_examples:
+            state.examples = ExampleHistory(
+                *given["texts"], given["labels"][0], rows, recipe.epochs
+            )
         if saved:
             saved.check(store.run)
             saved.restore(state, model._trained(recipe.freeze))
@@ -444,7 +458,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 train(
                     model,
                     Examples(
-                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens), frozen
+                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens), frozen,
+                        state.examples,
                     ),
                     recipe,
                     n_threads=n_threads,
@@ -550,6 +565,47 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         read = self._reader(self.model_).tokens_read(totals)
         index = X.index if isinstance(X, pd.Series) else None
         return pd.DataFrame({"tokens": totals, "tokens_read": read}, index=index)
+
+    def audit(self, X=None, *, X_test=None, y_test=None, threshold=0.5):
+        """Rank likely label errors, near-duplicates and leaks of the data of `fit`.
+
+        Needs `track_examples`. Labels are judged by how training went and, if there is X, by a
+        linear model of words (docs/audit.md). Near-duplicates need X, and leaks X_test too, since a
+        classifier keeps no texts. 25,000 reviews take about a minute.
+
+        Parameters
+        ----------
+        X : list, Series or array of str, optional
+            The texts that `fit` was given, in their order.
+        X_test, y_test : as X, and labels, optional
+            Texts that should not be known from training. Those that `validation_fraction` held
+            out are compared with training without being named here.
+        threshold : float, default=0.5
+            How much two texts must have in common to be near-duplicates: part of their runs of
+            three words that both have, of all that either has. Chosen on film reviews, of which
+            pairs above it are copies, and most below it are not.
+
+        Returns
+        -------
+        DataFrame
+            First one row for each training text, the likeliest label errors first (`kind`
+            "label"); then near-duplicates, group by group, those with different labels first
+            ("duplicate"); then texts held out of training that have a near-duplicate in it
+            ("leak"). Columns: ``kind``; ``part`` ("train", "validation" or "test") and ``row``
+            (its index if a Series was given) of the text; its ``label``; the ``suggested`` one
+            (of "label" only); ``score``, from 0 to 1, by which labels are ranked, the similarity
+            for the others; ``match``, ``match_label``: the most similar training text;
+            ``disagree``, whether near-duplicates have different labels; ``group`` of
+            near-duplicates; ``why``, in words.
+
+        Raises
+        ------
+        ValueError
+            Nothing was tracked; X is not what `fit` was given; `threshold` is out of range.
+        """
+        from bertsent.audit import audit
+
+        return audit(self, X, X_test, y_test, threshold)
 
     def predict_batches(self, batches, text_column=None):
         """Label one batch of texts after the other, each when it is asked for.
@@ -675,6 +731,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             max_length=self.max_length_,
             plan=self.plan_,
             text_hashes=self._text_hashes,
+            examples=self._examples,
         )
 
     @classmethod
@@ -728,6 +785,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     def _keep(
         self, model, tokenizer, *, label_type, learning_rate, precision, history, evaluations,
         best_step, text_hashes, max_length, plan=None, training_rows=None, validation_rows=None,
+        examples=None,
     ):
         """Become fitted, all at once."""
         self.classes_ = label_type.classes
@@ -740,6 +798,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.best_step_ = best_step
         self.training_rows_ = training_rows
         self.validation_rows_ = validation_rows
+        self.example_history_ = None if examples is None else examples.table(label_type)
+        self._examples = examples
         self.n_features_in_ = 1
         self.model_ = model
         self.tokenizer_ = tokenizer

@@ -29,8 +29,13 @@ MODEL_FILES = frozenset({"config.json", "model.safetensors", "model.int8.safeten
 TOKENIZER_FILES = frozenset(
     {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
 )
-CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {"bertsent.json", "training_texts.npy"}
-RUN_FILES = frozenset({"metrics.json", "history.csv", "history.json", "run.json", "split.csv"})
+CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {
+    "bertsent.json", "training_texts.npy", "example_history.npz",
+}
+RUN_FILES = frozenset({
+    "metrics.json", "history.csv", "history.json", "run.json", "split.csv", "examples.csv",
+    "audit.csv",
+})
 OWN_FILES = CLASSIFIER_FILES | RUN_FILES
 
 # Any program may have a config.json or a run.json; these say that a directory is a model's.

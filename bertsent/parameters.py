@@ -413,6 +413,15 @@ PARAMETERS = (
         "FILE",
     ),
     Parameter(
+        "track_examples",
+        "True or False",
+        lambda v: isinstance(v, bool | np.bool_),
+        None,
+        "keep the loss and the probability of the label of each training text in each epoch, and "
+        "audit the data by them: wrong labels, near-duplicates, leaks (examples.csv, audit.csv)",
+        default=False,
+    ),
+    Parameter(
         "strip_html",
         "True or False",
         lambda v: isinstance(v, bool | np.bool_),

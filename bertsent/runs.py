@@ -1,10 +1,10 @@
 """Checkpoints of a training run, from which it goes on to the same bits.
 
 A checkpoint is one file in the safetensors format. Its tensors are the trained part of the
-weights and of both moments, the best weights of early stopping, and the order of the texts
-in the epoch under way; its metadata is all else that `State` holds, the seeds, and what the
-run is made of. It is written beside its place, flushed to the disk and renamed, so that one
-that can be seen is complete.
+weights and of both moments, the best weights of early stopping, the order of the texts in the
+epoch under way, and what was seen of each text if that is kept; its metadata is all else that
+`State` holds, the seeds, and what the run is made of. It is written beside its place, flushed to
+the disk and renamed, so that one that can be seen is complete.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ from bertsent.texts import hash_texts
 FORMAT = 1
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 _UNFINISHED = re.compile(r"\.step-\d+\.safetensors\.tmp-[0-9a-f]+")
-_DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4")}
 
 # Parameters that do not change what comes out, or that are compared by what they lead to.
 _FREE = frozenset({
@@ -178,6 +178,8 @@ class RunStore:
             "best": state.best.weights,
             "order": state.order,
         }
+        if state.examples is not None:
+            arrays |= state.examples.arrays()
         record = {"format": FORMAT, "seeds": self.seeds, "run": self.run, "machine": _machine()}
         try:
             _write(path, arrays, record | {"state": _state_to_json(state)})
@@ -262,6 +264,8 @@ class Saved:
         state.exp_avg_sq[first:] = arrays["exp_avg_sq"]
         state.order = np.array(arrays["order"]) if "order" in arrays else None
         state.best.weights = np.array(arrays["best"]) if "best" in arrays else None
+        if state.examples is not None:
+            state.examples.restore(arrays)
         for name in ("value", "step", "since"):
             setattr(state.best, name, saved["best"][name])
         vars(state.sums).update(saved["sums"])

@@ -2,7 +2,8 @@
 
 ``bertsent.json`` holds the parameters, the labels and how they looked, the history, and
 nothing of the texts. The hashes of the training texts, eight bytes each, are in a file of
-their own; they tell, and nothing more, whether a text was among them.
+their own; they tell, and nothing more, whether a text was among them. What `track_examples` has
+kept is in a third file, and of the texts again their hashes.
 """
 
 import json
@@ -13,18 +14,20 @@ import numpy as np
 
 import bertsent
 from bertsent.errors import CheckpointError
+from bertsent.example_history import ExampleHistory
 from bertsent.labels import LabelType
 
 SETTINGS_FILE = "bertsent.json"
 HASHES_FILE = "training_texts.npy"
+EXAMPLES_FILE = "example_history.npz"
 FORMAT = 1
 
 
 def write_settings(
     directory, *, parameters, label_type, learning_rate, precision, history, evaluations,
-    best_step, max_length, plan, text_hashes,
+    best_step, max_length, plan, text_hashes, examples,
 ):
-    """Write both files into an existing directory."""
+    """Write the files into an existing directory."""
     directory = Path(directory)
     settings = {
         "format": FORMAT,
@@ -42,10 +45,12 @@ def write_settings(
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
     np.save(directory / HASHES_FILE, text_hashes, allow_pickle=False)
+    if examples is not None:
+        examples.save(directory / EXAMPLES_FILE)
 
 
 def read_settings(directory):
-    """Read both files.
+    """Read the files.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def read_settings(directory):
             "max_length": settings.get("max_length", settings["parameters"]["max_length"]),
             "plan": settings.get("plan"),
             "text_hashes": _read_hashes(Path(directory) / HASHES_FILE),
+            "examples": ExampleHistory.load(Path(directory) / EXAMPLES_FILE),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is incomplete: {type(error).__name__} {error}") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bertsent.example_history import ExampleHistory
 from bertsent.validation import Best
 
 
@@ -56,6 +57,8 @@ class State:
         One row an epoch; one row an evaluation.
     stopped, finished : bool
         No further step is wanted; nothing is left to do.
+    examples : ExampleHistory or None
+        What was seen of each text, if that is kept.
     settled : bool
         Whether the run stands between two steps, so that it could go on from here.
     used : float
@@ -74,6 +77,7 @@ class State:
     evaluations: list = field(default_factory=list)
     stopped: bool = False
     finished: bool = False
+    examples: ExampleHistory | None = None
     settled: bool = True
     used: float = 0.0
 
@@ -103,4 +107,5 @@ class State:
             "history": self.history,
             "evaluations": self.evaluations,
             "best_step": self.best.step,
+            "examples": self.examples,
         }

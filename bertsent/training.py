@@ -10,6 +10,7 @@ import numpy as np
 from bertsent.batch import gather
 from bertsent.budget import Budget
 from bertsent.callbacks import Listeners
+from bertsent.example_history import ExampleHistory
 from bertsent.frozen import FrozenCache
 from bertsent.interrupts import Interrupts
 from bertsent.long_text import Windows
@@ -121,6 +122,8 @@ class Examples:
         Which sequences make one text; None if each is one.
     frozen : FrozenCache
         Keeps the output of the frozen layers, or nothing.
+    history : ExampleHistory or None
+        Takes up what each step sees of its texts.
     """
 
     ids: np.ndarray
@@ -129,6 +132,7 @@ class Examples:
     weights: np.ndarray | None = None
     windows: Windows | None = None
     frozen: FrozenCache = field(default_factory=FrozenCache)
+    history: ExampleHistory | None = None
 
     def __len__(self):
         return len(self.labels)
@@ -175,7 +179,6 @@ class Examples:
         -------
         Learned
         """
-        del epoch
         ids, cu_seqlens, keys, windows = self.gather(rows)
         sequences = rows if self.windows is None else self.windows.take(rows)[0]
         labels = self.labels[rows]
@@ -188,6 +191,8 @@ class Examples:
             stored=self.frozen.stored(sequences), label_smoothing=recipe.label_smoothing,
             freeze_dropout=recipe.freeze_dropout, **options,
         )
+        if self.history is not None:
+            self.history.add(epoch, rows, logits, recipe.label_smoothing)
         hits = logits.argmax(axis=1) == labels
         if weights is None:
             return Learned(len(ids), loss, norm, float(len(labels)), float(hits.sum()))

@@ -11,6 +11,7 @@ import pandas as pd
 
 import bertsent
 from bertsent.cli.arguments import chosen_parameters, default_parameters
+from bertsent.cli.audit import audit_table, describe_audit, example_table
 from bertsent.cli.corpus import load_corpus
 from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
 from bertsent.config import engine_config, read_config
@@ -67,13 +68,15 @@ def run(args):
 
     classifier = bertsent.BertClassifier(**parameters)
     started = time.time()
-    metrics = None
+    metrics = audited = None
     try:
         classifier.fit(corpus.train_texts, corpus.train_labels)
         trained = time.time()
         metrics = test(
             classifier, corpus, precisions["inference_precision"], parameters["verbose"]
         )
+        if parameters["track_examples"]:
+            audited = audit_table(classifier, corpus)
     except KeyboardInterrupt as stop:
         directory = parameters["checkpoint_dir"]
         if directory is not None and has_checkpoints(directory):
@@ -86,7 +89,7 @@ def run(args):
         raise type(stop)(
             f"interrupted; the model as trained so far is saved in {args.output}"
         ) from None
-    save(args, classifier, corpus, started, metrics)
+    save(args, classifier, corpus, started, metrics, audited)
     print(
         f"\ntrained in {format_seconds(trained - started)} in {classifier.precision_} at a peak "
         f"learning rate of {classifier.learning_rate_:g}, tested once at the end:"
@@ -95,6 +98,8 @@ def run(args):
     seen = describe_seen(metrics)
     if seen is not None:
         print(f"\nnote: {seen}")
+    if audited is not None:
+        print(f"\n{describe_audit(audited)}")
     print(f"\nsaved in {args.output}")
 
 
@@ -147,7 +152,7 @@ def test(classifier, corpus, precision, show_bar):
     )
 
 
-def save(args, classifier, corpus, started, metrics):
+def save(args, classifier, corpus, started, metrics, audited=None):
     """Save the model and all that tells how it came about; without metrics it was interrupted."""
     record = {
         "parameters": {
@@ -180,6 +185,11 @@ def save(args, classifier, corpus, started, metrics):
             _write_json(scratch / "metrics.json", metrics)
         history.to_csv(scratch / "history.csv", index=False)
         split.to_csv(scratch / "split.csv", index=False)
+        if classifier.example_history_ is not None:
+            examples = example_table(classifier, corpus)
+            examples.to_csv(scratch / "examples.csv", index=False)
+        if audited is not None:
+            audited.to_csv(scratch / "audit.csv", index=False)
 
 
 def mark_parts(split, classifier):
