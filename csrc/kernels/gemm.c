@@ -23,13 +23,10 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
     bs_fork_release();
 }
 
-/* Below fp32: a strip of A and a tile of B lie in the second-level cache. */
-#define LOW_TILE_ROWS 256
+/* Over packed operands; for how many rows the kernel table says. */
 #define LOW_TILE_COLS 384 /* a cut may add BS_LOW_COLUMNS - 1: within BS_GEMM_TILE_COLS */
 /* Rows of a transient result that a tile makes at a time. */
 #define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
-/* Groups of k that a tile takes at a time. */
-#define LOW_DEPTH 256
 /* Rows of A or columns of B that one task converts. */
 #define LOW_UNIT 64
 
@@ -44,10 +41,10 @@ static bool by_blas(const bs_gemm *g)
 }
 
 /* Even cuts, halving the longer side until there are enough to share out. */
-static void cut(bs_gemm *g)
+static void cut(const bs_kernels *kernels, bs_gemm *g)
 {
     const bool low = !by_blas(g);
-    g->tiles_m = parts_of(g->m, low ? LOW_TILE_ROWS : TILE_ROWS);
+    g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
     g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
     while (g->tiles_m * g->tiles_n < MIN_TILES) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
@@ -158,8 +155,9 @@ static void convert(void *job_, int64_t task, int worker)
 static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ldc, int64_t row,
                      int64_t rows, int64_t col, int64_t cols)
 {
-    for (int64_t at = 0; at < g->low.groups; at += LOW_DEPTH) {
-        const int64_t left = g->low.groups - at, groups = left < LOW_DEPTH ? left : LOW_DEPTH;
+    for (int64_t at = 0; at < g->low.groups; at += k->tile_groups) {
+        const int64_t left = g->low.groups - at;
+        const int64_t groups = left < k->tile_groups ? left : k->tile_groups;
         const char *a = g->low.a + row * g->low.lda + 4 * at;
         const char *b = g->low.b + col / BS_LOW_COLUMNS * g->low.ld_panel +
                         4 * at * BS_LOW_COLUMNS;
@@ -231,7 +229,7 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
     int64_t tasks = 0, conversions = 0;
     bs_arena scratch = {.block = w->scratch};
     for (int i = 0; i < count; i++) {
-        cut(&group[i]);
+        cut(w->kernels, &group[i]);
         tasks += group[i].tiles_m * group[i].tiles_n;
         lay_out(w->kernels, &group[i], &scratch);
         conversions += group[i].low.units_a + group[i].low.units_b;

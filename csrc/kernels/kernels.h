@@ -49,6 +49,10 @@ typedef struct {
      * 16 bits. */
     int64_t int8_elements;
 
+    /* Rows of a packed product's left operand, and groups along k, that a tile takes at a time: half
+     * a panel that deep stays in the first-level cache, and these rows in the second. */
+    int64_t tile_rows, tile_groups;
+
     /* mask[j] = 0 or 65536 / (65536 - threshold). */
     void (*dropout_mask)(float *mask, const bs_dropout_row *r, int64_t n);
 
@@ -193,7 +197,7 @@ typedef struct {
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
-                   sizeof(const char *) + sizeof(int64_t) +
+                   sizeof(const char *) + 3 * sizeof(int64_t) +
                        (0 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
                "BS_KERNELS_ENTRIES and the table differ");
 #undef BS_KERNELS_ONE

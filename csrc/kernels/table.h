@@ -26,6 +26,8 @@
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
     .int8_elements = INT8_ELEMENTS,
+    .tile_rows = BS_LANES == 8 ? 96 : 256,
+    .tile_groups = BS_LANES == 8 ? 384 : 256,
     .dropout_mask = dropout_mask,
     .bias_add = bias_add,
     .bias_activation = bias_activation,
