@@ -1,47 +1,22 @@
 """`BertClassifier`: a fine-tuned BERT as a scikit-learn classifier."""
 
-import contextlib
-import copy
-import math
-from dataclasses import replace
-from functools import partial
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent import checkpoint, saved
-from bertsent.budget import Budget
-from bertsent.callbacks import Listeners, open_log
-from bertsent.config import label_names, read_config
 from bertsent.errors import CheckpointError
-from bertsent.example_history import ExampleHistory
 from bertsent.files import atomic_directory
-from bertsent.frozen import open_cache
+from bertsent.fitting import fit
 from bertsent.hub import resolve
-from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
-from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
-from bertsent.memory import plan_training
-from bertsent.parameters import (
-    check_parameters,
-    resolve_epochs,
-    resolve_freeze,
-    resolve_learning_rate,
-    resolve_watched,
-)
-from bertsent.plan import begin, describe_plan, keep_to, plan_time, settle
-from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
+from bertsent.long_text import Reader, Windows, count_tokens
+from bertsent.parameters import check_parameters
+from bertsent.precision import resolve_precision
 from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
-from bertsent.progress import make_progress
-from bertsent.runs import RunStore, describe_run
-from bertsent.schedule import draw_seeds, group_rates
 from bertsent.scoring import score_pieces
-from bertsent.split import Labelled, hold_out
-from bertsent.state import State
 from bertsent.texts import check_texts, hash_texts, strip_html
 from bertsent.threads import resolve_n_threads
-from bertsent.training import Examples, Recipe, train
-from bertsent.validation import Best, log_softmax
+from bertsent.validation import log_softmax
 
 
 class BertClassifier(ClassifierMixin, BaseEstimator):
@@ -336,145 +311,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         goes on to the caller. Any other error, such as a loss that is
         not finite, leaves the classifier as it was before the call.
         """
-        check_parameters(self.get_params(deep=False))
-        budget = Budget.of(self.time_budget)
-        resolve_precision(self.precision, "precision")
-        if self.validation_fraction is not None or X_val is not None:
-            resolve_precision(self.inference_precision, "inference_precision")
-        n_threads = resolve_n_threads(self.n_threads)
-        texts = self._texts(X, "X")
-        if not texts:
-            raise ValueError("X is empty; there is nothing to train on")
-        label_type, codes = learn_labels(y, len(texts))
-        weights = check_weights(sample_weight, len(texts))
-        validation = self._check_validation(X_val, y_val, label_type)
-        with self._open_store() as store, contextlib.ExitStack() as stack:
-            return self._fit(
-                texts, label_type, codes, weights, validation, n_threads, store, stack, budget
-            )
-
-    def _fit(
-        self, texts, label_type, codes, weights, validation, n_threads, store, stack, budget
-    ):
-        """`fit` with everything checked; `store` is None or takes checkpoints."""
-        given = {
-            "texts": (texts,),
-            "labels": (codes, [str(label) for label in label_type.classes.tolist()]),
-            "sample_weight": (weights,),
-            "validation": validation[:2] if validation else (None,),
-        }
-        weights = self._weigh_classes(weights, label_type, codes)
-        saved = store and store.newest()
-        seeds = draw_seeds(self.random_state)
-        if saved and self.random_state is None:
-            seeds = saved.seeds
-        model, tokenizer = self._starting_point(label_type, seeds.new_weights)
-        validated = validation is not None or self.validation_fraction is not None
-        recipe = self._recipe(model.config, seeds, saved, validated)
-        labelled = Labelled(texts, codes, weights, np.arange(len(texts)))
-        if self.validation_fraction is not None:
-            held_out, kept = hold_out(texts, codes, self.validation_fraction, seeds.split)
-            validation = labelled._replace(weights=None).take(held_out)
-            labelled = labelled.take(kept)
-        time_plan = saved.run.get("time_plan") if saved else None
-        if budget.is_limited and not saved:
-            time_plan = plan_time(
-                budget, model, tokenizer, recipe, self.get_params(deep=False), labelled.texts,
-                validation.texts if validation else [], n_threads=n_threads, saves=bool(store),
-            )
-        positions = model.config["max_position_embeddings"]
-        settled = settle(self.get_params(deep=False), time_plan, positions)
-        if time_plan is not None:
-            recipe = replace(
-                recipe, epochs=time_plan["epochs"], freeze=time_plan["freeze_layers"]
-            )
-            labelled, validation = keep_to(time_plan, labelled, validation, seeds.split)
-        texts, codes, weights, rows = labelled
-        reader = Reader.of(settled, positions)
-        tokens = reader.encode(tokenizer, texts, n_threads)
-        reader.warn_of_cuts(tokenizer, texts, tokens, n_threads)
-        held_out = None if validation is None else validation.rows
-        if validation is not None:
-            encoded = reader.encode(tokenizer, validation.texts, n_threads)
-            validation = Examples(
-                encoded.ids, encoded.offsets, validation.codes, windows=Windows.of(encoded)
-            )
-
-        make_plan = partial(
-            plan_training, model, self.memory_limit, np.diff(tokens.offsets),
-            batch_size=most_sequences(tokens, recipe.step_size), freeze=recipe.freeze,
-            n_threads=n_threads,
-            validation=None if validation is None else np.diff(validation.offsets),
-            keeps_best=bool(self.early_stopping or (time_plan and validation)),
-            precision=recipe.precision,
-            inference_precision=recipe.inference_precision or "float32",
-        )
-        frozen = stack.enter_context(open_cache(
-            self.frozen_cache, begun=saved and (saved.run.get("frozen_cache") or "off"),
-            recipe=recipe, model=model, offsets=tokens.offsets, plan=make_plan,
-            memory_limit=self.memory_limit,
-        ))
-        plan = make_plan(cached=frozen.in_memory)
-        recipe = replace(recipe, plan=plan)
-        if store:
-            store.seeds = seeds
-            store.run = describe_run(
-                parameters=settled,
-                resolved=self._resolved(recipe, saved, budget, time_plan)
-                | {"frozen_cache": frozen.storage},
-                plan=plan, seeds=seeds, model=model, tokenizer=tokenizer, data=given,
-            )
-        state = State.fresh(model, self._best(time_plan))
-        if self.track_examples:
-            state.examples = ExampleHistory(
-                *given["texts"], given["labels"][0], rows, recipe.epochs
-            )
-        if saved:
-            saved.check(store.run)
-            saved.restore(state, model._trained(recipe.freeze))
-            budget.before = state.used
-        if time_plan is not None:
-            begin(budget, time_plan)
-        fitted = {
-            "label_type": label_type,
-            "learning_rate": recipe.learning_rate,
-            "precision": recipe.precision,
-            "text_hashes": np.unique(hash_texts(texts)),
-            "validation_rows": held_out,
-            "training_rows": rows,
-            "max_length": reader.max_length,
-            "plan": time_plan,
-        }
-        try:
-            with open_log(self.log_file, state.step) as log, make_progress(
-                self.verbose
-            ) as progress:
-                chosen = " (auto)" if self.precision == "auto" else ""
-                progress.announce(f"training in {recipe.precision}{chosen}")
-                if time_plan is not None:
-                    progress.announce(describe_plan(time_plan))
-                if frozen.line is not None:
-                    progress.announce(frozen.line)
-                train(
-                    model,
-                    Examples(
-                        tokens.ids, tokens.offsets, codes, weights, Windows.of(tokens), frozen,
-                        state.examples,
-                    ),
-                    recipe,
-                    n_threads=n_threads,
-                    validation=validation,
-                    progress=progress,
-                    state=state,
-                    save=store and store.save,
-                    save_every=self.checkpoint_every,
-                    listeners=Listeners([*self._callbacks(), *([log] if log else [])]),
-                    budget=budget,
-                )
-        except KeyboardInterrupt:
-            self._keep(model, tokenizer, **fitted, **state.record())
-            raise
-        return self._keep(model, tokenizer, **fitted, **state.record())
+        return fit(self, X, y, sample_weight, X_val, y_val)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Go on training with some more texts: one pass over them.
@@ -811,126 +648,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     def _texts(self, X, name, arrow=False):
         texts = check_texts(X, name, arrow=arrow and not self.strip_html)
         return [strip_html(text) for text in texts] if self.strip_html else texts
-
-    def _check_validation(self, X_val, y_val, label_type):
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together; one of them is missing")
-        if X_val is None:
-            if self.early_stopping and self.validation_fraction is None:
-                raise ValueError(
-                    f"early_stopping={self.early_stopping!r} needs texts to watch; pass X_val "
-                    "and y_val, or hold some out by validation_fraction=0.1"
-                )
-            return None
-        if self.validation_fraction is not None:
-            raise ValueError(
-                "there are X_val and validation_fraction="
-                f"{self.validation_fraction}; use one of them"
-            )
-        texts = self._texts(X_val, "X_val")
-        if not texts:
-            raise ValueError("X_val is empty; leave it out or pass some texts")
-        return Labelled(texts, encode_labels(y_val, label_type, len(texts), "y_val"))
-
-    def _weigh_classes(self, weights, label_type, codes):
-        """What each text counts, by itself and by its class; None if all count alike."""
-        factors = class_factors(self.class_weight, label_type, codes)
-        if factors is None:
-            return weights
-        weights = factors[codes] if weights is None else factors[codes] * weights
-        if not weights.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} leaves no text any weight; "
-                "nothing can be learned"
-            )
-        return weights.astype(np.float32)
-
-    def _callbacks(self):
-        if self.callbacks is None:
-            return []
-        return self.callbacks if isinstance(self.callbacks, list | tuple) else [self.callbacks]
-
-    def _open_store(self):
-        if self.checkpoint_dir is None:
-            return contextlib.nullcontext()
-        return RunStore(self.checkpoint_dir, self.checkpoint_keep, bool(self.resume))
-
-    def _starting_point(self, label_type, seed):
-        """The model to train and its tokenizer."""
-        if self.warm_start and hasattr(self, "model_"):
-            known, given = self.classes_.tolist(), label_type.classes.tolist()
-            if known != given:
-                raise ValueError(
-                    f"warm_start=True goes on with the classes {known}, but those of y are "
-                    f"{given}; use warm_start=False for a new start"
-                )
-            own = self.model_._engine["pooling"]
-            if self.pooling not in (None, own):
-                raise ValueError(
-                    f"warm_start=True goes on with pooling={own!r}, not {self.pooling!r}; "
-                    "use warm_start=False for a new start"
-                )
-            # A copy: an error must leave the classifier as it was.
-            return copy.deepcopy(self.model_), self.tokenizer_
-        directory = resolve(self.model)
-        names = [str(label) for label in label_type.classes.tolist()]
-        model, _ = load_model(
-            directory,
-            self.model,
-            id2label=dict(enumerate(names)),
-            random_state=seed,
-            pooling=self.pooling,
-            new_classifier=label_names(read_config(directory), directory) != names,
-        )
-        return model, load_tokenizer(directory, model)
-
-    def _best(self, time_plan):
-        """What keeps the best weights, and says when to stop; a time budget alone never says so."""
-        watched = resolve_watched(self.early_stopping)
-        if watched is None and time_plan is not None:
-            return Best("loss", math.inf)
-        return Best(watched, self.patience)
-
-    def _recipe(self, config, seeds, saved, validated):
-        """The parameters as the training loop wants them, "auto" and "all" resolved."""
-        begun = saved.run if saved else {}
-        names = PRECISIONS if validated else PRECISIONS[:1]
-        n_layers = config["num_hidden_layers"]
-        freeze = resolve_freeze(self.freeze_layers, n_layers)
-        rate = resolve_learning_rate(
-            self.learning_rate, config["hidden_size"], n_layers, freeze
-        )
-        head_rate = rate if self.head_learning_rate is None else self.head_learning_rate
-        return Recipe(
-            epochs=resolve_epochs(self.epochs),
-            batch_size=int(self.batch_size),
-            accumulate_steps=int(self.accumulate_steps),
-            learning_rate=rate,
-            rates=group_rates(n_layers, self.layer_decay, head_rate / rate),
-            schedule=str(self.schedule),
-            label_smoothing=float(self.label_smoothing),
-            weight_decay=float(self.weight_decay),
-            warmup_ratio=float(self.warmup_ratio),
-            max_grad_norm=float(self.max_grad_norm),
-            freeze=freeze,
-            freeze_dropout=bool(self.freeze_dropout),
-            order_seed=seeds.order,
-            dropout_seed=seeds.dropout,
-            eval_every=None if self.eval_every is None else int(self.eval_every),
-            **{name: go_on_in(getattr(self, name), name, begun.get(name)) for name in names},
-        )
-
-    def _resolved(self, recipe, saved, budget, time_plan):
-        """What "auto" and a time budget came to when the run was begun."""
-        resolved = {
-            "learning_rate": recipe.learning_rate,
-            "time_budget": budget.seconds if budget.is_limited else None,
-            "time_plan": time_plan,
-        }
-        for name in PRECISIONS:
-            begun = saved.run.get(name) if saved and getattr(self, name) == "auto" else None
-            resolved[name] = begun or getattr(recipe, name)
-        return resolved
 
     def _check_ready(self):
         """Raise if predicting cannot work; return what it computes in."""

@@ -94,7 +94,7 @@ class Reader:
             f"than max_length={self.max_length} tokens; the {_NOT_READ[self.long_text]} of them "
             f"is not read{part}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

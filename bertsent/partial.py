@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bertsent.callbacks import Listeners, open_log
+from bertsent.fitting import given_callbacks, make_recipe, starting_point, weigh_classes
 from bertsent.labels import check_weights, encode_labels, learn_labels
 from bertsent.long_text import Windows, most_sequences
 from bertsent.memory import plan_training
@@ -51,15 +52,15 @@ def partial_fit(classifier, X, y, classes, sample_weight):
     fitted = hasattr(classifier, "classes_")
     label_type = _label_type(classifier, classes, fitted)
     codes = encode_labels(y, label_type, len(texts), "y")
-    weights = classifier._weigh_classes(
-        check_weights(sample_weight, len(texts)), label_type, codes
+    weights = weigh_classes(
+        classifier, check_weights(sample_weight, len(texts)), label_type, codes
     )
     moments = classifier._moments if fitted else None
     seeds = draw_seeds(classifier.random_state) if moments is None else moments.seeds
     if fitted:
         model, tokenizer = classifier.model_, classifier.tokenizer_
     else:
-        model, tokenizer = classifier._starting_point(label_type, seeds.new_weights)
+        model, tokenizer = starting_point(classifier, label_type, seeds.new_weights)
     if moments is None:
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, 0, seeds)
@@ -69,7 +70,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
     # How many steps are to come is not known, so there is nothing to warm up to or fall from.
     history = list(classifier.history_) if fitted else []
     recipe = replace(
-        classifier._recipe(model.config, seeds, None, False),
+        make_recipe(classifier.get_params(deep=False), model.config, seeds, {}, validated=False),
         epochs=len(history) + 1, schedule="constant", warmup_ratio=0.0, eval_every=None,
     )
     plan = plan_training(
@@ -90,7 +91,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
                 replace(recipe, plan=plan),
                 n_threads=n_threads,
                 state=state,
-                listeners=Listeners([*classifier._callbacks(), *([log] if log else [])]),
+                listeners=Listeners([*given_callbacks(classifier), *([log] if log else [])]),
             )
     finally:
         # What an error leaves is used again only if there was a model before.

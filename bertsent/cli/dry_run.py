@@ -9,6 +9,7 @@ import numpy as np
 import bertsent
 from bertsent.budget import Budget
 from bertsent.config import read_config
+from bertsent.fitting import make_recipe
 from bertsent.hub import resolve
 from bertsent.labels import learn_labels
 from bertsent.machine import read_memory, read_peak
@@ -60,7 +61,7 @@ def look_ahead(output, parameters, corpus):
     directory = resolve(parameters["model"], weights=False)
     model = make_model(directory, parameters["pooling"], len(np.unique(corpus.train_labels)))
     tokenizer = load_tokenizer(directory, model)
-    recipe = classifier._recipe(model.config, seeds, None, validated=True)
+    recipe = make_recipe(parameters, model.config, seeds, {}, validated=True)
     rungs = list_rungs(
         parameters, model.config["max_position_embeddings"], model.config["num_hidden_layers"]
     )

@@ -1,0 +1,386 @@
+"""What `BertClassifier.fit` does: all is read and decided first, then trained, then kept."""
+
+import contextlib
+import copy
+import math
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from bertsent.budget import Budget
+from bertsent.callbacks import Listeners, open_log
+from bertsent.config import label_names, read_config
+from bertsent.example_history import ExampleHistory
+from bertsent.frozen import open_cache
+from bertsent.hub import resolve
+from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
+from bertsent.long_text import Reader, Windows, most_sequences
+from bertsent.memory import plan_training
+from bertsent.parameters import (
+    check_parameters,
+    resolve_epochs,
+    resolve_freeze,
+    resolve_learning_rate,
+    resolve_watched,
+)
+from bertsent.plan import begin, describe_plan, keep_to, plan_time, settle
+from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
+from bertsent.pretrained import load_model, load_tokenizer
+from bertsent.progress import make_progress
+from bertsent.runs import RunStore, describe_run
+from bertsent.schedule import draw_seeds, group_rates
+from bertsent.split import Labelled, hold_out
+from bertsent.state import State
+from bertsent.texts import hash_texts
+from bertsent.threads import resolve_n_threads
+from bertsent.training import Examples, Recipe, train
+from bertsent.validation import Best
+
+
+def fit(classifier, X, y, sample_weight, X_val, y_val):
+    """See `BertClassifier.fit`."""
+    check_parameters(classifier.get_params(deep=False))
+    budget = Budget.of(classifier.time_budget)
+    resolve_precision(classifier.precision, "precision")
+    if classifier.validation_fraction is not None or X_val is not None:
+        resolve_precision(classifier.inference_precision, "inference_precision")
+    n_threads = resolve_n_threads(classifier.n_threads)
+    texts = classifier._texts(X, "X")
+    if not texts:
+        raise ValueError("X is empty; there is nothing to train on")
+    label_type, codes = learn_labels(y, len(texts))
+    weights = check_weights(sample_weight, len(texts))
+    validation = _check_validation(classifier, X_val, y_val, label_type)
+    given = {
+        "texts": (texts,),
+        "labels": (codes, [str(label) for label in label_type.classes.tolist()]),
+        "sample_weight": (weights,),
+        "validation": validation[:2] if validation else (None,),
+    }
+    weights = weigh_classes(classifier, weights, label_type, codes)
+    labelled = Labelled(texts, codes, weights, np.arange(len(texts)))
+    with _open_store(classifier) as store:
+        run = _Fit(classifier, label_type, given, n_threads, budget, store)
+        run.share_out(labelled, validation)
+        run.read()
+        return run.train()
+
+
+class _Fit:
+    """One call of `fit` with everything checked.
+
+    Parameters
+    ----------
+    classifier : BertClassifier
+        Only read, until the last moment.
+    label_type : LabelType
+    given : dict
+        The data, as `describe_run` takes it.
+    n_threads : int
+    budget : Budget
+    store : RunStore or None
+        Takes checkpoints.
+    """
+
+    def __init__(self, classifier, label_type, given, n_threads, budget, store):
+        self.classifier, self.label_type, self.given = classifier, label_type, given
+        self.parameters = classifier.get_params(deep=False)
+        self.n_threads, self.budget, self.store = n_threads, budget, store
+        self.saved = store and store.newest()
+        self.seeds = draw_seeds(classifier.random_state)
+        if self.saved and classifier.random_state is None:
+            self.seeds = self.saved.seeds
+        self.model, self.tokenizer = starting_point(
+            classifier, label_type, self.seeds.new_weights
+        )
+
+    def share_out(self, labelled, validation):
+        """What is trained on and what is held out; a time budget decides how much there is."""
+        parameters, begun = self.parameters, self.saved.run if self.saved else {}
+        fraction = parameters["validation_fraction"]
+        self.recipe = make_recipe(
+            parameters, self.model.config, self.seeds, begun,
+            validated=validation is not None or fraction is not None,
+        )
+        if fraction is not None:
+            held_out, kept = hold_out(labelled.texts, labelled.codes, fraction, self.seeds.split)
+            validation = labelled._replace(weights=None).take(held_out)
+            labelled = labelled.take(kept)
+        plan = begun.get("time_plan")
+        if self.budget.is_limited and not self.saved:
+            plan = plan_time(
+                self.budget, self.model, self.tokenizer, self.recipe, parameters, labelled.texts,
+                validation.texts if validation else [], n_threads=self.n_threads,
+                saves=bool(self.store),
+            )
+        positions = self.model.config["max_position_embeddings"]
+        self.settled = settle(parameters, plan, positions)
+        if plan is not None:
+            self.recipe = replace(
+                self.recipe, epochs=plan["epochs"], freeze=plan["freeze_layers"]
+            )
+            labelled, validation = keep_to(plan, labelled, validation, self.seeds.split)
+        self.time_plan, self.labelled, self.validation = plan, labelled, validation
+        self.reader = Reader.of(self.settled, positions)
+
+    def read(self):
+        """Tokenize all texts."""
+        texts = self.labelled.texts
+        self.tokens = self.reader.encode(self.tokenizer, texts, self.n_threads)
+        self.reader.warn_of_cuts(self.tokenizer, texts, self.tokens, self.n_threads)
+        self.held_out = None
+        if self.validation is not None:
+            encoded = self.reader.encode(self.tokenizer, self.validation.texts, self.n_threads)
+            self.held_out = Examples(
+                encoded.ids, encoded.offsets, self.validation.codes, windows=Windows.of(encoded)
+            )
+
+    def make_plan(self):
+        """A function of what the frozen cache takes: how batches are cut."""
+        return partial(
+            plan_training, self.model, self.parameters["memory_limit"],
+            np.diff(self.tokens.offsets),
+            batch_size=most_sequences(self.tokens, self.recipe.step_size),
+            freeze=self.recipe.freeze, n_threads=self.n_threads,
+            validation=None if self.held_out is None else np.diff(self.held_out.offsets),
+            keeps_best=self.make_best().watched is not None and self.held_out is not None,
+            precision=self.recipe.precision,
+            inference_precision=self.recipe.inference_precision or "float32",
+        )
+
+    def make_best(self):
+        """What keeps the best weights, and says when to stop; a time budget alone never says so."""
+        watched = resolve_watched(self.parameters["early_stopping"])
+        if watched is None and self.time_plan is not None:
+            return Best("loss", math.inf)
+        return Best(watched, self.parameters["patience"])
+
+    def make_state(self):
+        """The beginning of the run, or where a checkpoint has it."""
+        state = State.fresh(self.model, self.make_best())
+        if self.parameters["track_examples"]:
+            state.examples = ExampleHistory(
+                *self.given["texts"], self.given["labels"][0], self.labelled.rows,
+                self.recipe.epochs,
+            )
+        if self.saved:
+            self.saved.check(self.store.run)
+            self.saved.restore(state, self.model._trained(self.recipe.freeze))
+            self.budget.before = state.used
+        if self.time_plan is not None:
+            begin(self.budget, self.time_plan)
+        return state
+
+    def describe(self, storage):
+        """Tell the store what run its checkpoints are of; `storage` is that of the cache."""
+        self.store.seeds = self.seeds
+        self.store.run = describe_run(
+            parameters=self.settled, resolved=self.resolved() | {"frozen_cache": storage},
+            plan=self.recipe.plan, seeds=self.seeds, model=self.model, tokenizer=self.tokenizer,
+            data=self.given,
+        )
+
+    def resolved(self):
+        """What "auto" and a time budget came to when the run was begun."""
+        resolved = {
+            "learning_rate": self.recipe.learning_rate,
+            "time_budget": self.budget.seconds if self.budget.is_limited else None,
+            "time_plan": self.time_plan,
+        }
+        for name in PRECISIONS:
+            auto = self.saved and self.parameters[name] == "auto"
+            resolved[name] = (auto and self.saved.run.get(name)) or getattr(self.recipe, name)
+        return resolved
+
+    def train(self):
+        """Train, and let the classifier become fitted; also if it is interrupted."""
+        make_plan = self.make_plan()
+        with open_cache(
+            self.parameters["frozen_cache"],
+            begun=self.saved and (self.saved.run.get("frozen_cache") or "off"),
+            recipe=self.recipe, model=self.model, offsets=self.tokens.offsets, plan=make_plan,
+            memory_limit=self.parameters["memory_limit"],
+        ) as frozen:
+            self.recipe = replace(self.recipe, plan=make_plan(cached=frozen.in_memory))
+            if self.store:
+                self.describe(frozen.storage)
+            state = self.make_state()
+            try:
+                self.go(state, frozen)
+            except KeyboardInterrupt:
+                self.keep(state)
+                raise
+            return self.keep(state)
+
+    def go(self, state, frozen):
+        """The training loop, with its log and bar."""
+        precision = self.recipe.precision
+        with open_log(self.parameters["log_file"], state.step) as log, make_progress(
+            self.parameters["verbose"]
+        ) as progress:
+            chosen = " (auto)" if self.parameters["precision"] == "auto" else ""
+            progress.announce(f"training in {precision}{chosen}")
+            if self.time_plan is not None:
+                progress.announce(describe_plan(self.time_plan))
+            if frozen.line is not None:
+                progress.announce(frozen.line)
+            train(
+                self.model,
+                Examples(
+                    self.tokens.ids, self.tokens.offsets, self.labelled.codes,
+                    self.labelled.weights, Windows.of(self.tokens), frozen, state.examples,
+                ),
+                self.recipe,
+                n_threads=self.n_threads,
+                validation=self.held_out,
+                progress=progress,
+                state=state,
+                save=self.store and self.store.save,
+                save_every=self.parameters["checkpoint_every"],
+                listeners=Listeners([*given_callbacks(self.classifier), *([log] if log else [])]),
+                budget=self.budget,
+            )
+
+    def keep(self, state):
+        return self.classifier._keep(
+            self.model,
+            self.tokenizer,
+            label_type=self.label_type,
+            learning_rate=self.recipe.learning_rate,
+            precision=self.recipe.precision,
+            text_hashes=np.unique(hash_texts(self.labelled.texts)),
+            validation_rows=None if self.validation is None else self.validation.rows,
+            training_rows=self.labelled.rows,
+            max_length=self.reader.max_length,
+            plan=self.time_plan,
+            **state.record(),
+        )
+
+
+def _check_validation(classifier, X_val, y_val, label_type):
+    fraction, stopping = classifier.validation_fraction, classifier.early_stopping
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val go together; one of them is missing")
+    if X_val is None:
+        if stopping and fraction is None:
+            raise ValueError(
+                f"early_stopping={stopping!r} needs texts to watch; pass X_val and y_val, or hold "
+                "some out by validation_fraction=0.1"
+            )
+        return None
+    if fraction is not None:
+        raise ValueError(
+            f"there are X_val and validation_fraction={fraction}; use one of them"
+        )
+    texts = classifier._texts(X_val, "X_val")
+    if not texts:
+        raise ValueError("X_val is empty; leave it out or pass some texts")
+    return Labelled(texts, encode_labels(y_val, label_type, len(texts), "y_val"))
+
+
+def _open_store(classifier):
+    if classifier.checkpoint_dir is None:
+        return contextlib.nullcontext()
+    return RunStore(
+        classifier.checkpoint_dir, classifier.checkpoint_keep, bool(classifier.resume)
+    )
+
+
+def weigh_classes(classifier, weights, label_type, codes):
+    """What each text counts, by itself and by its class; None if all count alike."""
+    factors = class_factors(classifier.class_weight, label_type, codes)
+    if factors is None:
+        return weights
+    weights = factors[codes] if weights is None else factors[codes] * weights
+    if not weights.any():
+        raise ValueError(
+            f"class_weight={classifier.class_weight!r} leaves no text any weight; "
+            "nothing can be learned"
+        )
+    return weights.astype(np.float32)
+
+
+def given_callbacks(classifier):
+    """The callbacks as a list."""
+    callbacks = classifier.callbacks
+    if callbacks is None:
+        return []
+    return callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+
+
+def starting_point(classifier, label_type, seed):
+    """The model to train and its tokenizer."""
+    if classifier.warm_start and hasattr(classifier, "model_"):
+        known, given = classifier.classes_.tolist(), label_type.classes.tolist()
+        if known != given:
+            raise ValueError(
+                f"warm_start=True goes on with the classes {known}, but those of y are "
+                f"{given}; use warm_start=False for a new start"
+            )
+        own = classifier.model_._engine["pooling"]
+        if classifier.pooling not in (None, own):
+            raise ValueError(
+                f"warm_start=True goes on with pooling={own!r}, not {classifier.pooling!r}; "
+                "use warm_start=False for a new start"
+            )
+        # A copy: an error must leave the classifier as it was.
+        return copy.deepcopy(classifier.model_), classifier.tokenizer_
+    directory = resolve(classifier.model)
+    names = [str(label) for label in label_type.classes.tolist()]
+    model, _ = load_model(
+        directory,
+        classifier.model,
+        id2label=dict(enumerate(names)),
+        random_state=seed,
+        pooling=classifier.pooling,
+        new_classifier=label_names(read_config(directory), directory) != names,
+    )
+    return model, load_tokenizer(directory, model)
+
+
+def make_recipe(parameters, config, seeds, begun, *, validated):
+    """The parameters as the training loop wants them, "auto" and "all" resolved.
+
+    Parameters
+    ----------
+    parameters : dict
+        Those of the classifier.
+    config : dict
+        Of the model.
+    seeds : Seeds
+    begun : dict
+        What the run that goes on was begun with; empty for a new one.
+    validated : bool
+        Whether texts are scored in between.
+
+    Returns
+    -------
+    Recipe
+    """
+    given = parameters
+    names = PRECISIONS if validated else PRECISIONS[:1]
+    n_layers = config["num_hidden_layers"]
+    freeze = resolve_freeze(given["freeze_layers"], n_layers)
+    rate = resolve_learning_rate(
+        given["learning_rate"], config["hidden_size"], n_layers, freeze
+    )
+    head_rate = rate if given["head_learning_rate"] is None else given["head_learning_rate"]
+    return Recipe(
+        epochs=resolve_epochs(given["epochs"]),
+        batch_size=int(given["batch_size"]),
+        accumulate_steps=int(given["accumulate_steps"]),
+        learning_rate=rate,
+        rates=group_rates(n_layers, given["layer_decay"], head_rate / rate),
+        schedule=str(given["schedule"]),
+        label_smoothing=float(given["label_smoothing"]),
+        weight_decay=float(given["weight_decay"]),
+        warmup_ratio=float(given["warmup_ratio"]),
+        max_grad_norm=float(given["max_grad_norm"]),
+        freeze=freeze,
+        freeze_dropout=bool(given["freeze_dropout"]),
+        order_seed=seeds.order,
+        dropout_seed=seeds.dropout,
+        eval_every=None if given["eval_every"] is None else int(given["eval_every"]),
+        **{name: go_on_in(given[name], name, begun.get(name)) for name in names},
+    )
