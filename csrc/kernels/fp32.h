@@ -6,7 +6,7 @@
 #define LOW_LOAD low_load_floats
 #define LOW_STORE low_store_floats
 #define LOW_LEFT LOW_BY_ROWS
-#define LOW_DOT(acc, a, b) ((acc) + (vf)(a) * (vf)(b))
+#define LOW_DOT low_fma
 #include "kernels/low_product.h"
 
 #define LOW_NAME(x) fp32_##x##_transposed
@@ -15,7 +15,7 @@
 #define LOW_LOAD low_load_floats
 #define LOW_STORE low_store_floats
 #define LOW_LEFT LOW_TRANSPOSED
-#define LOW_DOT(acc, a, b) ((acc) + (vf)(a) * (vf)(b))
+#define LOW_DOT low_fma
 #include "kernels/low_product.h"
 
 static void fp32_panel(void *out_, const float *x, int64_t k, int64_t n, int64_t ld)

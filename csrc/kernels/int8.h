@@ -30,24 +30,35 @@ AMX_PRODUCT(int8_product, int32_t, _tile_dpbusd)
 #endif
 #include "kernels/low_product.h"
 #else
+/* acc[q] += the product of one element of a row and those of a panel's columns, which lie a group
+ * apart. Operands lie at any address. */
+static inline void int8_element(int32_t acc[BS_LOW_COLUMNS], const char *row, const char *columns)
+{
+    int8_left left;
+    memcpy(&left, row, sizeof left);
+    for (int q = 0; q < BS_LOW_COLUMNS; q++) {
+        int8_right right;
+        memcpy(&right, columns + 4 * q, sizeof right);
+        acc[q] += left * right;
+    }
+}
+
 static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, const void *b,
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)
 {
-    const int64_t ld = lda / (int64_t)sizeof(int8_left);
+    const int64_t size = sizeof(int8_left);
     for (int64_t j = 0; j < cols; j += BS_LOW_COLUMNS) {
-        const int8_right *panel =
-            (const int8_right *)((const char *)b + j / BS_LOW_COLUMNS * ld_panel);
+        const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;
         const int64_t n = cols - j < BS_LOW_COLUMNS ? cols - j : BS_LOW_COLUMNS;
         for (int64_t i = 0; i < rows; i++) {
-            const int8_left *row = (const int8_left *)a + i * ld;
+            const char *row = (const char *)a + i * lda;
             int32_t acc[BS_LOW_COLUMNS] = {0};
             if (add)
                 memcpy(acc, c + i * ldc + j, (size_t)n * sizeof *acc);
-            for (int64_t k = 0; k < INT8_ELEMENTS * groups; k++) {
-                const int8_right *to = panel + k / INT8_ELEMENTS * INT8_ELEMENTS * BS_LOW_COLUMNS;
-                for (int q = 0; q < BS_LOW_COLUMNS; q++)
-                    acc[q] += row[k] * to[q * INT8_ELEMENTS + k % INT8_ELEMENTS];
-            }
+            for (int64_t k = 0; k < INT8_ELEMENTS * groups; k++)
+                int8_element(acc, row + size * k,
+                             panel + k / INT8_ELEMENTS * (4 * BS_LOW_COLUMNS) +
+                                 size * (k % INT8_ELEMENTS));
             memcpy(c + i * ldc + j, acc, (size_t)n * sizeof *acc);
         }
     }
@@ -62,7 +73,7 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
     const int64_t grain = INT8_ELEMENTS * BS_LOW_GROUPS, padded = (n + grain - 1) / grain * grain;
     for (int64_t i = 0; i < rows; i++) {
         const float *row = x + i * ld;
-        int8_left *to = (int8_left *)(void *)((char *)out + i * ld_out);
+        char *to = (char *)out + i * ld_out;
         vf top = vf_set(row[0]), bottom = vf_set(row[0]), zero = vf_set(0.0f);
         int64_t j = 0;
         for (; j + BS_LANES <= n; j += BS_LANES) {
@@ -86,10 +97,11 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
             /* 2^23 + a whole number: the number is in the low bits */
             const vf shifted = vf_min((v - low) * inverse, vf_set(255.0f)) + 8388608.0f;
             const int8_lanes bytes = __builtin_convertvector((vi)shifted & 0xff, int8_lanes);
-            memcpy(to + j, &bytes,
+            memcpy(to + j * (int64_t)sizeof(int8_left), &bytes,
                    (size_t)(n - j < BS_LANES ? n - j : BS_LANES) * sizeof(int8_left));
         }
-        memset(to + n, 0, (size_t)(padded - n) * sizeof(int8_left));
+        memset(to + n * (int64_t)sizeof(int8_left), 0,
+               (size_t)(padded - n) * sizeof(int8_left));
     }
 }
 

@@ -41,6 +41,12 @@ static inline void low_store_ints(void *p, low_mask mask, vi v)
     _mm512_mask_storeu_epi32(p, mask, (__m512i)v);
 }
 
+/* acc + a * b, rounded once at every level of optimisation. */
+static inline vf low_fma(vf acc, low_v a, low_v b)
+{
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)acc);
+}
+
 static inline void low_store_floats(void *p, low_mask mask, vf v)
 {
     _mm512_mask_storeu_ps(p, mask, (__m512)v);
@@ -112,6 +118,11 @@ static inline void low_store_ints(void *p, low_mask mask, vi v)
         memcpy(p, &v, sizeof v);
     else
         _mm256_maskstore_epi32(p, mask.lanes, (__m256i)v);
+}
+
+static inline vf low_fma(vf acc, low_v a, low_v b)
+{
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)acc);
 }
 
 static inline void low_store_floats(void *p, low_mask mask, vf v)
