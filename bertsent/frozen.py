@@ -91,14 +91,14 @@ class FrozenCache:
         self.rows, self.key = self.place.read(), key
 
     def stored(self, sequences):
-        """What the engine takes in the place of the frozen layers; None if nothing is kept.
+        """What the engine takes in the place of the frozen layers, if that is kept.
 
         Parameters
         ----------
         sequences : ndarray of int
             Which of all sequences make the batch.
         """
-        return None if self.storage is None else (self.rows, self.first[sequences])
+        return self.rows, self.first[sequences]
 
     def close(self):
         """Give memory or disk back."""

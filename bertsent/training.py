@@ -159,6 +159,13 @@ class Examples:
         keys = self.windows.keys(rows)
         return *gather(self.ids, self.offsets, sequences), keys, tuple(windows)
 
+    def stored(self, rows):
+        """What the engine takes for some texts in the place of the frozen layers, or None."""
+        if self.frozen.storage is None:
+            return None
+        sequences = rows if self.windows is None else self.windows.take(rows)[0]
+        return self.frozen.stored(sequences)
+
     def train_step(self, model, rows, recipe, buffers, *, epoch, **options):
         """Train on some of the texts: one step.
 
@@ -180,7 +187,6 @@ class Examples:
         Learned
         """
         ids, cu_seqlens, keys, windows = self.gather(rows)
-        sequences = rows if self.windows is None else self.windows.take(rows)[0]
         labels = self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
         # A batch whose texts all count nothing has no loss; its step passes without update.
@@ -188,7 +194,7 @@ class Examples:
             return Learned(len(ids))
         loss, logits, norm = model._core.train_step(
             ids, None, None, cu_seqlens, keys, labels, weights, *buffers, windows=windows,
-            stored=self.frozen.stored(sequences), label_smoothing=recipe.label_smoothing,
+            stored=self.stored(rows), label_smoothing=recipe.label_smoothing,
             freeze_dropout=recipe.freeze_dropout, **options,
         )
         if self.history is not None:

@@ -1,5 +1,5 @@
-/* Matrix products, cut into tiles that the pool works through: fp32 by the BLAS, bfloat16 and
- * int8 by kernels of our own over packed operands.
+/* Matrix products, cut into tiles that the pool works through: fp32 by the BLAS or, where the right
+ * operand is packed, by kernels of our own, as bfloat16 and int8 always are.
  *
  * The cut depends on the sizes alone, and each element is summed by one task in one order, so
  * the bits do not depend on the number of threads. */
