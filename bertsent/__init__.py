@@ -1,6 +1,6 @@
 """Fine-tune and run BERT sentiment classifiers on a CPU.
 
-Three public classes and a function, each loaded when it is first used, so that importing
+Three public classes, a function and a table, each loaded when it is first used, so that importing
 the package costs next to nothing:
 
 BertClassifier
@@ -11,6 +11,8 @@ WordPieceTokenizer
     Texts in, token ids out.
 pretrain
     Masked language modelling on texts without labels, to fine-tune from.
+RECIPES
+    Parameters for `BertClassifier` that were chosen together: ``"best"`` and ``"quick"``.
 """
 
 from importlib import import_module
@@ -22,6 +24,7 @@ _HOMES = {
     "BertForSequenceClassification": "bertsent.model",
     "WordPieceTokenizer": "bertsent.tokenizer",
     "pretrain": "bertsent.pretraining",
+    "RECIPES": "bertsent.recipes",
 }
 
 __all__ = ["__version__", *_HOMES]

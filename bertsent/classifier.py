@@ -31,7 +31,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         Tokens that the model reads at once, ``[CLS]`` and ``[SEP]`` included. "auto" is 256, or
         fewer where the model has no more positions, unless there is a `time_budget`.
     long_text : {"head", "tail", "head+tail", "windows"}, default="head"
-        What is read of a text that is longer, in training and at prediction: its beginning, its
+        What is read of a text that is longer, in training and, unless `inference_long_text`
+        says otherwise, at prediction: its beginning, its
         end, a quarter of `max_length` from the beginning and the rest from the end, or all of
         it, in windows of `max_length` whose mean logits, weighted by their tokens, are the
         text's. Which is best depends on the texts; "head" costs least. `tokens_read` tells
@@ -123,6 +124,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     inference_precision : {"auto", "float32", "bfloat16", "int8"}, default="auto"
         The same for prediction and for validation texts; may be set at any time. "auto"
         is never int8, which costs accuracy.
+    inference_long_text : None or as `long_text`, default=None
+        What prediction reads of a text that is longer, and what is read of held-out texts; may
+        be set at any time. None reads as training does. Trained on a part of each text,
+        "windows" of the same `max_length` judge all of it: more accurate where a text is of one
+        mind throughout, at the cost of all its tokens (docs/recipes.md).
     n_threads : int or None, default=None
         Threads. None takes ``BERTSENT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else as
         many as CPU affinity and cgroup quota allow. The number does not change results.
@@ -228,6 +234,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         strip_html=False,
         precision="auto",
         inference_precision="auto",
+        inference_long_text=None,
         n_threads=None,
         memory_limit=None,
         time_budget=None,
@@ -269,6 +276,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.strip_html = strip_html
         self.precision = precision
         self.inference_precision = inference_precision
+        self.inference_long_text = inference_long_text
         self.n_threads = n_threads
         self.memory_limit = memory_limit
         self.time_budget = time_budget
@@ -676,9 +684,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         windows = Windows.of(tokens)
         return logits if windows is None else windows.mean(logits)
 
-    def _reader(self, model):
+    def _reader(self, model, *, inference=True):
         """How texts are read; an error if the model has too few positions."""
         parameters = self.get_params(deep=False)
         if isinstance(self.max_length, str) and hasattr(self, "max_length_"):
             parameters["max_length"] = self.max_length_
-        return Reader.of(parameters, model.config["max_position_embeddings"])
+        positions = model.config["max_position_embeddings"]
+        return Reader.of(parameters, positions, inference=inference)

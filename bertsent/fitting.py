@@ -131,7 +131,10 @@ class _Fit:
         self.reader.warn_of_cuts(self.tokenizer, texts, self.tokens, self.n_threads)
         self.held_out = None
         if self.validation is not None:
-            encoded = self.reader.encode(self.tokenizer, self.validation.texts, self.n_threads)
+            positions = self.model.config["max_position_embeddings"]
+            encoded = Reader.of(self.settled, positions, inference=True).encode(
+                self.tokenizer, self.validation.texts, self.n_threads
+            )
             self.held_out = Examples(
                 encoded.ids, encoded.offsets, self.validation.codes, windows=Windows.of(encoded)
             )

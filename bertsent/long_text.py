@@ -30,12 +30,13 @@ class Reader:
     stride: int = 0
 
     @classmethod
-    def of(cls, parameters, positions):
+    def of(cls, parameters, positions, *, inference=False):
         """That of a classifier's parameters, for a model with so many positions."""
+        how = (inference and parameters["inference_long_text"]) or parameters["long_text"]
         return cls(
             resolve_max_length(parameters["max_length"], positions),
-            str(parameters["long_text"]),
-            int(parameters["stride"]),
+            str(how),
+            int(parameters["stride"]) if how == "windows" else 0,
         )
 
     def encode(self, tokenizer, texts, n_threads):

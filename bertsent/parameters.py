@@ -106,6 +106,10 @@ def _is_time(value):
         return False
 
 
+def _is_long_text(value):
+    return isinstance(value, str) and value in ("head", "tail", "head+tail", "windows")
+
+
 def _int_or(*words):
     return lambda text: text if text in words else int(text)
 
@@ -147,7 +151,7 @@ PARAMETERS = (
     Parameter(
         "long_text",
         '"head", "tail", "head+tail" or "windows"',
-        lambda v: isinstance(v, str) and v in ("head", "tail", "head+tail", "windows"),
+        _is_long_text,
         str,
         "what is read of a text that is longer than max_length: its beginning, its end, a "
         "quarter from the beginning and the rest from the end, or all in windows",
@@ -449,6 +453,14 @@ PARAMETERS = (
         default="auto",
     ),
     Parameter(
+        "inference_long_text",
+        'None, "head", "tail", "head+tail" or "windows"',
+        lambda v: v is None or _is_long_text(v),
+        str,
+        "what prediction reads of longer texts, held-out ones among them (default: as long_text)",
+        "WHAT",
+    ),
+    Parameter(
         "n_threads",
         "None or a whole number of at least 1",
         lambda v: v is None or _is_whole(v, 1),
@@ -517,7 +529,10 @@ def check_parameters(values, parameters=PARAMETERS):
     for parameter in parameters:
         parameter.check(values[parameter.name])
     if values.get("stride"):
-        _check_stride(values["stride"], values["long_text"], values["max_length"])
+        _check_stride(
+            values["stride"], values["long_text"], values["inference_long_text"],
+            values["max_length"],
+        )
     if values["checkpoint_dir"] is None:
         if values["resume"]:
             raise ValueError("resume=True needs the checkpoint_dir of the run to go on with")
@@ -527,8 +542,8 @@ def check_parameters(values, parameters=PARAMETERS):
             )
 
 
-def _check_stride(stride, long_text, max_length):
-    if long_text != "windows":
+def _check_stride(stride, long_text, inference_long_text, max_length):
+    if "windows" not in (long_text, inference_long_text):
         raise ValueError(
             f'stride={stride} needs long_text="windows", it is {str(long_text)!r}'
         )

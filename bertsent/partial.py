@@ -65,7 +65,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, 0, seeds)
 
-    reader = classifier._reader(model)
+    reader = classifier._reader(model, inference=False)
     tokens = reader.encode(tokenizer, texts, n_threads)
     # How many steps are to come is not known, so there is nothing to warm up to or fall from.
     history = list(classifier.history_) if fitted else []

@@ -230,7 +230,7 @@ def estimate(row, job, epochs, batch_size):
     row : dict
         Of `measure`, or of `Rates`.
     job : dict
-        ``train_texts``, ``train_tokens``, ``test_tokens`` and ``tokens``; perhaps
+        ``train_texts``, ``train_tokens``, ``test_tokens`` and ``predicted_tokens``; perhaps
         ``train_tokens_twice``, which go forward once more, ``validation_tokens``, and
         ``evaluations``, how often these are scored.
     epochs, batch_size : int
@@ -241,7 +241,7 @@ def estimate(row, job, epochs, batch_size):
         ``steps``, ``evaluation`` and ``test``: the training steps, scoring what is held out, and
         testing once at the end; ``train``: all three; ``predict``: scoring all texts.
     """
-    seconds = {"train": None, "predict": job["tokens"] / row["scoring"]}
+    seconds = {"train": None, "predict": job["predicted_tokens"] / row["scoring"]}
     if row.get("gradients") is not None:
         steps = math.ceil(job["train_texts"] / batch_size)
         seconds["steps"] = epochs * (

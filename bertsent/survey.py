@@ -39,9 +39,11 @@ class Work:
     test: np.ndarray
     twice: int
 
-    def sequences(self, totals, max_length):
+    def sequences(self, totals, max_length, *, inference=False):
         """Tokens of each sequence that such texts are, and the first sequence of each text."""
-        reader = Reader.of(self.parameters | {"max_length": max_length}, self.positions)
+        reader = Reader.of(
+            self.parameters | {"max_length": max_length}, self.positions, inference=inference
+        )
         return reader.sequence_lengths(totals)
 
     def job(self, rung):
@@ -49,7 +51,8 @@ class Work:
         lengths, first = self.sequences(self.train, rung.max_length)
         of_texts = np.add.reduceat(lengths, first[:-1])
         validation, test = (
-            int(self.sequences(totals, rung.max_length)[0].sum()) if len(totals) else 0
+            int(self.sequences(totals, rung.max_length, inference=True)[0].sum())
+            if len(totals) else 0
             for totals in (self.validation, self.test)
         )
         steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
@@ -62,7 +65,7 @@ class Work:
             "validation_tokens": validation,
             "evaluations": (rung.epochs + (steps // every if every else 0)) * bool(validation),
             "test_tokens": test,
-            "tokens": int(lengths.sum()) + validation + test,
+            "predicted_tokens": int(lengths.sum()) + validation + test,
         }
 
     def seconds(self, rung, rates):
@@ -103,9 +106,15 @@ def survey(
     """
     positions = model.config["max_position_embeddings"]
     longest = max(rung.max_length for rung in rungs)
-    reader = Reader.of(parameters | {"max_length": longest}, positions)
+    reader, inference_reader = (
+        Reader.of(parameters | {"max_length": longest}, positions, inference=inference)
+        for inference in (False, True)
+    )
     counts = (
-        reader.count(tokenizer, list(some), n_threads) for some in (texts, validation, test)
+        how.count(tokenizer, list(some), n_threads)
+        for how, some in (
+            (reader, texts), (inference_reader, validation), (inference_reader, test)
+        )
     )
     twice = model._core.part_tokens(recipe.precision)[0]
     work = Work(parameters, positions, recipe.step_size, *counts, twice)
@@ -130,7 +139,7 @@ def memory_options(rung, work, recipe, n_threads):
     lengths, first = work.sequences(work.train, rung.max_length)
     validation = None
     if len(work.validation):
-        validation, _ = work.sequences(work.validation, rung.max_length)
+        validation, _ = work.sequences(work.validation, rung.max_length, inference=True)
     best = work.parameters["early_stopping"] or work.parameters["time_budget"] is not None
     return lengths, {
         "batch_size": int(np.sort(np.diff(first))[-work.step_size :].sum()),

@@ -19,7 +19,7 @@ from test_data import make_imdb_folder
 
 import bertsent
 from bertsent.cli import main
-from bertsent.parameters import PARAMETERS
+from bertsent.parameters import PARAMETERS, check_parameters
 
 SMALL = ["--max-length", "16", "--batch-size", "8", "--learning-rate", "2e-3"]
 
@@ -210,6 +210,21 @@ def test_every_parameter_is_a_flag(parameter, capsys):
         return
     assert f"--{parameter.name.replace('_', '-')}" in shown
     assert " ".join(parameter.help.split()[:3]) in " ".join(shown.split())
+
+
+def test_a_recipe_stands_where_no_flag_does(workshop, tmp_path, capsys):
+    for name, recipe in bertsent.RECIPES.items():
+        clf = bertsent.BertClassifier(**recipe)  # the names are parameters
+        check_parameters(clf.get_params(deep=False))
+        out = tmp_path / name
+        flags = ["--max-length", 8, "--recipe", name, "--batch-size", 4, "--output", out]
+        data = workshop / "train.csv"
+        assert run("train", data, "--model", workshop / "tiny", "--epochs", 1, *flags) == 0
+        saved = json.loads((out / "run.json").read_text())["parameters"]
+        given = {"max_length": 8, "batch_size": 4, "epochs": 1}
+        assert {key: saved[key] for key in [*recipe, *given]} == dict(recipe) | given
+    assert main(["train", "--sample", "--recipe", "fast"]) == 2
+    assert "choose from" in capsys.readouterr().err
 
 
 def test_missing_cells_stop_or_are_skipped(workshop, tmp_path, capsys):

@@ -232,6 +232,13 @@ def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, 
     seconds = 2 * (job["train_tokens"] / 1000 + 5 * 0.25 + again / 4000)
     seconds += job["test_tokens"] / 4000
     assert job["estimates"]["float32"]["train"] == pytest.approx(seconds)
+    flags[flags.index("windows")] = "tail"
+    job = run_json(capsys, *flags, "--inference-long-text", "windows")["job"]
+    assert job["tokens"] == np.minimum(np.diff(tokenizer.encode_batch(texts).offsets), 16).sum()
+    assert job["predicted_tokens"] == lengths.sum() > job["tokens"]
+    assert job["test_tokens"] == round(lengths.sum() * 0.2)
+    assert job["estimates"]["float32"]["predict"] == pytest.approx(lengths.sum() / 4000)
+    flags[flags.index("tail")] = "windows"
     assert main(["doctor", *map(str, flags)]) == 0
     assert "of the texts into windows" in capsys.readouterr().out
     assert main(["doctor", "--no-speed", "--stride", "3"]) == 1

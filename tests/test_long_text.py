@@ -166,6 +166,7 @@ def test_nothing_is_warned_of_where_all_is_read(make):
         ({"stride": -1, "long_text": "windows"}, "stride=-1.*at least 0"),
         ({"stride": 3}, 'stride=3 needs long_text="windows", it is .head'),
         ({"stride": 14, "long_text": "windows"}, "stride=14 leaves .*16 no room .* at most 13"),
+        ({"inference_long_text": "all"}, 'inference_long_text=.all.*expected None, "head"'),
     ],
 )
 def test_what_is_not_allowed(make, options, message):
@@ -301,6 +302,30 @@ def test_validation_reads_windows(reading):
     assert clf.history_[0]["validation_loss"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
 
 
+def test_prediction_may_read_more_than_training(make, tmp_path):
+    held_out = {"X_val": TEXTS[:11], "y_val": LABELS[:11]}
+    tail = make(long_text="tail").fit(TEXTS, LABELS, **held_out)
+    clf = make(long_text="tail", inference_long_text="windows").fit(TEXTS, LABELS, **held_out)
+    assert np.array_equal(flat(clf), flat(tail))
+    read = clf.tokens_read(TEXTS)
+    assert (read["tokens_read"] == read["tokens"]).all()
+    found = clf.predict_proba(TEXTS)
+    assert not np.array_equal(found, tail.predict_proba(TEXTS))
+    own = found[np.arange(11), (LABELS[:11] == "positive").astype(int)]
+    assert clf.history_[-1]["validation_loss"] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    clf.save_pretrained(tmp_path / "saved")
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "saved")
+    assert np.array_equal(again.predict_proba(TEXTS), found)
+    assert np.array_equal(tail.set_params(long_text="windows").predict_proba(TEXTS), found)
+    tail.set_params(long_text="tail", stride=4, inference_long_text="windows")
+    assert not np.array_equal(tail.predict_proba(TEXTS), found)
+
+    classes = {"classes": ["negative", "positive"]}
+    tail = make(long_text="tail").partial_fit(TEXTS, LABELS, **classes)
+    clf = make(long_text="tail", inference_long_text="windows")
+    assert np.array_equal(flat(clf.partial_fit(TEXTS, LABELS, **classes)), flat(tail))
+
+
 def test_partial_fit_reads_windows(reading):
     classes = {"classes": ["negative", "positive"]}
     own = {"schedule": "constant", "warmup_ratio": 0.0, "epochs": 1}
@@ -364,6 +389,17 @@ def test_on_the_command_line(base, tmp_path, capsys):
     assert (clf.long_text, clf.stride) == ("windows", 4)
     assert main(["evaluate", str(tmp_path / "windows"), str(data), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == clf.score(TEXTS, LABELS)
+    wider = ["--long-text", "windows", "--stride", "4", "--inference-long-text", "tail"]
+    assert main(["train", str(data), *wider, *command[2:], "--output", str(tmp_path / "w")]) == 0
+    capsys.readouterr()
+    for how in ("tail", "head"):
+        flags = ["--json", "--inference-long-text", how]
+        assert main(["evaluate", str(tmp_path / "windows"), str(data), *flags]) == 0
+        accuracy = json.loads(capsys.readouterr().out)["accuracy"]
+        assert accuracy == clf.set_params(inference_long_text=how).score(TEXTS, LABELS)
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "w")
+    clf.set_params(inference_long_text="tail")
+    assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
     assert main([*command, "--stride", "4"]) == 1
     assert 'stride=4 needs long_text="windows"' in capsys.readouterr().err
     assert main([*command, "--long-text", "middle"]) == 2

@@ -31,7 +31,8 @@ pytestmark = [
 TEXTS, LABELS = make_texts(60)
 TEXTS = [f"{text} {i} " + "a slow scene " * (i % 5) for i, text in enumerate(TEXTS)]
 FREE = {"epochs": "auto", "max_length": "auto", "freeze_layers": "auto", "long_text": "head",
-        "stride": 0, "eval_every": None, "validation_fraction": None, "time_budget": 1.0}
+        "inference_long_text": None, "stride": 0, "eval_every": None, "validation_fraction": None,
+        "time_budget": 1.0}
 # A token takes a millisecond in training; one of a frozen model half as long.
 ROWS = [
     {"length": 40.0, "freeze": 0, "gradients": 1000.0, "scoring": 4000.0, "update": 0.0},
@@ -444,6 +445,22 @@ def test_dry_run_counts_and_writes_nothing(base, machine, tmp_path, capsys, monk
     size = (4 * (tmp_path / "out" / "model.safetensors").stat().st_size)
     said = re.search(r"checkpoints up to (\d) x ([\d.]+)kB", out)
     assert said[1] == "3" and float(said[2]) * 1000 == pytest.approx(size, rel=0.05)
+
+
+def test_dry_run_counts_what_prediction_reads(base, machine, tmp_path, capsys):
+    data = write_csv(tmp_path / "a.csv", 100)
+    flags = ["--output", tmp_path / "out", "--max-length", 4, "--validation-fraction", 0.25]
+    wide = ["--inference-long-text", "windows"]
+
+    def tokens(*more):
+        assert command(base, data, *flags, *more, "--dry-run") == 0
+        line = re.search(r"tokens +([\d,]+) .*, ([\d,]+) held out, ([\d,]+) to test",
+                         capsys.readouterr().out)
+        return [int(count.replace(",", "")) for count in line.groups()]
+
+    plain, wider, windows = tokens(), tokens(*wide), tokens("--long-text", "windows")
+    assert plain[0] == wider[0] < windows[0]
+    assert plain[1:] < wider[1:] == windows[1:]
 
 
 def test_dry_run_with_a_budget_tells_the_plan(base, machine, tmp_path, capsys):

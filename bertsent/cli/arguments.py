@@ -7,11 +7,14 @@ import bertsent
 from bertsent.formats import FORMATS
 from bertsent.parameters import PARAMETERS
 from bertsent.pretraining_parameters import PRETRAINING
+from bertsent.recipes import RECIPES
 
 DEFAULT_SEED = 0
 DEFAULT_TEST_SIZE = 0.2
 DEFAULT_OUTPUT = "sentiment-model"
 DEFAULT_CHUNK_ROWS = 4096
+# Parameters that `evaluate` and `predict` may change, beside the number of threads.
+CHANGEABLE = ("inference_precision", "inference_long_text")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -37,8 +40,8 @@ def make_parser():
 
 
 def chosen_parameters(args, table=PARAMETERS):
-    """Parameters of BertClassifier: the flags given, and the defaults of the others."""
-    given = vars(args)
+    """Parameters of BertClassifier: the flags given, then the recipe, then the defaults."""
+    given = RECIPES.get(getattr(args, "recipe", None), {}) | vars(args)
     return {name: given.get(name, value) for name, value in default_parameters(table).items()}
 
 
@@ -75,6 +78,7 @@ def _add_train(commands):
 
         examples:
           bertsent train --sample --output demo
+          bertsent train "IMDB Dataset.csv" --recipe quick --output quick
           bertsent train "IMDB Dataset.csv" --epochs 2 --seed 0 --output sentiment-model
           bertsent train aclImdb --model bert-base-uncased --strip-html --output imdb-base
           bertsent train mine.tsv --text-column body --label-column stars --test-data held-out.tsv
@@ -102,7 +106,14 @@ def _add_train(commands):
     held_out.add_argument(
         "--test-data", metavar="FILE", help="train on all rows of DATA and test on this file"
     )
-    _add_parameters(command.add_argument_group("model and training"))
+    training = command.add_argument_group("model and training")
+    training.add_argument(
+        "--recipe",
+        choices=tuple(RECIPES),
+        help="what is not given below as a search on IMDB chose it: for accuracy (best), or for "
+        "most of it in little time (quick)",
+    )
+    _add_parameters(training)
     output = command.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -272,7 +283,7 @@ def _add_doctor(commands):
     )
     _add_parameters(
         job, ("model", "max_length", "long_text", "stride", "epochs", "batch_size",
-              "freeze_layers", "strip_html", "n_threads"),
+              "freeze_layers", "inference_long_text", "strip_html", "n_threads"),
     )
 
 
@@ -318,23 +329,25 @@ def _add_parameters(group, names=None, table=PARAMETERS):
 def _add_shared(command):
     """Parameters that can be changed for a model that is trained."""
     parameters = {parameter.name: parameter for parameter in PARAMETERS}
-    threads, precision = parameters["n_threads"], parameters["inference_precision"]
+    threads = parameters["n_threads"]
     command.add_argument(
         *threads.flags, "--n-threads", dest="n_threads", type=_checked(threads), metavar="N",
         help=threads.help,
     )
-    command.add_argument(
-        "--inference-precision", type=_checked(precision), metavar=precision.metavar,
-        help=precision.help + " (default: what was chosen in training, else auto)",
-    )
+    for name in CHANGEABLE:
+        command.add_argument(
+            "--" + name.replace("_", "-"), type=_checked(parameters[name]),
+            metavar=parameters[name].metavar,
+            help=parameters[name].help.partition(" (default")[0]
+            + " (default: what was chosen in training)",
+        )
 
 
 def shared_parameters(args):
     """Those of them that are to be changed."""
-    changed = {"n_threads": args.n_threads}
-    if args.inference_precision is not None:
-        changed["inference_precision"] = args.inference_precision
-    return changed
+    given = {name: getattr(args, name) for name in CHANGEABLE}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return {"n_threads": args.n_threads} | changed
 
 
 def _checked(parameter):

@@ -42,11 +42,14 @@ def examine(args, parameters, found):
     check_parameters(parameters)
     shape, tokenizer, note = read_model(parameters["model"], wants_tokenizer=args.data is not None)
     parameters = settle(parameters, None, shape["max_position_embeddings"])
-    reader = Reader.of(parameters, shape["max_position_embeddings"])
+    readers = [
+        Reader.of(parameters, shape["max_position_embeddings"], inference=inference)
+        for inference in (False, True)
+    ]
     freeze = resolve_freeze(parameters["freeze_layers"], shape["num_hidden_layers"])
-    lengths, sequences_a_text = np.array([reader.max_length]), 1
+    lengths, sequences_a_text = np.array([readers[0].max_length]), 1
     if args.data is not None:
-        found["job"], lengths = read_job(args, parameters["strip_html"], reader, tokenizer)
+        found["job"], lengths = read_job(args, parameters["strip_html"], readers, tokenizer)
         found["job"]["note"] = note
         sequences_a_text = len(lengths) / found["job"]["texts"]
     if not args.no_speed:
@@ -101,14 +104,14 @@ def read_model(name, wants_tokenizer):
         return MINILM, None, str(error)
 
 
-def read_job(args, strip, reader, tokenizer):
-    """Count texts and tokens of a collection.
+def read_job(args, strip, readers, tokenizer):
+    """Count texts and tokens of a collection, as training and prediction read them.
 
     Returns
     -------
     job : dict
     lengths : ndarray of int
-        Tokens of each text, or each window, as the `Reader` gives them to the model.
+        Tokens of each text, or each window, as training gives them to the model.
     """
     from bertsent.data import (
         column_texts,
@@ -127,7 +130,7 @@ def read_job(args, strip, reader, tokenizer):
     if schema is not None:
         require_columns(schema.names, option, args.data)
         wanted = [args.text_column]
-    lengths, tokens, cut, is_test, left_out = [], [], 0, [], 0
+    lengths, tokens, cut, is_test, left_out = [], ([], []), 0, [], 0
     with row_progress(not args.json) as progress:
         progress.look(args.data)
         for frame in read_chunks(args.data, CHUNK_ROWS, columns=wanted):
@@ -138,32 +141,37 @@ def read_job(args, strip, reader, tokenizer):
             if strip:
                 texts = [strip_html(text) for text in texts]
             counts = whole_lengths(texts, tokenizer)
-            cut += int(np.count_nonzero(counts > reader.max_length - 2))
-            found, first = reader.sequence_lengths(counts)
-            lengths.append(found)
-            tokens.append(np.diff(np.concatenate([[0], np.cumsum(found)])[first]))
+            cut += int(np.count_nonzero(counts > readers[0].max_length - 2))
+            sequences = [reader.sequence_lengths(counts) for reader in readers]
+            lengths.append(sequences[0][0])
+            for kept, (found, first) in zip(tokens, sequences, strict=True):
+                kept.append(np.diff(np.concatenate([[0], np.cumsum(found)])[first]))
             is_test.append((frame["part"] == "test").to_numpy() if split else [])
             progress.looked(len(frame))
-    lengths, of_texts = np.concatenate(lengths), np.concatenate(tokens)
+    lengths = np.concatenate(lengths)
+    of_texts, scored = map(np.concatenate, tokens)
     if not len(lengths):
         raise ValueError(f"{args.data}: every row has an empty cell")
     tokens, n_texts = int(lengths.sum()), len(of_texts)
     if split:
         is_test = np.concatenate(is_test)
-        test_texts, test_tokens = int(is_test.sum()), int(of_texts[is_test].sum())
+        test_texts, test_tokens = int(is_test.sum()), int(scored[is_test].sum())
+        train_tokens = int(of_texts[~is_test].sum())
     else:
         test_texts = round(args.test_size * n_texts)
-        test_tokens = round(tokens * test_texts / n_texts)
+        test_tokens = round(int(scored.sum()) * test_texts / n_texts)
+        train_tokens = tokens - round(tokens * test_texts / n_texts)
     return {
         "data": str(args.data),
         "texts": n_texts,
         "rows_left_out": left_out,
         "tokens": tokens,
+        "predicted_tokens": int(scored.sum()),
         "texts_cut": cut,
         "tokens_estimated": tokenizer is None,
         "train_texts": n_texts - test_texts,
-        "train_tokens": tokens - test_tokens,
-        "train_tokens_twice": round(twice(of_texts) * (tokens - test_tokens) / tokens),
+        "train_tokens": train_tokens,
+        "train_tokens_twice": round(twice(of_texts) * train_tokens / tokens),
         "test_tokens": test_tokens,
     }, lengths
 

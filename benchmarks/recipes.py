@@ -1,0 +1,178 @@
+"""Which recipe gives the most accuracy in the least time on the IMDB reviews.
+
+    python benchmarks/recipes.py --data FILE [--threads N] RUN [RUN ...]
+
+A run trains as `RUNS` says, scores what its part says, and leaves one file in
+``benchmarks/results/recipes/``. Choosing is done on rows 20,000-22,499, after training on rows
+before 20,000; what was chosen is trained on rows 0-22,499 and scores rows 22,500-24,999 once.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+import bertsent
+from bertsent import hub
+
+RESULTS = Path(__file__).resolve().parent / "results" / "recipes"
+
+# Rows to train on and rows to score.
+PARTS = {
+    "screen": ((0, 4000), (20000, 22500)),
+    "screen-short": ((0, 8000), (20000, 22500)),
+    "screen-long": ((0, 2400), (20000, 22500)),
+    "choose": ((0, 20000), (20000, 22500)),
+    "final": ((0, 22500), (22500, 25000)),
+}
+BASE = {"max_length": 128, "long_text": "head+tail", "epochs": 1, "pooling": "mean",
+        "learning_rate": 1e-4}
+# Other ways in which a trained classifier may read what it scores.
+READINGS = {
+    "256": {"max_length": 256, "long_text": "head+tail"},
+    "512": {"max_length": 512, "long_text": "head+tail"},
+    "windows-64": {"max_length": 64, "long_text": "windows"},
+    "windows-128": {"max_length": 128, "long_text": "windows"},
+    "windows-256": {"max_length": 256, "long_text": "windows"},
+    "windows-512": {"max_length": 512, "long_text": "windows"},
+}
+# Part and parameters; what stands in a run stands in place of the base.
+RUNS = {
+    "base": ("screen", {}),
+    "head": ("screen", {"long_text": "head"}),
+    "tail": ("screen", {"long_text": "tail"}),
+    "cls": ("screen", {"pooling": "cls"}),
+    "rate-2e-4": ("screen", {"learning_rate": 2e-4}),
+    "rate-4e-4": ("screen", {"learning_rate": 4e-4}),
+    "no-dropout": ("screen", {"dropout": 0.0}),
+    "batch-32": ("screen", {"batch_size": 32}),
+    "layer-decay": ("screen", {"layer_decay": 0.9}),
+    "freeze-2": ("screen", {"freeze_layers": 2}),
+    "freeze-3": ("screen", {"freeze_layers": 3}),
+    # About as many tokens as the others.
+    "tail-64": ("screen-short", {"long_text": "tail", "max_length": 64}),
+    "tail-256": ("screen-long", {"long_text": "tail", "max_length": 256}),
+    "tail-cls": ("screen", {"long_text": "tail", "pooling": "cls"}),
+}
+
+
+def words(train, test):
+    """TF-IDF of words and pairs of words under a logistic regression, on the same rows."""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    features = vectorizer.fit_transform(train["review"])
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(features, train["label"])
+    return model.predict_proba(vectorizer.transform(test["review"]))
+
+
+def without_dropout(model, rate, folder):
+    """A copy of a model that says another rate of dropout."""
+    source = hub.resolve(model)
+    copy = Path(folder) / "model"
+    shutil.copytree(source, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
+def measure(probabilities, labels):
+    return {"accuracy": float((probabilities.argmax(1) == labels).mean()),
+            "log_loss": float(log_loss(labels, probabilities.astype(np.float64)))}
+
+
+def run(name, data, model, threads, seed, keep_in=None):
+    part, given = RUNS.get(name) or (name.split("-", 1)[1], None)
+    train, test = common.load_rows(data, *PARTS[part])
+    labels = test["label"].to_numpy()
+    record = {"run": name, "part": part, "train_rows": len(train), "test_rows": len(test),
+              "seed": seed, "threads": threads, "machine": common.machine(),
+              "bertsent": bertsent.__version__, "load": os.getloadavg()[0]}
+    if given is None:
+        began = time.perf_counter()
+        record |= measure(words(train, test), labels)
+        return record | {"seconds": time.perf_counter() - began}
+    parameters = BASE | given
+    record["parameters"] = parameters
+    steps = []
+
+    def keep(event):
+        if event["event"] == "step":
+            steps.append((event["step"], event["loss"], event["tokens"]))
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = dict(parameters)
+        if "dropout" in options:
+            model = without_dropout(model, options.pop("dropout"), folder)
+        classifier = bertsent.BertClassifier(
+            model, n_threads=threads, random_state=seed, verbose=1, precision="float32",
+            inference_precision="float32", callbacks=[keep], **options,
+        )
+        began, cpu = time.perf_counter(), time.process_time()
+        classifier.fit(train["review"], train["label"])
+        record["seconds"] = time.perf_counter() - began
+        record["cpu_seconds"] = time.process_time() - cpu
+        record["tokens"] = int(sum(tokens for _, _, tokens in steps))
+        losses = [loss for _, loss, _ in steps]
+        record["curve"] = [[int(steps[min(i + 24, len(steps) - 1)][0]),
+                            round(float(np.mean(losses[i : i + 25])), 4)]
+                           for i in range(0, len(steps), 25)]
+        began = time.perf_counter()
+        record |= measure(classifier.predict_proba(test["review"]), labels)
+        record["scoring_seconds"] = time.perf_counter() - began
+        record["peak_rss_mb"] = common.peak_rss_mb()
+        if keep_in is not None:
+            classifier.save_pretrained(keep_in / f"{name}_{seed}")
+    return record
+
+
+def read_otherwise(record, kept, data, threads, names):
+    """Score what a run has scored, with its classifier but other readings; complete its record."""
+    _, test = common.load_rows(data, *PARTS[record["part"]])
+    classifier = bertsent.BertClassifier.from_pretrained(kept)
+    classifier.set_params(n_threads=threads, verbose=0)
+    readings = record.setdefault("readings", {})
+    for name in names:
+        classifier.set_params(**READINGS[name])
+        began = time.perf_counter()
+        probabilities = classifier.predict_proba(test["review"])
+        readings[name] = measure(probabilities, test["label"].to_numpy()) | {
+            "seconds": time.perf_counter() - began, "threads": threads}
+        print(record["run"], name, readings[name], flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
+    p.add_argument("--model", default="minilm")
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seeds", type=int, nargs="+", default=(0,))
+    p.add_argument("--keep", type=Path, help="save the trained classifiers in this folder")
+    p.add_argument("--readings", nargs="+", choices=READINGS,
+                   help="do not train; let the classifiers in that folder read otherwise")
+    p.add_argument("runs", nargs="+", choices=[*RUNS, *(f"words-{part}" for part in PARTS)])
+    a = p.parse_args()
+    for name in a.runs:
+        for seed in a.seeds:
+            path = RESULTS / f"{name}_{seed}.json"
+            if a.readings:
+                record = json.loads(path.read_text())
+                read_otherwise(record, a.keep / path.stem, a.data, a.threads, a.readings)
+                common.write_json(path, record)
+                continue
+            record = run(name, a.data, a.model, a.threads, seed, a.keep)
+            common.write_json(path, record)
+            print(json.dumps({k: v for k, v in record.items()
+                              if k not in ("machine", "curve")}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
