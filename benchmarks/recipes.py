@@ -29,8 +29,9 @@ RESULTS = Path(__file__).resolve().parent / "results" / "recipes"
 # Rows to train on and rows to score.
 PARTS = {
     "screen": ((0, 4000), (20000, 22500)),
-    "screen-short": ((0, 8000), (20000, 22500)),
-    "screen-long": ((0, 2400), (20000, 22500)),
+    "screen-2400": ((0, 2400), (20000, 22500)),
+    "screen-8000": ((0, 8000), (20000, 22500)),
+    "screen-12000": ((0, 12000), (20000, 22500)),
     "choose": ((0, 20000), (20000, 22500)),
     "final": ((0, 22500), (22500, 25000)),
 }
@@ -59,9 +60,20 @@ RUNS = {
     "freeze-2": ("screen", {"freeze_layers": 2}),
     "freeze-3": ("screen", {"freeze_layers": 3}),
     # About as many tokens as the others.
-    "tail-64": ("screen-short", {"long_text": "tail", "max_length": 64}),
-    "tail-256": ("screen-long", {"long_text": "tail", "max_length": 256}),
+    "tail-64": ("screen-8000", {"long_text": "tail", "max_length": 64}),
+    "tail-256": ("screen-2400", {"long_text": "tail", "max_length": 256}),
     "tail-cls": ("screen", {"long_text": "tail", "pooling": "cls"}),
+    # Ten minutes on two cores, in two ways.
+    "tail-8000": ("screen-8000", {"long_text": "tail"}),
+    "tail-12000-freeze-3": ("screen-12000", {"long_text": "tail", "freeze_layers": 3}),
+    "best": ("final", {
+        "max_length": 256, "long_text": "tail", "inference_long_text": "windows", "epochs": 2,
+        "freeze_layers": 2, "freeze_dropout": True,
+    }),
+    "quick": ("final", {
+        "long_text": "tail", "inference_long_text": "windows", "freeze_layers": 3, "epochs": "auto",
+        "time_budget": "10min",
+    }),
 }
 
 
@@ -128,6 +140,7 @@ def run(name, data, model, threads, seed, keep_in=None):
         began = time.perf_counter()
         record |= measure(classifier.predict_proba(test["review"]), labels)
         record["scoring_seconds"] = time.perf_counter() - began
+        record["plan"] = classifier.plan_
         record["peak_rss_mb"] = common.peak_rss_mb()
         if keep_in is not None:
             classifier.save_pretrained(keep_in / f"{name}_{seed}")

@@ -21,7 +21,7 @@ WORDS, OURS, CHOSEN = "#8c8c8c", "#4c72b0", "#2f7d4f"
 def load():
     """All records, in the order in which they are told."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    order = ["screen", "screen-short", "screen-long", "choose", "final"]
+    order = ["screen", "screen-2400", "screen-8000", "screen-12000", "choose", "final"]
     return sorted(records, key=lambda r: (order.index(r["part"]), r["accuracy"], r["seed"]))
 
 

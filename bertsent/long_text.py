@@ -93,7 +93,7 @@ class Reader:
         warnings.warn(
             f"{len(cut) / len(texts):.1%} of the texts ({len(cut)} of {len(texts)}) are longer "
             f"than max_length={self.max_length} tokens; the {_NOT_READ[self.long_text]} of them "
-            f"is not read{part}",
+            f"is not read in training{part}",
             UserWarning,
             stacklevel=5,
         )

@@ -457,8 +457,10 @@ PARAMETERS = (
         'None, "head", "tail", "head+tail" or "windows"',
         lambda v: v is None or _is_long_text(v),
         str,
-        "what prediction reads of longer texts, held-out ones among them (default: as long_text)",
+        "what prediction reads of longer texts, held-out ones among them: all of it (windows) or "
+        "a part, as long_text has it",
         "WHAT",
+        default="windows",
     ),
     Parameter(
         "n_threads",

@@ -46,7 +46,9 @@ def foreign_settings(name_or_dir, model):
     positions = model.config["max_position_embeddings"]
     max_length = resolve_max_length("auto", positions)
     return {
-        "parameters": {"model": name_or_dir, "max_length": max_length},
+        "parameters": {
+            "model": name_or_dir, "max_length": max_length, "inference_long_text": None,
+        },
         "max_length": max_length,
         "plan": None,
         "label_type": LabelType(np.array(labels, dtype=object)),

@@ -193,7 +193,8 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
     path, texts = reviews
     fake_rates(monkeypatch, [RATE])
     found = run_json(capsys, "--data", path, "--text-column", "body", "--model", tiny,
-                     "--max-length", 16, "--epochs", 2, "--batch-size", 8, "--test-size", 0.3)
+                     "--max-length", 16, "--epochs", 2, "--batch-size", 8, "--test-size", 0.3,
+                     "--inference-long-text", "head")
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)
     lengths = np.diff(tokenizer.encode_batch(texts, max_length=16).offsets)
     job = found["job"]
@@ -241,7 +242,8 @@ def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, 
     flags[flags.index("tail")] = "windows"
     assert main(["doctor", *map(str, flags)]) == 0
     assert "of the texts into windows" in capsys.readouterr().out
-    assert main(["doctor", "--no-speed", "--stride", "3"]) == 1
+    flags = ["--stride", "3", "--inference-long-text", "tail"]
+    assert main(["doctor", "--no-speed", *flags]) == 1
     assert 'stride=3 needs long_text="windows"' in capsys.readouterr().err
 
 
@@ -250,7 +252,7 @@ def test_estimates_are_printed(tiny, reviews, capsys, monkeypatch):
     low = {"precision": "int8", "scoring": 1.0, "training": None, "update": None}
     fake_rates(monkeypatch, [RATE, low])
     args = ["doctor", "--data", str(path), "--text-column", "body", "--model", str(tiny),
-            "--max-length", "16", "--freeze-layers", "all"]
+            "--max-length", "16", "--freeze-layers", "all", "--inference-long-text", "tail"]
     assert main(args) == 0
     out, err = capsys.readouterr()
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)

@@ -66,7 +66,7 @@ def make(base):
         settings = {
             "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
             "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32",
+            "inference_precision": "float32", "inference_long_text": None,
         }
         return bertsent.BertClassifier(**(settings | options))
 
@@ -136,7 +136,7 @@ def test_tokens_read_are_told(make):
 )
 def test_the_warning_says_how_much_is_not_read(make, how, part):
     texts = ["good film"] * 3 + ["bad " * 34]
-    message = rf"25.0% of the texts \(1 of 4\) .*; the {part} of them is not read, 50.0% of all"
+    message = rf"25.0% of the texts \(1 of 4\) .*; the {part} of them is not read in training, 50.0% of all"
     with pytest.warns(UserWarning, match=message) as caught:
         make(long_text=how, epochs=1).fit(texts, [1, 1, 1, 0])
     told = [w for w in caught if "max_length" in str(w.message)]
@@ -145,7 +145,7 @@ def test_the_warning_says_how_much_is_not_read(make, how, part):
 
 def test_damage_in_what_is_not_read_is_no_error(make):
     texts = ["good film", "bad " * 5000 + "\ud800"]
-    with pytest.warns(UserWarning, match="the end of them is not read$"):
+    with pytest.warns(UserWarning, match="the end of them is not read in training$"):
         make(epochs=1).fit(texts, [1, 0])
 
 
@@ -164,7 +164,7 @@ def test_nothing_is_warned_of_where_all_is_read(make):
             for value in ["middle", "", None, True, 1]
         ),
         ({"stride": -1, "long_text": "windows"}, "stride=-1.*at least 0"),
-        ({"stride": 3}, 'stride=3 needs long_text="windows", it is .head'),
+        ({"stride": 3, "inference_long_text": None}, 'stride=3 needs long_text="windows", it is .head'),
         ({"stride": 14, "long_text": "windows"}, "stride=14 leaves .*16 no room .* at most 13"),
         ({"inference_long_text": "all"}, 'inference_long_text=.all.*expected None, "head"'),
     ],
@@ -305,7 +305,9 @@ def test_validation_reads_windows(reading):
 def test_prediction_may_read_more_than_training(make, tmp_path):
     held_out = {"X_val": TEXTS[:11], "y_val": LABELS[:11]}
     tail = make(long_text="tail").fit(TEXTS, LABELS, **held_out)
-    clf = make(long_text="tail", inference_long_text="windows").fit(TEXTS, LABELS, **held_out)
+    wide = {"long_text": "tail", "inference_long_text": "windows"}
+    assert bertsent.BertClassifier().inference_long_text == "windows"
+    clf = make(**wide).fit(TEXTS, LABELS, **held_out)
     assert np.array_equal(flat(clf), flat(tail))
     read = clf.tokens_read(TEXTS)
     assert (read["tokens_read"] == read["tokens"]).all()
@@ -322,7 +324,7 @@ def test_prediction_may_read_more_than_training(make, tmp_path):
 
     classes = {"classes": ["negative", "positive"]}
     tail = make(long_text="tail").partial_fit(TEXTS, LABELS, **classes)
-    clf = make(long_text="tail", inference_long_text="windows")
+    clf = make(**wide)
     assert np.array_equal(flat(clf.partial_fit(TEXTS, LABELS, **classes)), flat(tail))
 
 
@@ -400,7 +402,7 @@ def test_on_the_command_line(base, tmp_path, capsys):
     again = bertsent.BertClassifier.from_pretrained(tmp_path / "w")
     clf.set_params(inference_long_text="tail")
     assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
-    assert main([*command, "--stride", "4"]) == 1
+    assert main([*command, "--stride", "4", "--inference-long-text", "tail"]) == 1
     assert 'stride=4 needs long_text="windows"' in capsys.readouterr().err
     assert main([*command, "--long-text", "middle"]) == 2
     assert '--long-text: expected "head"' in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_the_first_rung_that_fits_is_taken_then_fewer_texts():
     rungs = list_rungs(FREE, 512, 6)
     # 100 texts of 300 tokens: 30 s an epoch uncut, 25.6 at 256, 12.8 at 128, 6.4 half frozen.
     expected = [(90.0, 3, 512, 0), (60.0, 2, 512, 0), (51.2, 2, 256, 0), (25.6, 1, 256, 0),
-                (12.8, 1, 128, 0), (6.4, 1, 128, 3)]
+                (12.8, 1, 256, 3), (6.4, 1, 128, 3)]
     for seconds, *chosen in expected:
         budget = 7.0 + (7.0 * 0.02 + seconds * 1.25) / 0.98
         found = choose(rungs, work(), rates, budget=budget + 0.1, used=7.0)
@@ -194,7 +194,7 @@ def test_a_budget_for_nothing_names_the_least():
     rungs, job, rates = list_rungs(FREE, 512, 6), work(n=1000), Rates(ROWS[:1])
     with pytest.raises(ValueError, match="of 5 seconds is too little: 2.0 s are used") as e:
         choose(rungs, job, rates, budget=5.0, used=2.0)
-    assert "100 of 1,000 texts at epochs=1, max_length=128 and freeze_layers=0" in str(e.value)
+    assert "100 of 1,000 texts at epochs=1, max_length=128 and freeze_layers=3" in str(e.value)
     least = parse_time(re.search("least is about time_budget='(.*)'", str(e.value))[1])
     assert choose(rungs, job, rates, budget=least, used=2.0)["texts"] >= 100
     with pytest.raises(ValueError, match="is too little"):
@@ -228,7 +228,7 @@ def test_with_time_enough_it_is_the_run_that_was_planned(make, machine, tmp_path
 
 
 def test_what_was_chosen_is_predicted_by_and_saved(make, machine, tmp_path):
-    clf = make(time_budget=1.0).fit(TEXTS, LABELS)
+    clf = make(time_budget=1.0, inference_long_text=None).fit(TEXTS, LABELS)
     assert (clf.plan_["epochs"], clf.max_length_, clf.plan_["freeze_layers"]) == (1, 10, 0)
     assert clf.max_length == "auto" and clf.get_params()["time_budget"] == 1.0
     logits = clf.decision_function(TEXTS)
@@ -450,7 +450,6 @@ def test_dry_run_counts_and_writes_nothing(base, machine, tmp_path, capsys, monk
 def test_dry_run_counts_what_prediction_reads(base, machine, tmp_path, capsys):
     data = write_csv(tmp_path / "a.csv", 100)
     flags = ["--output", tmp_path / "out", "--max-length", 4, "--validation-fraction", 0.25]
-    wide = ["--inference-long-text", "windows"]
 
     def tokens(*more):
         assert command(base, data, *flags, *more, "--dry-run") == 0
@@ -458,7 +457,8 @@ def test_dry_run_counts_what_prediction_reads(base, machine, tmp_path, capsys):
                          capsys.readouterr().out)
         return [int(count.replace(",", "")) for count in line.groups()]
 
-    plain, wider, windows = tokens(), tokens(*wide), tokens("--long-text", "windows")
+    plain, wider = tokens("--inference-long-text", "head"), tokens()
+    windows = tokens("--long-text", "windows")
     assert plain[0] == wider[0] < windows[0]
     assert plain[1:] < wider[1:] == windows[1:]
 

@@ -35,7 +35,7 @@ SHOWN_ELSEWHERE = {"model", "n_threads", "random_state", "verbose"}
 # Said only where they are not what they always are.
 DETAILS = {
     "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps",
-    "label_smoothing", "long_text", "stride", "frozen_cache",
+    "label_smoothing", "long_text", "stride", "frozen_cache", "inference_long_text",
 }
 VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
