@@ -136,7 +136,8 @@ def test_tokens_read_are_told(make):
 )
 def test_the_warning_says_how_much_is_not_read(make, how, part):
     texts = ["good film"] * 3 + ["bad " * 34]
-    message = rf"25.0% of the texts \(1 of 4\) .*; the {part} of them is not read in training, 50.0% of all"
+    message = (rf"25.0% of the texts \(1 of 4\) .*; the {part} of them is not read in training, "
+               "50.0% of all")
     with pytest.warns(UserWarning, match=message) as caught:
         make(long_text=how, epochs=1).fit(texts, [1, 1, 1, 0])
     told = [w for w in caught if "max_length" in str(w.message)]
@@ -164,7 +165,10 @@ def test_nothing_is_warned_of_where_all_is_read(make):
             for value in ["middle", "", None, True, 1]
         ),
         ({"stride": -1, "long_text": "windows"}, "stride=-1.*at least 0"),
-        ({"stride": 3, "inference_long_text": None}, 'stride=3 needs long_text="windows", it is .head'),
+        (
+            {"stride": 3, "inference_long_text": None},
+            'stride=3 needs long_text="windows", it is .head',
+        ),
         ({"stride": 14, "long_text": "windows"}, "stride=14 leaves .*16 no room .* at most 13"),
         ({"inference_long_text": "all"}, 'inference_long_text=.all.*expected None, "head"'),
     ],
