@@ -66,14 +66,7 @@ RUNS = {
     # Ten minutes on two cores, in two ways.
     "tail-8000": ("screen-8000", {"long_text": "tail"}),
     "tail-12000-freeze-3": ("screen-12000", {"long_text": "tail", "freeze_layers": 3}),
-    "best": ("final", {
-        "max_length": 256, "long_text": "tail", "inference_long_text": "windows", "epochs": 2,
-        "freeze_layers": 2, "freeze_dropout": True,
-    }),
-    "quick": ("final", {
-        "long_text": "tail", "inference_long_text": "windows", "freeze_layers": 3, "epochs": "auto",
-        "time_budget": "10min",
-    }),
+    **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
 
@@ -112,7 +105,7 @@ def run(name, data, model, threads, seed, keep_in=None):
         began = time.perf_counter()
         record |= measure(words(train, test), labels)
         return record | {"seconds": time.perf_counter() - began}
-    parameters = BASE | given
+    parameters = given if part == "final" else BASE | given
     record["parameters"] = parameters
     steps = []
 

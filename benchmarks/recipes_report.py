@@ -41,7 +41,8 @@ def describe(record):
     if given is None:
         return "TF-IDF and logistic regression"
     names = {"learning_rate": "rate", "max_length": "length"}
-    return ", ".join(f"{names.get(key, key)} {value}" for key, value in given.items())
+    return ", ".join(f"{names.get(key, key)} {value}" for key, value in given.items()
+                     if value is not None)
 
 
 def table(records):

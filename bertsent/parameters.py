@@ -156,7 +156,7 @@ PARAMETERS = (
         "what is read of a text that is longer than max_length: its beginning, its end, a "
         "quarter from the beginning and the rest from the end, or all in windows",
         "WHAT",
-        default="head",
+        default="tail",
     ),
     Parameter(
         "stride",

@@ -47,7 +47,8 @@ def foreign_settings(name_or_dir, model):
     max_length = resolve_max_length("auto", positions)
     return {
         "parameters": {
-            "model": name_or_dir, "max_length": max_length, "inference_long_text": None,
+            "model": name_or_dir, "max_length": max_length, "long_text": "head",
+            "inference_long_text": None,
         },
         "max_length": max_length,
         "plan": None,

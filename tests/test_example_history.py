@@ -72,7 +72,8 @@ def test_the_means_are_those_of_the_history(make, options):
 def test_without_dropout_they_are_the_probabilities_of_the_model(make, still, options):
     texts, _ = make_long(30)
     labels = np.arange(30) % 3
-    clf = make(model=still, learning_rate=1e-9, epochs=2, **options).fit(texts, labels)
+    options = {"learning_rate": 1e-9, "epochs": 2, "inference_long_text": None} | options
+    clf = make(model=still, **options).fit(texts, labels)
     expected = clf.predict_proba(texts)
     for _, table in clf.example_history_.groupby("epoch"):
         own = expected[np.arange(30), labels]

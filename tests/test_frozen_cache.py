@@ -181,7 +181,7 @@ def test_many_epochs_read_no_token_of_it(make):
 
 def small_run(make, **changes):
     clf = make(freeze_layers=0, frozen_cache="off", epochs=1).fit(TEXTS, LABELS)
-    tokens = clf._reader(clf.model_).encode(clf.tokenizer_, TEXTS, 1)
+    tokens = clf._reader(clf.model_, inference=False).encode(clf.tokenizer_, TEXTS, 1)
     labels = (LABELS == "positive").astype(np.int32)
     recipe = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "freeze": 2,
               "freeze_dropout": True} | changes
@@ -251,7 +251,7 @@ def test_what_is_stale_is_computed_anew(make, computed, name, place):
 
 def test_every_window_has_its_rows(make):
     clf = make(long_text="windows", stride=2).fit(TEXTS, LABELS)
-    tokens = clf._reader(clf.model_).encode(clf.tokenizer_, TEXTS, 1)
+    tokens = clf._reader(clf.model_, inference=False).encode(clf.tokenizer_, TEXTS, 1)
     examples = Examples(tokens.ids, tokens.offsets, np.zeros(30), windows=Windows.of(tokens))
     recipe = Recipe(epochs=1, batch_size=1, learning_rate=1.0, freeze=2)
     size = int(tokens.offsets[-1]) * 32

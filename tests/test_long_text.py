@@ -66,7 +66,7 @@ def make(base):
         settings = {
             "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
             "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32", "inference_long_text": None,
+            "inference_precision": "float32", "long_text": "head", "inference_long_text": None,
         }
         return bertsent.BertClassifier(**(settings | options))
 
@@ -310,7 +310,8 @@ def test_prediction_may_read_more_than_training(make, tmp_path):
     held_out = {"X_val": TEXTS[:11], "y_val": LABELS[:11]}
     tail = make(long_text="tail").fit(TEXTS, LABELS, **held_out)
     wide = {"long_text": "tail", "inference_long_text": "windows"}
-    assert bertsent.BertClassifier().inference_long_text == "windows"
+    default = bertsent.BertClassifier()
+    assert {name: getattr(default, name) for name in wide} == wide
     clf = make(**wide).fit(TEXTS, LABELS, **held_out)
     assert np.array_equal(flat(clf), flat(tail))
     read = clf.tokens_read(TEXTS)
