@@ -36,6 +36,11 @@ def processor_minutes(record):
     return record.get("cpu_seconds", record["seconds"]) / 60
 
 
+def trained_on(record):
+    """How many reviews: those that a time budget chose, else all of the part."""
+    return (record.get("plan") or {}).get("texts", record["train_rows"])
+
+
 def describe(record):
     given = record.get("parameters")
     if given is None:
@@ -49,7 +54,7 @@ def table(records):
     print(line("run", "texts", "what", "accuracy, %", "log loss", "minutes of one core"))
     print(line("---", "---:", "---", "---:", "---:", "---:"))
     for record in records:
-        print(line(record["run"], f"{record['train_rows']:,}", describe(record),
+        print(line(record["run"], f"{trained_on(record):,}", describe(record),
                    percent(record["accuracy"], record["test_rows"]), f"{record['log_loss']:.3f}",
                    f"{processor_minutes(record):.1f}"))
 
@@ -79,8 +84,8 @@ def draw_accuracy(records, path):
         axis.plot([at, at], [100 * record["accuracy"], 100 * best], color=colour, linewidth=1)
         axis.plot(at, 100 * record["accuracy"], "s" if words else "o", color=colour,
                   fillstyle="full" if final or words else "none")
-        axis.annotate(f"{record['run']} ({record['train_rows']:,})", (at, 100 * best), fontsize=7,
-                      xytext=(4, 3), textcoords="offset points")
+        axis.annotate(f"{record['run']} ({trained_on(record):,})", (at, 100 * best), fontsize=7,
+                      xytext=(4, -9 if words and final else 3), textcoords="offset points")
     axis.set(xscale="log", xlabel="minutes of one core, training",
              ylabel="accuracy, %; the line leads to the best other reading")
     axis.spines[["top", "right"]].set_visible(False)
