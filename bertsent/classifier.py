@@ -31,11 +31,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         Tokens that the model reads at once, ``[CLS]`` and ``[SEP]`` included. "auto" is 256, or
         fewer where the model has no more positions, unless there is a `time_budget`.
     long_text : {"head", "tail", "head+tail", "windows"}, default="tail"
-        What training reads of a text that is longer: its beginning, its
-        end, a quarter of `max_length` from the beginning and the rest from the end, or all of
-        it, in windows of `max_length` whose mean logits, weighted by their tokens, are the
-        text's. The end is the default because film reviews end with what they have come to:
-        it taught far more than their beginning (docs/recipes.md). News, say, begin with it.
+        What training reads of a text that is longer: its beginning, its end, a quarter of
+        `max_length` from the beginning and the rest from the end, or all of it, in windows of
+        `max_length` whose mean logits, weighted by their tokens, are the text's. The end is
+        the default because film reviews end with what they have come to: it taught far more
+        than their beginning (docs/recipes.md). News, say, begin with it.
     stride : int, default=0
         Tokens that a window has in common with the one before. With 0 every token is read once,
         so that a text costs no more than its tokens.
@@ -125,9 +125,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         is never int8, which costs accuracy.
     inference_long_text : None or as `long_text`, default="windows"
         What prediction reads of a text that is longer, and what is read of held-out texts; may
-        be set at any time. All of it is the default because film reviews are told two to three
-        percent better that way (docs/recipes.md), by a classifier that was trained on a part of
-        each. It costs all their tokens; None reads no more than training does.
+        be set at any time. All of it is the default because that told one to three percent more
+        of film reviews rightly (docs/recipes.md), after training on a part of each. It costs
+        all their tokens; None reads no more than training does.
     n_threads : int or None, default=None
         Threads. None takes ``BERTSENT_NUM_THREADS``, else ``OMP_NUM_THREADS``, else as
         many as CPU affinity and cgroup quota allow. The number does not change results.
