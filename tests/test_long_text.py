@@ -1,4 +1,4 @@
-"""Texts longer than max_length: the same is read of them in training and at prediction."""
+"""Texts longer than max_length: what is read of them in training, and what at prediction."""
 
 import json
 import signal
