@@ -46,6 +46,10 @@ READINGS = {
     "windows-256": {"max_length": 256, "long_text": "windows"},
     "windows-512": {"max_length": 512, "long_text": "windows"},
 }
+# The last tokens, half of MiniLM's layers frozen.
+HALF = {"long_text": "tail", "freeze_layers": 3}
+# Further pretraining of the model, on rows of the reviews without their labels.
+PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # Part and parameters; what stands in a run stands in place of the base.
 RUNS = {
     "base": ("screen", {}),
@@ -65,7 +69,20 @@ RUNS = {
     "tail-cls": ("screen", {"long_text": "tail", "pooling": "cls"}),
     # Ten minutes on two cores, in two ways.
     "tail-8000": ("screen-8000", {"long_text": "tail"}),
-    "tail-12000-freeze-3": ("screen-12000", {"long_text": "tail", "freeze_layers": 3}),
+    "tail-12000-freeze-3": ("screen-12000", HALF),
+    # One option each, around what these two found.
+    "half": ("screen", HALF),
+    "half-cls": ("screen", HALF | {"pooling": "cls"}),
+    "half-layer-decay": ("screen", HALF | {"layer_decay": 0.8}),
+    "half-head-rate": ("screen", HALF | {"head_learning_rate": 1e-3}),
+    "half-smoothing": ("screen", HALF | {"label_smoothing": 0.1}),
+    "half-cosine": ("screen", HALF | {"schedule": "cosine"}),
+    "half-constant": ("screen", HALF | {"schedule": "constant"}),
+    "half-batch-32": ("screen", HALF | {"batch_size": 32}),
+    "half-epochs-2": ("screen", HALF | {"epochs": 2}),
+    "half-epochs-3": ("screen", HALF | {"epochs": 3}),
+    "half-windows": ("screen", HALF | {"long_text": "windows"}),
+    "half-pretrained": ("screen", HALF | {"pretraining": PRETRAINING}),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
@@ -87,6 +104,22 @@ def without_dropout(model, rate, folder):
     config |= {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
     (copy / "config.json").write_text(json.dumps(config))
     return copy
+
+
+def pretrained(model, data, options, threads, seed, folder):
+    """The model pretrained further; what a folder keeps is not trained again."""
+    output = Path(folder) / "pretrained"
+    if not output.exists():
+        options = dict(options)
+        texts, _ = common.load_rows(data, options.pop("rows"), (0, 0))
+        began, cpu = time.perf_counter(), time.process_time()
+        bertsent.pretrain(
+            texts["review"], output, model=model, n_threads=threads, random_state=seed,
+            precision="float32", log_file=output.with_suffix(".jsonl"), **options,
+        )
+        seconds = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+        output.with_suffix(".json").write_text(json.dumps(seconds))
+    return output, json.loads(output.with_suffix(".json").read_text())
 
 
 def measure(probabilities, labels):
@@ -117,6 +150,9 @@ def run(name, data, model, threads, seed, keep_in=None):
         options = dict(parameters)
         if "dropout" in options:
             model = without_dropout(model, options.pop("dropout"), folder)
+        if "pretraining" in options:
+            model, record["pretraining"] = pretrained(
+                model, data, options.pop("pretraining"), threads, seed, keep_in or folder)
         classifier = bertsent.BertClassifier(
             model, n_threads=threads, random_state=seed, verbose=1, precision="float32",
             inference_precision="float32", callbacks=[keep], **options,

@@ -28,8 +28,10 @@ LADDER = (
 )
 # The parameters that have a column.
 CHOSEN = ("epochs", "max_length", "freeze_layers")
-# A run is planned for this part of the time that is left: others may want the processor, too.
-FILLED = 1 / MARGIN
+# The steps are planned for this part of the time that is left for them. If others want the
+# processor, too, a run ends in time by not going through all of them, at a learning rate that
+# follows the time.
+FILLED = 0.95
 # Fewer steps teach nothing.
 LEAST_STEPS = 10
 # Bytes a second at which a checkpoint is thought to be written, before there was one: a slow disk.
@@ -126,19 +128,19 @@ def choose(rungs, work, rates, *, budget=math.inf, used=0.0, saving=0.0):
     ValueError
         Not even the least fits; it is named.
     """
-    usable = budget
+    usable, all_texts = budget, len(work.train)
     if not math.isinf(budget):
-        usable = FILLED * (budget - used - MARGIN * saving - 2 * SLACK * budget)
+        usable = budget - used - MARGIN * saving - 2 * SLACK * budget
     ways = [_Way(rung, work, rates) for rung in rungs]
-    way = next((way for way in ways if way.seconds <= usable), None)
-    texts = all_texts = len(work.train)
+    way = next((way for way in ways if way.room(all_texts) <= usable), None)
+    texts = all_texts
     if way is None:
-        way = min(ways, key=lambda way: way.seconds)
+        way = min(ways, key=lambda way: way.room(all_texts))
         texts = way.most_texts(usable) // work.step_size * work.step_size
         least = min(all_texts, LEAST_STEPS * work.step_size)
         if texts < least:
-            shortest = way.steps * least / all_texts + way.evaluation(least)
-            needed = (used + shortest / FILLED + MARGIN * saving) / (1 - 2 * SLACK)
+            shortest = way.training(least) + way.evaluation(least)
+            needed = (used + way.room(least) + MARGIN * saving) / (1 - 2 * SLACK)
             raise ValueError(
                 f"a time_budget of {budget:g} seconds is too little: {format_seconds(used)} are "
                 f"used before training begins, and {least:,} of {all_texts:,} texts at "
@@ -157,38 +159,43 @@ def choose(rungs, work, rates, *, budget=math.inf, used=0.0, saving=0.0):
         "evaluations": way.job["evaluations"],
         "budget": budget,
         "used": round(used, 3),
-        "training": round(way.steps * texts / all_texts, 3),
+        "training": round(way.training(texts), 3),
         "evaluation": round(way.evaluation(texts), 3),
         "checkpoint": saving,
     }
 
 
 class _Way:
-    """A rung with what it takes.
+    """A rung with what it takes, in seconds, if there are only so many texts to train on.
 
     Attributes
     ----------
     job : dict
-    steps, seconds : float
-        Seconds of all steps, and with evaluations.
     """
 
     def __init__(self, rung, work, rates):
         self.rung, self.texts = rung, len(work.train)
         found, self.job = work.seconds(rung, rates)
-        self.steps, self._evaluation = found["steps"], found["evaluation"]
-        self.seconds = self.steps + self._evaluation
+        self._steps, self._evaluation = found["steps"], found["evaluation"]
         # With fewer texts fewer are held out.
         self.shared = work.parameters["validation_fraction"] is not None
 
+    def training(self, texts):
+        """Of all steps."""
+        return self._steps * texts / self.texts
+
     def evaluation(self, texts):
-        """Seconds of all evaluations if there are only so many texts to train on."""
+        """Of all evaluations."""
         return self._evaluation * (texts / self.texts if self.shared else 1)
 
+    def room(self, texts):
+        """What is set aside for both."""
+        return self.training(texts) / FILLED + MARGIN * self.evaluation(texts)
+
     def most_texts(self, seconds):
-        """How many texts there is time for."""
-        fixed = self.evaluation(0)
-        return int((seconds - fixed) * self.texts / (self.seconds - fixed))
+        """How many texts there is room for."""
+        fixed = self.room(0)
+        return int((seconds - fixed) * self.texts / (self.room(self.texts) - fixed))
 
 
 def begin(budget, plan):

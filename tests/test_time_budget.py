@@ -144,13 +144,13 @@ def test_the_first_rung_that_fits_is_taken_then_fewer_texts():
     expected = [(90.0, 3, 512, 0), (60.0, 2, 512, 0), (51.2, 2, 256, 0), (25.6, 1, 256, 0),
                 (12.8, 1, 256, 3), (6.4, 1, 128, 3)]
     for seconds, *chosen in expected:
-        budget = 7.0 + (7.0 * 0.02 + seconds * 1.25) / 0.98
+        budget = 7.0 + (7.0 * 0.02 + seconds / 0.95) / 0.98
         found = choose(rungs, work(), rates, budget=budget + 0.1, used=7.0)
         assert [found["epochs"], found["max_length"], found["freeze_layers"]] == chosen
         assert found["texts"] == found["all_texts"] == 100
         assert found["training"] == pytest.approx(seconds)
         assert found["steps"] == 10 * found["epochs"]
-        assert found["used"] + 1.25 * found["training"] <= found["budget"]
+        assert found["used"] + found["training"] / 0.95 <= found["budget"]
         less = choose(rungs, work(2000), rates, budget=20 * budget - 0.1, used=140.0)
         assert [less["epochs"], less["max_length"], less["freeze_layers"]] != chosen or (
             less["texts"] < 2000
@@ -174,7 +174,9 @@ def test_evaluations_and_updates_count():
         assert few["texts"] < 200
         part = 1 if fraction is None else few["texts"] / 200
         assert few["evaluation"] == pytest.approx(part * 2 * 40 * 300 / 4000, abs=1e-3)
-        assert few["training"] + few["evaluation"] <= 0.8 * few["budget"]
+        # What is there is used, but for what the last evaluation may take longer.
+        taken = few["training"] / 0.95 + 1.25 * few["evaluation"]
+        assert 0.9 * few["budget"] < taken <= 0.98 * few["budget"]
 
 
 def test_windows_that_go_forward_twice_count():
@@ -228,9 +230,9 @@ def test_with_time_enough_it_is_the_run_that_was_planned(make, machine, tmp_path
 
 
 def test_what_was_chosen_is_predicted_by_and_saved(make, machine, tmp_path):
-    clf = make(time_budget=1.0, inference_long_text=None).fit(TEXTS, LABELS)
+    clf = make(time_budget=0.8, inference_long_text=None).fit(TEXTS, LABELS)
     assert (clf.plan_["epochs"], clf.max_length_, clf.plan_["freeze_layers"]) == (1, 10, 0)
-    assert clf.max_length == "auto" and clf.get_params()["time_budget"] == 1.0
+    assert clf.max_length == "auto" and clf.get_params()["time_budget"] == 0.8
     logits = clf.decision_function(TEXTS)
     assert clf.tokens_read(TEXTS)["tokens_read"].max() == 8
     clf.save_pretrained(tmp_path / "saved")
