@@ -78,11 +78,15 @@ RUNS = {
     "half-smoothing": ("screen", HALF | {"label_smoothing": 0.1}),
     "half-cosine": ("screen", HALF | {"schedule": "cosine"}),
     "half-constant": ("screen", HALF | {"schedule": "constant"}),
+    "half-batch-8": ("screen", HALF | {"batch_size": 8}),
     "half-batch-32": ("screen", HALF | {"batch_size": 32}),
     "half-epochs-2": ("screen", HALF | {"epochs": 2}),
     "half-epochs-3": ("screen", HALF | {"epochs": 3}),
     "half-windows": ("screen", HALF | {"long_text": "windows"}),
     "half-pretrained": ("screen", HALF | {"pretraining": PRETRAINING}),
+    # Against "best", which reads 256 tokens twice.
+    "thrice-128": ("choose", {"long_text": "tail", "epochs": 3, "freeze_layers": 2,
+                              "freeze_dropout": True}),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
@@ -202,6 +206,10 @@ def main():
                    help="do not train; let the classifiers in that folder read otherwise")
     p.add_argument("runs", nargs="+", choices=[*RUNS, *(f"words-{part}" for part in PARTS)])
     a = p.parse_args()
+    for name in a.runs if a.keep and not a.readings else ():
+        for seed in a.seeds:
+            if (a.keep / f"{name}_{seed}").exists():
+                p.error(f"{a.keep} has a classifier of {name}, seed {seed}: move it away first")
     for name in a.runs:
         for seed in a.seeds:
             path = RESULTS / f"{name}_{seed}.json"
