@@ -112,7 +112,7 @@ def without_dropout(model, rate, folder):
 
 def pretrained(model, data, options, threads, seed, folder):
     """The model pretrained further; what a folder keeps is not trained again."""
-    output = Path(folder) / "pretrained"
+    output = Path(folder) / f"pretrained_{seed}"
     if not output.exists():
         options = dict(options)
         texts, _ = common.load_rows(data, options.pop("rows"), (0, 0))
@@ -131,7 +131,8 @@ def measure(probabilities, labels):
             "log_loss": float(log_loss(labels, probabilities.astype(np.float64)))}
 
 
-def run(name, data, model, threads, seed, keep_in=None):
+def run(name, path, data, model, threads, seed, keep_in=None):
+    """Train and score as a run says, and write its record to a file."""
     part, given = RUNS.get(name) or (name.split("-", 1)[1], None)
     train, test = common.load_rows(data, *PARTS[part])
     labels = test["label"].to_numpy()
@@ -141,7 +142,9 @@ def run(name, data, model, threads, seed, keep_in=None):
     if given is None:
         began = time.perf_counter()
         record |= measure(words(train, test), labels)
-        return record | {"seconds": time.perf_counter() - began}
+        record["seconds"] = time.perf_counter() - began
+        common.write_json(path, record)
+        return record
     parameters = given if part == "final" else BASE | given
     record["parameters"] = parameters
     steps = []
@@ -175,8 +178,9 @@ def run(name, data, model, threads, seed, keep_in=None):
         record["scoring_seconds"] = time.perf_counter() - began
         record["plan"] = classifier.plan_
         record["peak_rss_mb"] = common.peak_rss_mb()
+        common.write_json(path, record)  # before anything that may go wrong
         if keep_in is not None:
-            classifier.save_pretrained(keep_in / f"{name}_{seed}")
+            classifier.save_pretrained(keep_in / path.stem)
     return record
 
 
@@ -218,8 +222,7 @@ def main():
                 read_otherwise(record, a.keep / path.stem, a.data, a.threads, a.readings)
                 common.write_json(path, record)
                 continue
-            record = run(name, a.data, a.model, a.threads, seed, a.keep)
-            common.write_json(path, record)
+            record = run(name, path, a.data, a.model, a.threads, seed, a.keep)
             print(json.dumps({k: v for k, v in record.items()
                               if k not in ("machine", "curve")}), flush=True)
 

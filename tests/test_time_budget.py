@@ -174,7 +174,7 @@ def test_evaluations_and_updates_count():
         assert few["texts"] < 200
         part = 1 if fraction is None else few["texts"] / 200
         assert few["evaluation"] == pytest.approx(part * 2 * 40 * 300 / 4000, abs=1e-3)
-        # What is there is used, but for what the last evaluation may take longer.
+        # What is there is used, but for what evaluations may take longer.
         taken = few["training"] / 0.95 + 1.25 * few["evaluation"]
         assert 0.9 * few["budget"] < taken <= 0.98 * few["budget"]
 
