@@ -112,7 +112,7 @@ def gemm(c, a, b, trans_a, trans_b, alpha, beta, n_threads):
 # --- packed operands, in groups of 4 bytes along k, and below float32: see kernels.h -----------
 
 DEEP = 64  # bytes that a row's length is a multiple of
-COLUMNS = 32  # of a panel
+COLUMNS = 32  # of a panel, of most instruction sets
 
 
 def round_up(n, to):
@@ -151,16 +151,16 @@ def left_operand(elements):
     return out
 
 
-def right_operand(elements, deep=DEEP):
+def right_operand(elements, deep=DEEP, columns=COLUMNS):
     """Bytes of the panels of a right operand (k, n), with their zeros: (panels, bytes)."""
     k, n = elements.shape
     in_group = 4 // elements.itemsize
     padded = np.zeros(
-        (round_up(k * elements.itemsize, deep) // elements.itemsize, round_up(n, COLUMNS)),
+        (round_up(k * elements.itemsize, deep) // elements.itemsize, round_up(n, columns)),
         elements.dtype,
     )
     padded[:k, :n] = elements
-    grouped = padded.reshape(len(padded) // in_group, in_group, -1, COLUMNS).transpose(2, 0, 3, 1)
+    grouped = padded.reshape(len(padded) // in_group, in_group, -1, columns).transpose(2, 0, 3, 1)
     return np.ascontiguousarray(grouped).view(np.uint8).reshape(len(grouped), -1)
 
 
@@ -168,10 +168,10 @@ def _left_elements(a, rows, groups, dtype):
     return np.ascontiguousarray(a[:rows, : 4 * groups]).view(dtype)
 
 
-def _right_elements(b, cols, groups, dtype):
-    panels = np.ascontiguousarray(b[: round_up(cols, COLUMNS) // COLUMNS, : 4 * COLUMNS * groups])
-    grouped = panels.view(dtype).reshape(len(panels), groups, COLUMNS, -1)
-    return grouped.transpose(1, 3, 0, 2).reshape(-1, len(panels) * COLUMNS)[:, :cols]
+def _right_elements(b, cols, groups, dtype, columns=COLUMNS):
+    panels = np.ascontiguousarray(b[: round_up(cols, columns) // columns, : 4 * columns * groups])
+    grouped = panels.view(dtype).reshape(len(panels), groups, columns, -1)
+    return grouped.transpose(1, 3, 0, 2).reshape(-1, len(panels) * columns)[:, :cols]
 
 
 def bf16_rows(out, x, n):
@@ -253,7 +253,8 @@ def bf16_softmax_backward_row(out_p, out_d, s, d, mask, lse, scale):
 
 def fp32_panel(out, x, n):
     """The first n columns of x as a panel, which has no zeros after the last row."""
-    out[...] = right_operand(np.ascontiguousarray(x[:, :n]), 4)[0]
+    columns = out.size // (4 * len(x))
+    out[...] = right_operand(np.ascontiguousarray(x[:, :n]), 4, columns)[0]
 
 
 def fp32_panel_transposed(out, x, k):
@@ -261,15 +262,15 @@ def fp32_panel_transposed(out, x, k):
     fp32_panel(out, x[:, :k].T, len(x))
 
 
-def fp32_product(c, a, b, cols, groups, add):
+def fp32_product(c, a, b, cols, groups, add, columns=COLUMNS):
     """The first columns of c = A B, or += with add."""
-    right = _right_elements(b, cols, groups, np.float32).astype(np.float64)
+    right = _right_elements(b, cols, groups, np.float32, columns).astype(np.float64)
     c[:, :cols] = (c[:, :cols] if add else 0.0) + a[:, :groups].astype(np.float64) @ right
 
 
-def fp32_product_transposed(c, a, b, cols, groups, add):
+def fp32_product_transposed(c, a, b, cols, groups, add, columns=COLUMNS):
     """The same with A transposed."""
-    fp32_product(c, a[:groups, : len(c)].T, b, cols, groups, add)
+    fp32_product(c, a[:groups, : len(c)].T, b, cols, groups, add, columns)
 
 
 def bf16_product(c, a, b, cols, groups, add):
@@ -295,11 +296,11 @@ def int8_rows(out, scale, offset, x, n, elements=4):
     out[: len(made), : made.shape[1]] = made
 
 
-def int8_product(c, a, b, cols, groups, add, elements=4):
+def int8_product(c, a, b, cols, groups, add, elements=4, columns=COLUMNS):
     """The first columns of c = A B, or += with add, exact."""
     types = INT8_TYPES[elements]
     left = _left_elements(a, len(c), groups, types[0]).astype(np.int64)
-    right = _right_elements(b, cols, groups, types[1]).astype(np.int64)
+    right = _right_elements(b, cols, groups, types[1], columns).astype(np.int64)
     c[:, :cols] = (c[:, :cols] if add else 0) + left @ right
 
 
@@ -318,11 +319,12 @@ def int8_weight(w):
     return q, most / np.float32(127), q.sum(axis=1, dtype=np.int64).astype(np.float32)
 
 
-def gemm_fp32(c, a, panels, beta, n_threads, transient):
+def gemm_fp32(c, a, panels, beta, n_threads, transient, columns=COLUMNS):
     """c = a b + beta c of a packed b."""
     del n_threads, transient
     k = a.shape[1]
-    fp32_product(c, a, panels.reshape(-1, 4 * k * COLUMNS), c.shape[1], k, beta != 0)
+    panels = panels.reshape(-1, 4 * k * columns)
+    fp32_product(c, a, panels, c.shape[1], k, beta != 0, columns)
 
 
 def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels, transient):
@@ -331,7 +333,7 @@ def gemm_bf16(c, a, b, trans_a, trans_b, beta, n_threads, panels, transient):
     gemm(c, to_bf16(a), to_bf16(b), trans_a, trans_b, 1.0, beta, n_threads)
 
 
-def gemm_int8(c, a, panels, scale, total, n_threads, transient, elements=4):
+def gemm_int8(c, a, panels, scale, total, n_threads, transient, elements=4, columns=COLUMNS):
     """c = a w^T of a weight in 8 bits, the rows of a in 8 bits too."""
     del n_threads, transient
     m, k = a.shape
@@ -339,8 +341,8 @@ def gemm_int8(c, a, panels, scale, total, n_threads, transient, elements=4):
     row_scale, row_offset = np.zeros(m), np.zeros(m)
     int8_rows(left, row_scale, row_offset, a, k, elements)
     groups = left.shape[1] // 4
-    panels = panels.reshape(-1, 4 * groups * COLUMNS)
-    int8_product(c, left, panels, c.shape[1], groups, False, elements)
+    panels = panels.reshape(-1, 4 * groups * columns)
+    int8_product(c, left, panels, c.shape[1], groups, False, elements, columns)
     int8_restore(c, row_scale, row_offset, scale, total)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_kernels as twins
 from guarded import call
-from test_kernels_low import each_bf16_isa, each_fp32_isa, each_isa, int8_types
+from test_kernels_low import columns_of, each_bf16_isa, each_fp32_isa, each_isa, int8_types
 
 from bertsent import _core
 
@@ -15,7 +15,8 @@ SHAPES = [(1, 1, 1), (2, 33, 5), (31, 65, 33), (70, 40, 312), (1, 900, 24), (700
 
 def _int8_gemm(isa, a, w, n_threads=1, transient=False):
     q, scale, total = twins.int8_weight(w)
-    panels = twins.right_operand(np.ascontiguousarray(q.T, int8_types(isa)[2]))
+    panels = twins.right_operand(np.ascontiguousarray(q.T, int8_types(isa)[2]),
+                                 columns=columns_of(isa))
     c = np.full((len(a), len(w)), np.nan, np.float32)
     rest = a.astype(np.float32), panels, scale, total, n_threads, transient
     (found,) = call("gemm_int8", isa, [c], *rest)
@@ -67,11 +68,11 @@ def test_gemm_fp32_equals_its_twin(isa):
     for m, n, k in SHAPES:
         a = rng.normal(size=(m, k)).astype(np.float32)
         b = rng.normal(size=(k, n)).astype(np.float32)
-        panels = twins.right_operand(b, 4)
+        panels = twins.right_operand(b, 4, columns_of(isa))
         for beta in (0.0, 1.0):
             c = (rng.normal(size=(m, n)) if beta else np.full((m, n), np.nan)).astype(np.float32)
             expected = c.astype(np.float64)
-            twins.gemm_fp32(expected, a, panels, beta, 1, False)
+            twins.gemm_fp32(expected, a, panels, beta, 1, False, columns_of(isa))
             (found,) = call("gemm_fp32", isa, [c], a, panels, beta, 1, False, offset=1)
             size = np.abs(a).astype(np.float64) @ np.abs(b) + (np.abs(c) if beta else 0)
             # As of one product: where k is cut, c takes the place of what was summed up.

@@ -37,14 +37,19 @@ def test_kernel_that_the_hardware_lacks_is_refused_by_name(isa):
 # ---- conversion to bfloat16 ----
 
 
+def columns_of(isa):
+    """How many columns a panel has."""
+    return _core.operand_layout(isa)["columns"]
+
+
 def _columns(name, rows, n):
-    """How many columns a panel made of (rows, n) has; 0 for what is no panel."""
+    """How many columns of a panel (rows, n) fills; 0 for what is no panel."""
     if "panel" not in name:
         return 0
     return rows if "transposed" in name else n
 
 
-def _operand(name, rows, n):
+def _operand(name, isa, rows, n):
     """The output array of a conversion of (rows, n), with room that stays as it is."""
     if name == "bf16_rows":
         return poisoned((rows + 1, twins.round_up(2 * n, 64) + 64), np.uint8)
@@ -52,7 +57,7 @@ def _operand(name, rows, n):
         return poisoned((n + 1, twins.round_up(2 * rows, 64) + 64), np.uint8)
     deep = n if "transposed" in name else rows
     size = 4 * deep if name.startswith("fp32_") else twins.round_up(2 * deep, 64)
-    return poisoned((size * twins.COLUMNS,), np.uint8)
+    return poisoned((size * columns_of(isa),), np.uint8)
 
 
 @each_bf16_isa
@@ -61,11 +66,11 @@ def test_conversion_equals_its_twin_byte_for_byte(name, isa):
     rng = np.random.default_rng(1)
     for rows in SIZES:
         for n in SIZES:
-            if _columns(name, rows, n) > twins.COLUMNS:
+            if _columns(name, rows, n) > columns_of(isa):
                 continue
             for gap in (0, 5):
                 x = with_gap(rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
-                out = _operand(name, rows, n)
+                out = _operand(name, isa, rows, n)
                 expected = out.copy()
                 twins.TWINS[name](expected, x, n)
                 (found,) = call(name, isa, [out], x, n, offset=gap)
@@ -91,9 +96,9 @@ def test_rounding_is_to_nearest_even_and_spares_nan(name, isa):
         if "transposed" in name:
             x = np.ascontiguousarray(x.T)
         rows, n = x.shape
-        if _columns(name, rows, n) > twins.COLUMNS:
+        if _columns(name, rows, n) > columns_of(isa):
             continue
-        out = _operand(name, rows, n)
+        out = _operand(name, isa, rows, n)
         expected = out.copy()
         twins.TWINS[name](expected, x, n)
         (found,) = call(name, isa, [out], x, n)
@@ -112,12 +117,12 @@ def test_conversion_of_halves_moves_them_as_they_are(name, isa):
     rng = np.random.default_rng(12)
     for rows in SIZES:
         for n in SIZES:
-            if _columns(name, rows, n) > twins.COLUMNS:
+            if _columns(name, rows, n) > columns_of(isa):
                 continue
             for gap in (0, 5):  # halves: x and its rows begin at any even address
                 # Any bits at all: subnormals, NaN of every payload.
                 x = with_gap(rng.integers(0, 2**16, (rows, n)).astype(np.uint16), gap)
-                x, out = x.view(np.uint8), _operand(name, rows, n)
+                x, out = x.view(np.uint8), _operand(name, isa, rows, n)
                 expected = out.copy()
                 twins.TWINS[name](expected, x, n)
                 (found,) = call(name, isa, [out], x, n, offset=2 * gap)
@@ -130,11 +135,11 @@ def test_fp32_panel_moves_floats_as_they_are(name, isa):
     rng = np.random.default_rng(13)
     for rows in SIZES:
         for n in SIZES:
-            if _columns(name, rows, n) > twins.COLUMNS:
+            if _columns(name, rows, n) > columns_of(isa):
                 continue
             for gap in (0, 5):
                 x = with_gap(rng.integers(0, 2**32, (rows, n)).astype(np.uint32), gap)
-                x, out = x.view(np.float32), _operand(name, rows, n)
+                x, out = x.view(np.float32), _operand(name, isa, rows, n)
                 expected = out.copy()
                 twins.TWINS[name](expected, x, n)
                 (found,) = call(name, isa, [out], x, n, offset=gap)
@@ -146,21 +151,21 @@ def test_fp32_panel_moves_floats_as_they_are(name, isa):
 
 def int8_types(isa):
     """How many elements of int8 operands 4 bytes hold, and the types of both operands."""
-    elements = _core.int8_elements(isa)
+    elements = _core.operand_layout(isa)["int8_elements"]
     return elements, *twins.INT8_TYPES[elements]
 
 
 @each_isa
 def test_int8_is_kept_in_bytes_where_bytes_are_multiplied(isa):
     bytes_are = isa in ("avx512_vnni", "avx512_bf16", "amx")
-    assert _core.int8_elements(isa) == (4 if bytes_are else 2)
+    assert _core.operand_layout(isa)["int8_elements"] == (4 if bytes_are else 2)
 
 
-def _operands(left, right, gap):
+def _operands(isa, left, right, gap):
     """Packed operands with poison after rows and panels and in the rows past the end."""
     more = twins.round_up(len(left), 32) - len(left)
     return (with_gap(twins.left_operand(left), gap, more),
-            with_gap(twins.right_operand(right), gap))
+            with_gap(twins.right_operand(right, columns=columns_of(isa)), gap))
 
 
 @each_bf16_isa
@@ -174,7 +179,7 @@ def test_bf16_product_equals_its_twin(isa, add):
             draw = (lambda s: rng.integers(-9, 10, s)) if whole else (lambda s: rng.normal(0, 1, s))
             left, right = draw((m, k)), draw((k, n))
             before = draw((m, n)) if add else np.full((m, n), np.nan)
-            a, b = _operands(twins.bf16_bits(left), twins.bf16_bits(right), 64 * (m % 2))
+            a, b = _operands(isa, twins.bf16_bits(left), twins.bf16_bits(right), 64 * (m % 2))
             c = with_gap(before.astype(np.float32), n % 3)
             groups = twins.round_up(2 * k, 64) // 4
             (found,) = call("bf16_product", isa, [c], a, b, n, groups, add, offset=m % 2)
@@ -203,11 +208,12 @@ def test_fp32_product_equals_its_twin(name, isa, add):
             before = (draw((m, n)) if add else np.full((m, n), np.nan)).astype(np.float32)
             # NaN right after the last row and, with a gap, after each: neither may be read.
             lies = np.ascontiguousarray(left.T) if "transposed" in name else left
-            a, b = with_gap(lies, m % 3), with_gap(twins.right_operand(right, 4), 64 * (m % 2))
+            packed = twins.right_operand(right, 4, columns_of(isa))
+            a, b = with_gap(lies, m % 3), with_gap(packed, 64 * (m % 2))
             c = with_gap(before, n % 3)
             (found,) = call(name, isa, [c], a, b, n, k, add, offset=m % 4)
             expected = c.astype(np.float64)
-            twins.TWINS[name](expected, a, b, n, k, add)
+            twins.TWINS[name](expected, a, b, n, k, add, columns_of(isa))
             np.testing.assert_array_equal(
                 found[:, n:].view(np.uint32), c[:, n:].view(np.uint32), "between the rows"
             )
@@ -230,7 +236,7 @@ def test_fp32_product_hides_neither_nan_nor_infinity(isa):
                     left[i, at], struck[i] = value, True
                 else:
                     right[at, j], struck[:, j] = value, True
-                b = twins.right_operand(right.astype(np.float32), 4)
+                b = twins.right_operand(right.astype(np.float32), 4, columns_of(isa))
                 c = np.zeros((m, n), np.float32)
                 (found,) = call("fp32_product", isa, [c], left.astype(np.float32), b, n, k, False)
                 np.testing.assert_array_equal(np.isfinite(found), ~struck)
@@ -247,11 +253,11 @@ def test_int8_product_is_exact(isa, add):
             k = int(rng.choice([1, 2, 3, 4, 63, 64, 65, 127, 129]))
             left = rng.integers(0, 256, (m, k)).astype(left_type)
             right = rng.integers(-128, 128, (k, n)).astype(right_type)
-            a, b = _operands(left, right, 64 * (m % 2))
+            a, b = _operands(isa, left, right, 64 * (m % 2))
             c = with_gap(rng.integers(-(2**30), 2**30, (m, n)).astype(np.int32), n % 3)
             expected = c.astype(np.int64)
             groups = twins.round_up(k * 4 // elements, 64) // 4
-            twins.int8_product(expected, a, b, n, groups, add, elements)
+            twins.int8_product(expected, a, b, n, groups, add, elements, columns_of(isa))
             (found,) = call("int8_product", isa, [c], a, b, n, groups, add, offset=m % 2)
             np.testing.assert_array_equal(found, expected, f"{m} {n} {k}")
 
@@ -264,7 +270,7 @@ def test_int8_product_of_extreme_bytes_does_not_saturate(isa, high, k):
     groups = twins.round_up(k * 4 // elements, 64) // 4
     for m, n in ((1, 1), (5, 33), (33, 40)):
         left, right = np.full((m, k), 255, left_type), np.full((k, n), high, right_type)
-        a, b = _operands(left, right, 0)
+        a, b = _operands(isa, left, right, 0)
         c = np.full((m, n), -1, np.int32)
         (found,) = call("int8_product", isa, [c], a, b, n, groups, False)
         assert (found == 255 * high * k).all()
@@ -283,7 +289,7 @@ def test_bf16_product_hides_neither_nan_nor_infinity(isa):
                     left[i, at], struck[i] = value, True
                 else:
                     right[at, j], struck[:, j] = value, True
-                a, b = _operands(twins.bf16_bits(left), twins.bf16_bits(right), 0)
+                a, b = _operands(isa, twins.bf16_bits(left), twins.bf16_bits(right), 0)
                 c = np.zeros((m, n), np.float32)
                 (found,) = call("bf16_product", isa, [c], a, b, n, 48, False)
                 np.testing.assert_array_equal(np.isfinite(found), ~struck)

@@ -35,7 +35,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
         TYPE corner[32 * 32];                                                                     \
         amx_begin();                                                                              \
         for (int64_t j = 0; j < cols; j += 32) {                                                  \
-            const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;                  \
+            const char *panel = (const char *)b + j / LOW_COLUMNS * ld_panel;                     \
             const int64_t wide = cols - j < 32 ? cols - j : 32;                                   \
             for (int64_t i = 0; i < rows; i += 32) {                                              \
                 const int64_t high = rows - i < 32 ? rows - i : 32;                               \
@@ -63,10 +63,10 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                 const char *left = (const char *)a + i * lda, *right = panel;                     \
                 for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
                     _tile_stream_loadd(4, left, lda);                                             \
-                    _tile_loadd(6, right, 4 * BS_LOW_COLUMNS);                                    \
+                    _tile_loadd(6, right, 4 * LOW_COLUMNS);                                       \
                     DOT(0, 4, 6);                                                                 \
                     if (second_col) {                                                             \
-                        _tile_loadd(7, right + 64, 4 * BS_LOW_COLUMNS);                           \
+                        _tile_loadd(7, right + 64, 4 * LOW_COLUMNS);                              \
                         DOT(1, 4, 7);                                                             \
                     }                                                                             \
                     if (second_row) {                                                             \
@@ -76,7 +76,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                             DOT(3, 5, 7);                                                         \
                     }                                                                             \
                     left += 64;                                                                   \
-                    right += 64 * BS_LOW_COLUMNS;                                                 \
+                    right += 64 * LOW_COLUMNS;                                                    \
                 }                                                                                 \
                 _tile_stored(0, out, ld);                                                         \
                 _tile_stored(1, out + 16, ld);                                                    \

@@ -11,6 +11,7 @@ AMX_PRODUCT(bf16_product, float, _tile_dpbf16ps)
 #define LOW_STORE low_store_floats
 #define LOW_LEFT LOW_BY_ROWS
 #define LOW_DOT(acc, a, b) (vf)_mm512_dpbf16_ps((__m512)(acc), (__m512bh)(a), (__m512bh)(b))
+#define LOW_UNROLLED 1
 #include "kernels/low_product.h"
 #endif
 
@@ -76,7 +77,7 @@ static void bf16_panel(void *out, const float *x, int64_t k, int64_t n, int64_t 
     const int64_t padded = bf16_padded(k);
     char *to = out;
     for (int64_t i = 0; i < padded; i += 2)
-        for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16, to += 64) {
+        for (int64_t j = 0; j < LOW_COLUMNS; j += 16, to += 64) {
             const float *pair = x + i * ld + j;
             _mm512_storeu_si512(
                 to, bf16_columns(i < k ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
@@ -87,7 +88,7 @@ static void bf16_panel(void *out, const float *x, int64_t k, int64_t n, int64_t 
 static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t k, int64_t ld)
 {
     const int64_t padded = bf16_padded(k);
-    for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16)
+    for (int64_t j = 0; j < LOW_COLUMNS; j += 16)
         for (int64_t i = 0; i < padded; i += 32) {
             __m512i r[16];
             for (int q = 0; q < 16; q++)
@@ -95,7 +96,7 @@ static void bf16_panel_transposed(void *out, const float *x, int64_t n, int64_t 
                                  : _mm512_setzero_si512();
             low_transpose(r);
             for (int p = 0; p < 16; p++)
-                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
+                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * LOW_COLUMNS) + 4 * j, r[p]);
         }
 }
 
@@ -143,7 +144,7 @@ static void bf16_panel_low(void *out, const void *x, int64_t k, int64_t n, int64
     const int64_t padded = bf16_padded(k);
     char *to = out;
     for (int64_t i = 0; i < padded; i += 2)
-        for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16, to += 64) {
+        for (int64_t j = 0; j < LOW_COLUMNS; j += 16, to += 64) {
             const char *pair = (const char *)x + i * ld + 2 * j;
             _mm512_storeu_si512(to, bf16_join(bf16_load_half(pair, i < k ? n - j : 0),
                                               bf16_load_half(pair + ld, i + 1 < k ? n - j : 0)));
@@ -153,13 +154,13 @@ static void bf16_panel_low(void *out, const void *x, int64_t k, int64_t n, int64
 static void bf16_panel_transposed_low(void *out, const void *x, int64_t n, int64_t k, int64_t ld)
 {
     const int64_t padded = bf16_padded(k);
-    for (int64_t j = 0; j < BS_LOW_COLUMNS; j += 16)
+    for (int64_t j = 0; j < LOW_COLUMNS; j += 16)
         for (int64_t i = 0; i < padded; i += 32) {
             __m512i r[16];
             for (int q = 0; q < 16; q++)
                 r[q] = bf16_load((const char *)x + (j + q) * ld + 2 * i, j + q < n ? k - i : 0);
             low_transpose(r);
             for (int p = 0; p < 16; p++)
-                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * BS_LOW_COLUMNS) + 4 * j, r[p]);
+                _mm512_storeu_si512((char *)out + (i / 2 + p) * (4 * LOW_COLUMNS) + 4 * j, r[p]);
         }
 }

@@ -24,7 +24,7 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 }
 
 /* Over packed operands; for how many rows the kernel table says. */
-#define LOW_TILE_COLS 384 /* a cut may add BS_LOW_COLUMNS - 1: within BS_GEMM_TILE_COLS */
+#define LOW_TILE_COLS 384 /* a cut may add a panel but one column: within BS_GEMM_TILE_COLS */
 /* Rows of a transient result that a tile makes at a time. */
 #define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
 /* Rows of A or columns of B that one task converts. */
@@ -68,9 +68,9 @@ static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
 
 /* ---- over packed operands ---- */
 
-size_t bs_packed_size(int64_t elements, int64_t k, int64_t n)
+size_t bs_packed_size(const bs_kernels *kernels, int64_t elements, int64_t k, int64_t n)
 {
-    return (size_t)(bs_low_groups(elements, k) * 4 * bs_round_up(n, BS_LOW_COLUMNS));
+    return (size_t)(bs_low_groups(elements, k) * 4 * bs_round_up(n, kernels->columns));
 }
 
 /* Takes room for the operands. */
@@ -81,7 +81,7 @@ static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
     if (by_blas(g))
         return;
     g->low.groups = bs_low_groups(elements, g->k);
-    g->low.ld_panel = 4 * g->low.groups * BS_LOW_COLUMNS;
+    g->low.ld_panel = 4 * g->low.groups * kernels->columns;
     if (g->precision == BS_FLOAT32) {
         g->low.a = (char *)g->a;
         g->low.lda = 4 * g->lda;
@@ -101,8 +101,8 @@ static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
         g->low.b = g->packed->panels;
         return;
     }
-    g->low.units_b = parts_of(g->n, BS_LOW_COLUMNS);
-    g->low.b = bs_arena_take(scratch, bs_packed_size(elements, g->k, g->n), 1);
+    g->low.units_b = parts_of(g->n, kernels->columns);
+    g->low.b = bs_arena_take(scratch, bs_packed_size(kernels, elements, g->k, g->n), 1);
 }
 
 size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g)
@@ -142,8 +142,8 @@ static void convert(void *job_, int64_t task, int worker)
             k->bf16_rows(to, g->low.lda, g->a + row * g->lda, rows, g->k, g->lda);
         return;
     }
-    const int64_t panel = task - g->low.units_a, col = panel * BS_LOW_COLUMNS;
-    const int64_t cols = g->n - col < BS_LOW_COLUMNS ? g->n - col : BS_LOW_COLUMNS;
+    const int64_t panel = task - g->low.units_a, col = panel * k->columns;
+    const int64_t cols = g->n - col < k->columns ? g->n - col : k->columns;
     char *to = g->low.b + panel * g->low.ld_panel;
     if (g->trans_b)
         k->bf16_panel_transposed(to, g->b + col * g->ldb, cols, g->k, g->ldb);
@@ -159,8 +159,7 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
         const int64_t left = g->low.groups - at;
         const int64_t groups = left < k->tile_groups ? left : k->tile_groups;
         const char *a = g->low.a + row * g->low.lda + 4 * at;
-        const char *b = g->low.b + col / BS_LOW_COLUMNS * g->low.ld_panel +
-                        4 * at * BS_LOW_COLUMNS;
+        const char *b = g->low.b + col / k->columns * g->low.ld_panel + 4 * at * k->columns;
         if (g->precision == BS_INT8)
             k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
                             groups, at > 0);
@@ -196,8 +195,9 @@ static void gemm_tile(void *job_, int64_t task, int worker)
         task -= g->tiles_m * g->tiles_n;
         g++;
     }
+    const bs_kernels *k = job->workers->kernels;
     const bool low = !by_blas(g);
-    const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? BS_LOW_COLUMNS : 16;
+    const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? k->columns : 16;
     const int64_t i = task / g->tiles_n, j = task % g->tiles_n;
     const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);
     const int64_t col = boundary(g->n, g->tiles_n, j, grain_n);
@@ -206,14 +206,13 @@ static void gemm_tile(void *job_, int64_t task, int worker)
     if (rows <= 0 || cols <= 0)
         return;
     if (g->transient) {
-        transient_tile(job->workers->kernels, g,
-                       job->workers->tiles + worker * job->workers->ld_tiles, row, rows, col,
+        transient_tile(k, g, job->workers->tiles + worker * job->workers->ld_tiles, row, rows, col,
                        cols);
         return;
     }
     float *c = g->c + row * g->ldc + col;
     if (low)
-        low_tile(job->workers->kernels, g, c, g->ldc, row, rows, col, cols);
+        low_tile(k, g, c, g->ldc, row, rows, col, cols);
     else
         bs_gemm_small(g->trans_a, g->trans_b, rows, cols, g->k, g->alpha,
                       g->a + (g->trans_a ? row : row * g->lda), g->lda,

@@ -80,7 +80,7 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count);
 size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g);
 
 /* Bytes of a packed right operand (k, n) that has so many elements in a group. */
-size_t bs_packed_size(int64_t elements, int64_t k, int64_t n);
+size_t bs_packed_size(const bs_kernels *kernels, int64_t elements, int64_t k, int64_t n);
 
 /* One product in the calling thread, uncut, in fp32. */
 void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,

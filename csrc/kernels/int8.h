@@ -28,15 +28,16 @@ AMX_PRODUCT(int8_product, int32_t, _tile_dpbusd)
 #else
 #define LOW_DOT(acc, a, b) ((acc) + (vi)_mm256_madd_epi16(a, b))
 #endif
+#define LOW_UNROLLED 1
 #include "kernels/low_product.h"
 #else
 /* acc[q] += the product of one element of a row and those of a panel's columns, which lie a group
  * apart. Operands lie at any address. */
-static inline void int8_element(int32_t acc[BS_LOW_COLUMNS], const char *row, const char *columns)
+static inline void int8_element(int32_t acc[LOW_COLUMNS], const char *row, const char *columns)
 {
     int8_left left;
     memcpy(&left, row, sizeof left);
-    for (int q = 0; q < BS_LOW_COLUMNS; q++) {
+    for (int q = 0; q < LOW_COLUMNS; q++) {
         int8_right right;
         memcpy(&right, columns + 4 * q, sizeof right);
         acc[q] += left * right;
@@ -47,17 +48,17 @@ static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, co
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)
 {
     const int64_t size = sizeof(int8_left);
-    for (int64_t j = 0; j < cols; j += BS_LOW_COLUMNS) {
-        const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;
-        const int64_t n = cols - j < BS_LOW_COLUMNS ? cols - j : BS_LOW_COLUMNS;
+    for (int64_t j = 0; j < cols; j += LOW_COLUMNS) {
+        const char *panel = (const char *)b + j / LOW_COLUMNS * ld_panel;
+        const int64_t n = cols - j < LOW_COLUMNS ? cols - j : LOW_COLUMNS;
         for (int64_t i = 0; i < rows; i++) {
             const char *row = (const char *)a + i * lda;
-            int32_t acc[BS_LOW_COLUMNS] = {0};
+            int32_t acc[LOW_COLUMNS] = {0};
             if (add)
                 memcpy(acc, c + i * ldc + j, (size_t)n * sizeof *acc);
             for (int64_t k = 0; k < INT8_ELEMENTS * groups; k++)
                 int8_element(acc, row + size * k,
-                             panel + k / INT8_ELEMENTS * (4 * BS_LOW_COLUMNS) +
+                             panel + k / INT8_ELEMENTS * (4 * LOW_COLUMNS) +
                                  size * (k % INT8_ELEMENTS));
             memcpy(c + i * ldc + j, acc, (size_t)n * sizeof *acc);
         }

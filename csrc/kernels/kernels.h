@@ -32,10 +32,9 @@ typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
 
 /* Operands of products of our own are cut into groups of 4 bytes along k: two bf16, one fp32, or
  * as many int8 as the table says. The left one lies in rows of groups, with zeros up to a multiple of BS_LOW_GROUPS
- * groups. The right one is packed: panels of BS_LOW_COLUMNS columns, and in a panel group after
- * group, those of all its columns side by side. Columns past the last are zero. */
+ * groups. The right one is packed: panels of as many columns as a tile of registers has, and in a
+ * panel group after group, those of all its columns side by side. Columns past the last are zero. */
 #define BS_LOW_GROUPS 16
-#define BS_LOW_COLUMNS 32
 /* Rows of the left operand are read up to a multiple of this; what is there does not matter. */
 #define BS_LOW_ROWS 32
 /* Elements of a group. */
@@ -45,12 +44,15 @@ typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
 typedef struct {
     const char *name;
 
+    /* Columns of a panel. */
+    int64_t columns;
+
     /* Elements of a group of int8: 4 bytes, or, without a dot product of bytes, 2 that are kept in
      * 16 bits. */
     int64_t int8_elements;
 
-    /* Rows of a packed product's left operand, and groups along k, that a tile takes at a time: half
-     * a panel that deep stays in the first-level cache, and these rows in the second. */
+    /* Rows of a packed product's left operand, and groups along k, that a tile takes at a time: a
+     * panel that deep stays in the first-level cache, and these rows in the second. */
     int64_t tile_rows, tile_groups;
 
     /* mask[j] = 0 or 65536 / (65536 - threshold). */
@@ -130,10 +132,10 @@ typedef struct {
     void (*bf16_rows_transposed)(void *out, int64_t ld_out, const float *x, int64_t rows,
                                  int64_t n, int64_t ld);
 
-    /* One panel of the right operand x (k, n), n <= BS_LOW_COLUMNS. */
+    /* One panel of the right operand x (k, n), n <= columns. */
     void (*bf16_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
 
-    /* One panel of the right operand x^T, x (n, k), n <= BS_LOW_COLUMNS. */
+    /* One panel of the right operand x^T, x (n, k), n <= columns. */
     void (*bf16_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
 
     /* The same three of an x that is bfloat16 already; ld in bytes. */
@@ -197,7 +199,7 @@ typedef struct {
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
-                   sizeof(const char *) + 3 * sizeof(int64_t) +
+                   sizeof(const char *) + 4 * sizeof(int64_t) +
                        (0 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
                "BS_KERNELS_ENTRIES and the table differ");
 #undef BS_KERNELS_ONE

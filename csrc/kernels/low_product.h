@@ -1,4 +1,4 @@
-/* C = A B over packed operands in registers: LOW_TALL x LOW_WIDE accumulators (low_vec.h).
+/* C = A B over packed operands in registers: LOW_TALL x LOW_COLUMNS accumulators (low_vec.h).
  *
  * Included once for each kind of product, which defines before
  *   LOW_NAME(x)           names of this kind
@@ -6,9 +6,26 @@
  *                         same size, accumulators would not stay in registers
  *   LOW_LOAD, LOW_STORE   some elements of C (low_vec.h)
  *   LOW_LEFT(a, lda, i, g) where group g of row i of the left operand is
- *   LOW_DOT(acc, a, b)    acc + the dot products of the groups of a and b, which are low_v */
+ *   LOW_DOT(acc, a, b)    acc + the dot products of the groups of a and b, which are low_v
+ *   LOW_UNROLLED          groups that one turn of the inner loop takes, at most 8 */
 
-/* A tile of `rows` x LOW_WIDE, a constant where this is inlined. */
+/* Adds to all accumulators the products of group g. */
+static inline __attribute__((always_inline)) void LOW_NAME(group)(LOW_V acc[LOW_TALL][2],
+                                                                  const char *a, int64_t lda,
+                                                                  const char *b, int64_t g,
+                                                                  const int rows)
+{
+    low_v right[2];
+    for (int v = 0; v < 2; v++)
+        right[v] = low_load(b + g * (4 * LOW_COLUMNS) + 4 * BS_LANES * v);
+    for (int i = 0; i < rows; i++) {
+        const low_v left = low_spread(LOW_LEFT(a, lda, i, g));
+        for (int v = 0; v < 2; v++)
+            acc[i][v] = LOW_DOT(acc[i][v], left, right[v]);
+    }
+}
+
+/* A tile of `rows` rows, a constant where this is inlined. */
 static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b, int64_t groups, int64_t cols,
     bool add, const int rows)
@@ -22,22 +39,19 @@ static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++)
             __builtin_prefetch((const char *)(c + i * ldc + BS_LANES * v), 1);
-    for (int64_t g = 0; g < groups; g++) {
-        low_v right[2];
-        for (int v = 0; v < 2; v++)
-            right[v] = low_load(b + g * (4 * BS_LOW_COLUMNS) + 4 * BS_LANES * v);
-        for (int i = 0; i < rows; i++) {
-            const low_v left = low_spread(LOW_LEFT(a, lda, i, g));
-            for (int v = 0; v < 2; v++)
-                acc[i][v] = LOW_DOT(acc[i][v], left, right[v]);
-        }
-    }
+    int64_t g = 0;
+    for (; g + LOW_UNROLLED <= groups; g += LOW_UNROLLED)
+#pragma GCC unroll 8
+        for (int u = 0; u < LOW_UNROLLED; u++)
+            LOW_NAME(group)(acc, a, lda, b, g + u, rows);
+    for (; g < groups; g++)
+        LOW_NAME(group)(acc, a, lda, b, g, rows);
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++)
             LOW_STORE(c + i * ldc + BS_LANES * v, mask[v], acc[i][v]);
 }
 
-/* All rows of one part of a panel, while the next panel is fetched. */
+/* All rows of one panel, while the next panel is fetched. */
 static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b,
                                  low_ahead ahead, int64_t rows, int64_t cols, int64_t groups,
                                  bool add)
@@ -57,14 +71,11 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
                               int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
                               bool add)
 {
-    for (int64_t j = 0; j < cols; j += LOW_WIDE) {
-        const char *panel = (const char *)b + j / BS_LOW_COLUMNS * ld_panel;
-        const int64_t within = j % BS_LOW_COLUMNS;
-        const bool last = within + LOW_WIDE == BS_LOW_COLUMNS && j + LOW_WIDE < cols;
-        const low_ahead ahead = low_ahead_of(last ? panel + ld_panel : NULL,
-                                             4 * groups * BS_LOW_COLUMNS, rows / LOW_TALL);
-        LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel + 4 * within, ahead, rows, cols - j, groups,
-                             add);
+    for (int64_t j = 0; j < cols; j += LOW_COLUMNS) {
+        const char *panel = (const char *)b + j / LOW_COLUMNS * ld_panel;
+        const low_ahead ahead = low_ahead_of(j + LOW_COLUMNS < cols ? panel + ld_panel : NULL,
+                                             4 * groups * LOW_COLUMNS, rows / LOW_TALL);
+        LOW_NAME(panel_rows)(c + j, ldc, a, lda, panel, ahead, rows, cols - j, groups, add);
     }
 }
 
@@ -75,3 +86,4 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
 #undef LOW_STORE
 #undef LOW_LEFT
 #undef LOW_DOT
+#undef LOW_UNROLLED

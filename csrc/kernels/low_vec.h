@@ -157,6 +157,3 @@ static inline void low_transpose(__m256i r[8])
 /* Group g of row i of a left operand whose rows are lda bytes apart; of one that lies transposed. */
 #define LOW_BY_ROWS(a, lda, i, g) ((a) + (i) * (lda) + 4 * (g))
 #define LOW_TRANSPOSED(a, lda, i, g) ((a) + 4 * (i) + (g) * (lda))
-
-/* Columns of a tile: a panel has one such part, or two. */
-#define LOW_WIDE (2 * BS_LANES)

@@ -2,6 +2,9 @@
 #include "kernels/kernels.h"
 #include "kernels/vec.h"
 
+/* Of a panel of a packed operand: two vectors of groups. */
+#define LOW_COLUMNS (2 * BS_LANES)
+
 #include "kernels/activation.h"
 #include "kernels/dropout.h"
 #include "kernels/layernorm.h"
@@ -25,6 +28,7 @@
 
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
+    .columns = LOW_COLUMNS,
     .int8_elements = INT8_ELEMENTS,
     .tile_rows = BS_LANES == 8 ? 96 : 256,
     .tile_groups = BS_LANES == 8 ? 384 : 256,

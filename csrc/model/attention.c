@@ -114,10 +114,12 @@ int64_t bs_attention_scratch(const bs_pass *p)
 {
     const int64_t D = p->model->config.hidden_size / p->model->config.num_heads;
     const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
+    const bs_kernels *k = p->model->kernels;
     const int64_t other = bs_attention_in_bf16(p, 0)
-                              ? bs_attention_bf16_scratch(p->longest, D, p->keep)
-                          : is_packed(p, 0) ? bs_attention_packed_scratch(p->longest, D, p->keep)
-                                            : 0;
+                              ? bs_attention_bf16_scratch(k, p->longest, D, p->keep)
+                          : is_packed(p, 0)
+                              ? bs_attention_packed_scratch(k, p->longest, D, p->keep)
+                              : 0;
     return plain > other ? plain : other;
 }
 

@@ -37,11 +37,13 @@ const float *bs_head_mask(bs_head *h, float *mask, int64_t i);
 /* The tasks of bfloat16, and the scratch floats that one of them needs. */
 void bs_attention_bf16_forward(void *job, int64_t task, int worker);
 void bs_attention_bf16_backward(void *job, int64_t task, int worker);
-int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward);
+int64_t bs_attention_bf16_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+                                  bool backward);
 
 /* Those of fp32 where the kernels have products of their own. */
 void bs_attention_packed_forward(void *job, int64_t task, int worker);
 void bs_attention_packed_backward(void *job, int64_t task, int worker);
-int64_t bs_attention_packed_scratch(int64_t longest, int64_t head_size, bool backward);
+int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+                                    bool backward);
 
 #endif

@@ -35,7 +35,7 @@ static char *take(bs_arena *a, int64_t bytes)
 /* Takes the workspace from `a`, which only counts without a block. */
 static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
-    const int64_t ld = bs_round_up(keys, BS_LOW_COLUMNS);
+    const int64_t wide = w->k->columns, ld = bs_round_up(keys, wide);
     int64_t block = BLOCK_SCORES / ld / BS_LOW_ROWS * BS_LOW_ROWS;
     block = block < BS_LOW_ROWS ? BS_LOW_ROWS : block;
     block = block > bs_round_up(keys, BS_LOW_ROWS) ? bs_round_up(keys, BS_LOW_ROWS) : block;
@@ -45,22 +45,22 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     const int64_t deep_keys = bs_low_groups(BS_BFLOAT16_ELEMENTS, keys) * 4;
     const int64_t deep_head = bs_low_groups(BS_BFLOAT16_ELEMENTS, D) * 4;
     const int64_t deep_block = bs_low_groups(BS_BFLOAT16_ELEMENTS, block) * 4;
-    w->panel_keys = deep_keys * BS_LOW_COLUMNS;
-    w->panel_head = deep_head * BS_LOW_COLUMNS;
-    w->panel_block = deep_block * BS_LOW_COLUMNS;
+    w->panel_keys = deep_keys * wide;
+    w->panel_head = deep_head * wide;
+    w->panel_block = deep_block * wide;
     /* One cache line more, so that rows do not fall into the same sets. */
     w->ld_keys = deep_keys + 64;
     w->ld_head = deep_head;
     w->ld_block = deep_block + 64;
-    const int64_t across = ld / BS_LOW_COLUMNS * w->panel_head;
-    const int64_t down = bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_keys;
+    const int64_t across = ld / wide * w->panel_head;
+    const int64_t down = bs_round_up(D, wide) / wide * w->panel_keys;
     w->s = bs_arena_floats(a, block * ld);
     w->mask = bs_arena_floats(a, ld);
     w->rows_head = take(a, block * w->ld_head);
     w->rows_keys = take(a, block * w->ld_keys);
     w->k_across = take(a, across);
     if (!backward) {
-        w->ld_context = bs_round_up(D, BS_LOW_COLUMNS);
+        w->ld_context = bs_round_up(D, wide);
         w->context = bs_arena_floats(a, block * w->ld_context);
         w->reciprocal = bs_arena_floats(a, block);
         w->v_down = take(a, down);
@@ -71,15 +71,17 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->columns = take(a, ld * w->ld_block);
     w->v_across = take(a, across);
     w->k_down = take(a, down);
-    w->block_down = take(a, bs_round_up(D, BS_LOW_COLUMNS) / BS_LOW_COLUMNS * w->panel_block);
+    w->block_down = take(a, bs_round_up(D, wide) / wide * w->panel_block);
 }
 
-int64_t bs_attention_bf16_scratch(int64_t longest, int64_t head_size, bool backward)
+int64_t bs_attention_bf16_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+                                  bool backward)
 {
     /* A shorter sequence may have a larger block: the scores of a block are bounded by both. */
-    workspace w;
+    workspace w = {.k = kernels};
+    const int64_t wide = kernels->columns;
     size_t most = 0;
-    for (int64_t keys = BS_LOW_COLUMNS; keys < longest + BS_LOW_COLUMNS; keys += BS_LOW_COLUMNS) {
+    for (int64_t keys = wide; keys < longest + wide; keys += wide) {
         bs_arena nowhere = {0};
         lay_out(&w, &nowhere, keys < longest ? keys : longest, head_size, backward);
         most = nowhere.used > most ? nowhere.used : most;
@@ -98,19 +100,19 @@ static workspace workspace_of(const bs_head *h, int worker, bool backward)
 /* The right operand x^T of x (keys, D). */
 static void pack_across(const workspace *w, char *out, const char *x, int64_t keys, int64_t ld)
 {
-    for (int64_t j = 0; j < keys; j += BS_LOW_COLUMNS, out += w->panel_head)
-        w->k->bf16_panel_transposed_low(out, x + j * ld,
-                                        keys - j < BS_LOW_COLUMNS ? keys - j : BS_LOW_COLUMNS,
-                                        w->D, ld);
+    const int64_t wide = w->k->columns;
+    for (int64_t j = 0; j < keys; j += wide, out += w->panel_head)
+        w->k->bf16_panel_transposed_low(out, x + j * ld, keys - j < wide ? keys - j : wide, w->D,
+                                        ld);
 }
 
 /* The right operand x of x (rows, D). */
 static void pack_down(const workspace *w, char *out, int64_t ld_panel, const char *x,
                       int64_t rows, int64_t ld)
 {
-    for (int64_t j = 0; j < w->D; j += BS_LOW_COLUMNS, out += ld_panel)
-        w->k->bf16_panel_low(out, x + 2 * j, rows,
-                             w->D - j < BS_LOW_COLUMNS ? w->D - j : BS_LOW_COLUMNS, ld);
+    const int64_t wide = w->k->columns;
+    for (int64_t j = 0; j < w->D; j += wide, out += ld_panel)
+        w->k->bf16_panel_low(out, x + 2 * j, rows, w->D - j < wide ? w->D - j : wide, ld);
 }
 
 static int64_t groups_of(int64_t elements)
@@ -155,7 +157,7 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
                                                    bs_head_mask(&h, w.mask, row + i), h.scale,
                                                    h.keys);
         w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
-                          bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, BS_LOW_COLUMNS),
+                          bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, w.k->columns),
                           groups_of(h.keys), false);
         for (int64_t i = 0; i < rows; i++) {
             memset(context + i * H, 0, (size_t)h.D * sizeof(float));

@@ -25,16 +25,16 @@ typedef struct {
 } workspace;
 
 /* Floats of a right operand (k, n). */
-static int64_t panels(int64_t k, int64_t n)
+static int64_t panels(const workspace *w, int64_t k, int64_t n)
 {
-    return (int64_t)(bs_packed_size(BS_FLOAT32_ELEMENTS, k, n) / sizeof(float));
+    return (int64_t)(bs_packed_size(w->k, BS_FLOAT32_ELEMENTS, k, n) / sizeof(float));
 }
 
 /* Takes the workspace from `a`, which only counts without a block. */
 static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
     w->D = D;
-    w->columns = bs_round_up(keys, BS_LOW_COLUMNS);
+    w->columns = bs_round_up(keys, w->k->columns);
     w->ld = w->columns + 16;
     w->block = (backward ? BACKWARD_SCORES : FORWARD_SCORES) / w->columns / BLOCK_GRAIN;
     w->block = w->block < 1 ? BLOCK_GRAIN : w->block * BLOCK_GRAIN;
@@ -42,23 +42,25 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->s = bs_arena_floats(a, w->block * w->ld);
     w->mask = bs_arena_floats(a, w->columns);
     w->scaled = bs_arena_floats(a, w->block * D);
-    w->k_across = bs_arena_floats(a, panels(D, keys));
+    w->k_across = bs_arena_floats(a, panels(w, D, keys));
     if (!backward) {
-        w->v_down = bs_arena_floats(a, panels(keys, D));
+        w->v_down = bs_arena_floats(a, panels(w, keys, D));
         return;
     }
     w->d = bs_arena_floats(a, w->block * w->ld);
-    w->v_across = bs_arena_floats(a, panels(D, keys));
-    w->k_down = bs_arena_floats(a, panels(keys, D));
-    w->block_down = bs_arena_floats(a, panels(w->block, D));
+    w->v_across = bs_arena_floats(a, panels(w, D, keys));
+    w->k_down = bs_arena_floats(a, panels(w, keys, D));
+    w->block_down = bs_arena_floats(a, panels(w, w->block, D));
 }
 
-int64_t bs_attention_packed_scratch(int64_t longest, int64_t head_size, bool backward)
+int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+                                    bool backward)
 {
     /* A shorter sequence may have a larger block: its scores are bounded, its queries are not. */
-    workspace w;
+    workspace w = {.k = kernels};
+    const int64_t wide = kernels->columns;
     size_t most = 0;
-    for (int64_t keys = BS_LOW_COLUMNS; keys < longest + BS_LOW_COLUMNS; keys += BS_LOW_COLUMNS) {
+    for (int64_t keys = wide; keys < longest + wide; keys += wide) {
         bs_arena nowhere = {0};
         lay_out(&w, &nowhere, keys < longest ? keys : longest, head_size, backward);
         most = nowhere.used > most ? nowhere.used : most;
@@ -77,25 +79,26 @@ static workspace workspace_of(const bs_head *h, int worker, bool backward)
 /* The right operand x^T of x (keys, D). */
 static void pack_across(const workspace *w, float *out, const float *x, int64_t keys, int64_t ld)
 {
-    for (int64_t j = 0; j < keys; j += BS_LOW_COLUMNS)
-        w->k->fp32_panel_transposed(out + panels(w->D, j), x + j * ld,
-                                    keys - j < BS_LOW_COLUMNS ? keys - j : BS_LOW_COLUMNS, w->D,
-                                    ld);
+    const int64_t wide = w->k->columns;
+    for (int64_t j = 0; j < keys; j += wide)
+        w->k->fp32_panel_transposed(out + panels(w, w->D, j), x + j * ld,
+                                    keys - j < wide ? keys - j : wide, w->D, ld);
 }
 
 /* The right operand x of x (rows, D). */
 static void pack_down(const workspace *w, float *out, const float *x, int64_t rows, int64_t ld)
 {
-    for (int64_t j = 0; j < w->D; j += BS_LOW_COLUMNS)
-        w->k->fp32_panel(out + panels(rows, j), x + j, rows,
-                         w->D - j < BS_LOW_COLUMNS ? w->D - j : BS_LOW_COLUMNS, ld);
+    const int64_t wide = w->k->columns;
+    for (int64_t j = 0; j < w->D; j += wide)
+        w->k->fp32_panel(out + panels(w, rows, j), x + j, rows,
+                         w->D - j < wide ? w->D - j : wide, ld);
 }
 
 /* c (rows, columns of b) = a b, with a (rows, k) and b packed; columns past the last are 0. */
 static void product(const workspace *w, float *c, int64_t ldc, const float *a, int64_t lda,
                     const float *b, int64_t rows, int64_t columns, int64_t k)
 {
-    w->k->fp32_product(c, ldc, a, 4 * lda, b, 4 * BS_LOW_COLUMNS * k, rows, columns, k, false);
+    w->k->fp32_product(c, ldc, a, 4 * lda, b, 4 * w->k->columns * k, rows, columns, k, false);
 }
 
 /* s (rows, keys) = scale Q K^T of the block that begins at query `row`. */
@@ -134,7 +137,7 @@ static void add_of_block(const workspace *w, float *d, int64_t ld_d, const float
 {
     pack_down(w, w->block_down, right, rows, ld_right);
     w->k->fp32_product_transposed(d, ld_d, left, 4 * w->ld, w->block_down,
-                                  4 * BS_LOW_COLUMNS * rows, keys, w->D, rows, !first);
+                                  4 * w->k->columns * rows, keys, w->D, rows, !first);
 }
 
 /* dP = d_context V^T;  dV = (P mask)^T d_context;  dQ = dS K;  dK = dS^T Q */

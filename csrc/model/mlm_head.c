@@ -37,15 +37,17 @@ bs_status bs_mlm_targets_check(const bs_mlm_targets *t, const bs_batch *b, const
 
 /* ---- the packed decoder ---- */
 
-static size_t forward_size(const bs_config *c)
+static size_t forward_size(const bs_model *m)
 {
+    const bs_config *c = &m->config;
     return (size_t)bs_round_up(
-        (int64_t)bs_packed_size(BS_BFLOAT16_ELEMENTS, c->hidden_size, c->vocab_size), 64);
+        (int64_t)bs_packed_size(m->kernels, BS_BFLOAT16_ELEMENTS, c->hidden_size,
+                                c->vocab_size), 64);
 }
 
 static bs_packed decoder_of(const bs_model *m, bool backward)
 {
-    return (bs_packed){.panels = m->decoder.block + (backward ? forward_size(&m->config) : 0)};
+    return (bs_packed){.panels = m->decoder.block + (backward ? forward_size(m) : 0)};
 }
 
 typedef struct {
@@ -60,11 +62,12 @@ static void pack_panel(void *job_, int64_t task, int worker)
     const bool backward = task >= job->forward_panels;
     const int64_t H = m->config.hidden_size, V = m->config.vocab_size;
     const int64_t panel = backward ? task - job->forward_panels : task;
-    const int64_t n = backward ? H : V, k = backward ? V : H, first = panel * BS_LOW_COLUMNS;
-    const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
+    const int64_t n = backward ? H : V, k = backward ? V : H;
+    const int64_t wide = m->kernels->columns, first = panel * wide;
+    const int64_t columns = n - first < wide ? n - first : wide;
     const float *word = m->parameters + m->table.word;
     char *to = decoder_of(m, backward).panels;
-    to += panel * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * BS_LOW_COLUMNS;
+    to += panel * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * wide;
     (void)worker;
     if (backward)
         m->kernels->bf16_panel(to, word + first, k, columns, H);
@@ -76,17 +79,19 @@ bs_status bs_mlm_pack(bs_model *m, bs_precision precision, bool backward, int n_
                       bs_error *e)
 {
     const bs_config *c = &m->config;
-    size_t size = forward_size(c);
+    size_t size = forward_size(m);
     if (precision == BS_FLOAT32)
         return BS_OK;
     if (backward)
-        size += bs_packed_size(BS_BFLOAT16_ELEMENTS, c->vocab_size, c->hidden_size);
+        size += bs_packed_size(m->kernels, BS_BFLOAT16_ELEMENTS, c->vocab_size,
+                               c->hidden_size);
     if (bs_arena_reserve(&m->decoder, size, e) != BS_OK)
         return e->status;
-    pack_job job = {m, (c->vocab_size + BS_LOW_COLUMNS - 1) / BS_LOW_COLUMNS};
+    const int64_t wide = m->kernels->columns;
+    pack_job job = {m, (c->vocab_size + wide - 1) / wide};
     int64_t panels = job.forward_panels;
     if (backward)
-        panels += (c->hidden_size + BS_LOW_COLUMNS - 1) / BS_LOW_COLUMNS;
+        panels += (c->hidden_size + wide - 1) / wide;
     bs_pool_run(n_threads, panels, pack_panel, &job);
     return BS_OK;
 }

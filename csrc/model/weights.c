@@ -40,14 +40,14 @@ static void lay_out(bs_weights *w, bs_arena *a, const bs_kernels *kernels, bs_pr
             if (s.n == 0)
                 continue;
             bs_packed *forward = w != NULL ? &w->layers[l].forward[i] : &counted;
-            forward->panels = bs_arena_take(a, bs_packed_size(elements, s.k, s.n), 1);
+            forward->panels = bs_arena_take(a, bs_packed_size(kernels, elements, s.k, s.n), 1);
             if (precision == BS_INT8) {
                 forward->scale = bs_arena_floats(a, s.n);
                 forward->sum = bs_arena_floats(a, s.n);
             }
             if (backward) {
                 bs_packed *back = w != NULL ? &w->layers[l].backward[i] : &counted;
-                back->panels = bs_arena_take(a, bs_packed_size(elements, s.n, s.k), 1);
+                back->panels = bs_arena_take(a, bs_packed_size(kernels, elements, s.n, s.k), 1);
             }
         }
 }
@@ -95,14 +95,15 @@ static void put_int8(char *panel, int64_t elements, int64_t at, int q)
         ((int16_t *)(void *)panel)[at] = (int16_t)q;
 }
 
-static void pack_int8_panel(const bs_packed *out, int64_t elements, int64_t panel, const float *x,
-                            int64_t n, int64_t k)
+static void pack_int8_panel(const bs_packed *out, const bs_kernels *kernels, int64_t panel,
+                            const float *x, int64_t n, int64_t k)
 {
-    const int64_t first = panel * BS_LOW_COLUMNS;
-    const int64_t size = bs_low_groups(elements, k) * 4 * BS_LOW_COLUMNS;
+    const int64_t elements = kernels->int8_elements, columns = kernels->columns;
+    const int64_t first = panel * columns;
+    const int64_t size = bs_low_groups(elements, k) * 4 * columns;
     char *to = (char *)out->panels + panel * size;
     memset(to, 0, (size_t)size);
-    for (int64_t j = first; j < n && j < first + BS_LOW_COLUMNS; j++) {
+    for (int64_t j = first; j < n && j < first + columns; j++) {
         const float *row = x + j * k;
         float most = 0.0f;
         for (int64_t i = 0; i < k; i++)
@@ -112,7 +113,7 @@ static void pack_int8_panel(const bs_packed *out, int64_t elements, int64_t pane
         for (int64_t i = 0; i < k; i++) {
             const int q = (int)lrintf(row[i] * inverse);
             put_int8(to, elements,
-                     i / elements * (elements * BS_LOW_COLUMNS) + (j - first) * elements +
+                     i / elements * (elements * columns) + (j - first) * elements +
                          i % elements,
                      q);
             sum += q;
@@ -142,7 +143,7 @@ static int64_t panels_of(const pack_job *job, int64_t layer, int linear, bool ba
     const int64_t columns = backward ? s.k : s.n;
     return s.n == 0 || (backward && !job->backward)
                ? 0
-               : (columns + BS_LOW_COLUMNS - 1) / BS_LOW_COLUMNS;
+               : (columns + job->kernels->columns - 1) / job->kernels->columns;
 }
 
 static int64_t layer_panels(const pack_job *job, int64_t layer)
@@ -165,17 +166,17 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
     const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
     bs_layer_weights *l = &job->w->layers[layer];
     const float *x = job->parameters + s.offset;
-    const int64_t first = panel * BS_LOW_COLUMNS;
-    const int64_t elements = bs_low_elements(job->kernels, job->precision);
+    const bs_kernels *kernels = job->kernels;
+    const int64_t first = panel * kernels->columns;
+    const int64_t elements = bs_low_elements(kernels, job->precision);
     if (job->precision == BS_INT8) {
-        pack_int8_panel(&l->forward[linear], elements, panel, x, s.n, s.k);
+        pack_int8_panel(&l->forward[linear], kernels, panel, x, s.n, s.k);
         return;
     }
     const int64_t n = backward ? s.k : s.n, k = backward ? s.n : s.k;
-    const int64_t columns = n - first < BS_LOW_COLUMNS ? n - first : BS_LOW_COLUMNS;
+    const int64_t columns = n - first < kernels->columns ? n - first : kernels->columns;
     char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
-    to += panel * bs_low_groups(elements, k) * 4 * BS_LOW_COLUMNS;
-    const bs_kernels *kernels = job->kernels;
+    to += panel * bs_low_groups(elements, k) * 4 * kernels->columns;
     const bool whole = job->precision == BS_FLOAT32;
     if (backward)
         (whole ? kernels->fp32_panel : kernels->bf16_panel)(to, x + first, k, columns, s.k);

@@ -271,14 +271,16 @@ static PyObject *kernel_entries(PyObject *module, PyObject *args)
     return filled;
 }
 
-static PyObject *int8_elements(PyObject *module, PyObject *args)
+static PyObject *operand_layout(PyObject *module, PyObject *args)
 {
     const char *isa;
     (void)module;
     if (!PyArg_ParseTuple(args, "s", &isa))
         return NULL;
     const bs_kernels *table = table_of(isa);
-    return table != NULL ? PyLong_FromLongLong(table->int8_elements) : NULL;
+    return table == NULL ? NULL
+                         : Py_BuildValue("{sLsL}", "columns", (long long)table->columns,
+                                         "int8_elements", (long long)table->int8_elements);
 }
 
 static PyObject *kernel_call(PyObject *module, PyObject *args)
@@ -371,8 +373,8 @@ static PyMethodDef functions[] = {
     {"kernel_names", kernel_names, METH_NOARGS, "The kernels that kernel_call knows."},
     {"kernel_entries", kernel_entries, METH_VARARGS,
      "kernel_entries(isa): the entries of the table of kernels, and whether it fills them."},
-    {"int8_elements", int8_elements, METH_VARARGS,
-     "int8_elements(isa): elements in 4 bytes of an int8 operand."},
+    {"operand_layout", operand_layout, METH_VARARGS,
+     "operand_layout(isa): columns of a packed panel, and elements in 4 bytes of int8 operands."},
     {"kernel_call", kernel_call, METH_VARARGS, "kernel_call(name, isa, *arguments)"},
     {"isa_list", isa_list, METH_NOARGS, "Instruction sets that this machine can run, best last."},
     {"isa", isa, METH_NOARGS, "The instruction set in use."},

@@ -121,7 +121,7 @@ static PyObject *call_gemm_fp32(const bs_kernels *k, PyObject *args)
     bs_gemm g = {.trans_b = true, .m = c.rows, .n = c.cols, .k = a.cols, .alpha = 1.0f,
                  .beta = beta, .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols,
                  .precision = BS_FLOAT32, .packed = &packed};
-    if (a.rows != g.m || (size_t)panels.size != bs_packed_size(BS_FLOAT32_ELEMENTS, g.k, g.n))
+    if (a.rows != g.m || (size_t)panels.size != bs_packed_size(k, BS_FLOAT32_ELEMENTS, g.k, g.n))
         return no_match();
     return run(k, &g, n_threads, transient, times);
 }
@@ -149,7 +149,7 @@ static PyObject *call_gemm_bf16(const bs_kernels *k, PyObject *args)
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n ||
         (panels.data != NULL &&
-         (size_t)panels.size != bs_packed_size(BS_BFLOAT16_ELEMENTS, g.k, g.n)))
+         (size_t)panels.size != bs_packed_size(k, BS_BFLOAT16_ELEMENTS, g.k, g.n)))
         return no_match();
     const bs_packed packed = {.panels = panels.data};
     g.packed = panels.data != NULL ? &packed : NULL;
@@ -171,7 +171,7 @@ static PyObject *call_gemm_int8(const bs_kernels *k, PyObject *args)
                  .a = a.data, .c = c.data, .lda = a.cols, .ldc = c.cols, .precision = BS_INT8,
                  .packed = &packed};
     if (a.rows != g.m || scale.size != g.n || sum.size != g.n ||
-        (size_t)panels.size != bs_packed_size(k->int8_elements, g.k, g.n))
+        (size_t)panels.size != bs_packed_size(k, k->int8_elements, g.k, g.n))
         return no_match();
     return run(k, &g, n_threads, transient, times);
 }

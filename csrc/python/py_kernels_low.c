@@ -65,29 +65,30 @@ typedef void (*panel_kernel)(void *, const float *, int64_t, int64_t, int64_t);
 typedef void (*low_panel_kernel)(void *, const void *, int64_t, int64_t, int64_t);
 
 /* (panel, x (k, ld), n) or, transposed, (panel, x (n, ld), k) */
-static PyObject *make_panel(panel_kernel kernel, int64_t elements, bool transposed,
-                            PyObject *args)
+static PyObject *make_panel(const bs_kernels *k, panel_kernel kernel, int64_t elements,
+                            bool transposed, PyObject *args)
 {
     bytes out;
     floats x;
     Py_ssize_t n;
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
-    if (n < 1 || n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
-        out.size != deep(elements, transposed ? n : x.rows) * BS_LOW_COLUMNS)
+    if (n < 1 || n > x.cols || (transposed ? x.rows : n) > k->columns ||
+        out.size != deep(elements, transposed ? n : x.rows) * k->columns)
         return no_match();
     kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
 }
 
-static PyObject *make_low_panel(low_panel_kernel kernel, bool transposed, PyObject *args)
+static PyObject *make_low_panel(const bs_kernels *k, low_panel_kernel kernel, bool transposed,
+                                PyObject *args)
 {
     bytes out, x;
     Py_ssize_t n;
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_bytes, &x, &n))
         return NULL;
-    if (n < 1 || 2 * n > x.cols || (transposed ? x.rows : n) > BS_LOW_COLUMNS ||
-        out.size != deep(BS_BFLOAT16_ELEMENTS, transposed ? n : x.rows) * BS_LOW_COLUMNS)
+    if (n < 1 || 2 * n > x.cols || (transposed ? x.rows : n) > k->columns ||
+        out.size != deep(BS_BFLOAT16_ELEMENTS, transposed ? n : x.rows) * k->columns)
         return no_match();
     kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -95,32 +96,32 @@ static PyObject *make_low_panel(low_panel_kernel kernel, bool transposed, PyObje
 
 static PyObject *call_fp32_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->fp32_panel, BS_FLOAT32_ELEMENTS, false, args);
+    return make_panel(k, k->fp32_panel, BS_FLOAT32_ELEMENTS, false, args);
 }
 
 static PyObject *call_fp32_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->fp32_panel_transposed, BS_FLOAT32_ELEMENTS, true, args);
+    return make_panel(k, k->fp32_panel_transposed, BS_FLOAT32_ELEMENTS, true, args);
 }
 
 static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->bf16_panel, BS_BFLOAT16_ELEMENTS, false, args);
+    return make_panel(k, k->bf16_panel, BS_BFLOAT16_ELEMENTS, false, args);
 }
 
 static PyObject *call_bf16_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k->bf16_panel_transposed, BS_BFLOAT16_ELEMENTS, true, args);
+    return make_panel(k, k->bf16_panel_transposed, BS_BFLOAT16_ELEMENTS, true, args);
 }
 
 static PyObject *call_bf16_panel_low(const bs_kernels *k, PyObject *args)
 {
-    return make_low_panel(k->bf16_panel_low, false, args);
+    return make_low_panel(k, k->bf16_panel_low, false, args);
 }
 
 static PyObject *call_bf16_panel_transposed_low(const bs_kernels *k, PyObject *args)
 {
-    return make_low_panel(k->bf16_panel_transposed_low, true, args);
+    return make_low_panel(k, k->bf16_panel_transposed_low, true, args);
 }
 
 /* ---- rows that become bfloat16 ---- */
@@ -189,13 +190,13 @@ static PyObject *call_bf16_softmax_backward_row(const bs_kernels *k, PyObject *a
 
 /* ---- products ---- */
 
-static int product_fits(npy_intp rows, npy_intp ldc, const bytes *a, const bytes *b,
-                        Py_ssize_t cols, Py_ssize_t groups)
+static int product_fits(const bs_kernels *k, npy_intp rows, npy_intp ldc, const bytes *a,
+                        const bytes *b, Py_ssize_t cols, Py_ssize_t groups)
 {
     return groups > 0 && groups % BS_LOW_GROUPS == 0 && cols > 0 && cols <= ldc &&
            a->rows >= bs_round_up(rows, BS_LOW_ROWS) && a->cols >= 4 * groups &&
-           b->rows >= bs_round_up(cols, BS_LOW_COLUMNS) / BS_LOW_COLUMNS &&
-           b->cols >= 4 * groups * BS_LOW_COLUMNS;
+           b->rows >= bs_round_up(cols, k->columns) / k->columns &&
+           b->cols >= 4 * groups * k->columns;
 }
 
 /* (c (rows, ldc), a (rows, lda), b, cols, groups, add): the left operand needs nothing behind it.
@@ -211,8 +212,8 @@ static PyObject *fp32_call(const bs_kernels *k, bool transposed, PyObject *args)
         return NULL;
     if (groups < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? groups : c.rows) ||
         a.cols < (transposed ? c.rows : groups) ||
-        b.rows < bs_round_up(cols, BS_LOW_COLUMNS) / BS_LOW_COLUMNS ||
-        b.cols < 4 * groups * BS_LOW_COLUMNS)
+        b.rows < bs_round_up(cols, k->columns) / k->columns ||
+        b.cols < 4 * groups * k->columns)
         return no_match();
     (transposed ? k->fp32_product_transposed : k->fp32_product)(
         c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, groups, add);
@@ -239,7 +240,7 @@ static PyObject *call_bf16_product(const bs_kernels *k, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_bytes, &a, to_bytes, &b, &cols,
                           &groups, &add))
         return NULL;
-    if (!product_fits(c.rows, c.cols, &a, &b, cols, groups))
+    if (!product_fits(k, c.rows, c.cols, &a, &b, cols, groups))
         return no_match();
     k->bf16_product(c.data, c.cols, a.data, a.cols, b.data, b.cols, c.rows, cols, groups, add);
     Py_RETURN_NONE;
@@ -253,7 +254,7 @@ static PyObject *call_int8_product(const bs_kernels *k, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_ints, &c, to_bytes, &a, to_bytes, &b, &cols,
                           &groups, &add))
         return NULL;
-    if (!product_fits(c.rows, c.cols, &a, &b, cols, groups))
+    if (!product_fits(k, c.rows, c.cols, &a, &b, cols, groups))
         return no_match();
     k->int8_product((int32_t *)(void *)c.data, c.cols, a.data, a.cols, b.data, b.cols, c.rows,
                     cols, groups, add);
