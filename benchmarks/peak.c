@@ -1,7 +1,10 @@
 /* What one core can do at most: multiply-adds out of registers, and copying out of each level of
- * memory. Prints one JSON object, rates in 10^9 a second. Built and run by stages.py and
- * products.py. */
+ * memory. Prints one JSON object, rates in 10^9 a second: those of the quickest rounds.
+ *
+ * With the name of one rate it measures that one again for each line of input, all rounds alike: a
+ * core that is shared with others is not always as quick. Built and run by peaks.py. */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,18 +98,27 @@ static void amx_configure(void)
 AMX_LOOP(amx_bf16, "tdpbf16ps")
 AMX_LOOP(amx_int8, "tdpbusd")
 
-static double fastest(void (*loop)(void))
+/* Seconds that ROUNDS times took together, and the least of them. */
+static double rounds(void (*loop)(void), double *best)
 {
-    double best = 1e9;
-    loop();
+    const double began = now();
+    double before = began;
+    *best = 1e9;
     for (int i = 0; i < ROUNDS; i++) {
-        const double began = now();
         loop();
-        const double took = now() - began;
-        best = took < best ? took : best;
+        const double took = now() - before;
+        before += took;
+        *best = took < *best ? took : *best;
     }
-    return best;
+    return before - began;
 }
+
+typedef struct {
+    const char *name;
+    bool able;
+    double operations; /* of one round */
+    void (*loop)(void);
+} peak;
 
 static void print(const char *name, double rate)
 {
@@ -139,25 +151,49 @@ static double copying(size_t size)
     return best;
 }
 
-int main(void)
+/* Prints the rate of ROUNDS rounds for each line that it reads. */
+static void sample(const peak *p)
+{
+    double best;
+    p->loop();
+    while (getchar() == '\n') {
+        printf("%.2f\n", ROUNDS * p->operations / rounds(p->loop, &best) / 1e9);
+        fflush(stdout);
+    }
+}
+
+int main(int argc, char **argv)
 {
     __builtin_cpu_init();
-    printf("{\"unit\": \"1e9/s\"");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        print("avx2_fp32", 2.0 * 8 * 12 * TIMES / fastest(avx2_loop));
-        print("avx2_int8", 2.0 * 16 * 12 * TIMES / fastest(avx2_int8_loop));
-    }
-    if (__builtin_cpu_supports("avx512f"))
-        print("avx512_fp32", 2.0 * 16 * 24 * TIMES / fastest(avx512_loop));
-    if (__builtin_cpu_supports("avx512bf16"))
-        print("avx512_bf16", 2.0 * 32 * 24 * TIMES / fastest(bf16_loop));
-    if (__builtin_cpu_supports("avx512vnni"))
-        print("avx512_vnni", 2.0 * 64 * 24 * TIMES / fastest(vnni_loop));
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     /* The kernel grants the tiles (feature 18) to those who ask. */
-    if (getenv("PEAK_AMX") != NULL && syscall(SYS_arch_prctl, 0x1023, 18) == 0) {
-        print("amx_bf16", 2.0 * 16 * 16 * 32 * 4 * TIMES / fastest(amx_bf16_loop));
-        print("amx_int8", 2.0 * 16 * 16 * 64 * 4 * TIMES / fastest(amx_int8_loop));
+    const bool amx = getenv("PEAK_AMX") != NULL && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+    const peak peaks[] = {
+        {"avx2_fp32", avx2, 2.0 * 8 * 12 * TIMES, avx2_loop},
+        {"avx2_int8", avx2, 2.0 * 16 * 12 * TIMES, avx2_int8_loop},
+        {"avx512_fp32", __builtin_cpu_supports("avx512f"), 2.0 * 16 * 24 * TIMES, avx512_loop},
+        {"avx512_bf16", __builtin_cpu_supports("avx512bf16"), 2.0 * 32 * 24 * TIMES, bf16_loop},
+        {"avx512_vnni", __builtin_cpu_supports("avx512vnni"), 2.0 * 64 * 24 * TIMES, vnni_loop},
+        {"amx_bf16", amx, 2.0 * 16 * 16 * 32 * 4 * TIMES, amx_bf16_loop},
+        {"amx_int8", amx, 2.0 * 16 * 16 * 64 * 4 * TIMES, amx_int8_loop},
+    };
+    if (argc == 1)
+        printf("{\"unit\": \"1e9/s\"");
+    for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++) {
+        const peak *p = &peaks[i];
+        if (!p->able || (argc > 1 && strcmp(argv[1], p->name) != 0))
+            continue;
+        if (argc > 1) {
+            sample(p);
+            return 0;
+        }
+        double best;
+        p->loop();
+        rounds(p->loop, &best);
+        print(p->name, p->operations / best);
     }
+    if (argc > 1)
+        return 1;
     print("copy_512_kb", copying((size_t)1 << 19));
     print("copy_4_mb", copying((size_t)1 << 22));
     print("copy_256_mb", copying((size_t)1 << 28));

@@ -1,5 +1,6 @@
 """What one core of this machine can do at most, measured by ``peak.c``."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,22 +18,48 @@ OF_TABLE = {
 }
 
 
-def measure():
-    """Rates in 10**9 a second: multiply-adds count twice, copied bytes read and written."""
-    source = Path(__file__).resolve().parent / "peak.c"
-    flags = Path("/proc/cpuinfo").read_text().split()
-    settings = os.environ | ({"PEAK_AMX": "1"} if "amx_bf16" in flags else {})
-    with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder, "peak"))
-        compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, "-O3", "-o", program, str(source)], check=True)
-        found = json.loads(subprocess.run([program], check=True, stdout=subprocess.PIPE,
-                                          env=settings).stdout)
-    print("peaks of one core, 1e9/s:", json.dumps(found), file=sys.stderr)
-    return found
 
 
-def limit(peaks, table, precision):
-    """The peak of a table's products in one precision, in operations a second, or None."""
-    found = peaks.get(OF_TABLE.get(table, {}).get(precision))
-    return None if found is None else found * 1e9
+class Peaks:
+    """``peak.c``, compiled.
+
+    Attributes
+    ----------
+    rates : dict
+        In 10**9 a second: multiply-adds count twice, copied bytes read and written.
+    """
+
+    def __init__(self):
+        flags = Path("/proc/cpuinfo").read_text().split()
+        self._settings = os.environ | ({"PEAK_AMX": "1"} if "amx_bf16" in flags else {})
+        self._folder = tempfile.TemporaryDirectory()
+        self._program = str(Path(self._folder.name, "peak"))
+        source = Path(__file__).resolve().parent / "peak.c"
+        subprocess.run([os.environ.get("CC", "cc"), "-O3", "-o", self._program, str(source)],
+                       check=True)
+        self.rates = json.loads(subprocess.run(
+            [self._program], check=True, stdout=subprocess.PIPE, env=self._settings).stdout)
+        print("peaks of one core, 1e9/s:", json.dumps(self.rates), file=sys.stderr)
+
+    def limit(self, table, precision):
+        """The peak of a table's products in one precision, in operations a second, or None."""
+        found = self.rates.get(OF_TABLE.get(table, {}).get(precision))
+        return None if found is None else found * 1e9
+
+    @contextlib.contextmanager
+    def sampler(self, table, precision):
+        """A function that measures this peak now, for some hundredths of a second."""
+        process = subprocess.Popen(
+            [self._program, OF_TABLE[table][precision]], text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=self._settings)
+
+        def sample():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline()) * 1e9
+
+        try:
+            yield sample
+        finally:
+            process.stdin.close()
+            process.wait()

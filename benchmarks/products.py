@@ -119,21 +119,21 @@ def main():
     if load[0] > 0.5:
         print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
               file=sys.stderr)
-    peaks_ = peaks.measure()
+    peaks_ = peaks.Peaks()
     peer = Peer(environment.peer_python(options))
     tables = []
     for precision in ("float32", "bfloat16"):
-        able = [t for t in _core.isa_list() if peaks.limit(peaks_, t, precision)]
+        able = [t for t in _core.isa_list() if peaks_.limit(t, precision)]
         for isa in able[-1:] if precision == "float32" else able:
             for model in MODELS:
                 rows = measure(model, precision, peer, isa, options)
-                peak = peaks.limit(peaks_, isa, precision)
+                peak = peaks_.limit(isa, precision)
                 show(model, precision, isa, rows, peak)
                 tables.append({"model": model, "precision": precision, "kernels": isa,
                                "peak_gflops": peak / 1e9, "rows": rows,
                                "all": {s: weighted(rows, s) for s in ("bertsent", "oneDNN")}})
     common.write_json(options.output, {
-        "machine": common.machine() | {"load_average_before": load}, "peaks": peaks_,
+        "machine": common.machine() | {"load_average_before": load}, "peaks": peaks_.rates,
         "versions": peer.ask() | {"blas": _core.blas_info()}, "tables": tables,
     })
 

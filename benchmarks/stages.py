@@ -9,14 +9,20 @@ the operations it needs and what part of the peak of one core (``peak.c``) they 
 it must read and write and what part of copying speed that is: from memory for the optimizer and
 packing, and for the row-wise stages from a cache of 4 MB, where their arrays lie.
 
+A virtual core shares its execution units with whoever has its sibling, so the peak itself changes:
+it is measured between all steps, on the same core, and what counts is the mean of both.
+
 Writes ``results/stages_MODEL.json`` and prints tables in Markdown.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import common
@@ -101,6 +107,7 @@ def table(title, seconds, flops, bytes_, calls, peak, peaks_):
     spent = sum(seconds[s] for s in products)
     done = sum(flops[s] for s in products)
     return {"title": title, "rows": rows, "ms": 1e3 * total / calls,
+            "peak_gflops": peak / 1e9 if peak else None,
             "products": {"gflops": done / spent / 1e9, "share": spent / total,
                          "part": done / spent / peak if peak else None}}
 
@@ -115,41 +122,54 @@ def show(found):
         print(f"| {row['stage'].replace('_', ' ')} | {row['ms']:.1f} | {row['share']:.1%} | "
               f"{rate} | {part} |")
     p = found["products"]
-    part = f", {p['part']:.0%} of the peak" if p["part"] else ""
+    part = (f", {p['part']:.0%} of the {found['peak_gflops']:.0f} of the core between the steps"
+            if p["part"] else "")
     print(f"\nThe linear layers, packing and epilogues included: {p['gflops']:.0f} GFLOP/s{part}, "
           f"{p['share']:.0%} of the time.")
 
 
-def timed(core, run, times):
-    """Seconds of each stage over `times` runs of all, and the tokens a second of the best."""
-    run()
+def timed(core, steps, times, sample):
+    """Go through the steps, measuring the core's peak between them.
+
+    Returns
+    -------
+    seconds : dict
+        Of each stage, over all times.
+    took : float
+    peak : float or None
+        Operations a second, from the samples' total time.
+    """
+    for step in steps:
+        step()
     core.time_stages(True)
-    best = None
+    took, samples = 0.0, []
     for _ in range(times):
-        began = time.perf_counter()
-        run()
-        took = time.perf_counter() - began
-        found = core.time_stages(True)
-        if best is None or took < best[1]:
-            best = found, took
-    core.time_stages(False)
-    return best
+        for step in steps:
+            if sample is not None:
+                samples.append(sample())
+            began = time.perf_counter()
+            step()
+            took += time.perf_counter() - began
+    found = core.time_stages(False)
+    return found, took, statistics.harmonic_mean(samples) if samples else None
 
 
 def training(model, examples, batches, precision, peaks_, times):
     grads, exp_avg, exp_avg_sq = (np.zeros(model._flat.size, np.float32) for _ in range(3))
     lengths = np.diff(examples.offsets)
 
-    def run():
-        for step, rows in enumerate(batches):
-            ids, offsets, keys, _ = examples.gather(rows)
-            model._core.train_step(
-                ids, None, None, offsets, keys, examples.labels[rows], None,
-                grads, exp_avg, exp_avg_sq, seed=1, step=step, lr=1e-5, weight_decay=0.01,
-                max_grad_norm=1.0, n_threads=1, precision=precision,
-            )
+    def train(step):
+        rows = batches[step]
+        ids, offsets, keys, _ = examples.gather(rows)
+        model._core.train_step(
+            ids, None, None, offsets, keys, examples.labels[rows], None,
+            grads, exp_avg, exp_avg_sq, seed=1, step=step, lr=1e-5, weight_decay=0.01,
+            max_grad_norm=1.0, n_threads=1, precision=precision,
+        )
 
-    seconds, took = timed(model._core, run, times)
+    steps = [partial(train, step) for step in range(len(batches))]
+    with sampler_of(peaks_, precision) as sample:
+        seconds, took, peak = timed(model._core, steps, times, sample)
     flops, bytes_ = {}, {}
     encoder = sum(v.size for k, v in model.parameters.items() if ".layer." in k and v.ndim == 2)
     for rows in batches:
@@ -157,32 +177,41 @@ def training(model, examples, batches, precision, peaks_, times):
                          (bytes_, traffic(model.config, lengths[rows], True, model._flat.size,
                                           encoder, precision))):
             for key, value in more.items():
-                to[key] = to.get(key, 0) + value
+                to[key] = to.get(key, 0) + times * value
     tokens = int(sum(lengths[rows].sum() for rows in batches))
     title = (f"One training step in {precision}, 16 texts of {tokens / len(batches) / 16:.0f} "
-             f"tokens, {tokens / took:,.0f} tokens/s")
-    peak = peaks.limit(peaks_, _core.isa(), precision)
-    return table(title, seconds, flops, bytes_, len(batches), peak, peaks_)
+             f"tokens, {times * tokens / took:,.0f} tokens/s")
+    return table(title, seconds, flops, bytes_, times * len(batches), peak, peaks_.rates)
 
 
 def scoring(model, examples, rows, precision, peaks_, times):
-    ids, offsets, _, _ = examples.gather(rows)
-    seconds, took = timed(
-        model._core, lambda: model.score_packed(ids, offsets, 1, precision), times
-    )
-    lengths = np.diff(offsets)
-    title = (f"Scoring {len(rows)} texts in {precision}, {len(ids) / len(rows):.0f} tokens each, "
-             f"{len(ids) / took:,.0f} tokens/s")
-    return table(title, seconds, operations(model.config, lengths, False),
-                 traffic(model.config, lengths, False, 0, 0, precision), 1,
-                 peaks.limit(peaks_, _core.isa(), precision), peaks_)
+    def score(some):
+        ids, offsets, _, _ = examples.gather(some)
+        model.score_packed(ids, offsets, 1, precision)
+
+    steps = [partial(score, some) for some in np.array_split(rows, 10)]
+    with sampler_of(peaks_, precision) as sample:
+        seconds, took, peak = timed(model._core, steps, times, sample)
+    lengths = np.diff(examples.offsets)[rows]
+    title = (f"Scoring {len(rows)} texts in {precision}, {lengths.mean():.0f} tokens each, "
+             f"{times * lengths.sum() / took:,.0f} tokens/s")
+    flops, bytes_ = ({key: times * value for key, value in found.items()} for found in
+                     (operations(model.config, lengths, False),
+                      traffic(model.config, lengths, False, 0, 0, precision)))
+    return table(title, seconds, flops, bytes_, times, peak, peaks_.rates)
+
+
+def sampler_of(peaks_, precision):
+    if peaks_.limit(_core.isa(), precision) is None:
+        return contextlib.nullcontext()
+    return peaks_.sampler(_core.isa(), precision)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", choices=("minilm", "random-base"), default="minilm")
-    p.add_argument("--times", type=int, default=3, help="of which the quickest counts")
+    p.add_argument("--times", type=int, default=3, help="that all is gone through")
     p.add_argument("--output", type=Path)
     options = p.parse_args()
     base = options.model == "random-base"
@@ -190,7 +219,8 @@ def main():
     if load[0] > 0.5:
         print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
               file=sys.stderr)
-    peaks_ = peaks.measure()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    peaks_ = peaks.Peaks()
     model = (BertForSequenceClassification.from_config(BASE, random_state=0) if base
              else BertForSequenceClassification.from_pretrained("minilm", num_labels=2))
     texts, _ = common.load_rows(options.data, (0, 800), (0, 0))
@@ -204,7 +234,7 @@ def main():
     some = np.arange(0, 800, 40 if base else 4)
     found = []
     for precision in ("float32", "bfloat16", "int8"):
-        if precision != "float32" and peaks.limit(peaks_, _core.isa(), precision) is None:
+        if precision != "float32" and peaks_.limit(_core.isa(), precision) is None:
             continue
         if precision != "int8":
             found.append(training(model, examples, batches, precision, peaks_, options.times))
@@ -213,7 +243,7 @@ def main():
         show(found[-1])
     output = options.output or HERE / "results" / f"stages_{options.model}.json"
     common.write_json(output, {
-        "machine": common.machine() | {"load_average_before": load}, "peaks": peaks_,
+        "machine": common.machine() | {"load_average_before": load}, "peaks": peaks_.rates,
         "versions": {"bertsent": bertsent.__version__, "isa": _core.isa(),
                      "blas": _core.blas_info()},
         "arguments": {"model": options.model, "times": options.times}, "tables": found,
