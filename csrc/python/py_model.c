@@ -1,131 +1,13 @@
 /* _core.Model: the engine's entries over NumPy arrays. Types, sizes and ranges are checked
- * here, before the GIL is released; nothing below this file raises. */
+ * here and in py_arguments.c, before the GIL is released; nothing below this folder raises. Those
+ * that train are in py_train.c, py_mlm.c and py_stored.c. */
 #include "python/py_model.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/pool.h"
 #include "model/score.h"
 #include "train/step.h"
-
-/* ---- arguments ---- */
-
-void *bs_py_array(PyObject *o, const char *name, int type, npy_intp size, npy_intp *found)
-{
-    PyArray_Descr *want = PyArray_DescrFromType(type);
-    void *data = NULL;
-    PyArrayObject *a = PyArray_Check(o) ? (PyArrayObject *)o : NULL;
-    if (a == NULL || PyArray_NDIM(a) != 1 || !PyArray_EquivTypes(PyArray_DESCR(a), want) ||
-        !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISALIGNED(a))
-        PyErr_Format(PyExc_TypeError, "%s: expected a contiguous 1-D array of %S", name, want);
-    else if (size >= 0 && PyArray_DIM(a, 0) != size)
-        PyErr_Format(PyExc_ValueError, "%s: expected %zd items, got %zd", name, (Py_ssize_t)size,
-                     (Py_ssize_t)PyArray_DIM(a, 0));
-    else {
-        data = PyArray_DATA(a);
-        if (found != NULL)
-            *found = PyArray_DIM(a, 0);
-    }
-    Py_DECREF(want);
-    return data;
-}
-
-int bs_py_optional(PyObject *o, const char *name, int type, npy_intp size, const void **data)
-{
-    *data = NULL;
-    if (o == NULL || o == Py_None)
-        return 0;
-    *data = bs_py_array(o, name, type, size, NULL);
-    return *data != NULL ? 0 : -1;
-}
-
-float *bs_py_floats(PyObject *o, const char *name, npy_intp size)
-{
-    float *data = bs_py_array(o, name, NPY_FLOAT32, size, NULL);
-    if (data != NULL && !PyArray_ISWRITEABLE((PyArrayObject *)o)) {
-        PyErr_Format(PyExc_ValueError, "%s: the array is read-only", name);
-        return NULL;
-    }
-    return data;
-}
-
-int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
-                PyObject *cu_seqlens, PyObject *keys, bs_batch *b)
-{
-    npy_intp T, offsets;
-    memset(b, 0, sizeof *b);
-    b->ids = bs_py_array(ids, "ids", NPY_INT32, -1, &T);
-    if (b->ids == NULL)
-        return -1;
-    b->cu_seqlens = bs_py_array(cu_seqlens, "cu_seqlens", NPY_INT64, -1, &offsets);
-    if (b->cu_seqlens == NULL)
-        return -1;
-    b->n_tokens = T;
-    b->n_sequences = offsets - 1;
-    if (bs_py_optional(types, "types", NPY_INT32, T, (const void **)&b->types) < 0 ||
-        bs_py_optional(positions, "positions", NPY_INT32, T, (const void **)&b->positions) < 0 ||
-        bs_py_optional(keys, "keys", NPY_UINT64, offsets - 1, (const void **)&b->keys) < 0)
-        return -1;
-    bs_error e = BS_ERROR_INIT;
-    return bs_batch_check(b, &self->model.config, &e) == BS_OK ? 0 : bs_raise(&e);
-}
-
-PyObject *bs_py_logits(const bs_py_model *self, int64_t rows)
-{
-    npy_intp shape[2] = {rows, self->model.config.num_labels};
-    if (self->model.config.masked_lm) {
-        PyErr_SetString(PyExc_ValueError, "the model predicts masked tokens; it has no classifier");
-        return NULL;
-    }
-    return PyArray_SimpleNew(2, shape, NPY_FLOAT32);
-}
-
-static const char *const precision_names[] = {"float32", "bfloat16", "int8"};
-
-int bs_py_precision(const bs_py_model *self, const char *name, bs_precision *out)
-{
-    for (int i = 0; i < 3; i++)
-        if (strcmp(name, precision_names[i]) == 0) {
-            *out = (bs_precision)i;
-            if (bs_model_can(&self->model, *out))
-                return 0;
-            PyErr_Format(PyExc_ValueError,
-                         "precision '%s' needs AVX512-BF16 or AMX, which is not to be had with "
-                         "the kernels in use (%s); use 'float32'",
-                         name, self->model.kernels->name);
-            return -1;
-        }
-    PyErr_Format(PyExc_ValueError,
-                 "precision is '%s', expected 'float32', 'bfloat16' or 'int8'", name);
-    return -1;
-}
-
-int bs_py_options(const bs_py_model *self, long long freeze, int training,
-                  unsigned long long seed, long long step, const char *precision,
-                  bs_pass_options *o)
-{
-    if (freeze < 0 || freeze > self->model.config.num_layers) {
-        PyErr_Format(PyExc_ValueError, "freeze is %lld, expected 0 to %lld", freeze,
-                     (long long)self->model.config.num_layers);
-        return -1;
-    }
-    if (step < 0 || step > UINT32_MAX) {
-        PyErr_Format(PyExc_ValueError, "step is %lld, expected 0 to %lld", step,
-                     (long long)UINT32_MAX);
-        return -1;
-    }
-    *o = (bs_pass_options){.freeze = freeze, .training = training, .seed = seed,
-                           .step = (uint32_t)step};
-    if (precision != NULL && bs_py_precision(self, precision, &o->precision) < 0)
-        return -1;
-    if (o->precision == BS_INT8) {
-        PyErr_SetString(PyExc_ValueError, "precision 'int8' is for scoring; train in 'float32' or "
-                                          "'bfloat16'");
-        return -1;
-    }
-    return 0;
-}
 
 /* ---- lock: many may read, one may write; void after a fork ---- */
 
@@ -456,225 +338,6 @@ static PyObject *model_packed_size(PyObject *self_, PyObject *args, PyObject *kw
     return PyLong_FromSize_t(bs_model_packed_size(&self->model, precision, backward));
 }
 
-/* A tuple (first, shares) into `w`; None or NULL leaves it, and *n_texts, as they are. */
-static int windows_of(PyObject *o, int64_t n_sequences, bs_windows *w, int64_t *n_texts)
-{
-    PyObject *first, *shares;
-    npy_intp offsets;
-    bs_error e = BS_ERROR_INIT;
-    if (o == NULL || o == Py_None)
-        return 0;
-    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "OO", &first, &shares)) {
-        PyErr_SetString(PyExc_TypeError, "windows: expected a tuple of two arrays, or None");
-        return -1;
-    }
-    w->first = bs_py_array(first, "windows", NPY_INT64, -1, &offsets);
-    w->shares = bs_py_array(shares, "shares", NPY_FLOAT32, n_sequences, NULL);
-    if (w->first == NULL || w->shares == NULL)
-        return -1;
-    w->n_texts = *n_texts = offsets - 1;
-    return bs_windows_check(w, n_sequences, &e) == BS_OK ? 0 : bs_raise(&e);
-}
-
-/* What train_step and forward_backward share: batch, texts, targets and gradient buffer. Returns
- * the number of texts, or -1 with an exception set. */
-static int64_t labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
-                              PyObject *windows_, bs_batch *batch, bs_windows *windows,
-                              bs_targets *targets, float **gradients)
-{
-    bs_error e = BS_ERROR_INIT;
-    if (bs_py_batch(self, o[0], o[1], o[2], o[3], o[4], batch) < 0)
-        return -1;
-    int64_t n_texts = batch->n_sequences;
-    if (windows_of(windows_, batch->n_sequences, windows, &n_texts) < 0)
-        return -1;
-    targets->windows = windows->n_texts > 0 ? windows : NULL;
-    targets->labels = bs_py_array(o[5], "labels", NPY_INT32, n_texts, NULL);
-    if (targets->labels == NULL ||
-        bs_py_optional(o[6], "weights", NPY_FLOAT32, n_texts,
-                       (const void **)&targets->weights) < 0)
-        return -1;
-    if (bs_targets_check(targets, n_texts, &self->model.config, &e) != BS_OK)
-        return bs_raise(&e);
-    *gradients = bs_py_floats(grads, "grads", self->model.table.total);
-    return *gradients != NULL ? n_texts : -1;
-}
-
-static PyObject *model_forward_backward(PyObject *self_, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
-                            "labels", "weights", "grads",     "freeze",     "training",
-                            "seed",   "step",    "n_threads", "micro_batch_tokens",
-                            "precision", "label_smoothing", "freeze_dropout", "windows",
-                            "stored", NULL};
-    const char *precision = NULL;
-    bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads, *windows_ = NULL, *stored_ = NULL;
-    long long freeze = 0, step = 0, tokens = 0;
-    int training = 0, n_threads = 1, freeze_dropout = 0;
-    unsigned long long seed = 0;
-    bs_batch batch;
-    bs_targets targets = {0};
-    bs_windows windows = {0};
-    bs_stored_rows stored;
-    int64_t n_texts;
-    bs_pass_options options;
-    float *gradients;
-    double loss = 0.0;
-    bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOO", names, &o[0], &o[1],
-                                     &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
-                                     &training, &seed,
-                                     &step, &n_threads, &tokens, &precision,
-                                     &targets.label_smoothing, &freeze_dropout, &windows_,
-                                     &stored_) ||
-        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
-                                  &gradients)) < 0 ||
-        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
-        return NULL;
-    options.freeze_dropout = freeze_dropout;
-    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
-        return NULL;
-    PyObject *logits = bs_py_logits(self, n_texts);
-    if (logits == NULL)
-        return NULL;
-    bs_py_model_renew_lock(self);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
-    bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
-                          PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
-    pthread_rwlock_unlock(&self->lock);
-    Py_END_ALLOW_THREADS
-    if (e.status != BS_OK) {
-        Py_DECREF(logits);
-        bs_raise(&e);
-        return NULL;
-    }
-    return Py_BuildValue("dN", loss, logits);
-}
-
-int bs_py_rates(const bs_py_model *self, PyObject *o, const float **rates)
-{
-    const npy_intp groups = self->model.config.num_layers + 2;
-    if (bs_py_optional(o, "rates", NPY_FLOAT32, groups, (const void **)rates) < 0)
-        return -1;
-    for (npy_intp i = 0; *rates != NULL && i < groups; i++)
-        if (!(isfinite((*rates)[i]) && (*rates)[i] >= 0.0f)) {
-            PyErr_Format(PyExc_ValueError, "rates: item %zd is not a finite number >= 0",
-                         (Py_ssize_t)i);
-            return -1;
-        }
-    return 0;
-}
-
-static PyObject *model_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"ids",          "types",         "positions", "cu_seqlens", "keys",
-                            "labels",       "weights",       "grads",     "exp_avg",    "exp_avg_sq",
-                            "freeze",       "training",      "seed",      "step",       "lr",
-                            "beta1",        "beta2",         "eps",       "weight_decay",
-                            "max_grad_norm", "n_threads",    "micro_batch_tokens",
-                            "precision",    "label_smoothing", "rates",   "freeze_dropout",
-                            "windows",      "stored", NULL};
-    const char *precision = NULL;
-    bs_py_model *self = (bs_py_model *)self_;
-    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
-    PyObject *stored_ = NULL;
-    long long freeze = 0, step = 0, tokens = 0;
-    int training = 1, n_threads = 1, freeze_dropout = 0;
-    unsigned long long seed = 0;
-    bs_adamw_options adamw = BS_PY_ADAMW;
-    bs_batch batch;
-    bs_targets targets = {0};
-    bs_windows windows = {0};
-    bs_stored_rows stored;
-    int64_t n_texts;
-    bs_pass_options options;
-    float *gradients, *exp_avg, *exp_avg_sq;
-    double loss = 0.0, norm = 0.0;
-    bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOO", names,
-                                     &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
-                                     &exp_avg_,
-                                     &exp_avg_sq_, &freeze, &training, &seed, &step,
-                                     &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
-                                     &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
-                                     &tokens, &precision, &targets.label_smoothing, &rates,
-                                     &freeze_dropout, &windows_, &stored_) ||
-        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
-                                  &gradients)) < 0 ||
-        bs_py_rates(self, rates, &adamw.rates) < 0 ||
-        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
-        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
-        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
-        return NULL;
-    options.freeze_dropout = freeze_dropout;
-    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
-        return NULL;
-    PyObject *logits = bs_py_logits(self, n_texts);
-    if (logits == NULL)
-        return NULL;
-    bs_py_model_renew_lock(self);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
-    bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
-                  PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
-                  &norm, &e);
-    self->version++;
-    pthread_rwlock_unlock(&self->lock);
-    Py_END_ALLOW_THREADS
-    if (e.status != BS_OK) {
-        Py_DECREF(logits);
-        bs_raise(&e);
-        return NULL;
-    }
-    return Py_BuildValue("dNd", loss, logits, norm);
-}
-
-static PyObject *model_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"grads", "exp_avg", "exp_avg_sq", "freeze",       "step",
-                            "lr",    "beta1",   "beta2",      "eps",          "weight_decay",
-                            "max_grad_norm",    "n_threads",  "rates", NULL};
-    bs_py_model *self = (bs_py_model *)self_;
-    PyObject *grads_, *exp_avg_, *exp_avg_sq_, *rates = NULL;
-    long long freeze = 0, step = 0;
-    int n_threads = 1;
-    bs_adamw_options adamw = BS_PY_ADAMW;
-    bs_pass_options options;
-    float *grads, *exp_avg, *exp_avg_sq;
-    double norm = 0.0;
-    bs_error e = BS_ERROR_INIT;
-    const npy_intp total = self->model.table.total;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$LLffffffiO", names, &grads_, &exp_avg_,
-                                     &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
-                                     &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
-                                     &adamw.max_grad_norm, &n_threads, &rates) ||
-        bs_py_rates(self, rates, &adamw.rates) < 0 ||
-        bs_py_options(self, freeze, 0, 0, step, NULL, &options) < 0 ||
-        (grads = bs_py_array(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
-        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", total)) == NULL ||
-        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
-        return NULL;
-    bs_py_model_renew_lock(self);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    bs_optimizer_apply(&self->model, freeze, grads, exp_avg, exp_avg_sq, step, &adamw, n_threads,
-                       &norm, &e);
-    self->version++;
-    pthread_rwlock_unlock(&self->lock);
-    Py_END_ALLOW_THREADS
-    if (e.status != BS_OK) {
-        bs_raise(&e);
-        return NULL;
-    }
-    return PyFloat_FromDouble(norm);
-}
-
 static PyObject *model_touch(PyObject *self_, PyObject *unused)
 {
     bs_py_model *self = (bs_py_model *)self_;
@@ -708,7 +371,7 @@ static PyMethodDef model_methods[] = {
      "part_tokens(precision) -> (micro_batch_tokens, chunk_tokens) that 0 stands for"},
     {"packed_size", KEYWORDS(model_packed_size), METH_VARARGS | METH_KEYWORDS,
      "packed_size(precision, *, backward=False) -> bytes that the packed weights take"},
-    {"forward_backward", KEYWORDS(model_forward_backward), METH_VARARGS | METH_KEYWORDS,
+    {"forward_backward", KEYWORDS(bs_py_forward_backward), METH_VARARGS | METH_KEYWORDS,
      "forward_backward(ids, types, positions, cu_seqlens, keys, labels, weights, grads, *,\n"
      "freeze=0, training=False, seed=0, step=0, n_threads=1, micro_batch_tokens=0,\n"
      "precision='float32', label_smoothing=0, freeze_dropout=False, windows=None, stored=None)\n"
@@ -718,13 +381,13 @@ static PyMethodDef model_methods[] = {
      "frozen_rows(ids, types, positions, cu_seqlens, layer, rows, *, n_threads=1,\n"
      "micro_batch_tokens=0, precision='float32'): writes what the layer reads (T, H) to rows, or\n"
      "with the number of layers what the head does (B, H)"},
-    {"train_step", KEYWORDS(model_train_step), METH_VARARGS | METH_KEYWORDS,
+    {"train_step", KEYWORDS(bs_py_train_step), METH_VARARGS | METH_KEYWORDS,
      "train_step(ids, types, positions, cu_seqlens, keys, labels, weights, grads, exp_avg,\n"
      "exp_avg_sq, *, freeze=0, training=True, seed=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, micro_batch_tokens=0,\n"
      "precision='float32', label_smoothing=0, rates=None, freeze_dropout=False, windows=None,\n"
      "stored=None) -> (loss, logits, norm)"},
-    {"apply", KEYWORDS(model_apply), METH_VARARGS | METH_KEYWORDS,
+    {"apply", KEYWORDS(bs_py_apply), METH_VARARGS | METH_KEYWORDS,
      "apply(grads, exp_avg, exp_avg_sq, *, freeze=0, step=0, lr, beta1=0.9, beta2=0.999,\n"
      "eps=1e-8, weight_decay=0, max_grad_norm=0, n_threads=1, rates=None) -> norm"},
     {"time_stages", model_time_stages, METH_O,

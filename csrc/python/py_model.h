@@ -1,4 +1,5 @@
-/* What the Model type and the Session type share. */
+/* What the Model type and the Session type share: arguments in py_arguments.c, the rest in
+ * py_model.c. */
 #ifndef BS_PY_MODEL_H
 #define BS_PY_MODEL_H
 
@@ -66,7 +67,10 @@ bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backwa
 /* With the lock: the clock of a call that begins, or NULL. */
 bs_stage_clock *bs_py_start_clock(bs_py_model *self);
 
-/* Methods of the Model type, in py_stored.c and py_mlm.c. */
+/* Methods of the Model type, in py_train.c, py_stored.c and py_mlm.c. */
+PyObject *bs_py_forward_backward(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *bs_py_train_step(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *bs_py_apply(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_frozen_rows(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_mlm_loss(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *bs_py_mlm_train_step(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -1,0 +1,209 @@
+/* _core.Model's entries for training a classifier: gradients, an update, and both in one step. */
+#include "python/py_model.h"
+
+#include "train/step.h"
+
+/* A tuple (first, shares) into `w`; None or NULL leaves it, and *n_texts, as they are. */
+static int windows_of(PyObject *o, int64_t n_sequences, bs_windows *w, int64_t *n_texts)
+{
+    PyObject *first, *shares;
+    npy_intp offsets;
+    bs_error e = BS_ERROR_INIT;
+    if (o == NULL || o == Py_None)
+        return 0;
+    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "OO", &first, &shares)) {
+        PyErr_SetString(PyExc_TypeError, "windows: expected a tuple of two arrays, or None");
+        return -1;
+    }
+    w->first = bs_py_array(first, "windows", NPY_INT64, -1, &offsets);
+    w->shares = bs_py_array(shares, "shares", NPY_FLOAT32, n_sequences, NULL);
+    if (w->first == NULL || w->shares == NULL)
+        return -1;
+    w->n_texts = *n_texts = offsets - 1;
+    return bs_windows_check(w, n_sequences, &e) == BS_OK ? 0 : bs_raise(&e);
+}
+
+/* What train_step and forward_backward share: batch, texts, targets and gradient buffer. Returns
+ * the number of texts, or -1 with an exception set. */
+static int64_t labelled_batch(const bs_py_model *self, PyObject *const o[7], PyObject *grads,
+                              PyObject *windows_, bs_batch *batch, bs_windows *windows,
+                              bs_targets *targets, float **gradients)
+{
+    bs_error e = BS_ERROR_INIT;
+    if (bs_py_batch(self, o[0], o[1], o[2], o[3], o[4], batch) < 0)
+        return -1;
+    int64_t n_texts = batch->n_sequences;
+    if (windows_of(windows_, batch->n_sequences, windows, &n_texts) < 0)
+        return -1;
+    targets->windows = windows->n_texts > 0 ? windows : NULL;
+    targets->labels = bs_py_array(o[5], "labels", NPY_INT32, n_texts, NULL);
+    if (targets->labels == NULL ||
+        bs_py_optional(o[6], "weights", NPY_FLOAT32, n_texts,
+                       (const void **)&targets->weights) < 0)
+        return -1;
+    if (bs_targets_check(targets, n_texts, &self->model.config, &e) != BS_OK)
+        return bs_raise(&e);
+    *gradients = bs_py_floats(grads, "grads", self->model.table.total);
+    return *gradients != NULL ? n_texts : -1;
+}
+
+PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ids",    "types",   "positions", "cu_seqlens", "keys",
+                            "labels", "weights", "grads",     "freeze",     "training",
+                            "seed",   "step",    "n_threads", "micro_batch_tokens",
+                            "precision", "label_smoothing", "freeze_dropout", "windows",
+                            "stored", NULL};
+    const char *precision = NULL;
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *o[7], *grads, *windows_ = NULL, *stored_ = NULL;
+    long long freeze = 0, step = 0, tokens = 0;
+    int training = 0, n_threads = 1, freeze_dropout = 0;
+    unsigned long long seed = 0;
+    bs_batch batch;
+    bs_targets targets = {0};
+    bs_windows windows = {0};
+    bs_stored_rows stored;
+    int64_t n_texts;
+    bs_pass_options options;
+    float *gradients;
+    double loss = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOO", names, &o[0], &o[1],
+                                     &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
+                                     &training, &seed,
+                                     &step, &n_threads, &tokens, &precision,
+                                     &targets.label_smoothing, &freeze_dropout, &windows_,
+                                     &stored_) ||
+        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
+                                  &gradients)) < 0 ||
+        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0)
+        return NULL;
+    options.freeze_dropout = freeze_dropout;
+    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
+        return NULL;
+    PyObject *logits = bs_py_logits(self, n_texts);
+    if (logits == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    options.tokens = tokens;
+    options.clock = bs_py_start_clock(self);
+    bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
+                          PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        Py_DECREF(logits);
+        bs_raise(&e);
+        return NULL;
+    }
+    return Py_BuildValue("dN", loss, logits);
+}
+
+PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"ids",          "types",         "positions", "cu_seqlens", "keys",
+                            "labels",       "weights",       "grads",     "exp_avg",    "exp_avg_sq",
+                            "freeze",       "training",      "seed",      "step",       "lr",
+                            "beta1",        "beta2",         "eps",       "weight_decay",
+                            "max_grad_norm", "n_threads",    "micro_batch_tokens",
+                            "precision",    "label_smoothing", "rates",   "freeze_dropout",
+                            "windows",      "stored", NULL};
+    const char *precision = NULL;
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
+    PyObject *stored_ = NULL;
+    long long freeze = 0, step = 0, tokens = 0;
+    int training = 1, n_threads = 1, freeze_dropout = 0;
+    unsigned long long seed = 0;
+    bs_adamw_options adamw = BS_PY_ADAMW;
+    bs_batch batch;
+    bs_targets targets = {0};
+    bs_windows windows = {0};
+    bs_stored_rows stored;
+    int64_t n_texts;
+    bs_pass_options options;
+    float *gradients, *exp_avg, *exp_avg_sq;
+    double loss = 0.0, norm = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOO", names,
+                                     &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
+                                     &exp_avg_,
+                                     &exp_avg_sq_, &freeze, &training, &seed, &step,
+                                     &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
+                                     &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
+                                     &tokens, &precision, &targets.label_smoothing, &rates,
+                                     &freeze_dropout, &windows_, &stored_) ||
+        (n_texts = labelled_batch(self, o, grads, windows_, &batch, &windows, &targets,
+                                  &gradients)) < 0 ||
+        bs_py_rates(self, rates, &adamw.rates) < 0 ||
+        bs_py_options(self, freeze, training, seed, step, precision, &options) < 0 ||
+        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||
+        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", self->model.table.total)) == NULL)
+        return NULL;
+    options.freeze_dropout = freeze_dropout;
+    if (bs_py_stored(self, stored_, &options, &batch, &stored) < 0)
+        return NULL;
+    PyObject *logits = bs_py_logits(self, n_texts);
+    if (logits == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    options.tokens = tokens;
+    options.clock = bs_py_start_clock(self);
+    bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
+                  PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
+                  &norm, &e);
+    self->version++;
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        Py_DECREF(logits);
+        bs_raise(&e);
+        return NULL;
+    }
+    return Py_BuildValue("dNd", loss, logits, norm);
+}
+
+PyObject *bs_py_apply(PyObject *self_, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"grads", "exp_avg", "exp_avg_sq", "freeze",       "step",
+                            "lr",    "beta1",   "beta2",      "eps",          "weight_decay",
+                            "max_grad_norm",    "n_threads",  "rates", NULL};
+    bs_py_model *self = (bs_py_model *)self_;
+    PyObject *grads_, *exp_avg_, *exp_avg_sq_, *rates = NULL;
+    long long freeze = 0, step = 0;
+    int n_threads = 1;
+    bs_adamw_options adamw = BS_PY_ADAMW;
+    bs_pass_options options;
+    float *grads, *exp_avg, *exp_avg_sq;
+    double norm = 0.0;
+    bs_error e = BS_ERROR_INIT;
+    const npy_intp total = self->model.table.total;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$LLffffffiO", names, &grads_, &exp_avg_,
+                                     &exp_avg_sq_, &freeze, &step, &adamw.learning_rate,
+                                     &adamw.beta1, &adamw.beta2, &adamw.eps, &adamw.weight_decay,
+                                     &adamw.max_grad_norm, &n_threads, &rates) ||
+        bs_py_rates(self, rates, &adamw.rates) < 0 ||
+        bs_py_options(self, freeze, 0, 0, step, NULL, &options) < 0 ||
+        (grads = bs_py_array(grads_, "grads", NPY_FLOAT32, total, NULL)) == NULL ||
+        (exp_avg = bs_py_floats(exp_avg_, "exp_avg", total)) == NULL ||
+        (exp_avg_sq = bs_py_floats(exp_avg_sq_, "exp_avg_sq", total)) == NULL)
+        return NULL;
+    bs_py_model_renew_lock(self);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
+    bs_optimizer_apply(&self->model, freeze, grads, exp_avg, exp_avg_sq, step, &adamw, n_threads,
+                       &norm, &e);
+    self->version++;
+    pthread_rwlock_unlock(&self->lock);
+    Py_END_ALLOW_THREADS
+    if (e.status != BS_OK) {
+        bs_raise(&e);
+        return NULL;
+    }
+    return PyFloat_FromDouble(norm);
+}
