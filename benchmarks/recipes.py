@@ -48,6 +48,7 @@ READINGS = {
 }
 # The last tokens, half of MiniLM's layers frozen.
 HALF = {"long_text": "tail", "freeze_layers": 3}
+THRICE = HALF | {"epochs": 3, "freeze_dropout": True}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # Part and parameters; what stands in a run stands in place of the base.
@@ -84,9 +85,10 @@ RUNS = {
     "half-epochs-3": ("screen", HALF | {"epochs": 3}),
     "half-windows": ("screen", HALF | {"long_text": "windows"}),
     "half-pretrained": ("screen", HALF | {"pretraining": PRETRAINING}),
-    # Against "best", which reads 256 tokens twice.
-    "thrice-128": ("choose", {"long_text": "tail", "epochs": 3, "freeze_layers": 2,
-                              "freeze_dropout": True}),
+    # All of the labels: the ends of the reviews three times, or all of them once, in the same time.
+    "thrice-128": ("choose", THRICE),
+    "windows-128": ("choose", HALF | {"long_text": "windows"}),
+    "final-thrice-128": ("final", BASE | THRICE),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
