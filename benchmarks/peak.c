@@ -98,19 +98,17 @@ static void amx_configure(void)
 AMX_LOOP(amx_bf16, "tdpbf16ps")
 AMX_LOOP(amx_int8, "tdpbusd")
 
-/* Seconds that ROUNDS times took together, and the least of them. */
-static double rounds(void (*loop)(void), double *best)
+static double fastest(void (*loop)(void))
 {
-    const double began = now();
-    double before = began;
-    *best = 1e9;
+    double best = 1e9;
+    loop();
     for (int i = 0; i < ROUNDS; i++) {
+        const double began = now();
         loop();
-        const double took = now() - before;
-        before += took;
-        *best = took < *best ? took : *best;
+        const double took = now() - began;
+        best = took < best ? took : best;
     }
-    return before - began;
+    return best;
 }
 
 typedef struct {
@@ -154,10 +152,12 @@ static double copying(size_t size)
 /* Prints the rate of ROUNDS rounds for each line that it reads. */
 static void sample(const peak *p)
 {
-    double best;
     p->loop();
     while (getchar() == '\n') {
-        printf("%.2f\n", ROUNDS * p->operations / rounds(p->loop, &best) / 1e9);
+        const double began = now();
+        for (int i = 0; i < ROUNDS; i++)
+            p->loop();
+        printf("%.2f\n", ROUNDS * p->operations / (now() - began) / 1e9);
         fflush(stdout);
     }
 }
@@ -187,10 +187,7 @@ int main(int argc, char **argv)
             sample(p);
             return 0;
         }
-        double best;
-        p->loop();
-        rounds(p->loop, &best);
-        print(p->name, p->operations / best);
+        print(p->name, p->operations / fastest(p->loop));
     }
     if (argc > 1)
         return 1;
