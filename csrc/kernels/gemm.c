@@ -101,7 +101,7 @@ static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
         g->low.b = g->packed->panels;
         return;
     }
-    g->low.units_b = parts_of(g->n, kernels->columns);
+    g->low.units_b = bs_panels(kernels, g->n);
     g->low.b = bs_arena_take(scratch, bs_packed_size(kernels, elements, g->k, g->n), 1);
 }
 
@@ -143,7 +143,7 @@ static void convert(void *job_, int64_t task, int worker)
         return;
     }
     const int64_t panel = task - g->low.units_a, col = panel * k->columns;
-    const int64_t cols = g->n - col < k->columns ? g->n - col : k->columns;
+    const int64_t cols = bs_panel_columns(k, g->n, col);
     char *to = g->low.b + panel * g->low.ld_panel;
     if (g->trans_b)
         k->bf16_panel_transposed(to, g->b + col * g->ldb, cols, g->k, g->ldb);

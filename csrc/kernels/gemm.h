@@ -92,6 +92,18 @@ static inline int64_t bs_round_up(int64_t x, int64_t to)
     return (x + to - 1) / to * to;
 }
 
+/* Panels of a right operand of n columns. */
+static inline int64_t bs_panels(const bs_kernels *kernels, int64_t n)
+{
+    return (n + kernels->columns - 1) / kernels->columns;
+}
+
+/* Columns that the panel has which begins at column `first` of n. */
+static inline int64_t bs_panel_columns(const bs_kernels *kernels, int64_t n, int64_t first)
+{
+    return n - first < kernels->columns ? n - first : kernels->columns;
+}
+
 /* Bytes from row to row of a left operand of `groups` groups: an odd number of cache lines, so that
  * rows spread over the cache's sets. */
 static inline int64_t bs_low_ld(int64_t groups)

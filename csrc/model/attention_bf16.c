@@ -53,7 +53,7 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->ld_head = deep_head;
     w->ld_block = deep_block + 64;
     const int64_t across = ld / wide * w->panel_head;
-    const int64_t down = bs_round_up(D, wide) / wide * w->panel_keys;
+    const int64_t down = bs_panels(w->k, D) * w->panel_keys;
     w->s = bs_arena_floats(a, block * ld);
     w->mask = bs_arena_floats(a, ld);
     w->rows_head = take(a, block * w->ld_head);
@@ -71,7 +71,7 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->columns = take(a, ld * w->ld_block);
     w->v_across = take(a, across);
     w->k_down = take(a, down);
-    w->block_down = take(a, bs_round_up(D, wide) / wide * w->panel_block);
+    w->block_down = take(a, bs_panels(w->k, D) * w->panel_block);
 }
 
 int64_t bs_attention_bf16_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
@@ -100,9 +100,8 @@ static workspace workspace_of(const bs_head *h, int worker, bool backward)
 /* The right operand x^T of x (keys, D). */
 static void pack_across(const workspace *w, char *out, const char *x, int64_t keys, int64_t ld)
 {
-    const int64_t wide = w->k->columns;
-    for (int64_t j = 0; j < keys; j += wide, out += w->panel_head)
-        w->k->bf16_panel_transposed_low(out, x + j * ld, keys - j < wide ? keys - j : wide, w->D,
+    for (int64_t j = 0; j < keys; j += w->k->columns, out += w->panel_head)
+        w->k->bf16_panel_transposed_low(out, x + j * ld, bs_panel_columns(w->k, keys, j), w->D,
                                         ld);
 }
 
@@ -110,9 +109,8 @@ static void pack_across(const workspace *w, char *out, const char *x, int64_t ke
 static void pack_down(const workspace *w, char *out, int64_t ld_panel, const char *x,
                       int64_t rows, int64_t ld)
 {
-    const int64_t wide = w->k->columns;
-    for (int64_t j = 0; j < w->D; j += wide, out += ld_panel)
-        w->k->bf16_panel_low(out, x + 2 * j, rows, w->D - j < wide ? w->D - j : wide, ld);
+    for (int64_t j = 0; j < w->D; j += w->k->columns, out += ld_panel)
+        w->k->bf16_panel_low(out, x + 2 * j, rows, bs_panel_columns(w->k, w->D, j), ld);
 }
 
 static int64_t groups_of(int64_t elements)

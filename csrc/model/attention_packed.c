@@ -79,19 +79,17 @@ static workspace workspace_of(const bs_head *h, int worker, bool backward)
 /* The right operand x^T of x (keys, D). */
 static void pack_across(const workspace *w, float *out, const float *x, int64_t keys, int64_t ld)
 {
-    const int64_t wide = w->k->columns;
-    for (int64_t j = 0; j < keys; j += wide)
+    for (int64_t j = 0; j < keys; j += w->k->columns)
         w->k->fp32_panel_transposed(out + panels(w, w->D, j), x + j * ld,
-                                    keys - j < wide ? keys - j : wide, w->D, ld);
+                                    bs_panel_columns(w->k, keys, j), w->D, ld);
 }
 
 /* The right operand x of x (rows, D). */
 static void pack_down(const workspace *w, float *out, const float *x, int64_t rows, int64_t ld)
 {
-    const int64_t wide = w->k->columns;
-    for (int64_t j = 0; j < w->D; j += wide)
+    for (int64_t j = 0; j < w->D; j += w->k->columns)
         w->k->fp32_panel(out + panels(w, rows, j), x + j, rows,
-                         w->D - j < wide ? w->D - j : wide, ld);
+                         bs_panel_columns(w->k, w->D, j), ld);
 }
 
 /* c (rows, columns of b) = a b, with a (rows, k) and b packed; columns past the last are 0. */

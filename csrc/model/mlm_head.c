@@ -64,7 +64,7 @@ static void pack_panel(void *job_, int64_t task, int worker)
     const int64_t panel = backward ? task - job->forward_panels : task;
     const int64_t n = backward ? H : V, k = backward ? V : H;
     const int64_t wide = m->kernels->columns, first = panel * wide;
-    const int64_t columns = n - first < wide ? n - first : wide;
+    const int64_t columns = bs_panel_columns(m->kernels, n, first);
     const float *word = m->parameters + m->table.word;
     char *to = decoder_of(m, backward).panels;
     to += panel * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * wide;
@@ -87,11 +87,10 @@ bs_status bs_mlm_pack(bs_model *m, bs_precision precision, bool backward, int n_
                                c->hidden_size);
     if (bs_arena_reserve(&m->decoder, size, e) != BS_OK)
         return e->status;
-    const int64_t wide = m->kernels->columns;
-    pack_job job = {m, (c->vocab_size + wide - 1) / wide};
+    pack_job job = {m, bs_panels(m->kernels, c->vocab_size)};
     int64_t panels = job.forward_panels;
     if (backward)
-        panels += (c->hidden_size + wide - 1) / wide;
+        panels += bs_panels(m->kernels, c->hidden_size);
     bs_pool_run(n_threads, panels, pack_panel, &job);
     return BS_OK;
 }

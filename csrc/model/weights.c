@@ -141,9 +141,7 @@ static int64_t panels_of(const pack_job *job, int64_t layer, int linear, bool ba
 {
     const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
     const int64_t columns = backward ? s.k : s.n;
-    return s.n == 0 || (backward && !job->backward)
-               ? 0
-               : (columns + job->kernels->columns - 1) / job->kernels->columns;
+    return s.n == 0 || (backward && !job->backward) ? 0 : bs_panels(job->kernels, columns);
 }
 
 static int64_t layer_panels(const pack_job *job, int64_t layer)
@@ -174,7 +172,7 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
         return;
     }
     const int64_t n = backward ? s.k : s.n, k = backward ? s.n : s.k;
-    const int64_t columns = n - first < kernels->columns ? n - first : kernels->columns;
+    const int64_t columns = bs_panel_columns(kernels, n, first);
     char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
     to += panel * bs_low_groups(elements, k) * 4 * kernels->columns;
     const bool whole = job->precision == BS_FLOAT32;

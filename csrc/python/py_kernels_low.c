@@ -195,7 +195,7 @@ static int product_fits(const bs_kernels *k, npy_intp rows, npy_intp ldc, const 
 {
     return groups > 0 && groups % BS_LOW_GROUPS == 0 && cols > 0 && cols <= ldc &&
            a->rows >= bs_round_up(rows, BS_LOW_ROWS) && a->cols >= 4 * groups &&
-           b->rows >= bs_round_up(cols, k->columns) / k->columns &&
+           b->rows >= bs_panels(k, cols) &&
            b->cols >= 4 * groups * k->columns;
 }
 
@@ -212,7 +212,7 @@ static PyObject *fp32_call(const bs_kernels *k, bool transposed, PyObject *args)
         return NULL;
     if (groups < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? groups : c.rows) ||
         a.cols < (transposed ? c.rows : groups) ||
-        b.rows < bs_round_up(cols, k->columns) / k->columns ||
+        b.rows < bs_panels(k, cols) ||
         b.cols < 4 * groups * k->columns)
         return no_match();
     (transposed ? k->fp32_product_transposed : k->fp32_product)(
