@@ -43,6 +43,16 @@ float *bs_py_floats(PyObject *o, const char *name, npy_intp size)
     return data;
 }
 
+int bs_py_pair(PyObject *o, const char *name, PyObject **first, PyObject **second)
+{
+    if (o == NULL || o == Py_None)
+        return 0;
+    if (PyTuple_Check(o) && PyArg_ParseTuple(o, "OO", first, second))
+        return 1;
+    PyErr_Format(PyExc_TypeError, "%s: expected a tuple of two arrays, or None", name);
+    return -1;
+}
+
 int bs_py_batch(const bs_py_model *self, PyObject *ids, PyObject *types, PyObject *positions,
                 PyObject *cu_seqlens, PyObject *keys, bs_batch *b)
 {

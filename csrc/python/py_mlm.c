@@ -54,9 +54,7 @@ PyObject *bs_py_mlm_loss(PyObject *self_, PyObject *args, PyObject *kwargs)
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
+    bs_py_write_lock(self, tokens, &options);
     bs_mlm_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                               gradients, &result, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -105,9 +103,7 @@ PyObject *bs_py_mlm_train_step(PyObject *self_, PyObject *args, PyObject *kwargs
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
+    bs_py_write_lock(self, tokens, &options);
     bs_mlm_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                       gradients, exp_avg, exp_avg_sq, &result, &norm, &e);
     self->version++;

@@ -36,6 +36,13 @@ bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backwa
     }
 }
 
+void bs_py_write_lock(bs_py_model *self, long long tokens, bs_pass_options *options)
+{
+    pthread_rwlock_wrlock(&self->lock);
+    options->tokens = tokens;
+    options->clock = bs_py_start_clock(self);
+}
+
 /* ---- making one ---- */
 
 static int config_number(PyObject *config, const char *key, int64_t *out)

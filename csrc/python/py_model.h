@@ -31,6 +31,9 @@ int bs_py_optional(PyObject *o, const char *name, int type, npy_intp size, const
 /* Likewise float32 that may be written to. */
 float *bs_py_floats(PyObject *o, const char *name, npy_intp size);
 
+/* The two arrays of a tuple: 1, or 0 for None and NULL, or -1 with an exception set. */
+int bs_py_pair(PyObject *o, const char *name, PyObject **first, PyObject **second);
+
 /* Factors of the learning rate, one a group; None or NULL: all 1. */
 int bs_py_rates(const bs_py_model *self, PyObject *o, const float **rates);
 
@@ -63,6 +66,10 @@ void bs_py_model_renew_lock(bs_py_model *self);
  * failure the lock is not held. */
 bs_status bs_py_read_lock(bs_py_model *self, bs_precision precision, bool backward, int n_threads,
                           bs_error *e);
+
+/* Without the GIL: takes the lock alone for a training call, whose options get what depends on it:
+ * micro-batches of so many tokens, and the clock. */
+void bs_py_write_lock(bs_py_model *self, long long tokens, bs_pass_options *options);
 
 /* With the lock: the clock of a call that begins, or NULL. */
 bs_stage_clock *bs_py_start_clock(bs_py_model *self);

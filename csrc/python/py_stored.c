@@ -11,12 +11,9 @@ int bs_py_stored(const bs_py_model *self, PyObject *o, const bs_pass_options *op
     PyObject *rows, *first;
     npy_intp size;
     bs_error e = BS_ERROR_INIT;
-    if (o == NULL || o == Py_None)
-        return 0;
-    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "OO", &rows, &first)) {
-        PyErr_SetString(PyExc_TypeError, "stored: expected a tuple of two arrays, or None");
-        return -1;
-    }
+    const int given = bs_py_pair(o, "stored", &rows, &first);
+    if (given <= 0)
+        return given;
     stored->bf16 = PyArray_Check(rows) && PyArray_TYPE((PyArrayObject *)rows) == NPY_UINT16;
     stored->data =
         bs_py_array(rows, "stored", stored->bf16 ? NPY_UINT16 : NPY_FLOAT32, -1, &size);
@@ -58,9 +55,7 @@ PyObject *bs_py_frozen_rows(PyObject *self_, PyObject *args, PyObject *kwargs)
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
+    bs_py_write_lock(self, tokens, &options);
     bs_frozen_rows(&self->model, &batch, layer, &options, n_threads, &self->arena, rows, &e);
     pthread_rwlock_unlock(&self->lock);
     Py_END_ALLOW_THREADS

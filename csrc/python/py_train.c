@@ -9,12 +9,9 @@ static int windows_of(PyObject *o, int64_t n_sequences, bs_windows *w, int64_t *
     PyObject *first, *shares;
     npy_intp offsets;
     bs_error e = BS_ERROR_INIT;
-    if (o == NULL || o == Py_None)
-        return 0;
-    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "OO", &first, &shares)) {
-        PyErr_SetString(PyExc_TypeError, "windows: expected a tuple of two arrays, or None");
-        return -1;
-    }
+    const int given = bs_py_pair(o, "windows", &first, &shares);
+    if (given <= 0)
+        return given;
     w->first = bs_py_array(first, "windows", NPY_INT64, -1, &offsets);
     w->shares = bs_py_array(shares, "shares", NPY_FLOAT32, n_sequences, NULL);
     if (w->first == NULL || w->shares == NULL)
@@ -87,9 +84,7 @@ PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwar
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
+    bs_py_write_lock(self, tokens, &options);
     bs_loss_and_gradients(&self->model, &batch, &targets, &options, n_threads, &self->arena,
                           PyArray_DATA((PyArrayObject *)logits), gradients, &loss, &e);
     pthread_rwlock_unlock(&self->lock);
@@ -151,9 +146,7 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
         return NULL;
     bs_py_model_renew_lock(self);
     Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
-    options.tokens = tokens;
-    options.clock = bs_py_start_clock(self);
+    bs_py_write_lock(self, tokens, &options);
     bs_train_step(&self->model, &batch, &targets, &options, &adamw, n_threads, &self->arena,
                   PyArray_DATA((PyArrayObject *)logits), gradients, exp_avg, exp_avg_sq, &loss,
                   &norm, &e);
