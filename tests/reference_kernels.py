@@ -31,6 +31,11 @@ def bias_activation(a, u, bias, act):
     a[:, :n] = ACTIVATIONS[act][0](u[:, :n])
 
 
+def bias_activation_to_round(a, u, bias, act):
+    """The same, where a will be rounded."""
+    bias_activation(a, u, bias, act)
+
+
 def activation_backward(a, d, u, n, act):
     """a = act(u) and d *= act'(u), in the first n columns of each row."""
     value, derivative = ACTIVATIONS[act]
@@ -78,6 +83,11 @@ def softmax_backward_row(s, d, mask, lse, scale):
 def axpy(y, x, a):
     """y += a x."""
     y += a * x
+
+
+def scale(y, x, a):
+    """y = a x."""
+    y[...] = a * x
 
 
 def multiply(y, x, mask):
@@ -349,8 +359,9 @@ def gemm_int8(c, a, panels, scale, total, n_threads, transient, elements=4, colu
 TWINS = {
     twin.__name__: twin
     for twin in (
-        dropout_mask, bias_add, bias_activation, activation_backward, residual_row,
-        layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy,
+        dropout_mask, bias_add, bias_activation, bias_activation_to_round, activation_backward,
+        residual_row,
+        layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy, scale,
         multiply, column_sum, sum_squares, adamw, gemm,
         fp32_panel, fp32_panel_transposed, fp32_product, fp32_product_transposed,
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,

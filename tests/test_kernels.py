@@ -139,6 +139,7 @@ CASES = {
     "dropout_mask": (_dropout_mask, 0, 0),
     "bias_add": (_bias_add, 1.2e-7, 1),
     "bias_activation": (_bias_activation, 3e-7, 1),
+    "bias_activation_to_round": (_bias_activation, 3e-7, 1),
     "activation_backward": (_activation_backward, 3e-6, 1),
     "residual_row": (_residual_row, 3e-7, 1),
     "layernorm_row": (_layernorm_row, 1e-5, 1),
@@ -146,6 +147,7 @@ CASES = {
     "softmax_row": (_softmax_row, 2e-6, 0),
     "softmax_backward_row": (_softmax_backward_row, 2e-6, (0, 0.25)),
     "axpy": (_axpy, 2e-7, 1),
+    "scale": (_axpy, 1.2e-7, 1),
     "multiply": (_multiply, 1.2e-7, 0),
     "column_sum": (_column_sum, 1e-6, 1),
     "sum_squares": (_sum_squares, 1e-14, 0),
@@ -231,7 +233,7 @@ def test_kernel_equals_its_twin(name, isa):
 
 # Outputs that may be the same array as an input, as the engine calls them.
 IN_PLACE = [("residual_row", 0, 1), ("layernorm_row", 0, 1), ("layernorm_backward_row", 0, 3),
-            ("multiply", 0, 1), ("bias_activation", 0, 1)]
+            ("multiply", 0, 1), ("bias_activation", 0, 1), ("bias_activation_to_round", 0, 1)]
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -242,7 +244,7 @@ def test_kernel_in_place_gives_the_same_bits(name, out, source, isa):
         for arguments, _ in CASES[name][0](rng, n):
             apart = [np.float32(a) if isinstance(a, np.ndarray) else a for a in arguments]
             together = [a.copy() if isinstance(a, np.ndarray) else a for a in apart]
-            if name == "bias_activation":
+            if name.startswith("bias_activation"):
                 apart[out][...] = apart[source]  # what lies between the rows
             together[out] = together[source]
             assert _core.kernel_call(name, isa, *apart) == _core.kernel_call(
@@ -265,6 +267,11 @@ def test_activations_over_their_whole_range(isa):
         # Below zero the value falls towards 0: it keeps its relative accuracy.
         below = (exact < 0) & (exact > -5)
         assert (np.abs(a - expected) <= 6e-6 * np.abs(expected))[below].all(), name
+        # Not so of what will be rounded to 8 bits, and there a may take the place of u.
+        low = x.copy()
+        _core.kernel_call("bias_activation_to_round", isa, low, low, np.zeros(x.size, np.float32),
+                          act)
+        assert (np.abs(low - expected) <= 3e-7 * np.maximum(1, np.abs(expected))).all(), name
         _core.kernel_call("activation_backward", isa, a, d, u, x.size, act)
         assert (np.abs(a - expected) <= 4e-7 * np.abs(exact)).all(), name
         assert (np.abs(d - slope) <= 4e-6).all(), name
@@ -284,19 +291,21 @@ def test_not_a_number_goes_through(isa, n):
         assert np.isnan(_core.kernel_call("layernorm_row", isa, y, x, one, zero, 1e-5)).all()
         assert np.isnan(y).all()
         for act in range(3):
-            a = zero[None].copy()
-            _core.kernel_call("bias_activation", isa, a, x[None].copy(), zero, act)
-            assert np.isnan(a[0, at]), act
-            assert np.isfinite(np.delete(a[0], at)).all()
+            for name in ("bias_activation", "bias_activation_to_round"):
+                a = zero[None].copy()
+                _core.kernel_call(name, isa, a, x[None].copy(), zero, act)
+                assert np.isnan(a[0, at]), act
+                assert np.isfinite(np.delete(a[0], at)).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_activations_of_very_large_numbers(isa):
     huge = np.array([[1e19, 3e38, np.inf]], np.float32)
     for act in range(3):
-        a = np.zeros_like(huge)
-        _core.kernel_call("bias_activation", isa, a, huge.copy(), np.zeros(3, np.float32), act)
-        np.testing.assert_array_equal(a, huge, err_msg=str(act))
+        for name in ("bias_activation", "bias_activation_to_round"):
+            a = np.zeros_like(huge)
+            _core.kernel_call(name, isa, a, huge.copy(), np.zeros(3, np.float32), act)
+            np.testing.assert_array_equal(a, huge, err_msg=str(act))
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -36,8 +36,8 @@ static inline void bf16_bias_activation_rows(void *out, int64_t ld_out, float *u
             const __m512 a = bf16_add_bias(to, c + j, bias + j, n - j);
             const __m512 b = bf16_add_bias(to != NULL ? to + 16 : NULL, c + j + 16, bias + j + 16,
                                            n - j - 16);
-            bf16_store((char *)out + i * ld_out + 2 * j, (__m512)activation((vf)a, act),
-                       (__m512)activation((vf)b, act), n - j);
+            bf16_store((char *)out + i * ld_out + 2 * j, (__m512)activation_to_round((vf)a, act),
+                       (__m512)activation_to_round((vf)b, act), n - j);
         }
 }
 
@@ -51,19 +51,6 @@ static void bf16_bias_activation(void *out, int64_t ld_out, float *u, int64_t ld
         bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU_NEW);
     else
         bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_RELU);
-}
-
-/* 2^x for x <= 0, to within 2e-7. */
-static inline __m512 bf16_exp2(__m512 x)
-{
-    const __m512 n = _mm512_roundscale_ps(x, 8), r = x - n;
-    __m512 p = _mm512_set1_ps(1.3264727161e-03f);
-    p = p * r + 9.6715128376e-03f;
-    p = p * r + 5.5507337452e-02f;
-    p = p * r + 2.4022242082e-01f;
-    p = p * r + 6.9314697760e-01f;
-    p = p * r + 1.0f;
-    return _mm512_scalef_ps(p, n);
 }
 
 static float bf16_softmax_row(void *out, float *reciprocal, const float *s, const float *mask,
@@ -82,7 +69,7 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
         top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, some, s + j));
     }
     const float high = _mm512_reduce_max_ps(top);
-    const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
+    const __m512 factor = _mm512_set1_ps(scale * LOG2_E);
     const __m512 most = _mm512_set1_ps(high);
     __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps();
     for (j = 0; j < n; j += 32) {
@@ -91,8 +78,8 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
         const __mmask16 first = (__mmask16)some, second = (__mmask16)(some >> 16);
         __m512 a = _mm512_maskz_loadu_ps(first, s + j);
         __m512 b = _mm512_maskz_loadu_ps(second, s + j + 16);
-        a = _mm512_maskz_mov_ps(first, bf16_exp2((a - most) * factor));
-        b = _mm512_maskz_mov_ps(second, bf16_exp2((b - most) * factor));
+        a = _mm512_maskz_mov_ps(first, (__m512)vf_exp2((vf)((a - most) * factor)));
+        b = _mm512_maskz_mov_ps(second, (__m512)vf_exp2((vf)((b - most) * factor)));
         sum += a;
         rest += b;
         if (mask != NULL) {
@@ -109,8 +96,8 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
 static void bf16_softmax_backward_row(void *out_p, void *out_d, float *s, float *d,
                                       const float *mask, float lse, float scale, int64_t n)
 {
-    const __m512 factor = _mm512_set1_ps(scale * 1.44269504f);
-    const __m512 shift = _mm512_set1_ps(lse * 1.44269504f);
+    const __m512 factor = _mm512_set1_ps(scale * LOG2_E);
+    const __m512 shift = _mm512_set1_ps(lse * LOG2_E);
     __m512 sum = _mm512_setzero_ps();
     for (int64_t j = 0; j < n; j += 32) {
         __m512 masked[2];
@@ -118,9 +105,9 @@ static void bf16_softmax_backward_row(void *out_p, void *out_d, float *s, float 
             const int64_t at = j + 16 * half, left = n - at;
             const __mmask16 some =
                 left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
+            const __m512 score = _mm512_maskz_loadu_ps(some, s + at);
             const __m512 p = _mm512_maskz_mov_ps(
-                some, bf16_exp2(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(some, s + at), factor,
-                                                shift)));
+                some, (__m512)vf_exp2((vf)_mm512_fmsub_ps(score, factor, shift)));
             __m512 g = _mm512_maskz_loadu_ps(some, d + at);
             masked[half] = p;
             if (mask != NULL) {

@@ -68,6 +68,18 @@ static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, co
 
 typedef int8_left int8_lanes __attribute__((vector_size(sizeof(int8_left) * BS_LANES)));
 
+/* The nearest whole numbers, of two the even one; none are above 255. */
+static inline int8_lanes int8_nearest(vf x)
+{
+#if BS_LANES == 16 && defined(__AVX512VNNI__)
+    return (int8_lanes)_mm512_cvtusepi32_epi8(_mm512_cvtps_epi32((__m512)x));
+#else
+    /* 2^23 + a whole number: the number is in the low bits */
+    const vf shifted = vf_min(x, vf_set(255.0f)) + 8388608.0f;
+    return __builtin_convertvector((vi)shifted & 0xff, int8_lanes);
+#endif
+}
+
 static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, const float *x,
                       int64_t rows, int64_t n, int64_t ld)
 {
@@ -93,13 +105,14 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
         const float inverse = step > 0.0f ? 1.0f / step : 0.0f;
         scale[i] = step;
         offset[i] = low;
-        for (j = 0; j < n; j += BS_LANES) {
-            const vf v = n - j >= BS_LANES ? vf_load(row + j) : vf_load_part(row + j, n - j);
-            /* 2^23 + a whole number: the number is in the low bits */
-            const vf shifted = vf_min((v - low) * inverse, vf_set(255.0f)) + 8388608.0f;
-            const int8_lanes bytes = __builtin_convertvector((vi)shifted & 0xff, int8_lanes);
-            memcpy(to + j * (int64_t)sizeof(int8_left), &bytes,
-                   (size_t)(n - j < BS_LANES ? n - j : BS_LANES) * sizeof(int8_left));
+        for (j = 0; j + BS_LANES <= n; j += BS_LANES) {
+            const int8_lanes whole = int8_nearest((vf_load(row + j) - low) * inverse);
+            memcpy(to + j * (int64_t)sizeof(int8_left), &whole, sizeof whole);
+        }
+        if (j < n) {
+            const int8_lanes part = int8_nearest((vf_load_part(row + j, n - j) - low) * inverse);
+            memcpy(to + j * (int64_t)sizeof(int8_left), &part,
+                   (size_t)(n - j) * sizeof(int8_left));
         }
         memset(to + n * (int64_t)sizeof(int8_left), 0,
                (size_t)(padded - n) * sizeof(int8_left));

@@ -61,9 +61,14 @@ typedef struct {
     /* x[j] += bias[j] for each of `rows` rows that lie ld apart. In place. */
     void (*bias_add)(float *x, const float *bias, int64_t rows, int64_t n, int64_t ld);
 
-    /* u += bias, then a = act(u), over rows that lie ld apart. u in place. */
+    /* u += bias, then a = act(u), over rows that lie ld apart. u in place; a may be u, which is
+     * then lost. */
     void (*bias_activation)(float *a, float *u, const float *bias, int64_t rows, int64_t n,
                             int64_t ld, bs_activation act);
+
+    /* The same for an a that is to be rounded to 8 bits: GELU is only absolutely exact. */
+    void (*bias_activation_to_round)(float *a, float *u, const float *bias, int64_t rows,
+                                     int64_t n, int64_t ld, bs_activation act);
 
     /* a = act(u) and d_u = d_a * act'(u), over rows that lie ld apart. d in place:
      * holds d_a before and d_u after. */
@@ -94,6 +99,9 @@ typedef struct {
 
     /* y += a * x */
     void (*axpy)(float *y, const float *x, float a, int64_t n);
+
+    /* y = a * x */
+    void (*scale)(float *y, const float *x, float a, int64_t n);
 
     /* y = x * mask */
     void (*multiply)(float *y, const float *x, const float *mask, int64_t n);
@@ -188,9 +196,9 @@ typedef struct {
 
 /* X(entry) for every entry of the table but its name; tests compare it with their twins. */
 #define BS_KERNELS_ENTRIES(X)                                                                     \
-    X(dropout_mask) X(bias_add) X(bias_activation) X(activation_backward) X(residual_row)         \
-    X(layernorm_row) X(layernorm_backward_row) X(softmax_row) X(softmax_backward_row) X(axpy)     \
-    X(multiply) X(column_sum) X(sum_squares) X(adamw)                                             \
+    X(dropout_mask) X(bias_add) X(bias_activation) X(bias_activation_to_round)                    \
+    X(activation_backward) X(residual_row) X(layernorm_row) X(layernorm_backward_row) X(softmax_row) X(softmax_backward_row) X(axpy)     \
+    X(scale) X(multiply) X(column_sum) X(sum_squares) X(adamw)                                             \
     X(fp32_panel) X(fp32_panel_transposed) X(fp32_product) X(fp32_product_transposed)             \
     X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel) X(bf16_panel_transposed)                   \
     X(bf16_rows_transposed_low) X(bf16_panel_low) X(bf16_panel_transposed_low) X(bf16_bias_rows)  \

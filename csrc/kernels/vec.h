@@ -57,6 +57,18 @@ static inline void vf_store_part(float *p, vf v, int64_t n)
 #endif
 }
 
+/* The first n < BS_LANES lanes of v; the others are zero. */
+static inline vf vf_first(vf v, int64_t n)
+{
+#if BS_LANES == 16
+    return (vf)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    vf part = {0};
+    memcpy(&part, &v, (size_t)n * sizeof(float));
+    return part;
+#endif
+}
+
 static inline vf vf_select(vi mask, vf yes, vf no)
 {
     return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
@@ -75,7 +87,13 @@ static inline vf vf_max(vf a, vf b)
 
 static inline vf vf_min(vf a, vf b)
 {
-    return -vf_max(-a, -b);
+#if BS_LANES == 16
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif BS_LANES == 8
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return vf_select(a < b, a, b);
+#endif
 }
 
 static inline vf vf_sqrt(vf a)
@@ -94,6 +112,9 @@ static inline vf vf_sqrt(vf a)
 /* Sums and maxima over the lanes, halving: the order is fixed. */
 static inline float vf_sum(vf v)
 {
+#if BS_LANES == 16
+    return _mm512_reduce_add_ps((__m512)v);
+#endif
     for (int half = BS_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             v[i] += v[i + half];
@@ -102,6 +123,9 @@ static inline float vf_sum(vf v)
 
 static inline float vf_highest(vf v)
 {
+#if BS_LANES == 16
+    return _mm512_reduce_max_ps((__m512)v);
+#endif
     for (int half = BS_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
@@ -149,6 +173,36 @@ static inline vf vf_exp(vf x)
     const vi low = bits >> 1;
     const vf result = p * (vf)((low + 127) << 23) * (vf)((bits - low + 127) << 23);
     return vf_select(nan == nan, result, nan);
+#endif
+}
+
+#define LOG2_E 1.44269504f
+
+/* 2^x to within 2e-7 for -126 <= x <= 1, with AVX-512 for all finite x; NaN stays NaN.
+ * x = n + r with |r| <= 1/2; 2^r by a minimax polynomial of degree 6. */
+static inline vf vf_exp2(vf x)
+{
+#if BS_LANES == 16
+    const vf n = (vf)_mm512_roundscale_ps((__m512)x, 8);
+#elif BS_LANES == 8
+    const vf n = (vf)_mm256_round_ps((__m256)x, 8);
+#else
+    const vf shift = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    const vf shifted = x + shift, n = shifted - shift;
+#endif
+    const vf r = x - n;
+    vf p = vf_set(1.3264727161e-03f);
+    p = p * r + 9.6715128376e-03f;
+    p = p * r + 5.5507337452e-02f;
+    p = p * r + 2.4022242082e-01f;
+    p = p * r + 6.9314697760e-01f;
+    p = p * r + 1.0f;
+#if BS_LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#elif BS_LANES == 8
+    return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
+#else
+    return vf_select(x == x, p * (vf)((((vi)shifted) - 0x4b400000 + 127) << 23), x);
 #endif
 }
 

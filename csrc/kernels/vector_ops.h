@@ -20,6 +20,15 @@ static void axpy(float *y, const float *x, float a, int64_t n)
         y[j] += a * x[j];
 }
 
+static void scale(float *y, const float *x, float a, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + BS_LANES <= n; j += BS_LANES)
+        vf_store(y + j, a * vf_load(x + j));
+    for (; j < n; j++)
+        y[j] = a * x[j];
+}
+
 static void multiply(float *y, const float *x, const float *mask, int64_t n)
 {
     int64_t j = 0;

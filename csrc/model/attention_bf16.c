@@ -157,10 +157,8 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
         w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
                           bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, w.k->columns),
                           groups_of(h.keys), false);
-        for (int64_t i = 0; i < rows; i++) {
-            memset(context + i * H, 0, (size_t)h.D * sizeof(float));
-            w.k->axpy(context + i * H, w.context + i * w.ld_context, w.reciprocal[i], h.D);
-        }
+        for (int64_t i = 0; i < rows; i++)
+            w.k->scale(context + i * H, w.context + i * w.ld_context, w.reciprocal[i], h.D);
     }
 }
 

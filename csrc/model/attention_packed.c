@@ -1,7 +1,5 @@
 /* Attention of one (sequence, head) with fp32 products of our own, over operands packed once a
  * head. */
-#include <string.h>
-
 #include "kernels/gemm.h"
 #include "model/attention.h"
 
@@ -102,9 +100,8 @@ static void product(const workspace *w, float *c, int64_t ldc, const float *a, i
 /* s (rows, keys) = scale Q K^T of the block that begins at query `row`. */
 static void block_scores(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
 {
-    memset(w->scaled, 0, (size_t)(rows * w->D) * sizeof(float));
     for (int64_t i = 0; i < rows; i++)
-        w->k->axpy(w->scaled + i * w->D, h->q + (row + i) * h->y->ld_q, h->scale, w->D);
+        w->k->scale(w->scaled + i * w->D, h->q + (row + i) * h->y->ld_q, h->scale, w->D);
     product(w, w->s, w->ld, w->scaled, w->D, w->k_across, rows, w->columns, w->D);
 }
 

@@ -114,6 +114,17 @@ static void add_bias_activate(const void *arg, const float *c, int64_t ldc, int6
     a->kernels->bias_activation(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
 }
 
+/* The result is the left operand of an int8 product next. */
+static void add_bias_activate_to_round(const void *arg, const float *c, int64_t ldc, int64_t row,
+                                       int64_t rows, int64_t col, int64_t cols)
+{
+    const linear_epilogue *a = arg;
+    const int64_t at = row * a->ld + col;
+    (void)c, (void)ldc;
+    a->kernels->bias_activation_to_round(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld,
+                                         a->act);
+}
+
 /* x holds d_a, turned into d_up; out gets act(up); bias is up itself. */
 static void through_activation(const void *arg, const float *c, int64_t ldc, int64_t row,
                                int64_t rows, int64_t col, int64_t cols)
@@ -336,7 +347,10 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
                           .low = p->activated16};
     g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
     g.transient = low;
-    g.epilogue = low ? add_bias_activate_round : add_bias_activate, g.epilogue_arg = &up;
+    g.epilogue = low                                  ? add_bias_activate_round
+                 : p->options.precision == BS_INT8 ? add_bias_activate_to_round
+                                                   : add_bias_activate;
+    g.epilogue_arg = &up;
     bs_gemm_run(&p->gemm, &g, 1);
     bs_stage_mark(clock, BS_STAGE_UP);
 

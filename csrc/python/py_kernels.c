@@ -30,7 +30,7 @@ static PyObject *call_bias_add(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *call_bias_activation(const bs_kernels *k, PyObject *args)
+static PyObject *call_either_bias_activation(bool to_round, const bs_kernels *k, PyObject *args)
 {
     floats a, u, bias;
     int act;
@@ -38,8 +38,19 @@ static PyObject *call_bias_activation(const bs_kernels *k, PyObject *args)
         return NULL;
     if (a.size != u.size || a.cols != u.cols || bias.size > u.cols)
         return no_match();
-    k->bias_activation(a.data, u.data, bias.data, u.rows, bias.size, u.cols, act);
+    (to_round ? k->bias_activation_to_round : k->bias_activation)(
+        a.data, u.data, bias.data, u.rows, bias.size, u.cols, act);
     Py_RETURN_NONE;
+}
+
+static PyObject *call_bias_activation(const bs_kernels *k, PyObject *args)
+{
+    return call_either_bias_activation(false, k, args);
+}
+
+static PyObject *call_bias_activation_to_round(const bs_kernels *k, PyObject *args)
+{
+    return call_either_bias_activation(true, k, args);
 }
 
 static PyObject *call_activation_backward(const bs_kernels *k, PyObject *args)
@@ -120,7 +131,9 @@ static PyObject *call_softmax_backward_row(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *call_axpy(const bs_kernels *k, PyObject *args)
+/* axpy and scale */
+static PyObject *call_with_factor(void (*kernel)(float *, const float *, float, int64_t),
+                                  PyObject *args)
 {
     floats y, x;
     float a;
@@ -128,8 +141,18 @@ static PyObject *call_axpy(const bs_kernels *k, PyObject *args)
         return NULL;
     if (y.size != x.size)
         return no_match();
-    k->axpy(y.data, x.data, a, x.size);
+    kernel(y.data, x.data, a, x.size);
     Py_RETURN_NONE;
+}
+
+static PyObject *call_axpy(const bs_kernels *k, PyObject *args)
+{
+    return call_with_factor(k->axpy, args);
+}
+
+static PyObject *call_scale(const bs_kernels *k, PyObject *args)
+{
+    return call_with_factor(k->scale, args);
 }
 
 static PyObject *call_multiply(const bs_kernels *k, PyObject *args)
@@ -181,6 +204,7 @@ static const bs_kernel_call calls[] = {
     {"dropout_mask", call_dropout_mask},
     {"bias_add", call_bias_add},
     {"bias_activation", call_bias_activation},
+    {"bias_activation_to_round", call_bias_activation_to_round},
     {"activation_backward", call_activation_backward},
     {"residual_row", call_residual_row},
     {"layernorm_row", call_layernorm_row},
@@ -188,6 +212,7 @@ static const bs_kernel_call calls[] = {
     {"softmax_row", call_softmax_row},
     {"softmax_backward_row", call_softmax_backward_row},
     {"axpy", call_axpy},
+    {"scale", call_scale},
     {"multiply", call_multiply},
     {"column_sum", call_column_sum},
     {"sum_squares", call_sum_squares},
