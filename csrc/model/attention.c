@@ -120,12 +120,18 @@ int64_t bs_attention_scratch(const bs_pass *p)
                           : is_packed(p, 0)
                               ? bs_attention_packed_scratch(k, p->longest, D, p->keep)
                               : 0;
-    return plain > other ? plain : other;
+    const int64_t wanted = bs_attention_wanted_scratch(&p->model->config, p->longest);
+    const int64_t most = plain > other ? plain : other;
+    return most > wanted ? most : wanted;
 }
 
 void bs_attention_forward(bs_pass *p, int64_t layer)
 {
     bs_attention_job job = {.p = p, .layer = layer};
+    if (bs_attention_of_input(p, layer)) {
+        bs_pool_run(p->n_threads, p->batch.n_sequences, bs_attention_wanted_forward, &job);
+        return;
+    }
     bs_pool_run(p->n_threads, p->batch.n_sequences * p->model->config.num_heads,
                 bs_attention_in_bf16(p, layer) ? bs_attention_bf16_forward
                 : is_packed(p, layer)          ? bs_attention_packed_forward

@@ -46,4 +46,8 @@ void bs_attention_packed_backward(void *job, int64_t task, int worker);
 int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
                                     bool backward);
 
+/* The task of a sequence, where single queries attend to the layer's input. */
+void bs_attention_wanted_forward(void *job, int64_t task, int worker);
+int64_t bs_attention_wanted_scratch(const bs_config *c, int64_t longest);
+
 #endif

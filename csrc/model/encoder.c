@@ -258,11 +258,11 @@ static void project_qkv(bs_pass *p, int64_t layer)
         memcpy(y->wanted + r * H, y->x + token_of(p, layer, r) * H, (size_t)H * sizeof(float));
     linear_epilogue for_q = {.kernels = kernels, .x = y->q, .bias = bias, .ld = H};
     linear_epilogue for_kv = {.kernels = kernels, .x = y->k, .bias = bias + H, .ld = 2 * H};
-    bs_gemm group[2] = {product(p, layer, LINEAR_KV, y->k, 2 * H, y->x, H, T),
-                        product(p, layer, LINEAR_Q, y->q, H, y->wanted, H, R)};
-    group[0].epilogue = add_bias, group[0].epilogue_arg = &for_kv;
-    group[1].epilogue = add_bias, group[1].epilogue_arg = &for_q;
-    bs_gemm_run(&p->gemm, group, 2);
+    bs_gemm group[2] = {product(p, layer, LINEAR_Q, y->q, H, y->wanted, H, R),
+                        product(p, layer, LINEAR_KV, y->k, 2 * H, y->x, H, T)};
+    group[0].epilogue = add_bias, group[0].epilogue_arg = &for_q;
+    group[1].epilogue = add_bias, group[1].epilogue_arg = &for_kv;
+    bs_gemm_run(&p->gemm, group, bs_attention_of_input(p, layer) ? 1 : 2);
 }
 
 /* Where the gradients of q, k and v lie: as q, k and v do. */

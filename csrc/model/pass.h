@@ -140,6 +140,9 @@ int64_t bs_attention_scratch(const bs_pass *p);
 /* Whether the layer's attention multiplies bfloat16. */
 bool bs_attention_in_bf16(const bs_pass *p, int64_t layer);
 
+/* Whether it reads the layer's input, so that there are neither keys nor values. */
+bool bs_attention_of_input(const bs_pass *p, int64_t layer);
+
 /* Bytes of scratch that the products of a layer need at most. */
 size_t bs_layer_scratch(const bs_pass *p);
 
