@@ -15,10 +15,22 @@ def _in_encoder(name):
 
 
 class BFloat16Bert(reference.Bert):
-    """Products of the encoder in bfloat16, but for attention where it is for [CLS] alone."""
+    """Products of the encoder in bfloat16, but for attention where it is for [CLS] alone.
+
+    There scoring reads the layer's input, and rounds no key and no value.
+    """
+
+    def __init__(self, config, params, scoring=False):
+        super().__init__(config, params)
+        self.scoring = scoring
 
     def _product(self, a, b, name):
-        return to_bf16(a) @ to_bf16(b) if _in_encoder(name) else a @ b
+        if not _in_encoder(name) or (self.scoring and self._is_narrow_key_or_value(name)):
+            return a @ b
+        return to_bf16(a) @ to_bf16(b)
+
+    def _is_narrow_key_or_value(self, name):
+        return name.endswith((".key", ".value")) and self._is_narrow(int(name.split(".")[3]))
 
     def _heads_product(self, a, b, layer):
         return a @ b if self._is_narrow(layer) else to_bf16(a) @ to_bf16(b)
