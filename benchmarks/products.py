@@ -4,10 +4,11 @@
 
 One thread, every linear layer of MiniLM-L6 and of BERT-base over one micro-batch of tokens:
 forward, the gradient of its input and that of its weight. Ours converts and packs what a step
-converts and packs: the left operand always, both of a weight's gradient; a weight is packed once a
-step, and stands packed here. In bfloat16 PyTorch is given operands that are bfloat16 already, and
-leaves such results; ours takes and leaves float32. The quickest of some runs counts, sides in
-turn. Beside the rates stands the peak of one core (``peak.c``).
+converts and packs: below fp32 the left operand always, both of a weight's gradient, of which fp32
+packs the right one; a weight is packed once a step, and stands packed here. In bfloat16 PyTorch
+is given operands that are bfloat16 already, and leaves such results; ours takes and leaves
+float32. The quickest of some runs counts, sides in turn. Beside the rates stands the peak of one
+core (``peak.c``).
 
 Writes ``results/products.json`` and prints tables in Markdown.
 """
@@ -47,8 +48,12 @@ def ours(kind, m, n, k, precision, rng, isa, times):
     a = rng.standard_normal((k, m) if across else (m, k), np.float32)
     b = rng.standard_normal((n, k) if kind == "forward" else (k, n), np.float32)
     beta = 1.0 if across else 0.0
+    if precision == "float32" and across:
+        return _core.kernel_call("gemm", isa, c, a, b, True, False, 1.0, beta, 1, times)
     if precision == "float32":
-        return _core.kernel_call("gemm", isa, c, a, b, across, kind == "forward", 1.0, beta, 1,
+        columns = _core.operand_layout(isa)["columns"]
+        panels = rng.standard_normal((1, k * -(-n // columns) * columns), np.float32)
+        return _core.kernel_call("gemm_fp32", isa, c, a, panels.view(np.uint8), beta, 1, False,
                                  times)
     panels = None
     if not across:

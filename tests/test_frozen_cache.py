@@ -484,7 +484,7 @@ def test_memory_limit_counts_it(make, monkeypatch, freeze):
     # The frozen layers once take more than the trained ones.
     most = core.pass_size(np.arange(0, 16 * 31, 16), freeze=3)
     assert most >= core.reserved
-    whole = size + most + rows * 32 * 4
+    whole = size + core.packed_size("float32", backward=True) + most + rows * 32 * 4
     for limit, kind in ((whole, ScratchMemory), (whole - 1, ScratchFile)):
         places.clear()
         clf = make(memory_limit=limit, **options).fit(TEXTS, LABELS)

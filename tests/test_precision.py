@@ -98,6 +98,17 @@ def test_scores_equal_the_twins(name, precision):
         assert min(apart) <= 2e-6, apart
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_scoring_does_without_the_last_keys_and_values_that_training_has(name):
+    config, params, batch = _case(name, dropout=False)
+    last = f"bert.encoder.layer.{config['num_hidden_layers'] - 1}.attention.self"
+    for part in ("key", "value"):
+        params[f"{last}.{part}.bias"] += np.float32(0.5)
+    engine = Engine(config, params)
+    _, logits, _ = engine.loss_and_gradients(batch)
+    np.testing.assert_allclose(engine.score(batch), logits, rtol=0, atol=3e-6)
+
+
 @needs_bf16
 @pytest.mark.parametrize("dropout", [False, True], ids=["plain", "dropout"])
 @pytest.mark.parametrize("name", CASES)

@@ -37,7 +37,7 @@ static int64_t parts_of(int64_t size, int64_t part)
 
 static bool by_blas(const bs_gemm *g)
 {
-    return g->precision == BS_FLOAT32 && g->packed == NULL;
+    return g->precision == BS_FLOAT32 && g->packed == NULL && !g->packs;
 }
 
 /* Even cuts, halving the longer side until there are enough to share out. */
@@ -148,25 +148,31 @@ static void convert(void *job_, int64_t task, int worker)
     if (g->trans_b)
         k->bf16_panel_transposed(to, g->b + col * g->ldb, cols, g->k, g->ldb);
     else
-        k->bf16_panel(to, g->b + col, g->k, cols, g->ldb);
+        (g->precision == BS_FLOAT32 ? k->fp32_panel : k->bf16_panel)(to, g->b + col, g->k, cols,
+                                                                     g->ldb);
 }
 
 /* Rows and columns of C from (row, col) on, the first of them at c. */
 static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ldc, int64_t row,
                      int64_t rows, int64_t col, int64_t cols)
 {
+    const bool across = g->precision == BS_FLOAT32 && g->trans_a;
     for (int64_t at = 0; at < g->low.groups; at += k->tile_groups) {
         const int64_t left = g->low.groups - at;
         const int64_t groups = left < k->tile_groups ? left : k->tile_groups;
-        const char *a = g->low.a + row * g->low.lda + 4 * at;
+        /* fp32 that lies transposed: groups are rows */
+        const char *a = across ? g->low.a + 4 * row + at * g->low.lda
+                               : g->low.a + row * g->low.lda + 4 * at;
         const char *b = g->low.b + col / k->columns * g->low.ld_panel + 4 * at * k->columns;
         if (g->precision == BS_INT8)
             k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
                             groups, at > 0);
         else
-            (g->precision == BS_FLOAT32 ? k->fp32_product : k->bf16_product)(
-                c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols, groups,
-                at > 0 || g->beta != 0.0f);
+            (g->precision != BS_FLOAT32 ? k->bf16_product
+             : across                   ? k->fp32_product_transposed
+                                        : k->fp32_product)(c, ldc, a, g->low.lda, b,
+                                                           g->low.ld_panel, rows, cols, groups,
+                                                           at > 0 || g->beta != 0.0f);
     }
     if (g->precision == BS_INT8)
         k->int8_restore(c, ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,

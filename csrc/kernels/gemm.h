@@ -42,11 +42,12 @@ typedef struct {
     bs_epilogue epilogue; /* or NULL */
     const void *epilogue_arg;
 
-    /* Without the BLAS, which is below fp32 and where B is packed, alpha is 1 and beta 0 or 1.
+    /* Without the BLAS, which is below fp32 and where B is or gets packed, alpha is 1 and beta 0 or 1.
      * Below fp32 A is converted anew; B too, unless `packed` holds it. int8 takes A as it is, B
      * packed, and beta 0; fp32 takes A as it is. */
     bs_precision precision;
     const bs_packed *packed;
+    bool packs; /* fp32: B is packed anew; trans_a, not trans_b, and kernels->fp32_product */
     bs_low_rows ready; /* A, if it is bfloat16 already; `a` is not read then */
     bool transient;    /* C is only there for the epilogue: in the worker's scratch, c is NULL */
 

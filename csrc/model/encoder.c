@@ -28,7 +28,7 @@ static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
 /* The packed weight of a linear layer, or NULL where the BLAS takes it as it is. */
 static const bs_packed *packed(const bs_pass *p, int64_t layer, bs_linear linear, bool backward)
 {
-    if (p->options.precision == BS_FLOAT32 && (p->keep || p->model->kernels->fp32_product == NULL))
+    if (p->options.precision == BS_FLOAT32 && p->model->kernels->fp32_product == NULL)
         return NULL;
     const bs_layer_weights *w = &p->model->packed[p->options.precision].layers[layer];
     return backward ? &w->backward[linear] : &w->forward[linear];
@@ -67,7 +67,8 @@ static bs_gemm weight_gradient(const bs_pass *p, int64_t layer, bs_linear linear
         bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
     return (bs_gemm){.trans_a = true, .m = s.n, .n = s.k, .k = rows, .alpha = 1.0f, .a = d_y,
                      .lda = ld_dy, .b = x, .ldb = s.k, .beta = 1.0f, .c = gradients + s.offset,
-                     .ldc = s.k, .precision = p->options.precision};
+                     .ldc = s.k, .precision = p->options.precision,
+                     .packs = p->model->kernels->fp32_product != NULL};
 }
 
 typedef struct {
@@ -438,9 +439,13 @@ size_t bs_layer_scratch(const bs_pass *p)
     if (!p->keep)
         return size;
     const bs_gemm back_qkv = {.m = T, .n = H, .k = 3 * H, .precision = precision, .packed = &held};
-    const bs_gemm for_qkv = {.trans_a = true, .m = 3 * H, .n = H, .k = T, .precision = precision};
-    const bs_gemm for_up = {.trans_a = true, .m = F, .n = H, .k = T, .precision = precision};
-    const bs_gemm for_down = {.trans_a = true, .m = H, .n = F, .k = T, .precision = precision};
+    const bool packs = k->fp32_product != NULL;
+    const bs_gemm for_qkv = {.trans_a = true, .m = 3 * H, .n = H, .k = T, .precision = precision,
+                             .packs = packs};
+    const bs_gemm for_up = {.trans_a = true, .m = F, .n = H, .k = T, .precision = precision,
+                            .packs = packs};
+    const bs_gemm for_down = {.trans_a = true, .m = H, .n = F, .k = T, .precision = precision,
+                              .packs = packs};
     size = most(size, 2 * (bs_gemm_scratch(k, &back_qkv) + bs_gemm_scratch(k, &for_qkv)));
     return most(size, bs_gemm_scratch(k, &down) + bs_gemm_scratch(k, &for_up) +
                           bs_gemm_scratch(k, &for_down));

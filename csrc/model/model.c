@@ -36,22 +36,22 @@ bool bs_model_can(const bs_model *m, bs_precision precision)
     return precision != BS_BFLOAT16 || m->kernels->bf16_product != NULL;
 }
 
-/* Whether there is something to pack: in fp32 packing gains in scoring only. */
-static bool packs(const bs_model *m, bs_precision precision, bool backward)
+/* Whether there is something to pack, or the BLAS takes weights as they are. */
+static bool packs(const bs_model *m, bs_precision precision)
 {
-    return precision != BS_FLOAT32 || (!backward && m->kernels->fp32_product != NULL);
+    return precision != BS_FLOAT32 || m->kernels->fp32_product != NULL;
 }
 
 bool bs_model_fresh(const bs_model *m, bs_precision precision, bool backward)
 {
-    return !packs(m, precision, backward) ||
+    return !packs(m, precision) ||
            bs_weights_fresh(&m->packed[precision], m->versions, m->config.num_layers, backward);
 }
 
 bs_status bs_model_pack(bs_model *m, bs_precision precision, bool backward, int n_threads,
                         bs_error *e)
 {
-    if (!packs(m, precision, backward))
+    if (!packs(m, precision))
         return BS_OK;
     return bs_weights_pack(&m->packed[precision], precision, backward, m->kernels, &m->table,
                            &m->config, m->parameters, m->versions, n_threads, e);
@@ -59,7 +59,7 @@ bs_status bs_model_pack(bs_model *m, bs_precision precision, bool backward, int 
 
 size_t bs_model_packed_size(const bs_model *m, bs_precision precision, bool backward)
 {
-    return packs(m, precision, backward)
+    return packs(m, precision)
                ? bs_weights_size(m->kernels, precision, backward, &m->table, &m->config)
                : 0;
 }

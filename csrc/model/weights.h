@@ -1,4 +1,4 @@
-/* The weights of the encoder's linear layers, packed for products below fp32.
+/* The weights of the encoder's linear layers, packed for products of our own.
  *
  * Copies of the parameters: each layer's carry the version of the layer that they were made from
  * and are made anew when it has changed. */
@@ -38,7 +38,7 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
 /* Whether bs_weights_pack has nothing to do. */
 bool bs_weights_fresh(const bs_weights *w, const uint64_t *versions, int64_t layers, bool backward);
 
-/* Packs the layers whose version has changed; `backward` for the way back as well (bfloat16). */
+/* Packs the layers whose version has changed; `backward` for the way back as well (training). */
 bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
                           const bs_kernels *kernels, const bs_parameter_table *t,
                           const bs_config *c, const float *parameters, const uint64_t *versions,

@@ -86,7 +86,8 @@ done:
     return result;
 }
 
-/* The tiled product; the same for all instruction sets, as the BLAS chooses its own. This one and
+/* The tiled product of the BLAS, which chooses its own kernels, but for gradients of weights, where
+ * it is ours if there is AVX2. This one and
  * those below can be told as a last argument how often to run, and then return seconds. */
 static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
 {
@@ -98,7 +99,10 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
         return NULL;
     bs_gemm g = {.trans_a = trans_a, .trans_b = trans_b, .m = c.rows, .n = c.cols,
                  .k = trans_a ? a.rows : a.cols, .alpha = alpha, .beta = beta, .a = a.data,
-                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols};
+                 .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols,
+                 /* as the gradients of weights */
+                 .packs = trans_a && !trans_b && alpha == 1.0f &&
+                          (beta == 0.0f || beta == 1.0f) && k->fp32_product != NULL};
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n)
         return no_match();
