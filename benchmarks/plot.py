@@ -1,9 +1,9 @@
-"""Pictures of the results: rates, latency and memory, one PNG a result file.
+"""Pictures of the results: rates, latency, memory and loss, one PNG a result file.
 
     python benchmarks/plot.py [RESULT.json ...]
 
-Needs matplotlib. Without arguments, of all in ``benchmarks/results/`` that `scoring.py` and
-`finetune.py speed` made. A PNG stands beside its JSON.
+Needs matplotlib. Without arguments, of all in ``benchmarks/results/`` that `scoring.py`,
+`finetune.py speed` and `finetune.py epoch` made. A PNG stands beside its JSON.
 """
 
 import argparse
@@ -14,10 +14,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from table import PADDED, PATTERNS, PEERS, RESULTS, SHORT, head
 
 COLOURS = {"pytorch": "#c44e52", "onnxruntime": "#8c8c8c", "openvino": "#4c72b0",
            "ctranslate2": "#ccb974", "bertsent": "#2f7d4f"}
+MEAN_OF = 50  # steps
 
 
 def bars(axis, rows, unit):
@@ -74,15 +76,34 @@ def finetune(result, figure):
     return f"Fine-tuning, at most {given['max_length']} tokens. {head(result, result['runs'])}"
 
 
+def epoch(result, figure):
+    record = result["runs"][0]
+    loss, minutes = np.array(record["loss"]), np.cumsum(record["step_seconds"]) / 60
+    axis = figure.subplots()
+    axis.plot(minutes, loss, ".", markersize=2, color="#8c8c8c", label="of a step")
+    mean = np.convolve(loss, np.full(MEAN_OF, 1 / MEAN_OF), "valid")
+    axis.plot(minutes[MEAN_OF - 1 :], mean, color=COLOURS["bertsent"],
+              label=f"mean of the last {MEAN_OF}")
+    axis.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
+    axis.legend(fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    given = record["arguments"]
+    rows = given["train_rows"]
+    return (f"One epoch over rows {rows[0]:,}-{rows[1] - 1:,}, at most {given['max_length']} "
+            f"tokens, {given['precision']}. {head(result, result['runs'])}")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("results", nargs="*", type=Path)
     paths = p.parse_args().results
-    for path in paths or sorted(f for pattern in PATTERNS for f in RESULTS.glob(pattern)):
+    patterns = (*PATTERNS, "finetune_epoch.json")
+    for path in paths or sorted(f for pattern in patterns for f in RESULTS.glob(pattern)):
         result = json.loads(path.read_text())
         wide = "sides" in result
+        draw = scoring if wide else finetune if "table" in result else epoch
         figure = plt.figure(figsize=(16 if wide else 11, 5 if wide else 3), layout="constrained")
-        figure.suptitle((scoring if wide else finetune)(result, figure), fontsize=10)
+        figure.suptitle(draw(result, figure), fontsize=10)
         figure.savefig(path.with_suffix(".png"), dpi=110)
         plt.close(figure)
         print(path.with_suffix(".png"))

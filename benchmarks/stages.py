@@ -42,7 +42,7 @@ BASE = {"vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
 BATCHES = 6
 
 
-def operations(config, lengths, training):
+def operations(config, lengths, training, precision):
     """Floating-point operations of each stage for sequences of these lengths."""
     H, F, layers = (config[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers"))
     lengths = np.asarray(lengths, float)
@@ -52,8 +52,13 @@ def operations(config, lengths, training):
     rows = wide * T + B
     qkv = wide * 6 * H * H * T + 4 * H * H * T + 2 * H * H * B
     pairs = wide * squares + T
+    attention = 4 * H * pairs
+    if not training and precision != "int8":
+        # There it has neither keys nor values: each head reads the layer's input.
+        qkv = wide * 6 * H * H * T + 2 * H * H * B
+        attention = 4 * H * (wide * squares + config["num_attention_heads"] * T + H * B)
     out = {
-        "qkv": qkv, "attention": 4 * H * pairs, "attention_output": 2 * H * H * rows,
+        "qkv": qkv, "attention": attention, "attention_output": 2 * H * H * rows,
         "up": 2 * H * F * rows, "down": 2 * H * F * rows,
     }
     if training:
@@ -80,8 +85,8 @@ def traffic(config, lengths, training, parameters, encoder, precision):
             # The norm reads the gradients; AdamW reads four arrays and writes three.
             "optimizer": 32 * parameters,
         }
-        if precision == "bfloat16":
-            out["pack"] = 8 * encoder  # read twice, written forward and transposed
+        # Weights, and what is packed of them for forward and backward.
+        out["pack"] = (4 + 2 * (2 if precision == "bfloat16" else 4)) * encoder
     return out
 
 
@@ -173,7 +178,7 @@ def training(model, examples, batches, precision, peaks_, times):
     flops, bytes_ = {}, {}
     encoder = sum(v.size for k, v in model.parameters.items() if ".layer." in k and v.ndim == 2)
     for rows in batches:
-        for to, more in ((flops, operations(model.config, lengths[rows], True)),
+        for to, more in ((flops, operations(model.config, lengths[rows], True, precision)),
                          (bytes_, traffic(model.config, lengths[rows], True, model._flat.size,
                                           encoder, precision))):
             for key, value in more.items():
@@ -196,7 +201,7 @@ def scoring(model, examples, rows, precision, peaks_, times):
     title = (f"Scoring {len(rows)} texts in {precision}, {lengths.mean():.0f} tokens each, "
              f"{times * lengths.sum() / took:,.0f} tokens/s")
     flops, bytes_ = ({key: times * value for key, value in found.items()} for found in
-                     (operations(model.config, lengths, False),
+                     (operations(model.config, lengths, False, precision),
                       traffic(model.config, lengths, False, 0, 0, precision)))
     return table(title, seconds, flops, bytes_, times, peak, peaks_.rates)
 

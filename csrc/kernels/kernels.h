@@ -52,7 +52,8 @@ typedef struct {
     int64_t int8_elements;
 
     /* Rows of a packed product's left operand, and groups along k, that a tile takes at a time: a
-     * panel that deep stays in the first-level cache, and these rows in the second. */
+     * panel that deep stays in the first-level cache, or comes from the second as fast as it is
+     * needed, and these rows stay in the second. */
     int64_t tile_rows, tile_groups;
 
     /* mask[j] = 0 or 65536 / (65536 - threshold). */
