@@ -42,8 +42,8 @@ typedef struct {
     bs_epilogue epilogue; /* or NULL */
     const void *epilogue_arg;
 
-    /* Without the BLAS, which is below fp32 and where B is or gets packed, alpha is 1 and beta 0 or 1.
-     * Below fp32 A is converted anew; B too, unless `packed` holds it. int8 takes A as it is, B
+    /* Without the BLAS, which is below fp32 and where B is or gets packed, alpha is 1 and beta 0 or
+     * 1. Below fp32 A is converted anew; B too, unless `packed` holds it. int8 takes A as it is, B
      * packed, and beta 0; fp32 takes A as it is. */
     bs_precision precision;
     const bs_packed *packed;

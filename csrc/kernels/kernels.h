@@ -198,13 +198,13 @@ typedef struct {
 /* X(entry) for every entry of the table but its name; tests compare it with their twins. */
 #define BS_KERNELS_ENTRIES(X)                                                                     \
     X(dropout_mask) X(bias_add) X(bias_activation) X(bias_activation_to_round)                    \
-    X(activation_backward) X(residual_row) X(layernorm_row) X(layernorm_backward_row) X(softmax_row) X(softmax_backward_row) X(axpy)     \
-    X(scale) X(multiply) X(column_sum) X(sum_squares) X(adamw)                                             \
-    X(fp32_panel) X(fp32_panel_transposed) X(fp32_product) X(fp32_product_transposed)             \
-    X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel) X(bf16_panel_transposed)                   \
-    X(bf16_rows_transposed_low) X(bf16_panel_low) X(bf16_panel_transposed_low) X(bf16_bias_rows)  \
-    X(bf16_bias_activation) X(bf16_softmax_row) X(bf16_softmax_backward_row) X(bf16_product)      \
-    X(int8_rows) X(int8_product) X(int8_restore)
+    X(activation_backward) X(residual_row) X(layernorm_row) X(layernorm_backward_row)             \
+    X(softmax_row) X(softmax_backward_row) X(axpy) X(scale) X(multiply) X(column_sum)             \
+    X(sum_squares) X(adamw) X(fp32_panel) X(fp32_panel_transposed) X(fp32_product)                \
+    X(fp32_product_transposed) X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel)                 \
+    X(bf16_panel_transposed) X(bf16_rows_transposed_low) X(bf16_panel_low)                        \
+    X(bf16_panel_transposed_low) X(bf16_bias_rows) X(bf16_bias_activation) X(bf16_softmax_row)    \
+    X(bf16_softmax_backward_row) X(bf16_product) X(int8_rows) X(int8_product) X(int8_restore)
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
