@@ -360,9 +360,8 @@ TWINS = {
     twin.__name__: twin
     for twin in (
         dropout_mask, bias_add, bias_activation, bias_activation_to_round, activation_backward,
-        residual_row,
-        layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row, axpy, scale,
-        multiply, column_sum, sum_squares, adamw, gemm,
+        residual_row, layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row,
+        axpy, scale, multiply, column_sum, sum_squares, adamw, gemm,
         fp32_panel, fp32_panel_transposed, fp32_product, fp32_product_transposed,
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
         bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,

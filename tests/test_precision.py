@@ -68,9 +68,9 @@ def _case(name, dropout, seed=0):
     return config, params, random_batch(config, rng, lengths, weights=True)
 
 
-def _twin(precision, config, params, scoring=True):
+def _twin(precision, config, params):
     if precision == "bfloat16":
-        return BFloat16Bert(config, params, scoring)
+        return BFloat16Bert(config, params, scoring=True)
     return Int8Bert(config, params, bf16_attention=HAS_BF16)
 
 

@@ -60,9 +60,8 @@ static const float gelu_coefficients[4][GELU_INTERVALS + 1] = {
 static inline vf gelu_to_round(vf x)
 {
     const vf z = (vf)((vi)x & 0x7fffffff);
-    /* Written with the bound first, the instruction hands on a NaN. */
-    const vf at = (vf)_mm512_min_ps(_mm512_set1_ps((float)GELU_INTERVALS),
-                                    (__m512)(z * (GELU_INTERVALS / 5.5f)));
+    /* Written with the bound first, a NaN is handed on. */
+    const vf at = vf_min(vf_set(GELU_INTERVALS), z * (GELU_INTERVALS / 5.5f));
     /* 2^23 + a whole number: the number is in the low bits */
     const vf shifted = at + 8388608.0f;
     const vf rest = at - (shifted - 8388608.0f);

@@ -35,15 +35,16 @@ static int64_t parts_of(int64_t size, int64_t part)
     return (size + part - 1) / part;
 }
 
-static bool by_blas(const bs_gemm *g)
+static bool by_blas(const bs_kernels *kernels, const bs_gemm *g)
 {
-    return g->precision == BS_FLOAT32 && g->packed == NULL && !g->packs;
+    return g->precision == BS_FLOAT32 && g->packed == NULL &&
+           !(g->packs && kernels->fp32_product != NULL);
 }
 
 /* Even cuts, halving the longer side until there are enough to share out. */
 static void cut(const bs_kernels *kernels, bs_gemm *g)
 {
-    const bool low = !by_blas(g);
+    const bool low = !by_blas(kernels, g);
     g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
     g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
     while (g->tiles_m * g->tiles_n < MIN_TILES) {
@@ -78,7 +79,7 @@ static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
 {
     const int64_t elements = bs_low_elements(kernels, g->precision);
     g->low.units_a = g->low.units_b = 0;
-    if (by_blas(g))
+    if (by_blas(kernels, g))
         return;
     g->low.groups = bs_low_groups(elements, g->k);
     g->low.ld_panel = 4 * g->low.groups * kernels->columns;
@@ -202,7 +203,7 @@ static void gemm_tile(void *job_, int64_t task, int worker)
         g++;
     }
     const bs_kernels *k = job->workers->kernels;
-    const bool low = !by_blas(g);
+    const bool low = !by_blas(k, g);
     const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? k->columns : 16;
     const int64_t i = task / g->tiles_n, j = task % g->tiles_n;
     const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);

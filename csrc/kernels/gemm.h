@@ -47,7 +47,7 @@ typedef struct {
      * packed, and beta 0; fp32 takes A as it is. */
     bs_precision precision;
     const bs_packed *packed;
-    bool packs; /* fp32: B is packed anew; trans_a, not trans_b, and kernels->fp32_product */
+    bool packs; /* in fp32 B is packed anew if the kernels can; trans_a, and not trans_b */
     bs_low_rows ready; /* A, if it is bfloat16 already; `a` is not read then */
     bool transient;    /* C is only there for the epilogue: in the worker's scratch, c is NULL */
 

@@ -114,47 +114,67 @@ static inline float vf_sum(vf v)
 {
 #if BS_LANES == 16
     return _mm512_reduce_add_ps((__m512)v);
-#endif
+#else
     for (int half = BS_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             v[i] += v[i + half];
     return v[0];
+#endif
 }
 
 static inline float vf_highest(vf v)
 {
 #if BS_LANES == 16
     return _mm512_reduce_max_ps((__m512)v);
-#endif
+#else
     for (int half = BS_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
     return v[0];
+#endif
 }
 
-/* e^x to within 2 ulp for x in [-87.3, 88.7]; clamped outside, NaN stays NaN.
- * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial of degree 6. */
-static inline vf vf_exp(vf x)
+/* Adding it to a number below 2^22 rounds to a whole one, which is in the low bits. */
+#define VF_TO_WHOLE 12582912.0f /* 1.5 * 2^23 */
+
+/* The nearest whole number, of two the even one; |x| < 2^22. */
+static inline vf vf_nearest(vf x)
 {
 #if BS_LANES == 16
-    /* Written with the bound first, the instructions hand on a NaN. */
-    const __m512 bounded = _mm512_min_ps(
-        _mm512_set1_ps(88.72283f), _mm512_max_ps(_mm512_set1_ps(-87.33654f), (__m512)x));
-    const __m512 n = _mm512_roundscale_ps(bounded * 1.44269504f, 8);
-    const vf r = ((vf)bounded - (vf)n * 0.693359375f) + (vf)n * 2.12194440e-4f;
+    return (vf)_mm512_roundscale_ps((__m512)x, 8);
 #elif BS_LANES == 8
-    const __m256 bounded = _mm256_min_ps(
-        _mm256_set1_ps(88.72283f), _mm256_max_ps(_mm256_set1_ps(-87.33654f), (__m256)x));
-    const vf n = (vf)_mm256_round_ps(bounded * 1.44269504f, 8);
-    const vf r = ((vf)bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+    return (vf)_mm256_round_ps((__m256)x, 8);
 #else
-    const vf nan = x;
-    x = vf_min(vf_max(x, vf_set(-87.33654f)), vf_set(88.72283f));
-    const vf shift = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    const vf shifted = x * 1.44269504f + shift;
-    const vf n = shifted - shift;
-    const vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    return (x + VF_TO_WHOLE) - VF_TO_WHOLE;
 #endif
+}
+
+/* p * 2^n for p from 1/2 to 2 and whole n, neither so that the result is not normal. */
+static inline vf vf_times_power(vf p, vf n)
+{
+#if BS_LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#elif BS_LANES == 8
+    /* Added to the exponent. */
+    return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
+#else
+    /* 2^n in two factors, as n reaches 128 */
+    const vi bits = (vi)(n + VF_TO_WHOLE) - 0x4b400000, low = bits >> 1;
+    return p * (vf)((low + 127) << 23) * (vf)((bits - low + 127) << 23);
+#endif
+}
+
+#define LOG2_E 1.44269504f
+
+/* e^x to within 2 ulp for x in [-87.3, 88.7]; clamped outside, NaN stays NaN.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial of degree 6.
+ * At both ends the result is normal: p < 1 for n = 128, p >= 1 for -126. */
+static inline vf vf_exp(vf x)
+{
+    /* Written with the bound first, a NaN is handed on. */
+    const vf bounded = vf_min(vf_set(88.72283f), vf_max(vf_set(-87.33654f), x));
+    const vf n = vf_nearest(bounded * LOG2_E);
+    const vf r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
     vf p = vf_set(1.3836844433e-3f);
     p = p * r + 8.3748157957e-3f;
     p = p * r + 4.1668225597e-2f;
@@ -162,48 +182,21 @@ static inline vf vf_exp(vf x)
     p = p * r + 4.9999992080e-1f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-#if BS_LANES == 16
-    return (vf)_mm512_scalef_ps((__m512)p, n);
-#elif BS_LANES == 8
-    /* Added to the exponent. At both ends it stays in range: p < 1 for n = 128, p >= 1 for -126. */
-    return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
-#else
-    /* 2^n in two factors, as n reaches 128 */
-    const vi bits = ((vi)shifted) - 0x4b400000;
-    const vi low = bits >> 1;
-    const vf result = p * (vf)((low + 127) << 23) * (vf)((bits - low + 127) << 23);
-    return vf_select(nan == nan, result, nan);
-#endif
+    return vf_times_power(p, n);
 }
 
-#define LOG2_E 1.44269504f
-
 /* 2^x to within 2e-7 for -126 <= x <= 1, with AVX-512 for all finite x; NaN stays NaN.
- * x = n + r with |r| <= 1/2; 2^r by a minimax polynomial of degree 6. */
+ * x = n + r with |r| <= 1/2; 2^r by a minimax polynomial of degree 5. */
 static inline vf vf_exp2(vf x)
 {
-#if BS_LANES == 16
-    const vf n = (vf)_mm512_roundscale_ps((__m512)x, 8);
-#elif BS_LANES == 8
-    const vf n = (vf)_mm256_round_ps((__m256)x, 8);
-#else
-    const vf shift = vf_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    const vf shifted = x + shift, n = shifted - shift;
-#endif
-    const vf r = x - n;
+    const vf n = vf_nearest(x), r = x - n;
     vf p = vf_set(1.3264727161e-03f);
     p = p * r + 9.6715128376e-03f;
     p = p * r + 5.5507337452e-02f;
     p = p * r + 2.4022242082e-01f;
     p = p * r + 6.9314697760e-01f;
     p = p * r + 1.0f;
-#if BS_LANES == 16
-    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
-#elif BS_LANES == 8
-    return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
-#else
-    return vf_select(x == x, p * (vf)((((vi)shifted) - 0x4b400000 + 127) << 23), x);
-#endif
+    return vf_times_power(p, n);
 }
 
 /* 1 / x to within 2 ulp, for x in [1, 2^126]; less than 1e-37 above it. */
@@ -211,7 +204,7 @@ static inline vf vf_reciprocal(vf x)
 {
 #if BS_LANES == 16
     /* Infinity times 0 would be none; a NaN in the second place is handed on. */
-    const vf bounded = (vf)_mm512_min_ps(_mm512_set1_ps(0x1p126f), (__m512)x);
+    const vf bounded = vf_min(vf_set(0x1p126f), x);
     const vf t = (vf)_mm512_rcp14_ps((__m512)bounded);
     return t + t * (1.0f - bounded * t);
 #else

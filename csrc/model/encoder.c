@@ -67,8 +67,7 @@ static bs_gemm weight_gradient(const bs_pass *p, int64_t layer, bs_linear linear
         bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
     return (bs_gemm){.trans_a = true, .m = s.n, .n = s.k, .k = rows, .alpha = 1.0f, .a = d_y,
                      .lda = ld_dy, .b = x, .ldb = s.k, .beta = 1.0f, .c = gradients + s.offset,
-                     .ldc = s.k, .precision = p->options.precision,
-                     .packs = p->model->kernels->fp32_product != NULL};
+                     .ldc = s.k, .precision = p->options.precision, .packs = true};
 }
 
 typedef struct {
@@ -77,6 +76,7 @@ typedef struct {
     const float *bias;
     int64_t rows, ld;
     bs_activation act;
+    bool to_round; /* the result is the left operand of an int8 product */
     bs_low_rows low;
 } linear_epilogue;
 
@@ -112,18 +112,8 @@ static void add_bias_activate(const void *arg, const float *c, int64_t ldc, int6
     const linear_epilogue *a = arg;
     const int64_t at = row * a->ld + col;
     (void)c, (void)ldc;
-    a->kernels->bias_activation(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
-}
-
-/* The result is the left operand of an int8 product next. */
-static void add_bias_activate_to_round(const void *arg, const float *c, int64_t ldc, int64_t row,
-                                       int64_t rows, int64_t col, int64_t cols)
-{
-    const linear_epilogue *a = arg;
-    const int64_t at = row * a->ld + col;
-    (void)c, (void)ldc;
-    a->kernels->bias_activation_to_round(a->out + at, a->x + at, a->bias + col, rows, cols, a->ld,
-                                         a->act);
+    (a->to_round ? a->kernels->bias_activation_to_round : a->kernels->bias_activation)(
+        a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
 }
 
 /* x holds d_a, turned into d_up; out gets act(up); bias is up itself. */
@@ -345,13 +335,11 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated,
                           .x = low && layer < p->keep_from ? NULL : y->up,
                           .bias = w + o->up_bias, .ld = F, .act = c->activation,
+                          .to_round = p->options.precision == BS_INT8,
                           .low = p->activated16};
     g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
     g.transient = low;
-    g.epilogue = low                                  ? add_bias_activate_round
-                 : p->options.precision == BS_INT8 ? add_bias_activate_to_round
-                                                   : add_bias_activate;
-    g.epilogue_arg = &up;
+    g.epilogue = low ? add_bias_activate_round : add_bias_activate, g.epilogue_arg = &up;
     bs_gemm_run(&p->gemm, &g, 1);
     bs_stage_mark(clock, BS_STAGE_UP);
 
@@ -439,13 +427,12 @@ size_t bs_layer_scratch(const bs_pass *p)
     if (!p->keep)
         return size;
     const bs_gemm back_qkv = {.m = T, .n = H, .k = 3 * H, .precision = precision, .packed = &held};
-    const bool packs = k->fp32_product != NULL;
     const bs_gemm for_qkv = {.trans_a = true, .m = 3 * H, .n = H, .k = T, .precision = precision,
-                             .packs = packs};
+                             .packs = true};
     const bs_gemm for_up = {.trans_a = true, .m = F, .n = H, .k = T, .precision = precision,
-                            .packs = packs};
+                            .packs = true};
     const bs_gemm for_down = {.trans_a = true, .m = H, .n = F, .k = T, .precision = precision,
-                              .packs = packs};
+                              .packs = true};
     size = most(size, 2 * (bs_gemm_scratch(k, &back_qkv) + bs_gemm_scratch(k, &for_qkv)));
     return most(size, bs_gemm_scratch(k, &down) + bs_gemm_scratch(k, &for_up) +
                           bs_gemm_scratch(k, &for_down));

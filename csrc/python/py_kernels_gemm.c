@@ -87,8 +87,8 @@ done:
 }
 
 /* The tiled product of the BLAS, which chooses its own kernels, but for gradients of weights, where
- * it is ours if there is AVX2. This one and
- * those below can be told as a last argument how often to run, and then return seconds. */
+ * it is ours if there is AVX2. This one and those below can be told as a last argument how often to
+ * run, and then return seconds. */
 static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
 {
     floats c, a, b;
@@ -102,7 +102,7 @@ static PyObject *call_gemm(const bs_kernels *k, PyObject *args)
                  .b = b.data, .c = c.data, .lda = a.cols, .ldb = b.cols, .ldc = c.cols,
                  /* as the gradients of weights */
                  .packs = trans_a && !trans_b && alpha == 1.0f &&
-                          (beta == 0.0f || beta == 1.0f) && k->fp32_product != NULL};
+                          (beta == 0.0f || beta == 1.0f)};
     if (a.size != g.m * g.k || b.size != g.n * g.k || (trans_a ? a.cols : a.rows) != g.m ||
         (trans_b ? b.rows : b.cols) != g.n)
         return no_match();
