@@ -230,3 +230,38 @@ def test_fork_while_another_thread_is_inside_a_call(setting, busy):
         thread.join(60)
     assert all(came_back)
     assert not thread.is_alive()
+
+
+@needs_fork
+@quiet
+def test_fork_while_another_thread_packs_weights():
+    # So many layers that the room for the packed weights takes a while to lay out.
+    config = engine_config(
+        vocab_size=40, hidden_size=4, num_hidden_layers=1000, num_attention_heads=1,
+        intermediate_size=4, max_position_embeddings=8,
+    )
+    rng = np.random.default_rng(0)
+    params, batch = random_params(config, rng), random_batch(config, rng, [2])
+    expected = Engine(config, params).score(batch, n_threads=1)
+    stop, started = threading.Event(), threading.Event()
+    current = []
+
+    def occupy():
+        while not stop.is_set():
+            engine = Engine(config, params)
+            current[:] = [engine]
+            started.set()
+            engine.score(batch, n_threads=1)
+
+    thread = threading.Thread(target=occupy)
+    thread.start()
+    started.wait(60)
+    try:
+        came_back = [
+            _in_child(lambda: np.array_equal(current[0].score(batch, n_threads=1), expected))
+            for _ in range(100)
+        ]
+    finally:
+        stop.set()
+        thread.join(60)
+    assert all(came_back)

@@ -24,8 +24,9 @@ void bs_pool_run(int n_threads, int64_t n_tasks, bs_task_fn fn, void *arg);
 /* Counts forks of this process: a lock taken under another generation is void. */
 uint64_t bs_fork_generation(void);
 
-/* Around a short call into a library whose locks a fork would leave locked in the child:
- * a fork waits until no thread is between the two, and they wait for a fork. Not nested. */
+/* Around what a fork may not cut in two: a short call into a library whose locks the child would
+ * find locked, or changes that it is to see together. A fork waits until no thread is between the
+ * two, and they wait for a fork. Not nested. */
 void bs_fork_hold(void);
 void bs_fork_release(void);
 

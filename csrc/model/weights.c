@@ -66,17 +66,20 @@ static bs_status reserve(bs_weights *w, const bs_kernels *kernels, bs_precision 
 {
     if (w->layers != NULL && (w->backward || !backward))
         return BS_OK;
+    bs_fork_hold(); /* a child goes by w->layers: it is to see all of the room or none */
     free(w->layers);
     w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
-    if (w->layers == NULL ||
-        bs_arena_reserve(&w->arena, bs_weights_size(kernels, precision, backward, t, c), e) !=
+    if (w->layers != NULL &&
+        bs_arena_reserve(&w->arena, bs_weights_size(kernels, precision, backward, t, c), e) ==
             BS_OK) {
+        w->backward = backward;
+        lay_out(w, &w->arena, kernels, precision, backward, t, c);
+    } else {
         bs_weights_free(w);
-        return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the packed weights");
+        bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the packed weights");
     }
-    w->backward = backward;
-    lay_out(w, &w->arena, kernels, precision, backward, t, c);
-    return BS_OK;
+    bs_fork_release();
+    return w->layers != NULL ? BS_OK : BS_ERR_MEMORY;
 }
 
 /* ---- int8: one scale for each row of the weight (n, k) ----
@@ -229,11 +232,13 @@ bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
     for (int64_t l = 0; l < c->num_layers; l++)
         tasks += stale(&job, l) ? layer_panels(&job, l) : 0;
     bs_pool_run(n_threads, tasks, pack_task, &job);
+    bs_fork_hold(); /* the two are one mark */
     for (int64_t l = 0; l < c->num_layers; l++)
         if (stale(&job, l)) {
             w->layers[l].version = versions[l];
             w->layers[l].has_backward = backward;
         }
+    bs_fork_release();
     return BS_OK;
 }
 
