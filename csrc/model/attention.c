@@ -113,16 +113,20 @@ static bool is_packed(const bs_pass *p, int64_t layer)
 int64_t bs_attention_scratch(const bs_pass *p)
 {
     const int64_t D = p->model->config.hidden_size / p->model->config.num_heads;
-    const int64_t plain = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
-    const bs_kernels *k = p->model->kernels;
-    const int64_t other = bs_attention_in_bf16(p, 0)
-                              ? bs_attention_bf16_scratch(k, p->longest, D, p->keep)
-                          : is_packed(p, 0)
-                              ? bs_attention_packed_scratch(k, p->longest, D, p->keep)
-                              : 0;
     const int64_t wanted = bs_attention_wanted_scratch(&p->model->config, p->longest);
-    const int64_t most = plain > other ? plain : other;
-    return most > wanted ? most : wanted;
+    const bs_kernels *k = p->model->kernels;
+    int64_t most = 2 * scores_size(p->longest) + (p->longest + 15) / 16 * 16;
+    most = most > wanted ? most : wanted;
+    /* A shorter sequence may need more: its blocks have more queries. */
+    for (int64_t keys = k->columns; keys < p->longest + k->columns; keys += k->columns) {
+        const int64_t n = keys < p->longest ? keys : p->longest;
+        const int64_t some = bs_attention_in_bf16(p, 0)
+                                 ? bs_attention_bf16_scratch(k, n, D, p->keep)
+                             : is_packed(p, 0) ? bs_attention_packed_scratch(k, n, D, p->keep)
+                                               : 0;
+        most = some > most ? some : most;
+    }
+    return most;
 }
 
 void bs_attention_forward(bs_pass *p, int64_t layer)

@@ -34,16 +34,16 @@ bs_head bs_head_of(const bs_pass *p, int64_t layer, int64_t task);
 /* The mask of query i of the sequence, or NULL. */
 const float *bs_head_mask(bs_head *h, float *mask, int64_t i);
 
-/* The tasks of bfloat16, and the scratch floats that one of them needs. */
+/* The tasks of bfloat16, and the scratch floats that one of so many keys needs. */
 void bs_attention_bf16_forward(void *job, int64_t task, int worker);
 void bs_attention_bf16_backward(void *job, int64_t task, int worker);
-int64_t bs_attention_bf16_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+int64_t bs_attention_bf16_scratch(const bs_kernels *kernels, int64_t keys, int64_t head_size,
                                   bool backward);
 
 /* Those of fp32 where the kernels have products of their own. */
 void bs_attention_packed_forward(void *job, int64_t task, int worker);
 void bs_attention_packed_backward(void *job, int64_t task, int worker);
-int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t keys, int64_t head_size,
                                     bool backward);
 
 /* The task of a sequence, where single queries attend to the layer's input. */

@@ -51,19 +51,13 @@ static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool bac
     w->block_down = bs_arena_floats(a, panels(w, w->block, D));
 }
 
-int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t longest, int64_t head_size,
+int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t keys, int64_t head_size,
                                     bool backward)
 {
-    /* A shorter sequence may have a larger block: its scores are bounded, its queries are not. */
     workspace w = {.k = kernels};
-    const int64_t wide = kernels->columns;
-    size_t most = 0;
-    for (int64_t keys = wide; keys < longest + wide; keys += wide) {
-        bs_arena nowhere = {0};
-        lay_out(&w, &nowhere, keys < longest ? keys : longest, head_size, backward);
-        most = nowhere.used > most ? nowhere.used : most;
-    }
-    return (int64_t)(most / sizeof(float)) + 16;
+    bs_arena nowhere = {0};
+    lay_out(&w, &nowhere, keys, head_size, backward);
+    return (int64_t)(nowhere.used / sizeof(float)) + 16;
 }
 
 static workspace workspace_of(const bs_head *h, int worker, bool backward)
