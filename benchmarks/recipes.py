@@ -49,6 +49,8 @@ READINGS = {
 # The last tokens, half of MiniLM's layers frozen.
 HALF = {"long_text": "tail", "freeze_layers": 3}
 THRICE = HALF | {"epochs": 3, "freeze_dropout": True}
+# All of nearly every review, a third of the layers frozen.
+WHOLE = {"long_text": "tail", "max_length": 512, "freeze_layers": 2, "freeze_dropout": True}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # Part and parameters; what stands in a run stands in place of the base.
@@ -88,7 +90,12 @@ RUNS = {
     # All of the labels: the ends of the reviews three times, or all of them once, in the same time.
     "thrice-128": ("choose", THRICE),
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
+    "twice-512": ("choose", WHOLE | {"epochs": 2}),
+    "thrice-512": ("choose", WHOLE | {"epochs": 3}),
+    "twice-256": ("choose", WHOLE | {"max_length": 256, "epochs": 2}),
+    "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
+    "final-twice-512": ("final", BASE | WHOLE | {"epochs": 2}),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
@@ -133,7 +140,7 @@ def measure(probabilities, labels):
             "log_loss": float(log_loss(labels, probabilities.astype(np.float64)))}
 
 
-def run(name, path, data, model, threads, seed, keep_in=None):
+def run(name, path, data, model, threads, precision, seed, keep_in=None):
     """Train and score as a run says, and write its record to a file."""
     part, given = RUNS.get(name) or (name.split("-", 1)[1], None)
     train, test = common.load_rows(data, *PARTS[part])
@@ -148,7 +155,7 @@ def run(name, path, data, model, threads, seed, keep_in=None):
         common.write_json(path, record)
         return record
     parameters = given if part == "final" else BASE | given
-    record["parameters"] = parameters
+    record |= {"parameters": parameters, "precision": precision}
     steps = []
 
     def keep(event):
@@ -163,7 +170,7 @@ def run(name, path, data, model, threads, seed, keep_in=None):
             model, record["pretraining"] = pretrained(
                 model, data, options.pop("pretraining"), threads, seed, keep_in or folder)
         classifier = bertsent.BertClassifier(
-            model, n_threads=threads, random_state=seed, verbose=1, precision="float32",
+            model, n_threads=threads, random_state=seed, verbose=1, precision=precision,
             inference_precision="float32", callbacks=[keep], **options,
         )
         began, cpu = time.perf_counter(), time.process_time()
@@ -206,6 +213,8 @@ def main():
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", default="minilm")
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--precision", choices=["float32", "bfloat16"], default="float32",
+                   help="to train in; scoring is in float32")
     p.add_argument("--seeds", type=int, nargs="+", default=(0,))
     p.add_argument("--keep", type=Path, help="save the trained classifiers in this folder")
     p.add_argument("--readings", nargs="+", choices=READINGS,
@@ -224,7 +233,7 @@ def main():
                 read_otherwise(record, a.keep / path.stem, a.data, a.threads, a.readings)
                 common.write_json(path, record)
                 continue
-            record = run(name, path, a.data, a.model, a.threads, seed, a.keep)
+            record = run(name, path, a.data, a.model, a.threads, a.precision, seed, a.keep)
             print(json.dumps({k: v for k, v in record.items()
                               if k not in ("machine", "curve")}), flush=True)
 
