@@ -4,10 +4,13 @@
 
 A run trains as `RUNS` says, scores what its part says, and leaves one file in
 ``benchmarks/results/recipes/``. Choosing is done on rows 20,000-22,499, after training on rows
-before 20,000; what was chosen is trained on rows 0-22,499 and scores rows 22,500-24,999 once.
+before 20,000; what was chosen is trained on rows 0-22,499 and scores rows 22,500-24,999 once. With
+``--vote`` kept classifiers of one part and TF-IDF score together, each subset of them by the mean
+of its probabilities.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -208,6 +211,23 @@ def read_otherwise(record, kept, data, threads, names):
         print(record["run"], name, readings[name], flush=True)
 
 
+def vote(runs, data, kept, threads, seed):
+    """Score what runs of one part have scored, with every subset of them and TF-IDF."""
+    part = RUNS[runs[0]][0]
+    train, test = common.load_rows(data, *PARTS[part])
+    told = {"words": words(train, test)}
+    for name in runs:
+        classifier = bertsent.BertClassifier.from_pretrained(kept / f"{name}_{seed}")
+        classifier.set_params(n_threads=threads, verbose=0)
+        told[name] = classifier.predict_proba(test["review"])
+    subsets = [subset for size in range(1, len(told) + 1)
+               for subset in itertools.combinations(told, size)]
+    together = [{"who": subset} | measure(np.mean([told[name] for name in subset], axis=0),
+                                          test["label"].to_numpy()) for subset in subsets]
+    return {"part": part, "train_rows": len(train), "test_rows": len(test), "seed": seed,
+            "machine": common.machine(), "bertsent": bertsent.__version__, "together": together}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
@@ -219,8 +239,16 @@ def main():
     p.add_argument("--keep", type=Path, help="save the trained classifiers in this folder")
     p.add_argument("--readings", nargs="+", choices=READINGS,
                    help="do not train; let the classifiers in that folder read otherwise")
+    p.add_argument("--vote", action="store_true",
+                   help="do not train; let the classifiers in that folder score together")
     p.add_argument("runs", nargs="+", choices=[*RUNS, *(f"words-{part}" for part in PARTS)])
     a = p.parse_args()
+    if a.vote:
+        for seed in a.seeds:
+            record = vote(a.runs, a.data, a.keep, a.threads, seed)
+            common.write_json(RESULTS.parent / f"vote_{record['part']}_{seed}.json", record)
+            print(*record["together"], sep="\n")
+        return
     for name in a.runs if a.keep and not a.readings else ():
         for seed in a.seeds:
             if (a.keep / f"{name}_{seed}").exists():

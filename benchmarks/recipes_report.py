@@ -87,13 +87,15 @@ def draw_accuracy(records, path):
                    + [found["accuracy"] for found in record.get("readings", {}).values()])
         at = processor_minutes(record)
         colour = WORDS if words else CHOSEN if final else OURS
+        shape = "s" if words else "^" if record.get("precision") == "bfloat16" else "o"
         axis.plot([at, at], [100 * record["accuracy"], 100 * best], color=colour, linewidth=1)
-        axis.plot(at, 100 * record["accuracy"], "s" if words else "o", color=colour,
+        axis.plot(at, 100 * record["accuracy"], shape, color=colour,
                   fillstyle="full" if final or words else "none")
         axis.annotate(f"{record['run']} ({trained_on(record):,})", (at, 100 * best), fontsize=7,
                       xytext=(4, -9 if words and final else 3), textcoords="offset points")
     axis.set(xscale="log", xlabel="minutes of one core, training",
-             ylabel="accuracy, %; the line leads to the best other reading")
+             ylabel="accuracy, %; the line leads to the best other reading",
+             title="triangles: bfloat16 on a newer processor")
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -10,6 +10,9 @@ import pandas as pd
 import pytest
 from conftest import write_tiny_model
 from sklearn.base import clone, is_classifier
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -110,6 +113,15 @@ def test_pipeline(clf):
     assert np.array_equal(
         pipeline.predict_proba(texts), clone(clf).fit(texts, labels).predict_proba(texts)
     )
+
+
+def test_voting_with_another_classifier_of_texts(clf):
+    texts, labels = make_texts(24)
+    words = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    vote = VotingClassifier([("bert", clf), ("words", words)], voting="soft").fit(texts, labels)
+    apart = [one.fit(texts, labels).predict_proba(texts) for one in (clone(clf), clone(words))]
+    np.testing.assert_allclose(vote.predict_proba(texts), np.mean(apart, axis=0), rtol=1e-6)
+    assert not np.allclose(*apart, rtol=1e-2)
 
 
 def test_categorical_labels_in_cross_validation(clf):
