@@ -53,7 +53,8 @@ READINGS = {
 HALF = {"long_text": "tail", "freeze_layers": 3}
 THRICE = HALF | {"epochs": 3, "freeze_dropout": True}
 # All of nearly every review, a third of the layers frozen.
-WHOLE = {"long_text": "tail", "max_length": 512, "freeze_layers": 2, "freeze_dropout": True}
+WHOLE = {"long_text": "tail", "max_length": 512, "epochs": 2, "freeze_layers": 2,
+         "freeze_dropout": True}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # Part and parameters; what stands in a run stands in place of the base.
@@ -93,12 +94,11 @@ RUNS = {
     # All of the labels: the ends of the reviews three times, or all of them once, in the same time.
     "thrice-128": ("choose", THRICE),
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
-    "twice-512": ("choose", WHOLE | {"epochs": 2}),
-    "thrice-512": ("choose", WHOLE | {"epochs": 3}),
-    "twice-256": ("choose", WHOLE | {"max_length": 256, "epochs": 2}),
+    "twice-512": ("choose", WHOLE),
+    "twice-256": ("choose", dict(bertsent.RECIPES["best"])),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
-    "final-twice-512": ("final", BASE | WHOLE | {"epochs": 2}),
+    "final-twice-512": ("final", BASE | WHOLE),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }
 
@@ -243,7 +243,11 @@ def main():
                    help="do not train; let the classifiers in that folder score together")
     p.add_argument("runs", nargs="+", choices=[*RUNS, *(f"words-{part}" for part in PARTS)])
     a = p.parse_args()
+    if (a.vote or a.readings) and a.keep is None:
+        p.error("--vote and --readings need the folder of the classifiers: --keep")
     if a.vote:
+        if not set(a.runs) <= set(RUNS) or len({RUNS[name][0] for name in a.runs}) > 1:
+            p.error("--vote takes runs of one part: others have trained on what it scores")
         for seed in a.seeds:
             record = vote(a.runs, a.data, a.keep, a.threads, seed)
             common.write_json(RESULTS.parent / f"vote_{record['part']}_{seed}.json", record)

@@ -1,5 +1,6 @@
 """The same bits on any number of threads, in any company, and after a fork."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -175,6 +176,27 @@ def _in_child(work, seconds=30):
     return False
 
 
+@contextlib.contextmanager
+def _meanwhile(work):
+    """Do ``work`` again and again in another thread; begins when it was done once."""
+    stop, done_once = threading.Event(), threading.Event()
+
+    def occupy():
+        while not stop.is_set():
+            work()
+            done_once.set()
+
+    thread = threading.Thread(target=occupy)
+    thread.start()
+    try:
+        assert done_once.wait(60)
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 quiet = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -203,17 +225,15 @@ def test_fork_while_another_thread_is_inside_a_call(setting, busy):
     engine = Engine(config, params)
     expected = engine.score(batch, n_threads=2)
     grads = np.zeros_like(engine.flat)
-    stop = threading.Event()
 
     def occupy():
-        while not stop.is_set():
-            if busy == "score":
-                engine.score(batch, n_threads=2)
-            else:
-                engine.model.forward_backward(
-                    *arrays(batch), batch["keys"], batch["labels"], None, grads, freeze=0,
-                    training=True, seed=0, step=0, n_threads=2,
-                )
+        if busy == "score":
+            engine.score(batch, n_threads=2)
+        else:
+            engine.model.forward_backward(
+                *arrays(batch), batch["keys"], batch["labels"], None, grads, freeze=0,
+                training=True, seed=0, step=0, n_threads=2,
+            )
 
     def work():
         # The very model that the other thread held when the process was copied.
@@ -221,15 +241,9 @@ def test_fork_while_another_thread_is_inside_a_call(setting, busy):
         loss = engine.loss_and_gradients(batch, n_threads=2)[0]
         return same and np.isfinite(loss)
 
-    thread = threading.Thread(target=occupy)
-    thread.start()
-    try:
+    with _meanwhile(occupy):
         came_back = [_in_child(work) for _ in range(5)]
-    finally:
-        stop.set()
-        thread.join(60)
     assert all(came_back)
-    assert not thread.is_alive()
 
 
 @needs_fork
@@ -243,25 +257,16 @@ def test_fork_while_another_thread_packs_weights():
     rng = np.random.default_rng(0)
     params, batch = random_params(config, rng), random_batch(config, rng, [2])
     expected = Engine(config, params).score(batch, n_threads=1)
-    stop, started = threading.Event(), threading.Event()
     current = []
 
     def occupy():
-        while not stop.is_set():
-            engine = Engine(config, params)
-            current[:] = [engine]
-            started.set()
-            engine.score(batch, n_threads=1)
+        engine = Engine(config, params)
+        current[:] = [engine]
+        engine.score(batch, n_threads=1)
 
-    thread = threading.Thread(target=occupy)
-    thread.start()
-    started.wait(60)
-    try:
+    with _meanwhile(occupy):
         came_back = [
             _in_child(lambda: np.array_equal(current[0].score(batch, n_threads=1), expected))
             for _ in range(100)
         ]
-    finally:
-        stop.set()
-        thread.join(60)
     assert all(came_back)
