@@ -48,9 +48,10 @@ def import_callbacks(names):
 
 
 class Listeners:
-    """Tells a list of callbacks of events, in their order."""
+    """Tells a list of callbacks of events, in their order, and with each some facts more."""
 
-    def __init__(self, callbacks=()):
+    def __init__(self, callbacks=(), about=None):
+        self.about = about or {}
         self.calls = {event: [] for event in EVENTS}
         for callback in callbacks:
             for event in EVENTS:
@@ -62,7 +63,7 @@ class Listeners:
 
     def tell(self, event, facts):
         """Tell of an event; returns whether somebody wants training to end."""
-        answers = [call({"event": event, **facts}) for call in self.calls[event]]
+        answers = [call({"event": event, **self.about, **facts}) for call in self.calls[event]]
         return any(answer is True for answer in answers)
 
 

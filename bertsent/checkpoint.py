@@ -92,6 +92,22 @@ def load_checkpoint(
     return Checkpoint(with_labels(raw, names), engine, flat, tuple(fresh))
 
 
+def load_member(directory, number, raw, engine):
+    """Read the parameters of a further model of a classifier, of the same configuration.
+
+    Returns
+    -------
+    flat : ndarray of float32
+    """
+    stored = tensors.find_member(Path(directory), number)
+    return fill(stored, engine, raw, directory, {}, None)[0]
+
+
+def save_member(directory, number, engine, flat, *, int8=False):
+    """Write it beside the files of `save_checkpoint`."""
+    tensors.write(Path(directory), _by_name(engine, flat), int8, number)
+
+
 def fill(stored, engine, raw, directory, heads, random_state):
     """Read what is stored and draw the heads that are not.
 
@@ -200,11 +216,14 @@ def save_checkpoint(
         tokenizer.save_files(directory)
     for name, data in (extra_files or {}).items():
         (directory / name).write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
-    values = {
+    tensors.write(directory, _by_name(engine, flat) | (extra_tensors or {}), int8)
+
+
+def _by_name(engine, flat):
+    return {
         name: flat[offset : offset + math.prod(shape)].reshape(shape)
         for name, shape, offset, *_ in _table(engine)[1]
     }
-    tensors.write(directory, values | (extra_tensors or {}), int8)
 
 
 def aligned_zeros(count):

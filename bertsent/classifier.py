@@ -1,5 +1,7 @@
 """`BertClassifier`: a fine-tuned BERT as a scikit-learn classifier."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
@@ -12,11 +14,11 @@ from bertsent.hub import resolve
 from bertsent.long_text import Reader, Windows, count_tokens
 from bertsent.parameters import check_parameters
 from bertsent.precision import resolve_precision
-from bertsent.pretrained import foreign_settings, load_model, load_tokenizer
+from bertsent.pretrained import foreign_settings, load_member, load_model, load_tokenizer
 from bertsent.scoring import score_pieces
 from bertsent.texts import check_texts, hash_texts, strip_html
 from bertsent.threads import resolve_n_threads
-from bertsent.validation import log_softmax
+from bertsent.validation import log_softmax, vote
 
 
 class BertClassifier(ClassifierMixin, BaseEstimator):
@@ -82,6 +84,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         What pooler and classifier read of the last layer: its output for ``[CLS]``, or the
         mean for all tokens of a text. None does as the model was saved, and else "cls". Other
         programs do not know "mean" and read ``[CLS]``.
+    members : int, default=1
+        Models to train on the same texts one after the other, each with its own new weights,
+        order and dropout. The mean of their probabilities counts, which errs less than one of
+        them does (docs/recipes.md); training and prediction take so many times as long. The
+        first is the model of ``members=1``. Does not go with `time_budget`.
     validation_fraction : float or None, default=None
         Part of the texts given to `fit` that is not trained on but scored after every epoch:
         shuffled, every class alike, equal texts on one side. None holds out nothing.
@@ -165,13 +172,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         What training was computed in; None for a model that another program has saved.
     history_ : list of dict
         One row an epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens``, ``seconds``, and with
-        validation texts ``validation_loss`` and ``validation_accuracy``.
+        validation texts ``validation_loss`` and ``validation_accuracy``. Of several members
+        all, and ``member``, from 1.
     evaluations_ : list of dict
         One row an evaluation of validation texts: ``step``, ``epoch``, ``validation_loss``,
-        ``validation_accuracy``.
-    best_step_ : int or None
+        ``validation_accuracy``; of several members all, and ``member``.
+    best_step_ : int, None or list of these
         Steps before the evaluation whose weights were taken, by early stopping or at the end of
-        a time budget.
+        a time budget; a list of several members.
     training_rows_ : ndarray of int or None
         Which of the texts were trained on; None after `from_pretrained` and `partial_fit`.
     validation_rows_ : ndarray of int or None
@@ -180,10 +188,13 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         One row for each training text and epoch: ``row`` (which of the texts given to `fit`),
         ``epoch``, ``loss``, ``probability`` of the label, ``margin`` (its logit minus the largest
         of the others) and ``other`` (the class that has that). None without `track_examples`.
+        Of several members it is the first.
     n_features_in_ : int
         1: the column of texts.
     model_ : BertForSequenceClassification
-        The fine-tuned model.
+        The fine-tuned model, the first of several.
+    models_ : list of BertForSequenceClassification
+        All of them. After an interrupt those that were complete.
     tokenizer_ : WordPieceTokenizer
         Its tokenizer.
 
@@ -218,6 +229,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         freeze_dropout=False,
         frozen_cache="auto",
         pooling=None,
+        members=1,
         validation_fraction=None,
         eval_every=None,
         early_stopping=False,
@@ -260,6 +272,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.freeze_dropout = freeze_dropout
         self.frozen_cache = frozen_cache
         self.pooling = pooling
+        self.members = members
         self.validation_fraction = validation_fraction
         self.eval_every = eval_every
         self.early_stopping = early_stopping
@@ -376,7 +389,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         return self._probabilities(X)
 
     def decision_function(self, X):
-        """Logits, in the order of ``classes_``.
+        """Logits, in the order of ``classes_``; of several members those of their vote.
 
         Returns
         -------
@@ -544,7 +557,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         directory : str or path-like
-            Created if it does not exist. transformers opens it as well, unless `int8`.
+            Created if it does not exist. transformers opens it as well, unless `int8`; of
+            several members it opens the first.
         overwrite : bool, default=False
             Replace files that bertsent wrote there before. Others are never touched.
         int8 : bool, default=False
@@ -563,6 +577,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             directory, model._config, model._engine, model._flat, tokenizer=self.tokenizer_,
             int8=int8,
         )
+        for number, member in enumerate(self.models_[1:], 2):
+            checkpoint.save_member(directory, number, member._engine, member._flat, int8=int8)
         saved.write_settings(
             directory,
             parameters=self.get_params(deep=False),
@@ -574,6 +590,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             best_step=self.best_step_,
             max_length=self.max_length_,
             plan=self.plan_,
+            members=len(self.models_),
             text_hashes=self._text_hashes,
             examples=self._examples,
         )
@@ -614,7 +631,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
                 f"{directory}: the model has {model.num_labels} classes, "
                 f"{saved.SETTINGS_FILE} names {n_labels}"
             )
-        return classifier._keep(model, tokenizer, **settings)
+        further = range(2, settings.pop("members") + 1)
+        models = [model, *(load_member(directory, number, model) for number in further)]
+        return classifier._keep(models, tokenizer, **settings)
 
     def seen_in_training(self, X):
         """Which of the texts this classifier was trained on.
@@ -627,7 +646,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         return np.isin(hash_texts(self._texts(X, "X")), self._text_hashes)
 
     def _keep(
-        self, model, tokenizer, *, label_type, learning_rate, precision, history, evaluations,
+        self, models, tokenizer, *, label_type, learning_rate, precision, history, evaluations,
         best_step, text_hashes, max_length, plan=None, training_rows=None, validation_rows=None,
         examples=None,
     ):
@@ -645,7 +664,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         self.example_history_ = None if examples is None else examples.table(label_type)
         self._examples = examples
         self.n_features_in_ = 1
-        self.model_ = model
+        self.model_ = models[0]
+        self.models_ = models
         self.tokenizer_ = tokenizer
         self._label_type = label_type
         self._text_hashes = text_hashes
@@ -676,12 +696,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         n_threads = resolve_n_threads(self.n_threads)
         texts = self._texts(X, "X", arrow=True)
         tokens = self._reader(self.model_).encode(self.tokenizer_, texts, n_threads)
-        logits = score_pieces(
-            self.model_, tokens.ids, tokens.offsets, n_threads, report,
-            precision=precision, memory_limit=self.memory_limit,
-        )
         windows = Windows.of(tokens)
-        return logits if windows is None else windows.mean(logits)
+        opinions = []
+        for number, model in enumerate(self.models_):
+            logits = score_pieces(
+                model, tokens.ids, tokens.offsets, n_threads,
+                report and partial(_report_member, report, number, len(self.models_)),
+                precision=precision, memory_limit=self.memory_limit,
+            )
+            opinions.append(logits if windows is None else windows.mean(logits))
+        return opinions[0] if len(opinions) == 1 else vote(opinions)
 
     def _reader(self, model, *, inference=True):
         """How texts are read; an error if the model has too few positions."""
@@ -690,3 +714,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             parameters["max_length"] = self.max_length_
         positions = model.config["max_position_embeddings"]
         return Reader.of(parameters, positions, inference=inference)
+
+
+def _report_member(report, number, members, part):
+    """Tell which part of all is done by that of one member."""
+    report((number + part) / members)

@@ -16,6 +16,7 @@ from pathlib import Path
 __all__ = [
     "CLASSIFIER_FILES",
     "MODEL_FILES",
+    "MOST_MEMBERS",
     "OWN_FILES",
     "RUN_FILES",
     "TOKENIZER_FILES",
@@ -25,12 +26,18 @@ __all__ = [
     "check_target",
 ]
 
+# Models that one classifier may have.
+MOST_MEMBERS = 16
+
 MODEL_FILES = frozenset({"config.json", "model.safetensors", "model.int8.safetensors"})
 TOKENIZER_FILES = frozenset(
     {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
 )
 CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {
     "bertsent.json", "training_texts.npy", "example_history.npz",
+} | {
+    f"member-{number}{kind}.safetensors"
+    for number in range(2, MOST_MEMBERS + 1) for kind in ("", ".int8")
 }
 RUN_FILES = frozenset({
     "metrics.json", "history.csv", "history.json", "run.json", "split.csv", "examples.csv",

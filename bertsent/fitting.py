@@ -1,10 +1,15 @@
-"""What `BertClassifier.fit` does: all is read and decided first, then trained, then kept."""
+"""What `BertClassifier.fit` does: all is read and decided first, then trained, then kept.
+
+Several members are so many runs on the same texts, one after the other.
+"""
 
 import contextlib
 import copy
 import math
+import os
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +34,7 @@ from bertsent.precision import PRECISIONS, go_on_in, resolve_precision
 from bertsent.pretrained import load_model, load_tokenizer
 from bertsent.progress import make_progress
 from bertsent.runs import RunStore, describe_run
-from bertsent.schedule import draw_seeds, group_rates
+from bertsent.schedule import draw_seeds, group_rates, member_seeds
 from bertsent.split import Labelled, hold_out
 from bertsent.state import State
 from bertsent.texts import hash_texts
@@ -60,11 +65,38 @@ def fit(classifier, X, y, sample_weight, X_val, y_val):
     }
     weights = weigh_classes(classifier, weights, label_type, codes)
     labelled = Labelled(texts, codes, weights, np.arange(len(texts)))
-    with _open_store(classifier) as store:
-        run = _Fit(classifier, label_type, given, n_threads, budget, store)
-        run.share_out(labelled, validation)
-        run.read()
-        return run.train()
+    trained, run = [], None
+    with contextlib.ExitStack() as stack:
+        # All of them now: one that is in use is an error before the first step, not hours later.
+        stores = [
+            stack.enter_context(_open_store(classifier, number))
+            for number in range(classifier.members)
+        ]
+        seeds = _first_seeds(classifier, stores[0])
+        try:
+            for number, store in enumerate(stores):
+                run = _Fit(
+                    classifier, label_type, given, n_threads, budget, store,
+                    member_seeds(seeds, number), number,
+                )
+                run.share_out(labelled, validation)
+                run.read()
+                run.train()
+                trained.append(run.outcome())
+        except KeyboardInterrupt:
+            if not trained and run is not None and run.record is not None:
+                trained = [run.outcome()]
+            if trained:
+                run.keep(trained)
+            raise
+    return run.keep(trained)
+
+
+class _Trained(NamedTuple):
+    """What one run leaves: its model and what `State.record` tells."""
+
+    model: object
+    record: dict
 
 
 class _Fit:
@@ -81,19 +113,30 @@ class _Fit:
     budget : Budget
     store : RunStore or None
         Takes checkpoints.
+    seeds : Seeds
+    number : int
+        Which of several members is trained, from 0.
+
+    Attributes
+    ----------
+    record : dict or None
+        What `State.record` tells of the run; None before its first step.
     """
 
-    def __init__(self, classifier, label_type, given, n_threads, budget, store):
+    def __init__(self, classifier, label_type, given, n_threads, budget, store, seeds, number):
         self.classifier, self.label_type, self.given = classifier, label_type, given
         self.parameters = classifier.get_params(deep=False)
         self.n_threads, self.budget, self.store = n_threads, budget, store
         self.saved = store and store.newest()
-        self.seeds = draw_seeds(classifier.random_state)
-        if self.saved and classifier.random_state is None:
-            self.seeds = self.saved.seeds
+        self.seeds, self.number, self.record = seeds, number, None
         self.model, self.tokenizer = starting_point(
-            classifier, label_type, self.seeds.new_weights
+            classifier, label_type, seeds.new_weights, number
         )
+
+    @property
+    def member(self):
+        """Which of several members this is, from 1; None if there is one model alone."""
+        return self.number + 1 if self.parameters["members"] > 1 else None
 
     def share_out(self, labelled, validation):
         """What is trained on and what is held out; a time budget decides how much there is."""
@@ -162,7 +205,7 @@ class _Fit:
     def make_state(self):
         """The beginning of the run, or where a checkpoint has it."""
         state = State.fresh(self.model, self.make_best())
-        if self.parameters["track_examples"]:
+        if self.parameters["track_examples"] and self.number == 0:
             state.examples = ExampleHistory(
                 *self.given["texts"], self.given["labels"][0], self.labelled.rows,
                 self.recipe.epochs,
@@ -197,7 +240,7 @@ class _Fit:
         return resolved
 
     def train(self):
-        """Train, and let the classifier become fitted; also if it is interrupted."""
+        """Train."""
         make_plan = self.make_plan()
         with open_cache(
             self.parameters["frozen_cache"],
@@ -211,17 +254,24 @@ class _Fit:
             state = self.make_state()
             try:
                 self.go(state, frozen)
-            except KeyboardInterrupt:
-                self.keep(state)
-                raise
-            return self.keep(state)
+            finally:
+                self.record = state.record()
 
     def go(self, state, frozen):
         """The training loop, with its log and bar."""
         precision = self.recipe.precision
-        with open_log(self.parameters["log_file"], state.step) as log, make_progress(
+        callbacks, log_file, about = given_callbacks(self.classifier), None, {}
+        if self.member is not None:
+            about = {"member": self.member}
+        if self.member is not None and state.finished:
+            callbacks = []  # told of it before the others were begun
+        else:
+            log_file = self.parameters["log_file"]
+        with open_log(log_file, state.step) as log, make_progress(
             self.parameters["verbose"]
         ) as progress:
+            if self.member is not None:
+                progress.announce(f"member {self.member} of {self.parameters['members']}")
             chosen = " (auto)" if self.parameters["precision"] == "auto" else ""
             progress.announce(f"training in {precision}{chosen}")
             if self.time_plan is not None:
@@ -241,13 +291,25 @@ class _Fit:
                 state=state,
                 save=self.store and self.store.save,
                 save_every=self.parameters["checkpoint_every"],
-                listeners=Listeners([*given_callbacks(self.classifier), *([log] if log else [])]),
+                listeners=Listeners([*callbacks, *([log] if log else [])], about),
                 budget=self.budget,
             )
 
-    def keep(self, state):
+    def outcome(self):
+        """What is kept of this run when the next member's begins."""
+        return _Trained(self.model, self.record)
+
+    def keep(self, trained):
+        """Let the classifier become fitted with these members; what they share is this run's."""
+        records = [member.record for member in trained]
+        together = records[0] if self.member is None else {
+            "history": _by_member(record["history"] for record in records),
+            "evaluations": _by_member(record["evaluations"] for record in records),
+            "best_step": [record["best_step"] for record in records],
+            "examples": records[0]["examples"],
+        }
         return self.classifier._keep(
-            self.model,
+            [member.model for member in trained],
             self.tokenizer,
             label_type=self.label_type,
             learning_rate=self.recipe.learning_rate,
@@ -257,8 +319,24 @@ class _Fit:
             training_rows=self.labelled.rows,
             max_length=self.reader.max_length,
             plan=self.time_plan,
-            **state.record(),
+            **together,
         )
+
+
+def _by_member(tables):
+    """The rows of all members, each with its number."""
+    return [
+        {"member": number} | row for number, rows in enumerate(tables, 1) for row in rows
+    ]
+
+
+def _first_seeds(classifier, store):
+    """The seeds of the first member: those that a run was begun with if nobody has chosen any."""
+    if store and classifier.random_state is None:
+        saved = store.newest()
+        if saved:
+            return saved.seeds
+    return draw_seeds(classifier.random_state)
 
 
 def _check_validation(classifier, X_val, y_val, label_type):
@@ -282,12 +360,14 @@ def _check_validation(classifier, X_val, y_val, label_type):
     return Labelled(texts, encode_labels(y_val, label_type, len(texts), "y_val"))
 
 
-def _open_store(classifier):
+def _open_store(classifier, number):
+    """The checkpoints of a member, the first in the directory itself, others within it."""
     if classifier.checkpoint_dir is None:
         return contextlib.nullcontext()
-    return RunStore(
-        classifier.checkpoint_dir, classifier.checkpoint_keep, bool(classifier.resume)
-    )
+    directory = os.path.expanduser(os.fspath(classifier.checkpoint_dir))
+    if number > 0:
+        directory = os.path.join(directory, f"member-{number + 1}")
+    return RunStore(directory, classifier.checkpoint_keep, bool(classifier.resume))
 
 
 def weigh_classes(classifier, weights, label_type, codes):
@@ -312,7 +392,7 @@ def given_callbacks(classifier):
     return callbacks if isinstance(callbacks, list | tuple) else [callbacks]
 
 
-def starting_point(classifier, label_type, seed):
+def starting_point(classifier, label_type, seed, number=0):
     """The model to train and its tokenizer."""
     if classifier.warm_start and hasattr(classifier, "model_"):
         known, given = classifier.classes_.tolist(), label_type.classes.tolist()
@@ -327,8 +407,14 @@ def starting_point(classifier, label_type, seed):
                 f"warm_start=True goes on with pooling={own!r}, not {classifier.pooling!r}; "
                 "use warm_start=False for a new start"
             )
+        if len(classifier.models_) != classifier.members:
+            raise ValueError(
+                f"warm_start=True goes on with the {len(classifier.models_)} models that are "
+                f"there, not with members={classifier.members}; use warm_start=False for a new "
+                "start"
+            )
         # A copy: an error must leave the classifier as it was.
-        return copy.deepcopy(classifier.model_), classifier.tokenizer_
+        return copy.deepcopy(classifier.models_[number]), classifier.tokenizer_
     directory = resolve(classifier.model)
     names = [str(label) for label in label_type.classes.tolist()]
     model, _ = load_model(

@@ -30,6 +30,7 @@ _WEIGHTS = (
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
     "model.int8.safetensors",
+    "member-*.safetensors",
 )
 
 

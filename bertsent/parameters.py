@@ -14,6 +14,7 @@ import numpy as np
 
 from bertsent.budget import parse_time
 from bertsent.callbacks import import_callbacks, is_callback
+from bertsent.files import MOST_MEMBERS
 from bertsent.memory import parse_size
 from bertsent.precision import INFERENCE, TRAINING
 
@@ -314,6 +315,16 @@ PARAMETERS = (
         "WHAT",
     ),
     Parameter(
+        "members",
+        f"a whole number from 1 to {MOST_MEMBERS}",
+        lambda v: _is_whole(v, 1, MOST_MEMBERS),
+        int,
+        "models to train one after the other, each with its own order, dropout and new weights; "
+        "the mean of their probabilities counts",
+        "N",
+        default=1,
+    ),
+    Parameter(
         "validation_fraction",
         "None or a number above 0 and below 1",
         lambda v: v is None or (_is_real(v, 0, 1) and 0 < v < 1),
@@ -534,6 +545,11 @@ def check_parameters(values, parameters=PARAMETERS):
         _check_stride(
             values["stride"], values["long_text"], values["inference_long_text"],
             values["max_length"],
+        )
+    if values.get("members", 1) > 1 and values["time_budget"] is not None:
+        raise ValueError(
+            f"time_budget={values['time_budget']!r} plans one model, not members="
+            f"{values['members']}; use members=1, or leave the budget out"
         )
     if values["checkpoint_dir"] is None:
         if values["resume"]:

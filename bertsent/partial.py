@@ -55,6 +55,12 @@ def partial_fit(classifier, X, y, classes, sample_weight):
     weights = weigh_classes(
         classifier, check_weights(sample_weight, len(texts)), label_type, codes
     )
+    models = len(classifier.models_) if fitted else classifier.members
+    if models > 1 or classifier.members > 1:
+        raise ValueError(
+            "partial_fit trains one model alone, and there are "
+            f"{max(models, classifier.members)} members; use members=1"
+        )
     moments = classifier._moments if fitted else None
     seeds = draw_seeds(classifier.random_state) if moments is None else moments.seeds
     if fitted:
@@ -97,7 +103,7 @@ def partial_fit(classifier, X, y, classes, sample_weight):
         # What an error leaves is used again only if there was a model before.
         moments.step = state.step
     classifier._keep(
-        model,
+        [model],
         tokenizer,
         label_type=label_type,
         learning_rate=recipe.learning_rate,

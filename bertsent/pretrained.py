@@ -20,6 +20,12 @@ def load_model(directory, name, **options):
     return model, loaded.fresh
 
 
+def load_member(directory, number, model):
+    """Another member of a classifier, of which `model` is the first; numbers begin at 2."""
+    flat = checkpoint.load_member(directory, number, model._config, model._engine)
+    return BertForSequenceClassification._assemble(model._config, model._engine, flat)
+
+
 def load_tokenizer(directory, model):
     """The tokenizer in a directory, checked to belong to the model."""
     tokenizer = WordPieceTokenizer.from_files(directory)
@@ -52,6 +58,7 @@ def foreign_settings(name_or_dir, model):
         },
         "max_length": max_length,
         "plan": None,
+        "members": 1,
         "label_type": LabelType(np.array(labels, dtype=object)),
         "learning_rate": None,
         "precision": None,

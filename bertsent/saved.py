@@ -25,7 +25,7 @@ FORMAT = 1
 
 def write_settings(
     directory, *, parameters, label_type, learning_rate, precision, history, evaluations,
-    best_step, max_length, plan, text_hashes, examples,
+    best_step, max_length, plan, members, text_hashes, examples,
 ):
     """Write the files into an existing directory."""
     directory = Path(directory)
@@ -41,6 +41,7 @@ def write_settings(
         "best_step": best_step,
         "max_length": max_length,
         "plan": plan,
+        "members": members,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
@@ -84,6 +85,7 @@ def read_settings(directory):
             "best_step": settings.get("best_step"),
             "max_length": settings.get("max_length", settings["parameters"]["max_length"]),
             "plan": settings.get("plan"),
+            "members": int(settings.get("members", 1)),
             "text_hashes": _read_hashes(Path(directory) / HASHES_FILE),
             "examples": ExampleHistory.load(Path(directory) / EXAMPLES_FILE),
         }

@@ -22,6 +22,14 @@ def draw_seeds(random_state):
     return Seeds(*check_random_state(random_state).randint(2**31 - 1, size=4).tolist())
 
 
+def member_seeds(seeds, number):
+    """Those of another member: all its own, but for the split; the first one keeps all."""
+    if number == 0:
+        return seeds
+    drawn = np.random.default_rng([*seeds, number]).integers(2**31 - 1, size=3)
+    return Seeds(*drawn.tolist(), seeds.split)
+
+
 def _linear(step, total):
     return (total - step) / max(1, total)
 

@@ -20,7 +20,7 @@ from .config import read_json
 from .errors import CheckpointError
 from .int8 import quantize, restore
 
-__all__ = ["Stored", "check_type", "conversion_line", "find", "read", "write"]
+__all__ = ["Stored", "check_type", "conversion_line", "find", "find_member", "read", "write"]
 
 _WEIGHTS = "model.safetensors"
 _INT8 = "model.int8.safetensors"
@@ -92,6 +92,22 @@ def find(directory, raw):
     return stored
 
 
+def find_member(directory, number):
+    """Return every tensor of one of a classifier's further models, which have no shards."""
+    whole, int8 = (directory / name for name in _file_names(number))
+    if whole.is_file():
+        return _open(whole)
+    if int8.is_file():
+        return _open_int8(int8)
+    raise CheckpointError(f"{whole} is missing: a classifier of several models lacks one")
+
+
+def _file_names(member):
+    """Of a model's weights, as they are and in int8."""
+    name = "model" if member == 1 else f"member-{member}"
+    return f"{name}.safetensors", f"{name}.int8.safetensors"
+
+
 def check_type(tensor):
     """Raise a `CheckpointError` for a number format that `read` does not know."""
     if tensor.dtype not in _ITEM_BYTES and tensor.range is None:
@@ -128,7 +144,7 @@ def read(wanted):
                     _read_piece(file, piece, half_buffer[: piece.size], tensor)
 
 
-def write(directory, values, int8=False):
+def write(directory, values, int8=False, member=1):
     """Write ``model.safetensors``, or ``model.int8.safetensors``, into a directory.
 
     Parameters
@@ -140,6 +156,8 @@ def write(directory, values, int8=False):
     int8 : bool
         Cut the encoder's linear layers to int8. The file has a name and a format of its own,
         so that no other program takes the numbers for weights.
+    member : int
+        Which of a classifier's models it is; further ones have files of their own.
 
     Raises
     ------
@@ -151,7 +169,7 @@ def write(directory, values, int8=False):
     import safetensors
     from safetensors.numpy import save_file
 
-    path = directory / (_INT8 if int8 else _WEIGHTS)
+    path = directory / _file_names(member)[int8]
     if int8:
         values = _cut(values)
     path.touch()

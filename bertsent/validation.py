@@ -12,6 +12,12 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
+def vote(opinions):
+    """Logits whose softmax is the mean of the probabilities of several arrays of logits."""
+    together = np.logaddexp.reduce([log_softmax(logits) for logits in opinions])
+    return (together - math.log(len(opinions))).astype(np.float32)
+
+
 def evaluate(model, examples, n_threads, precision=None, chunk_tokens=0):
     """Loss and accuracy on texts that are not trained on, without dropout."""
     logits = model.score_packed(

@@ -73,6 +73,7 @@ def look_ahead(output, parameters, corpus):
     plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
     rung = Rung(*(plan[name] for name in CHOSEN))
     seconds, job = work.seconds(rung, rates)
+    members = parameters["members"]
     part = plan["texts"] / plan["all_texts"]
     # Of fewer texts fewer are held out.
     held_out = {"texts": round(part * len(validation)),
@@ -83,13 +84,17 @@ def look_ahead(output, parameters, corpus):
         "plan": plan,
         "limited": budget.is_limited,
         "precision": recipe.precision,
+        "members": members,
         "texts": {"train": plan["texts"], "validation": held_out["texts"],
                   "test": len(corpus.test_texts)},
         "tokens": {"train": round(part * job["train_tokens"]),
                    "validation": held_out["tokens"], "test": job["test_tokens"]},
-        "seconds": {"training": plan["training"], "evaluation": plan["evaluation"],
-                    "test": seconds["test"]},
-        "memory": {"process": process, "model": count_training(model, parts, lengths, **how),
+        "seconds": {"training": members * plan["training"],
+                    "evaluation": members * plan["evaluation"],
+                    "test": members * seconds["test"]},
+        "memory": {"process": process,
+                   "model": count_training(model, parts, lengths, **how)
+                   + 4 * (members - 1) * model._flat.size,
                    "available": read_memory()["available"]},
         "disk": count_disk(model, tokenizer, parameters, plan, output, how["keeps_best"]),
     }
@@ -118,13 +123,15 @@ def make_model(directory, pooling, n_classes):
 
 def count_disk(model, tokenizer, parameters, plan, output, keeps_best):
     """Bytes of the output and of checkpoints, how many of these there will be, and what is free."""
-    output_size = 4 * model._flat.size + ENTRY * tokenizer.vocab_size + 8 * plan["texts"]
+    members = parameters["members"]
+    output_size = 4 * members * model._flat.size + ENTRY * tokenizer.vocab_size + 8 * plan["texts"]
     found = {"output": output_size, "checkpoint": 0, "checkpoints": 0}
     if parameters["checkpoint_dir"] is not None:
         every = parameters["checkpoint_every"]
         written = plan["epochs"] if every is None else math.ceil(plan["steps"] / every)
+        kept = min(written, parameters["checkpoint_keep"])
         # The oldest goes when the newest is complete.
-        found["checkpoints"] = min(written, parameters["checkpoint_keep"] + 1)
+        found["checkpoints"] = members * kept + (written > kept)
         trained = model._trained(plan["freeze_layers"]).size
         found["checkpoint"] = 4 * (3 + keeps_best) * trained
     where = os.path.realpath(os.path.expanduser(output))
@@ -148,8 +155,9 @@ def format_survey(found):
                   f"{texts['test']:,} to test"),
         ("tokens", f"{tokens['train']:,} an epoch, {tokens['validation']:,} held out, "
                    f"{tokens['test']:,} to test, at max_length={plan['max_length']}"),
-        ("steps", f"{plan['steps']:,} (epochs={plan['epochs']}) in {found['precision']}; "
-                  f"evaluations: {plan['evaluations']}"),
+        ("steps", f"{plan['steps']:,} (epochs={plan['epochs']}) in {found['precision']}"
+                  + (f", for each of {found['members']} members" if found["members"] > 1 else "")
+                  + f"; evaluations: {plan['evaluations']}"),
         ("time", f"{format_seconds(total)} ({format_seconds(low)} to {format_seconds(high)}): "
                  f"{format_seconds(seconds['training'])} training, "
                  f"{format_seconds(seconds['evaluation'])} evaluation, "

@@ -35,7 +35,7 @@ SHOWN_ELSEWHERE = {"model", "n_threads", "random_state", "verbose"}
 # Said only where they are not what they always are.
 DETAILS = {
     "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps",
-    "label_smoothing", "long_text", "stride", "frozen_cache", "inference_long_text",
+    "label_smoothing", "long_text", "stride", "frozen_cache", "inference_long_text", "members",
 }
 VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
 
@@ -173,7 +173,8 @@ def save(args, classifier, corpus, started, metrics, audited=None):
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
     }
-    columns = list(HISTORY_COLUMNS)
+    columns = ["member"] if classifier.members > 1 else []
+    columns += HISTORY_COLUMNS
     if classifier.validation_rows_ is not None:
         columns += VALIDATION_COLUMNS
     history = pd.DataFrame(classifier.history_, columns=columns)
