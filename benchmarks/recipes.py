@@ -96,6 +96,8 @@ RUNS = {
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
     "twice-512": ("choose", WHOLE),
     "twice-256": ("choose", dict(bertsent.RECIPES["best"])),
+    # Three models, of which the first alone and the first two are scored as well.
+    "twice-256-members": ("choose", dict(bertsent.RECIPES["best"]) | {"members": 3}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
     "final-twice-512": ("final", BASE | WHOLE),
@@ -188,6 +190,15 @@ def run(name, path, data, model, threads, precision, seed, keep_in=None):
         began = time.perf_counter()
         record |= measure(classifier.predict_proba(test["review"]), labels)
         record["scoring_seconds"] = time.perf_counter() - began
+        models = classifier.models_
+        if len(models) > 1:
+            record["first_members"] = []
+            for count in range(1, len(models)):
+                classifier.models_ = models[:count]
+                record["first_members"].append(
+                    measure(classifier.predict_proba(test["review"]), labels)
+                )
+            classifier.models_ = models
         record["plan"] = classifier.plan_
         record["peak_rss_mb"] = common.peak_rss_mb()
         common.write_json(path, record)  # before anything that may go wrong

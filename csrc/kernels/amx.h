@@ -1,20 +1,33 @@
 /* C = A B over packed operands in tiles of AMX: 32 x 32 of C at a time, in four of the eight
- * tile registers; two more hold A, two hold B. A panel of B stays in the first-level cache for all
- * rows, so those of A are loaded with a hint that they pass it by. */
+ * tile registers; two more hold A, two hold B. Rows of A stay in the first-level cache for all
+ * panels, so those of B are loaded with a hint that they pass it by. */
+
+typedef struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} amx_layout;
 
 /* All eight tiles: 16 rows of 64 bytes. */
+static const amx_layout amx_whole = {
+    .palette = 1,
+    .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+};
+
+/* Asking what they are takes a twelfth of the time of laying them out. */
 static inline void amx_begin(void)
 {
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } __attribute__((packed)) layout = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        layout.bytes[i] = 64;
-        layout.rows[i] = 16;
-    }
-    _tile_loadconfig(&layout);
+    amx_layout now;
+    _tile_storeconfig(&now);
+    if (_mm512_cmpneq_epi32_mask(_mm512_loadu_si512(&now), _mm512_loadu_si512(&amx_whole)) != 0)
+        _tile_loadconfig(&amx_whole);
+}
+
+/* Gives them back: as long as they are in use a thread is dearer to suspend. */
+static void amx_end(void)
+{
+    _tile_release();
 }
 
 /* Copies the 4-byte elements of a corner of C. */
@@ -32,18 +45,19 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
     static void NAME(TYPE *c, int64_t ldc, const void *a, int64_t lda, const void *b,             \
                      int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)      \
     {                                                                                             \
+        /* Results of short products are the scratch of attention, in the first-level cache. */    \
+        const bool far = add || groups > 4 * BS_LOW_GROUPS;                                       \
         TYPE corner[32 * 32];                                                                     \
         amx_begin();                                                                              \
-        for (int64_t j = 0; j < cols; j += 32) {                                                  \
-            const char *panel = (const char *)b + j / LOW_COLUMNS * ld_panel;                     \
-            const int64_t wide = cols - j < 32 ? cols - j : 32;                                   \
-            for (int64_t i = 0; i < rows; i += 32) {                                              \
-                const int64_t high = rows - i < 32 ? rows - i : 32;                               \
+        for (int64_t i = 0; i < rows; i += 32) {                                                  \
+            const int64_t high = rows - i < 32 ? rows - i : 32;                                   \
+            for (int64_t j = 0; j < cols; j += 32) {                                              \
+                const int64_t wide = cols - j < 32 ? cols - j : 32;                               \
                 const bool whole = wide == 32 && high == 32;                                      \
                 const bool second_row = high > 16, second_col = wide > 16;                        \
                 TYPE *out = whole ? c + i * ldc + j : corner;                                     \
                 const int64_t ld = whole ? 4 * ldc : 4 * 32;                                      \
-                for (int64_t r = 0; whole && r < 32; r++) {                                       \
+                for (int64_t r = 0; whole && far && r < 32; r++) {                                \
                     __builtin_prefetch((const char *)out + r * ld, 1);                            \
                     __builtin_prefetch((const char *)out + r * ld + 64, 1);                       \
                 }                                                                                 \
@@ -60,17 +74,18 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                     _tile_zero(2);                                                                \
                     _tile_zero(3);                                                                \
                 }                                                                                 \
-                const char *left = (const char *)a + i * lda, *right = panel;                     \
+                const char *left = (const char *)a + i * lda;                                     \
+                const char *right = (const char *)b + j / LOW_COLUMNS * ld_panel;                 \
                 for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
-                    _tile_stream_loadd(4, left, lda);                                             \
-                    _tile_loadd(6, right, 4 * LOW_COLUMNS);                                       \
+                    _tile_stream_loadd(6, right, 4 * LOW_COLUMNS);                                \
+                    _tile_loadd(4, left, lda);                                                    \
                     DOT(0, 4, 6);                                                                 \
                     if (second_col) {                                                             \
-                        _tile_loadd(7, right + 64, 4 * LOW_COLUMNS);                              \
+                        _tile_stream_loadd(7, right + 64, 4 * LOW_COLUMNS);                       \
                         DOT(1, 4, 7);                                                             \
                     }                                                                             \
                     if (second_row) {                                                             \
-                        _tile_stream_loadd(5, left + 16 * lda, lda);                              \
+                        _tile_loadd(5, left + 16 * lda, lda);                                     \
                         DOT(2, 5, 6);                                                             \
                         if (second_col)                                                           \
                             DOT(3, 5, 7);                                                         \
@@ -86,5 +101,4 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                     amx_copy(c + i * ldc + j, ldc, corner, 32, high, wide);                       \
             }                                                                                     \
         }                                                                                         \
-        _tile_release();                                                                          \
     }

@@ -194,7 +194,7 @@ static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, 
 
 /* ---- all ---- */
 
-static void gemm_tile(void *job_, int64_t task, int worker)
+static void one_tile(void *job_, int64_t task, int worker)
 {
     const gemm_job *job = job_;
     const bs_gemm *g = job->group;
@@ -227,6 +227,14 @@ static void gemm_tile(void *job_, int64_t task, int worker)
                       c, g->ldc);
     if (g->epilogue != NULL)
         g->epilogue(g->epilogue_arg, c, g->ldc, row, rows, col, cols);
+}
+
+static void gemm_tile(void *job_, int64_t task, int worker)
+{
+    const gemm_job *job = job_;
+    one_tile(job_, task, worker);
+    if (job->group->precision != BS_FLOAT32)
+        bs_end_products(job->workers->kernels);
 }
 
 void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)

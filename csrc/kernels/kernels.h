@@ -8,6 +8,7 @@
 #define BS_KERNELS_KERNELS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/status.h"
@@ -163,7 +164,7 @@ typedef struct {
                                  bs_activation act);
 
     /* A row of a left operand: e^(scale (s - max)) * mask, not yet divided by its sum without the
-     * mask; writes the reciprocal of that sum and returns log sum exp(scale s). scale > 0. */
+     * mask; writes the reciprocal of that sum and returns scale * max. scale > 0. */
     float (*bf16_softmax_row)(void *out, float *reciprocal, const float *s, const float *mask,
                               float scale, int64_t n);
 
@@ -176,6 +177,9 @@ typedef struct {
      * and its panels lie ld_panel bytes apart; `groups` is a multiple of BS_LOW_GROUPS. */
     void (*bf16_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+
+    /* Called by a thread after the last of some products, of bfloat16 or of int8; NULL: need not. */
+    void (*end_products)(void);
 
     /* ---- int8: unsigned rows, signed panels ---- */
 
@@ -195,7 +199,7 @@ typedef struct {
                          const float *col_sum);
 } bs_kernels;
 
-/* X(entry) for every entry of the table but its name; tests compare it with their twins. */
+/* X(entry) for every entry of the table that computes; tests compare it with their twins. */
 #define BS_KERNELS_ENTRIES(X)                                                                     \
     X(dropout_mask) X(bias_add) X(bias_activation) X(bias_activation_to_round)                    \
     X(activation_backward) X(residual_row) X(layernorm_row) X(layernorm_backward_row)             \
@@ -209,7 +213,7 @@ typedef struct {
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
                    sizeof(const char *) + 4 * sizeof(int64_t) +
-                       (0 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
+                       (1 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
                "BS_KERNELS_ENTRIES and the table differ");
 #undef BS_KERNELS_ONE
 
@@ -219,6 +223,13 @@ const bs_kernels *bs_kernels_get(bs_error *e);
 
 /* A table by name, or NULL if there is none or the processor lacks what it needs. */
 const bs_kernels *bs_kernels_find(const char *name);
+
+/* What `end_products` is for. */
+static inline void bs_end_products(const bs_kernels *table)
+{
+    if (table->end_products != NULL)
+        table->end_products();
+}
 
 /* Whether its bfloat16 products are faster than fp32. */
 bool bs_kernels_prefer_bf16(const bs_kernels *table);

@@ -68,6 +68,9 @@ const bs_kernels BS_TABLE = {
     .bf16_softmax_backward_row = bf16_softmax_backward_row,
     .bf16_product = bf16_product,
 #endif
+#if defined(__AMX_TILE__)
+    .end_products = amx_end,
+#endif
     .int8_rows = int8_rows,
     .int8_product = int8_product,
     .int8_restore = int8_restore,

@@ -1,6 +1,7 @@
 /* Attention of one (sequence, head) with products of bfloat16. Scores, softmax and the sums over
  * queries are fp32; what is multiplied is rounded. Backward rounds the same operands as forward, so
  * it finds the same scores. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/gemm.h"
@@ -143,17 +144,21 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
         float *context = h.y->context + (h.query_row + row) * H + h.head * h.D;
         block_scores(&h, &w, row, rows);
-        for (int64_t i = 0; i < rows; i++)
-            h.lse[row + i] = w.k->bf16_softmax_row(w.rows_keys + i * w.ld_keys, &w.reciprocal[i],
-                                                   w.s + i * w.ld,
-                                                   bs_head_mask(&h, w.mask, row + i), h.scale,
-                                                   h.keys);
+        for (int64_t i = 0; i < rows; i++) {
+            const float top = w.k->bf16_softmax_row(w.rows_keys + i * w.ld_keys, &w.reciprocal[i],
+                                                    w.s + i * w.ld,
+                                                    bs_head_mask(&h, w.mask, row + i), h.scale,
+                                                    h.keys);
+            if (p->keep) /* backward wants it */
+                h.lse[row + i] = top - logf(w.reciprocal[i]);
+        }
         w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
                           bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, w.k->columns),
                           groups_of(h.keys), false);
         for (int64_t i = 0; i < rows; i++)
             w.k->scale(context + i * H, w.context + i * w.ld_context, w.reciprocal[i], h.D);
     }
+    bs_end_products(w.k);
 }
 
 /* As in fp32: dP = d_context V^T;  dV = (P mask)^T d_context;  dQ = dS K;  dK = dS^T Q */
@@ -196,4 +201,5 @@ void bs_attention_bf16_backward(void *job_, int64_t task, int worker)
         w.k->bf16_product(d_k, job->ld_dkv, w.columns, w.ld_block, w.block_down, w.panel_block,
                           h.keys, h.D, groups_of(rows), add);
     }
+    bs_end_products(w.k);
 }

@@ -3,6 +3,8 @@
  * table has the kernel is known by then. */
 #include "python/py_kernels.h"
 
+#include <math.h>
+
 #include "kernels/gemm.h"
 
 static int to_ints(PyObject *o, void *out)
@@ -167,8 +169,8 @@ static PyObject *call_bf16_softmax_row(const bs_kernels *k, PyObject *args)
         return NULL;
     if (out.size < deep(BS_BFLOAT16_ELEMENTS, s.size) || (mask.data != NULL && mask.size != s.size))
         return no_match();
-    const float lse = k->bf16_softmax_row(out.data, &reciprocal, s.data, mask.data, scale, s.size);
-    return Py_BuildValue("ff", reciprocal, lse);
+    const float top = k->bf16_softmax_row(out.data, &reciprocal, s.data, mask.data, scale, s.size);
+    return Py_BuildValue("ff", reciprocal, top - logf(reciprocal));
 }
 
 /* (out_p, out_d, s, d, mask or None, lse, scale) */
@@ -243,6 +245,7 @@ static PyObject *call_bf16_product(const bs_kernels *k, PyObject *args)
     if (!product_fits(k, c.rows, c.cols, &a, &b, cols, groups))
         return no_match();
     k->bf16_product(c.data, c.cols, a.data, a.cols, b.data, b.cols, c.rows, cols, groups, add);
+    bs_end_products(k);
     Py_RETURN_NONE;
 }
 
@@ -258,6 +261,7 @@ static PyObject *call_int8_product(const bs_kernels *k, PyObject *args)
         return no_match();
     k->int8_product((int32_t *)(void *)c.data, c.cols, a.data, a.cols, b.data, b.cols, c.rows,
                     cols, groups, add);
+    bs_end_products(k);
     Py_RETURN_NONE;
 }
 
