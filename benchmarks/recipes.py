@@ -96,8 +96,9 @@ RUNS = {
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
     "twice-512": ("choose", WHOLE),
     "twice-256": ("choose", dict(bertsent.RECIPES["best"])),
-    # Three models, of which the first alone and the first two are scored as well.
-    "twice-256-members": ("choose", dict(bertsent.RECIPES["best"]) | {"members": 3}),
+    # Two models, of which the first is scored alone as well.
+    "twice-256-members": ("choose", dict(bertsent.RECIPES["best"]) | {"members": 2}),
+    "final-twice-256-members": ("final", dict(bertsent.RECIPES["best"]) | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
     "final-twice-512": ("final", BASE | WHOLE),
