@@ -7,6 +7,7 @@
  *   LOW_LOAD, LOW_STORE   some elements of C (low_vec.h)
  *   LOW_LEFT(a, lda, i, g) where group g of row i of the left operand is
  *   LOW_DOT(acc, a, b)    acc + the dot products of the groups of a and b, which are low_v
+ *   LOW_PREFETCH(p, lda, rows)  optionally, what to fetch ahead of a group of the left operand
  *   LOW_UNROLLED          groups that one turn of the inner loop takes, at most 8 */
 
 /* Adds to all accumulators the products of group g. */
@@ -18,6 +19,9 @@ static inline __attribute__((always_inline)) void LOW_NAME(group)(LOW_V acc[LOW_
     low_v right[2];
     for (int v = 0; v < 2; v++)
         right[v] = low_load(b + g * (4 * LOW_COLUMNS) + 4 * BS_LANES * v);
+#if defined(LOW_PREFETCH)
+    LOW_PREFETCH(LOW_LEFT(a, lda, 0, g), lda, rows);
+#endif
     for (int i = 0; i < rows; i++) {
         const low_v left = low_spread(LOW_LEFT(a, lda, i, g));
         for (int v = 0; v < 2; v++)
@@ -85,5 +89,6 @@ static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda,
 #undef LOW_LOAD
 #undef LOW_STORE
 #undef LOW_LEFT
+#undef LOW_PREFETCH
 #undef LOW_DOT
 #undef LOW_UNROLLED
