@@ -9,7 +9,6 @@ import math
 import os
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,38 +64,37 @@ def fit(classifier, X, y, sample_weight, X_val, y_val):
     }
     weights = weigh_classes(classifier, weights, label_type, codes)
     labelled = Labelled(texts, codes, weights, np.arange(len(texts)))
-    trained, run = [], None
+    trained, last = [], None
     with contextlib.ExitStack() as stack:
         # All of them now: one that is in use is an error before the first step, not hours later.
         stores = [
             stack.enter_context(_open_store(classifier, number))
             for number in range(classifier.members)
         ]
-        seeds = _first_seeds(classifier, stores[0])
+        saved = [store and store.newest() for store in stores]
+        seeds = draw_seeds(classifier.random_state)
+        if saved[0] and classifier.random_state is None:
+            seeds = saved[0].seeds
         try:
             for number, store in enumerate(stores):
                 run = _Fit(
-                    classifier, label_type, given, n_threads, budget, store,
+                    classifier, label_type, given, n_threads, budget, store, saved[number],
                     member_seeds(seeds, number), number,
                 )
                 run.share_out(labelled, validation)
                 run.read()
-                run.train()
-                trained.append(run.outcome())
+                try:
+                    run.train()
+                finally:
+                    # Of one that is interrupted, what it has learned, unless others are complete.
+                    if run.record is not None and (run.finished or not trained):
+                        trained.append((run.model, run.record))
+                        last = run
         except KeyboardInterrupt:
-            if not trained and run is not None and run.record is not None:
-                trained = [run.outcome()]
             if trained:
-                run.keep(trained)
+                last.keep(*zip(*trained, strict=True))
             raise
-    return run.keep(trained)
-
-
-class _Trained(NamedTuple):
-    """What one run leaves: its model and what `State.record` tells."""
-
-    model: object
-    record: dict
+    return last.keep(*zip(*trained, strict=True))
 
 
 class _Fit:
@@ -113,6 +111,8 @@ class _Fit:
     budget : Budget
     store : RunStore or None
         Takes checkpoints.
+    saved : Saved or None
+        The one to go on from.
     seeds : Seeds
     number : int
         Which of several members is trained, from 0.
@@ -121,14 +121,18 @@ class _Fit:
     ----------
     record : dict or None
         What `State.record` tells of the run; None before its first step.
+    finished : bool
+        Whether nothing of the run is left to do.
     """
 
-    def __init__(self, classifier, label_type, given, n_threads, budget, store, seeds, number):
+    def __init__(
+        self, classifier, label_type, given, n_threads, budget, store, saved, seeds, number
+    ):
         self.classifier, self.label_type, self.given = classifier, label_type, given
         self.parameters = classifier.get_params(deep=False)
         self.n_threads, self.budget, self.store = n_threads, budget, store
-        self.saved = store and store.newest()
-        self.seeds, self.number, self.record = seeds, number, None
+        self.saved, self.seeds, self.number = saved, seeds, number
+        self.record, self.finished = None, False
         self.model, self.tokenizer = starting_point(
             classifier, label_type, seeds.new_weights, number
         )
@@ -254,6 +258,7 @@ class _Fit:
             state = self.make_state()
             try:
                 self.go(state, frozen)
+                self.finished = True
             finally:
                 self.record = state.record()
 
@@ -295,13 +300,8 @@ class _Fit:
                 budget=self.budget,
             )
 
-    def outcome(self):
-        """What is kept of this run when the next member's begins."""
-        return _Trained(self.model, self.record)
-
-    def keep(self, trained):
+    def keep(self, models, records):
         """Let the classifier become fitted with these members; what they share is this run's."""
-        records = [member.record for member in trained]
         together = records[0] if self.member is None else {
             "history": _by_member(record["history"] for record in records),
             "evaluations": _by_member(record["evaluations"] for record in records),
@@ -309,7 +309,7 @@ class _Fit:
             "examples": records[0]["examples"],
         }
         return self.classifier._keep(
-            [member.model for member in trained],
+            list(models),
             self.tokenizer,
             label_type=self.label_type,
             learning_rate=self.recipe.learning_rate,
@@ -328,15 +328,6 @@ def _by_member(tables):
     return [
         {"member": number} | row for number, rows in enumerate(tables, 1) for row in rows
     ]
-
-
-def _first_seeds(classifier, store):
-    """The seeds of the first member: those that a run was begun with if nobody has chosen any."""
-    if store and classifier.random_state is None:
-        saved = store.newest()
-        if saved:
-            return saved.seeds
-    return draw_seeds(classifier.random_state)
 
 
 def _check_validation(classifier, X_val, y_val, label_type):

@@ -13,6 +13,7 @@ from test_cli import run as run_command
 from test_runs import at_step, names
 
 import bertsent
+from bertsent import fitting
 from bertsent.errors import CheckpointError
 from bertsent.schedule import draw_seeds, member_seeds
 from bertsent.validation import log_softmax, vote
@@ -218,6 +219,22 @@ def test_an_interrupt_leaves_those_that_are_complete(make, three):
     assert clf.predict(TEXTS).shape == (50,)
     clf = stop_at(make(), 5)  # of one alone what it has learned so far
     assert len(clf.models_) == 1 and not np.array_equal(flat(clf), weights(three)[0])
+
+
+def test_an_interrupt_between_two_members_leaves_the_first(make, three, monkeypatch):
+    share_out, calls = fitting._Fit.share_out, []
+
+    def interrupted(run, *given):
+        calls.append(run)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        share_out(run, *given)
+
+    monkeypatch.setattr(fitting._Fit, "share_out", interrupted)
+    clf = make()
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(TEXTS, LABELS)
+    assert len(clf.models_) == 1 and np.array_equal(flat(clf), weights(three)[0])
 
 
 def test_a_run_of_another_number_is_another_run(make, tmp_path):
