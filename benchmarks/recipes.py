@@ -98,7 +98,6 @@ RUNS = {
     "twice-256": ("choose", dict(bertsent.RECIPES["best"])),
     # Two models, of which the first is scored alone as well.
     "twice-256-members": ("choose", dict(bertsent.RECIPES["best"]) | {"members": 2}),
-    "final-twice-256-members": ("final", dict(bertsent.RECIPES["best"]) | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
     "final-twice-512": ("final", BASE | WHOLE),
@@ -162,11 +161,13 @@ def run(name, path, data, model, threads, precision, seed, keep_in=None):
         return record
     parameters = given if part == "final" else BASE | given
     record |= {"parameters": parameters, "precision": precision}
-    steps = []
+    tokens, losses = [], []
 
     def keep(event):
         if event["event"] == "step":
-            steps.append((event["step"], event["loss"], event["tokens"]))
+            tokens.append(event["tokens"])
+            if event.get("member", 1) == 1:
+                losses.append(event["loss"])
 
     with tempfile.TemporaryDirectory() as folder:
         options = dict(parameters)
@@ -183,11 +184,9 @@ def run(name, path, data, model, threads, precision, seed, keep_in=None):
         classifier.fit(train["review"], train["label"])
         record["seconds"] = time.perf_counter() - began
         record["cpu_seconds"] = time.process_time() - cpu
-        record["tokens"] = int(sum(tokens for _, _, tokens in steps))
-        losses = [loss for _, loss, _ in steps]
-        record["curve"] = [[int(steps[min(i + 24, len(steps) - 1)][0]),
-                            round(float(np.mean(losses[i : i + 25])), 4)]
-                           for i in range(0, len(steps), 25)]
+        record["tokens"] = int(sum(tokens))
+        record["curve"] = [[min(i + 25, len(losses)), round(float(np.mean(losses[i : i + 25])), 4)]
+                           for i in range(0, len(losses), 25)]
         began = time.perf_counter()
         record |= measure(classifier.predict_proba(test["review"]), labels)
         record["scoring_seconds"] = time.perf_counter() - began
