@@ -26,6 +26,7 @@ import peaks
 from peers import environment
 
 from bertsent import _core
+from bertsent.checkpoint import aligned_zeros
 
 HERE = Path(__file__).resolve().parent
 MODELS = {"MiniLM-L6": (384, 1536), "BERT-base": (768, 3072)}
@@ -43,9 +44,7 @@ def shapes(hidden, inner, tokens):
 
 def aligned(values):
     """A copy that begins at a multiple of 64 bytes, as all that the engine works on does."""
-    room = np.empty(values.nbytes + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    copy = room[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    copy = aligned_zeros(values.nbytes // 4).view(values.dtype).reshape(values.shape)
     copy[...] = values
     return copy
 

@@ -265,13 +265,10 @@ class _Fit:
     def go(self, state, frozen):
         """The training loop, with its log and bar."""
         precision = self.recipe.precision
-        callbacks, log_file, about = given_callbacks(self.classifier), None, {}
-        if self.member is not None:
-            about = {"member": self.member}
-        if self.member is not None and state.finished:
-            callbacks = []  # told of it before the others were begun
-        else:
-            log_file = self.parameters["log_file"]
+        about = {} if self.member is None else {"member": self.member}
+        callbacks, log_file = given_callbacks(self.classifier), self.parameters["log_file"]
+        if about and state.finished:  # they were told of it before the others were begun
+            callbacks, log_file = [], None
         with open_log(log_file, state.step) as log, make_progress(
             self.parameters["verbose"]
         ) as progress:

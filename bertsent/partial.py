@@ -55,11 +55,10 @@ def partial_fit(classifier, X, y, classes, sample_weight):
     weights = weigh_classes(
         classifier, check_weights(sample_weight, len(texts)), label_type, codes
     )
-    models = len(classifier.models_) if fitted else classifier.members
-    if models > 1 or classifier.members > 1:
+    members = max(classifier.members, len(classifier.models_) if fitted else 1)
+    if members > 1:
         raise ValueError(
-            "partial_fit trains one model alone, and there are "
-            f"{max(models, classifier.members)} members; use members=1"
+            f"partial_fit trains one model alone, and there are {members} members; use members=1"
         )
     moments = classifier._moments if fitted else None
     seeds = draw_seeds(classifier.random_state) if moments is None else moments.seeds

@@ -127,6 +127,12 @@ def write_tiny_model(
     return directory
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Return the directory of a tiny random BERT to start from, the same for a file's tests."""
+    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
 @pytest.fixture
 def tiny_model_dir(tmp_path):
     """Return a factory: each call writes another tiny random BERT directory and returns its path.

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from test_classifier import make_texts
@@ -23,11 +22,6 @@ pytestmark = [
 
 TEXTS, LABELS = make_texts(400)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture(scope="module")

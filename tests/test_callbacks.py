@@ -6,7 +6,6 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import write_tiny_model
 from sklearn.base import clone
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
@@ -21,11 +20,6 @@ from bertsent.training import Recipe, train
 pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
 
 TEXTS, LABELS = make_texts(32)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

@@ -34,12 +34,6 @@ def make_texts(n=64, seed=0):
     return texts, np.where(positive, "positive", "negative")
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A tiny random BERT to start from."""
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
 @pytest.fixture
 def make(base):
     """A factory of small, silent classifiers that learn within a second."""

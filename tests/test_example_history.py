@@ -22,11 +22,6 @@ WEIGHTS = np.linspace(0.1, 2.0, 50)
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def still(tmp_path_factory):
     """A model without dropout."""
     return write_tiny_model(

@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from test_classifier import flat
 from test_cli import SMALL
 from test_memory import least_of
@@ -53,11 +52,6 @@ CUT = {
 
 def cut(texts, how):
     return [" ".join(CUT[how](text.split())) for text in texts]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
 from test_cli import run as run_command
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWar
 TEXTS, LABELS = make_texts(50)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
 STEPS = 16  # of one member
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from conftest import write_tiny_model
 from test_classifier import make_texts
 
 import bertsent
@@ -21,11 +20,6 @@ pytestmark = [
 TRAINING = [name for name in _core.precisions() if name != "int8"]
 TEXTS, LABELS = make_texts(96)
 TEXTS = [f"{text} " * (1 + i % 4) for i, text in enumerate(TEXTS)]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

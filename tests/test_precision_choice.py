@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from sklearn.base import clone
 from test_classifier import make_texts
 
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWar
 needs_bf16 = pytest.mark.skipif(
     "bfloat16" not in _core.precisions(), reason="this processor has no bfloat16"
 )
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

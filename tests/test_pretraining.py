@@ -31,11 +31,6 @@ PHRASES = [
 TEXTS = [f"{PHRASES[i % 4]} {PHRASES[(i // 4 + i) % 4]} {i % 7}" for i in range(60)]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
 @pytest.fixture
 def run(base, tmp_path):
     """A function that pretrains a tiny model: 8 steps an epoch, saved as tmp_path/NAME."""

@@ -29,11 +29,6 @@ from bertsent.interrupts import Terminated
 pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
 @pytest.fixture
 def make(base, tmp_path):
     """A factory of classifiers whose run is saved every 3 steps; 8 steps an epoch."""

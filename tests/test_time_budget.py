@@ -7,7 +7,6 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from test_budget import clock  # noqa: F401
 from test_classifier import flat, make_texts
 from test_cli import write_csv
@@ -38,11 +37,6 @@ ROWS = [
     {"length": 40.0, "freeze": 0, "gradients": 1000.0, "scoring": 4000.0, "update": 0.0},
     {"length": 40.0, "freeze": 1, "gradients": 2000.0, "scoring": 4000.0, "update": 0.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWar
 TEXTS, LABELS = make_texts(30)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
-
-
 @pytest.fixture
 def make(base):
     def factory(**options):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL
 from test_training import FakeModel, make_examples
@@ -17,11 +16,6 @@ from bertsent.training import Recipe, train
 from bertsent.validation import Best
 
 pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
 @pytest.fixture
