@@ -283,6 +283,56 @@ def fp32_product_transposed(c, a, b, cols, groups, add, columns=COLUMNS):
     fp32_product(c, a[:groups, : len(c)].T, b, cols, groups, add, columns)
 
 
+def parts_of(x):
+    """Three bfloat16 numbers with the sum x, each the nearest to what is left, ties away from 0."""
+    left, parts = np.asarray(x, np.float32), []
+    for _ in range(2):
+        upper = (left.view(np.uint32) + np.uint32(0x8000)) & np.uint32(0xFFFF0000)
+        parts.append(upper.view(np.float32))
+        with np.errstate(invalid="ignore"):  # of infinity nothing is left, which is NaN
+            left = left - parts[-1]
+    return [*parts, left]
+
+
+# Bytes that 32 elements of the columns of a panel take in one part.
+CHUNK = 2 * 32 * COLUMNS
+
+
+def parts_operand(x):
+    """A packed right operand: chunk after chunk of 32 rows, each in all three parts."""
+    halves = [(part.view(np.uint32) >> 16).astype(np.uint16) for part in parts_of(x)]
+    packed = [right_operand(half) for half in halves]
+    chunks = [one.reshape(len(one), -1, CHUNK) for one in packed]
+    return np.stack(chunks, axis=2).reshape(len(packed[0]), -1)
+
+
+def parts_panel(out, x, n):
+    """The first n columns of x as a panel."""
+    out[...] = parts_operand(x[:, :n])[0]
+
+
+def parts_panel_transposed(out, x, k):
+    """The first k columns of x, transposed, as a panel."""
+    parts_panel(out, np.ascontiguousarray(x[:, :k].T), len(x))
+
+
+def parts_product(c, a, b, cols, k, add):
+    """The first columns of c = A B, or += with add; of B, all that its parts hold."""
+    chunks = round_up(k, 32) // 32
+    parts = b[:, : 3 * chunks * CHUNK].reshape(len(b), chunks, 3, CHUNK)
+    right = sum(
+        bf16_values(_right_elements(parts[:, :, p].reshape(len(b), -1), cols, 16 * chunks,
+                                    np.uint16))
+        for p in range(3)
+    )
+    c[:, :cols] = (c[:, :cols] if add else 0.0) + a[:, :k].astype(np.float64) @ right[:k]
+
+
+def parts_product_transposed(c, a, b, cols, k, add):
+    """The same with A transposed."""
+    parts_product(c, a[:k, : len(c)].T, b, cols, k, add)
+
+
 def bf16_product(c, a, b, cols, groups, add):
     """The first columns of c = A B, or += with add."""
     left = bf16_values(_left_elements(a, len(c), groups, np.uint16))
@@ -329,10 +379,13 @@ def int8_weight(w):
     return q, most / np.float32(127), q.sum(axis=1, dtype=np.int64).astype(np.float32)
 
 
-def gemm_fp32(c, a, panels, beta, n_threads, transient, columns=COLUMNS):
+def gemm_fp32(c, a, panels, beta, n_threads, transient, columns=COLUMNS, parts=1):
     """c = a b + beta c of a packed b."""
     del n_threads, transient
     k = a.shape[1]
+    if parts > 1:
+        parts_product(c, a, panels, c.shape[1], k, beta != 0)
+        return
     panels = panels.reshape(-1, 4 * k * columns)
     fp32_product(c, a, panels, c.shape[1], k, beta != 0, columns)
 
@@ -363,6 +416,7 @@ TWINS = {
         residual_row, layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row,
         axpy, scale, multiply, column_sum, sum_squares, adamw, gemm,
         fp32_panel, fp32_panel_transposed, fp32_product, fp32_product_transposed,
+        parts_panel, parts_panel_transposed, parts_product, parts_product_transposed,
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
         bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,
         bf16_bias_activation, bf16_softmax_row, bf16_softmax_backward_row, bf16_product,

@@ -10,7 +10,7 @@ from bertsent import _core
 
 ISAS = _core.isa_list()
 # Packed operands and below float32: see test_kernels_low.py, _bf16.py and _gemm.py.
-LOW = "fp32_", "bf16_", "int8_", "gemm_"
+LOW = "fp32_", "parts_", "bf16_", "int8_", "gemm_"
 NAMES = [name for name in _core.kernel_names() if not name.startswith(LOW)]
 
 # Around the widths of 4, 8 and 16 lanes, four vectors at a time, and dropout's groups of 128.
@@ -171,6 +171,8 @@ def test_tables_lack_only_what_the_hardware_does_not_have(isa):
     for name, there in _core.kernel_entries(isa).items():
         if name.startswith("fp32_"):
             assert there == (isa != "portable"), name
+        elif name.startswith("parts_"):
+            assert there == (isa == "amx"), name
         elif name.startswith("bf16_"):
             assert there == (isa in ("avx512_bf16", "amx")), name
         else:

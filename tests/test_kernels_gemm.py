@@ -68,11 +68,13 @@ def test_gemm_fp32_equals_its_twin(isa):
     for m, n, k in SHAPES:
         a = rng.normal(size=(m, k)).astype(np.float32)
         b = rng.normal(size=(k, n)).astype(np.float32)
-        panels = twins.right_operand(b, 4, columns_of(isa))
+        layout = columns_of(isa), _core.operand_layout(isa)["fp32_parts"]
+        panels = (twins.parts_operand(b) if layout[1] > 1
+                  else twins.right_operand(b, 4, layout[0]))
         for beta in (0.0, 1.0):
             c = (rng.normal(size=(m, n)) if beta else np.full((m, n), np.nan)).astype(np.float32)
             expected = c.astype(np.float64)
-            twins.gemm_fp32(expected, a, panels, beta, 1, False, columns_of(isa))
+            twins.gemm_fp32(expected, a, panels, beta, 1, False, *layout)
             (found,) = call("gemm_fp32", isa, [c], a, panels, beta, 1, False, offset=1)
             size = np.abs(a).astype(np.float64) @ np.abs(b) + (np.abs(c) if beta else 0)
             # As of one product: where k is cut, c takes the place of what was summed up.

@@ -13,6 +13,7 @@ FP32_ISAS = [isa for isa in ISAS if isa != "portable"]
 CONVERSIONS = ["bf16_rows", "bf16_rows_transposed", "bf16_panel", "bf16_panel_transposed"]
 LOW_CONVERSIONS = ["bf16_rows_transposed_low", "bf16_panel_low", "bf16_panel_transposed_low"]
 FP32_PANELS = ["fp32_panel", "fp32_panel_transposed"]
+PARTS_PANELS = ["parts_panel", "parts_panel_transposed"]
 
 # Around 12 rows of registers, 16 of a tile, 32 of two and of a panel's columns; 64 of a task's.
 SIZES = [1, 2, 3, 4, 11, 12, 13, 15, 16, 17, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 100]
@@ -22,6 +23,11 @@ each_bf16_isa = pytest.mark.parametrize("isa", BF16_ISAS)
 
 
 each_fp32_isa = pytest.mark.parametrize("isa", FP32_ISAS)
+PARTS_ISAS = [isa for isa in ISAS if _core.operand_layout(isa)["fp32_parts"] > 1]
+each_parts_isa = pytest.mark.parametrize("isa", PARTS_ISAS)
+FP32_PRODUCTS = [(name + end, isa)
+                 for name, isas in (("fp32_product", FP32_ISAS), ("parts_product", PARTS_ISAS))
+                 for end in ("", "_transposed") for isa in isas]
 
 
 @each_isa
@@ -57,6 +63,7 @@ def _operand(name, isa, rows, n):
         return poisoned((n + 1, twins.round_up(2 * rows, 64) + 64), np.uint8)
     deep = n if "transposed" in name else rows
     size = 4 * deep if name.startswith("fp32_") else twins.round_up(2 * deep, 64)
+    size *= 3 if name.startswith("parts_") else 1
     return poisoned((size * columns_of(isa),), np.uint8)
 
 
@@ -146,6 +153,44 @@ def test_fp32_panel_moves_floats_as_they_are(name, isa):
                 np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
 
 
+def _check_parts(name, isa, x, gap=0):
+    rows, n = x.shape
+    given, out = with_gap(x, gap), _operand(name, isa, rows, n)
+    expected = out.copy()
+    twins.TWINS[name](expected, given, n)
+    (found,) = call(name, isa, [out], given, n, offset=gap)
+    np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+
+
+@each_parts_isa
+@pytest.mark.parametrize("name", PARTS_PANELS)
+def test_panel_in_parts_equals_its_twin_byte_for_byte(name, isa):
+    rng = np.random.default_rng(17)
+    for rows in SIZES:
+        for n in SIZES:
+            if _columns(name, rows, n) <= columns_of(isa):
+                for gap in (0, 5):
+                    _check_parts(name, isa, rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
+    bits = rng.integers(0, 2**32, (32, 3000), dtype=np.uint64).astype(np.uint32)
+    x = np.where(np.isfinite(bits.view(np.float32)), bits, 0).astype(np.uint32).view(np.float32)
+    _check_parts(name, isa, x if "transposed" in name else np.ascontiguousarray(x.T))
+
+
+def test_three_parts_are_all_of_a_float():
+    rng = np.random.default_rng(18)
+    bits = rng.integers(0, 2**32, 100_000, dtype=np.uint64).astype(np.uint32)
+    x = np.concatenate([bits.view(np.float32), _special_floats()])
+    # A part may round up into infinity; below 2^-126 none has 8 bits.
+    x = x[np.isfinite(x) & (np.abs(x) < 3.3e38) & (np.abs(x) > 1e-30)]
+    parts = twins.parts_of(x)
+    for part in parts:
+        assert (part.view(np.uint32) & 0xFFFF == 0).all()
+    np.testing.assert_array_equal(sum(part.astype(np.float64) for part in parts), x)
+    # So little are those that come after: what six products of nine leave out is 2^-24 of one.
+    assert (np.abs(parts[1]) <= np.abs(x) * 2.0**-8).all()
+    assert (np.abs(parts[2]) <= np.abs(x) * 2.0**-16).all()
+
+
 # ---- products of packed operands ----
 
 
@@ -194,37 +239,63 @@ def test_bf16_product_equals_its_twin(isa, add):
             assert (error <= (0 if whole else 2e-6) * size).all(), (m, n, k, error.max())
 
 
-@each_fp32_isa
+def _fp32_operand(name, isa, right):
+    return (twins.parts_operand(right) if name.startswith("parts_")
+            else twins.right_operand(right, 4, columns_of(isa)))
+
+
+def _fp32_twin(name, isa, *arguments):
+    twins.TWINS[name](*arguments, *([] if name.startswith("parts_") else [columns_of(isa)]))
+
+
 @pytest.mark.parametrize("add", [False, True])
-@pytest.mark.parametrize("name", ["fp32_product", "fp32_product_transposed"])
+@pytest.mark.parametrize(("name", "isa"), FP32_PRODUCTS)
 def test_fp32_product_equals_its_twin(name, isa, add):
     rng = np.random.default_rng(14)
     for m in SIZES:
         for n in SIZES:
-            k = int(rng.choice([1, 2, 15, 16, 17, 33, 64, 131]))
+            k = int(rng.choice([1, 2, 15, 16, 17, 33, 64, 131, 192, 193, 420]))
             whole = (m + n) % 2 == 0  # small whole numbers: every sum is exact
             draw = (lambda s: rng.integers(-9, 10, s)) if whole else (lambda s: rng.normal(0, 1, s))
             left, right = draw((m, k)).astype(np.float32), draw((k, n)).astype(np.float32)
             before = (draw((m, n)) if add else np.full((m, n), np.nan)).astype(np.float32)
             # NaN right after the last row and, with a gap, after each: neither may be read.
             lies = np.ascontiguousarray(left.T) if "transposed" in name else left
-            packed = twins.right_operand(right, 4, columns_of(isa))
+            packed = _fp32_operand(name, isa, right)
             a, b = with_gap(lies, m % 3), with_gap(packed, 64 * (m % 2))
             c = with_gap(before, n % 3)
             (found,) = call(name, isa, [c], a, b, n, k, add, offset=m % 4)
             expected = c.astype(np.float64)
-            twins.TWINS[name](expected, a, b, n, k, add, columns_of(isa))
+            _fp32_twin(name, isa, expected, a, b, n, k, add)
             np.testing.assert_array_equal(
                 found[:, n:].view(np.uint32), c[:, n:].view(np.uint32), "between the rows"
             )
-            # Each of k sums rounds what is at most the sum of the sizes, by half of 2^-23.
+            # Each of k sums rounds what is at most the sum of the sizes, by half of 2^-23; of
+            # parts each six of a pair, and three products are left out.
+            sums = 3 * k + 4 if name.startswith("parts_") else k
             size = np.abs(left).astype(np.float64) @ np.abs(right) + (np.abs(before) if add else 0)
             error = np.abs(found[:, :n] - expected[:, :n])
-            assert (error <= (0 if whole else k * 2.0**-24) * size).all(), (m, n, k, error.max())
+            assert (error <= (0 if whole else sums * 2.0**-24) * size).all(), (m, n, k)
 
 
-@each_fp32_isa
-def test_fp32_product_hides_neither_nan_nor_infinity(isa):
+@each_parts_isa
+def test_product_in_parts_is_as_exact_as_one_of_floats(isa):
+    """The mean error, which a lost part or a lost product of parts would multiply."""
+    rng = np.random.default_rng(19)
+    m, n, k = 64, 64, 768
+    left = rng.normal(0, 1, (m, k)).astype(np.float32)
+    right = rng.normal(0, 1, (k, n)).astype(np.float32)
+    exact = left.astype(np.float64) @ right
+    errors = {}
+    for name in ("fp32_product", "parts_product"):
+        c, b = np.zeros((m, n), np.float32), _fp32_operand(name, isa, right)
+        (found,) = call(name, isa, [c], left, b, n, k, False)
+        errors[name] = np.abs(found - exact).mean()
+    assert errors["parts_product"] < 1.2 * errors["fp32_product"]
+
+
+@pytest.mark.parametrize(("name", "isa"), FP32_PRODUCTS)
+def test_fp32_product_hides_neither_nan_nor_infinity(name, isa):
     rng = np.random.default_rng(15)
     m, n, k = 37, 45, 70
     for value in (np.nan, np.inf):
@@ -236,11 +307,12 @@ def test_fp32_product_hides_neither_nan_nor_infinity(isa):
                     left[i, at], struck[i] = value, True
                 else:
                     right[at, j], struck[:, j] = value, True
-                b = twins.right_operand(right.astype(np.float32), 4, columns_of(isa))
-                c = np.zeros((m, n), np.float32)
-                (found,) = call("fp32_product", isa, [c], left.astype(np.float32), b, n, k, False)
+                b = _fp32_operand(name, isa, right.astype(np.float32))
+                a = np.ascontiguousarray(left.T if "transposed" in name else left, np.float32)
+                (found,) = call(name, isa, [np.zeros((m, n), np.float32)], a, b, n, k, False)
                 np.testing.assert_array_equal(np.isfinite(found), ~struck)
-                np.testing.assert_array_equal(found[struck], np.float32(value))
+                if name.startswith("fp32_"):  # the parts of infinity make NaN
+                    np.testing.assert_array_equal(found[struck], np.float32(value))
 
 
 @each_isa

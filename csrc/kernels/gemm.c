@@ -41,17 +41,24 @@ static bool by_blas(const bs_kernels *kernels, const bs_gemm *g)
            !(g->packs && kernels->fp32_product != NULL);
 }
 
-/* Even cuts, halving the longer side until there are enough to share out. */
+/* Whether the product is one of fp32 in parts of bfloat16. */
+static bool in_parts(const bs_kernels *kernels, const bs_gemm *g)
+{
+    return g->precision == BS_FLOAT32 && kernels->parts_product != NULL && !by_blas(kernels, g);
+}
+
+/* Even cuts, halving the longer side until there are enough to share out. In parts rows are halved
+ * first: those of A are split anew for each cut of the columns. */
 static void cut(const bs_kernels *kernels, bs_gemm *g)
 {
-    const bool low = !by_blas(kernels, g);
+    const bool low = !by_blas(kernels, g), parts = in_parts(kernels, g);
     g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
     g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
-    while (g->tiles_m * g->tiles_n < MIN_TILES) {
+    while (g->tiles_m * g->tiles_n < (parts ? MIN_TILES / 2 : MIN_TILES)) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
         if (rows < 2 * MIN_SIDE && cols < 2 * MIN_SIDE)
             break;
-        if (rows >= cols)
+        if (rows >= cols || (parts && rows >= 2 * MIN_SIDE))
             g->tiles_m *= 2;
         else
             g->tiles_n *= 2;
@@ -69,20 +76,19 @@ static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
 
 /* ---- over packed operands ---- */
 
-size_t bs_packed_size(const bs_kernels *kernels, int64_t elements, int64_t k, int64_t n)
+size_t bs_packed_size(const bs_kernels *kernels, bs_precision precision, int64_t k, int64_t n)
 {
-    return (size_t)(bs_low_groups(elements, k) * 4 * bs_round_up(n, kernels->columns));
+    return (size_t)(bs_panel_groups(kernels, precision, k) * 4 * bs_round_up(n, kernels->columns));
 }
 
 /* Takes room for the operands. */
 static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
 {
-    const int64_t elements = bs_low_elements(kernels, g->precision);
     g->low.units_a = g->low.units_b = 0;
     if (by_blas(kernels, g))
         return;
-    g->low.groups = bs_low_groups(elements, g->k);
-    g->low.ld_panel = 4 * g->low.groups * kernels->columns;
+    g->low.groups = bs_low_groups(bs_low_elements(kernels, g->precision), g->k);
+    g->low.ld_panel = 4 * bs_panel_groups(kernels, g->precision, g->k) * kernels->columns;
     if (g->precision == BS_FLOAT32) {
         g->low.a = (char *)g->a;
         g->low.lda = 4 * g->lda;
@@ -103,7 +109,7 @@ static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
         return;
     }
     g->low.units_b = bs_panels(kernels, g->n);
-    g->low.b = bs_arena_take(scratch, bs_packed_size(kernels, elements, g->k, g->n), 1);
+    g->low.b = bs_arena_take(scratch, bs_packed_size(kernels, g->precision, g->k, g->n), 1);
 }
 
 size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g)
@@ -146,11 +152,24 @@ static void convert(void *job_, int64_t task, int worker)
     const int64_t panel = task - g->low.units_a, col = panel * k->columns;
     const int64_t cols = bs_panel_columns(k, g->n, col);
     char *to = g->low.b + panel * g->low.ld_panel;
+    const bs_panel_kernel pack = bs_panel_of(k, g->precision, g->trans_b);
     if (g->trans_b)
-        k->bf16_panel_transposed(to, g->b + col * g->ldb, cols, g->k, g->ldb);
+        pack(to, g->b + col * g->ldb, cols, g->k, g->ldb);
     else
-        (g->precision == BS_FLOAT32 ? k->fp32_panel : k->bf16_panel)(to, g->b + col, g->k, cols,
-                                                                     g->ldb);
+        pack(to, g->b + col, g->k, cols, g->ldb);
+}
+
+typedef void (*product_kernel)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                               int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
+                               bool add);
+
+static product_kernel product_of(const bs_kernels *k, bs_precision precision, bool across)
+{
+    if (precision != BS_FLOAT32)
+        return k->bf16_product;
+    if (k->parts_product != NULL)
+        return across ? k->parts_product_transposed : k->parts_product;
+    return across ? k->fp32_product_transposed : k->fp32_product;
 }
 
 /* Rows and columns of C from (row, col) on, the first of them at c. */
@@ -158,9 +177,10 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
                      int64_t rows, int64_t col, int64_t cols)
 {
     const bool across = g->precision == BS_FLOAT32 && g->trans_a;
-    for (int64_t at = 0; at < g->low.groups; at += k->tile_groups) {
+    const int64_t deep = in_parts(k, g) ? g->low.groups : k->tile_groups; /* in parts: cut within */
+    for (int64_t at = 0; at < g->low.groups; at += deep) {
         const int64_t left = g->low.groups - at;
-        const int64_t groups = left < k->tile_groups ? left : k->tile_groups;
+        const int64_t groups = left < deep ? left : deep;
         /* fp32 that lies transposed: groups are rows */
         const char *a = across ? g->low.a + 4 * row + at * g->low.lda
                                : g->low.a + row * g->low.lda + 4 * at;
@@ -169,11 +189,8 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
             k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
                             groups, at > 0);
         else
-            (g->precision != BS_FLOAT32 ? k->bf16_product
-             : across                   ? k->fp32_product_transposed
-                                        : k->fp32_product)(c, ldc, a, g->low.lda, b,
-                                                           g->low.ld_panel, rows, cols, groups,
-                                                           at > 0 || g->beta != 0.0f);
+            product_of(k, g->precision, across)(c, ldc, a, g->low.lda, b, g->low.ld_panel, rows,
+                                                cols, groups, at > 0 || g->beta != 0.0f);
     }
     if (g->precision == BS_INT8)
         k->int8_restore(c, ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
@@ -205,7 +222,10 @@ static void one_tile(void *job_, int64_t task, int worker)
     const bs_kernels *k = job->workers->kernels;
     const bool low = !by_blas(k, g);
     const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? k->columns : 16;
-    const int64_t i = task / g->tiles_n, j = task % g->tiles_n;
+    /* In parts B is larger than A: tiles of the same columns follow each other. */
+    const bool down = in_parts(k, g);
+    const int64_t i = down ? task % g->tiles_m : task / g->tiles_n;
+    const int64_t j = down ? task / g->tiles_m : task % g->tiles_n;
     const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);
     const int64_t col = boundary(g->n, g->tiles_n, j, grain_n);
     const int64_t rows = boundary(g->m, g->tiles_m, i + 1, grain_m) - row;
@@ -233,7 +253,7 @@ static void gemm_tile(void *job_, int64_t task, int worker)
 {
     const gemm_job *job = job_;
     one_tile(job_, task, worker);
-    if (job->group->precision != BS_FLOAT32)
+    if (!by_blas(job->workers->kernels, job->group))
         bs_end_products(job->workers->kernels);
 }
 

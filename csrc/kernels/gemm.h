@@ -80,8 +80,21 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count);
 /* Bytes of scratch that one product takes, more than none only below fp32. */
 size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g);
 
-/* Bytes of a packed right operand (k, n) that has so many elements in a group. */
-size_t bs_packed_size(const bs_kernels *kernels, int64_t elements, int64_t k, int64_t n);
+/* Bytes of a packed right operand (k, n). */
+size_t bs_packed_size(const bs_kernels *kernels, bs_precision precision, int64_t k, int64_t n);
+
+/* What packs panels of right operands of fp32 or bfloat16. */
+typedef void (*bs_panel_kernel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
+
+static inline bs_panel_kernel bs_panel_of(const bs_kernels *kernels, bs_precision precision,
+                                          bool transposed)
+{
+    if (precision == BS_BFLOAT16)
+        return transposed ? kernels->bf16_panel_transposed : kernels->bf16_panel;
+    if (kernels->parts_product != NULL)
+        return transposed ? kernels->parts_panel_transposed : kernels->parts_panel;
+    return transposed ? kernels->fp32_panel_transposed : kernels->fp32_panel;
+}
 
 /* One product in the calling thread, uncut, in fp32. */
 void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
@@ -126,6 +139,14 @@ static inline int64_t bs_low_groups(int64_t elements, int64_t k)
     return elements == BS_FLOAT32_ELEMENTS
                ? k
                : bs_round_up((k + elements - 1) / elements, BS_LOW_GROUPS);
+}
+
+/* Groups of a panel of a packed right operand. */
+static inline int64_t bs_panel_groups(const bs_kernels *kernels, bs_precision precision, int64_t k)
+{
+    return precision == BS_FLOAT32 && kernels->parts_product != NULL
+               ? 3 * bs_low_groups(BS_BFLOAT16_ELEMENTS, k)
+               : bs_low_groups(bs_low_elements(kernels, precision), k);
 }
 
 #endif

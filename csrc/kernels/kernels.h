@@ -132,6 +132,16 @@ typedef struct {
                                     const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
                                     int64_t groups, bool add);
 
+    /* ---- fp32 in three parts of bfloat16, where that is faster; NULL: as above. A chunk of 32
+     * elements takes as many groups as three of bfloat16 (kernels/parts.h); `k` counts elements ---- */
+    void (*parts_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
+    void (*parts_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
+    void (*parts_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t k, bool add);
+    void (*parts_product_transposed)(float *c, int64_t ldc, const void *a, int64_t lda,
+                                     const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
+                                     int64_t k, bool add);
+
     /* ---- bfloat16, rounded to nearest even; NULL without the hardware ---- */
 
     /* The left operand from x (rows, n); ld_out in bytes. */
@@ -178,7 +188,7 @@ typedef struct {
     void (*bf16_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
 
-    /* Called by a thread after the last of some products, of bfloat16 or of int8; NULL: need not. */
+    /* Called by a thread after the last of some products; NULL: need not. */
     void (*end_products)(void);
 
     /* ---- int8: unsigned rows, signed panels ---- */
@@ -205,7 +215,8 @@ typedef struct {
     X(activation_backward) X(residual_row) X(layernorm_row) X(layernorm_backward_row)             \
     X(softmax_row) X(softmax_backward_row) X(axpy) X(scale) X(multiply) X(column_sum)             \
     X(sum_squares) X(adamw) X(fp32_panel) X(fp32_panel_transposed) X(fp32_product)                \
-    X(fp32_product_transposed) X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel)                 \
+    X(fp32_product_transposed) X(parts_panel) X(parts_panel_transposed) X(parts_product)          \
+    X(parts_product_transposed) X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel)                \
     X(bf16_panel_transposed) X(bf16_rows_transposed_low) X(bf16_panel_low)                        \
     X(bf16_panel_transposed_low) X(bf16_bias_rows) X(bf16_bias_activation) X(bf16_softmax_row)    \
     X(bf16_softmax_backward_row) X(bf16_product) X(int8_rows) X(int8_product) X(int8_restore)

@@ -25,6 +25,9 @@
 #include "kernels/bf16.h"
 #include "kernels/bf16_rows.h"
 #endif
+#if defined(__AMX_BF16__)
+#include "kernels/parts.h"
+#endif
 
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
@@ -69,6 +72,10 @@ const bs_kernels BS_TABLE = {
     .bf16_product = bf16_product,
 #endif
 #if defined(__AMX_TILE__)
+    .parts_panel = parts_panel,
+    .parts_panel_transposed = parts_panel_transposed,
+    .parts_product = parts_product,
+    .parts_product_transposed = parts_product_transposed,
     .end_products = amx_end,
 #endif
     .int8_rows = int8_rows,

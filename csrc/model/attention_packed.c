@@ -25,7 +25,7 @@ typedef struct {
 /* Floats of a right operand (k, n). */
 static int64_t panels(const workspace *w, int64_t k, int64_t n)
 {
-    return (int64_t)(bs_packed_size(w->k, BS_FLOAT32_ELEMENTS, k, n) / sizeof(float));
+    return k * bs_round_up(n, w->k->columns);
 }
 
 /* Takes the workspace from `a`, which only counts without a block. */

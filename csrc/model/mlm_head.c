@@ -41,8 +41,7 @@ static size_t forward_size(const bs_model *m)
 {
     const bs_config *c = &m->config;
     return (size_t)bs_round_up(
-        (int64_t)bs_packed_size(m->kernels, BS_BFLOAT16_ELEMENTS, c->hidden_size,
-                                c->vocab_size), 64);
+        (int64_t)bs_packed_size(m->kernels, BS_BFLOAT16, c->hidden_size, c->vocab_size), 64);
 }
 
 static bs_packed decoder_of(const bs_model *m, bool backward)
@@ -83,7 +82,7 @@ bs_status bs_mlm_pack(bs_model *m, bs_precision precision, bool backward, int n_
     if (precision == BS_FLOAT32)
         return BS_OK;
     if (backward)
-        size += bs_packed_size(m->kernels, BS_BFLOAT16_ELEMENTS, c->vocab_size,
+        size += bs_packed_size(m->kernels, BS_BFLOAT16, c->vocab_size,
                                c->hidden_size);
     if (bs_arena_reserve(&m->decoder, size, e) != BS_OK)
         return e->status;

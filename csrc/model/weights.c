@@ -32,7 +32,6 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
 static void lay_out(bs_weights *w, bs_arena *a, const bs_kernels *kernels, bs_precision precision,
                     bool backward, const bs_parameter_table *t, const bs_config *c)
 {
-    const int64_t elements = bs_low_elements(kernels, precision);
     for (int64_t l = 0; l < c->num_layers; l++)
         for (int i = 0; i < BS_LINEARS; i++) {
             const bs_linear_shape s = bs_linear_shape_of(t, c, l, (bs_linear)i);
@@ -40,14 +39,14 @@ static void lay_out(bs_weights *w, bs_arena *a, const bs_kernels *kernels, bs_pr
             if (s.n == 0)
                 continue;
             bs_packed *forward = w != NULL ? &w->layers[l].forward[i] : &counted;
-            forward->panels = bs_arena_take(a, bs_packed_size(kernels, elements, s.k, s.n), 1);
+            forward->panels = bs_arena_take(a, bs_packed_size(kernels, precision, s.k, s.n), 1);
             if (precision == BS_INT8) {
                 forward->scale = bs_arena_floats(a, s.n);
                 forward->sum = bs_arena_floats(a, s.n);
             }
             if (backward) {
                 bs_packed *back = w != NULL ? &w->layers[l].backward[i] : &counted;
-                back->panels = bs_arena_take(a, bs_packed_size(kernels, elements, s.n, s.k), 1);
+                back->panels = bs_arena_take(a, bs_packed_size(kernels, precision, s.n, s.k), 1);
             }
         }
 }
@@ -169,7 +168,6 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
     const float *x = job->parameters + s.offset;
     const bs_kernels *kernels = job->kernels;
     const int64_t first = panel * kernels->columns;
-    const int64_t elements = bs_low_elements(kernels, job->precision);
     if (job->precision == BS_INT8) {
         pack_int8_panel(&l->forward[linear], kernels, panel, x, s.n, s.k);
         return;
@@ -177,13 +175,12 @@ static void pack_panel(const pack_job *job, int64_t layer, int linear, bool back
     const int64_t n = backward ? s.k : s.n, k = backward ? s.n : s.k;
     const int64_t columns = bs_panel_columns(kernels, n, first);
     char *to = backward ? l->backward[linear].panels : l->forward[linear].panels;
-    to += panel * bs_low_groups(elements, k) * 4 * kernels->columns;
-    const bool whole = job->precision == BS_FLOAT32;
+    to += panel * bs_panel_groups(kernels, job->precision, k) * 4 * kernels->columns;
+    const bs_panel_kernel pack = bs_panel_of(kernels, job->precision, !backward);
     if (backward)
-        (whole ? kernels->fp32_panel : kernels->bf16_panel)(to, x + first, k, columns, s.k);
+        pack(to, x + first, k, columns, s.k);
     else
-        (whole ? kernels->fp32_panel_transposed : kernels->bf16_panel_transposed)(
-            to, x + first * s.k, columns, k, s.k);
+        pack(to, x + first * s.k, columns, k, s.k);
 }
 
 static void pack_task(void *job_, int64_t task, int worker)

@@ -304,8 +304,9 @@ static PyObject *operand_layout(PyObject *module, PyObject *args)
         return NULL;
     const bs_kernels *table = table_of(isa);
     return table == NULL ? NULL
-                         : Py_BuildValue("{sLsL}", "columns", (long long)table->columns,
-                                         "int8_elements", (long long)table->int8_elements);
+                         : Py_BuildValue("{sLsLsi}", "columns", (long long)table->columns,
+                                         "int8_elements", (long long)table->int8_elements,
+                                         "fp32_parts", table->parts_product != NULL ? 3 : 1);
 }
 
 static PyObject *kernel_call(PyObject *module, PyObject *args)
@@ -399,7 +400,8 @@ static PyMethodDef functions[] = {
     {"kernel_entries", kernel_entries, METH_VARARGS,
      "kernel_entries(isa): the entries of the table of kernels, and whether it fills them."},
     {"operand_layout", operand_layout, METH_VARARGS,
-     "operand_layout(isa): columns of a packed panel, and elements in 4 bytes of int8 operands."},
+     "operand_layout(isa): columns of a packed panel, elements in 4 bytes of int8 operands, and\n"
+     "parts of bfloat16 that an element of a packed fp32 operand is in; 1: it is as it is."},
     {"kernel_call", kernel_call, METH_VARARGS, "kernel_call(name, isa, *arguments)"},
     {"isa_list", isa_list, METH_NOARGS, "Instruction sets that this machine can run, best last."},
     {"isa", isa, METH_NOARGS, "The instruction set in use."},

@@ -63,12 +63,11 @@ static PyObject *call_bf16_rows_transposed_low(const bs_kernels *k, PyObject *ar
 
 /* ---- panels ---- */
 
-typedef void (*panel_kernel)(void *, const float *, int64_t, int64_t, int64_t);
 typedef void (*low_panel_kernel)(void *, const void *, int64_t, int64_t, int64_t);
 
 /* (panel, x (k, ld), n) or, transposed, (panel, x (n, ld), k) */
-static PyObject *make_panel(const bs_kernels *k, panel_kernel kernel, int64_t elements,
-                            bool transposed, PyObject *args)
+static PyObject *make_panel(const bs_kernels *k, bs_panel_kernel kernel, int64_t elements,
+                            int64_t parts, bool transposed, PyObject *args)
 {
     bytes out;
     floats x;
@@ -76,7 +75,7 @@ static PyObject *make_panel(const bs_kernels *k, panel_kernel kernel, int64_t el
     if (!PyArg_ParseTuple(args, "O&O&n", to_bytes, &out, to_floats, &x, &n))
         return NULL;
     if (n < 1 || n > x.cols || (transposed ? x.rows : n) > k->columns ||
-        out.size != deep(elements, transposed ? n : x.rows) * k->columns)
+        out.size != parts * deep(elements, transposed ? n : x.rows) * k->columns)
         return no_match();
     kernel(out.data, x.data, x.rows, n, x.cols);
     Py_RETURN_NONE;
@@ -98,22 +97,32 @@ static PyObject *make_low_panel(const bs_kernels *k, low_panel_kernel kernel, bo
 
 static PyObject *call_fp32_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->fp32_panel, BS_FLOAT32_ELEMENTS, false, args);
+    return make_panel(k, k->fp32_panel, BS_FLOAT32_ELEMENTS, 1, false, args);
 }
 
 static PyObject *call_fp32_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->fp32_panel_transposed, BS_FLOAT32_ELEMENTS, true, args);
+    return make_panel(k, k->fp32_panel_transposed, BS_FLOAT32_ELEMENTS, 1, true, args);
+}
+
+static PyObject *call_parts_panel(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k, k->parts_panel, BS_BFLOAT16_ELEMENTS, 3, false, args);
+}
+
+static PyObject *call_parts_panel_transposed(const bs_kernels *k, PyObject *args)
+{
+    return make_panel(k, k->parts_panel_transposed, BS_BFLOAT16_ELEMENTS, 3, true, args);
 }
 
 static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->bf16_panel, BS_BFLOAT16_ELEMENTS, false, args);
+    return make_panel(k, k->bf16_panel, BS_BFLOAT16_ELEMENTS, 1, false, args);
 }
 
 static PyObject *call_bf16_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->bf16_panel_transposed, BS_BFLOAT16_ELEMENTS, true, args);
+    return make_panel(k, k->bf16_panel_transposed, BS_BFLOAT16_ELEMENTS, 1, true, args);
 }
 
 static PyObject *call_bf16_panel_low(const bs_kernels *k, PyObject *args)
@@ -201,35 +210,50 @@ static int product_fits(const bs_kernels *k, npy_intp rows, npy_intp ldc, const 
            b->cols >= 4 * groups * k->columns;
 }
 
-/* (c (rows, ldc), a (rows, lda), b, cols, groups, add): the left operand needs nothing behind it.
- * Transposed a is (groups, lda). */
-static PyObject *fp32_call(const bs_kernels *k, bool transposed, PyObject *args)
+typedef void (*fp32_kernel)(float *, int64_t, const void *, int64_t, const void *, int64_t, int64_t,
+                            int64_t, int64_t, bool);
+
+/* (c (rows, ldc), a (rows, lda), b, cols, k, add): the left operand needs nothing behind it.
+ * Transposed a is (k, lda). */
+static PyObject *fp32_call(const bs_kernels *table, fp32_kernel kernel, bool in_parts,
+                           bool transposed, PyObject *args)
 {
     floats c, a;
     bytes b;
-    Py_ssize_t cols, groups;
+    Py_ssize_t cols, k;
     int add;
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_floats, &a, to_bytes, &b, &cols,
-                          &groups, &add))
+                          &k, &add))
         return NULL;
-    if (groups < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? groups : c.rows) ||
-        a.cols < (transposed ? c.rows : groups) ||
-        b.rows < bs_panels(k, cols) ||
-        b.cols < 4 * groups * k->columns)
+    const int64_t groups = in_parts ? 3 * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) : k;
+    if (k < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? k : c.rows) ||
+        a.cols < (transposed ? c.rows : k) || b.rows < bs_panels(table, cols) ||
+        b.cols < 4 * groups * table->columns)
         return no_match();
-    (transposed ? k->fp32_product_transposed : k->fp32_product)(
-        c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, groups, add);
+    kernel(c.data, c.cols, a.data, 4 * a.cols, b.data, b.cols, c.rows, cols, k, add);
+    if (in_parts)
+        bs_end_products(table);
     Py_RETURN_NONE;
 }
 
 static PyObject *call_fp32_product(const bs_kernels *k, PyObject *args)
 {
-    return fp32_call(k, false, args);
+    return fp32_call(k, k->fp32_product, false, false, args);
 }
 
 static PyObject *call_fp32_product_transposed(const bs_kernels *k, PyObject *args)
 {
-    return fp32_call(k, true, args);
+    return fp32_call(k, k->fp32_product_transposed, false, true, args);
+}
+
+static PyObject *call_parts_product(const bs_kernels *k, PyObject *args)
+{
+    return fp32_call(k, k->parts_product, true, false, args);
+}
+
+static PyObject *call_parts_product_transposed(const bs_kernels *k, PyObject *args)
+{
+    return fp32_call(k, k->parts_product_transposed, true, true, args);
 }
 
 /* (c (rows, ldc), a, b, cols, groups, add) */
@@ -302,6 +326,10 @@ const bs_kernel_call bs_low_calls[] = {
     {"fp32_panel_transposed", call_fp32_panel_transposed},
     {"fp32_product", call_fp32_product},
     {"fp32_product_transposed", call_fp32_product_transposed},
+    {"parts_panel", call_parts_panel},
+    {"parts_panel_transposed", call_parts_panel_transposed},
+    {"parts_product", call_parts_product},
+    {"parts_product_transposed", call_parts_product_transposed},
     {"bf16_rows", call_bf16_rows},
     {"bf16_rows_transposed", call_bf16_rows_transposed},
     {"bf16_rows_transposed_low", call_bf16_rows_transposed_low},

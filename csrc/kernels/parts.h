@@ -1,0 +1,293 @@
+/* Products of fp32 in tiles of AMX, which multiply bfloat16 alone: each operand is the sum of three
+ * bfloat16 numbers, as 3 x 8 bits hold the 24 of a float (Henry, Tang and Heinecke, Leveraging the
+ * bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations, ARITH 2019). Of the
+ * nine products of parts the six largest are summed; the others are at most 2^-24 of the product
+ * together, no more than fp32 rounds it by. What is below 2^-126 counts as 0 in each part, and an
+ * infinite element makes NaN.
+ *
+ * A chunk is 32 elements along k: a tile's depth, in all three parts one after the other. */
+#define PARTS 3
+#define PARTS_CHUNK 32
+/* Chunks of 32 rows that are split at a time: with them in the first-level cache, those of all
+ * panels pass by. */
+#define PARTS_DEPTH 6
+/* Bytes of one part of a chunk of 32 rows; of 32 columns. */
+#define PARTS_SIZE (32 * 2 * PARTS_CHUNK)
+
+_Static_assert(LOW_COLUMNS == 32, "a panel is two tiles wide");
+
+/* 16 floats in three parts, largest first, in the upper halves of their lanes. Each is the nearest,
+ * ties away from 0, so that what is left is exact, and the last takes all of it. */
+static inline __attribute__((always_inline)) void parts_of(__m512i part[PARTS], __m512 x)
+{
+    const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32(-0x10000);
+    for (int p = 0; p < PARTS - 1; p++) {
+        part[p] = _mm512_and_si512(_mm512_add_epi32((__m512i)x, half), upper);
+        x = _mm512_sub_ps(x, (__m512)part[p]);
+    }
+    part[PARTS - 1] = (__m512i)x;
+}
+
+/* Each part of 32 floats, in their order. */
+static inline __attribute__((always_inline)) void parts_in_a_row(__m512i part[PARTS], __m512 first,
+                                                                 __m512 second)
+{
+    const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37,
+                                         35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7,
+                                         5, 3, 1);
+    __m512i other[PARTS];
+    parts_of(part, first);
+    parts_of(other, second);
+    for (int p = 0; p < PARTS; p++)
+        part[p] = _mm512_permutex2var_epi16(part[p], odd, other[p]);
+}
+
+/* Each part of 16 groups: the element of the first row and of the second. */
+static inline __attribute__((always_inline)) void parts_in_pairs(__m512i part[PARTS], __m512 first,
+                                                                 __m512 second)
+{
+    __m512i other[PARTS];
+    parts_of(part, first);
+    parts_of(other, second);
+    for (int p = 0; p < PARTS; p++)
+        part[p] = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(part[p], 16), other[p]);
+}
+
+/* ---- the right operand ---- */
+
+static void parts_panel(void *out, const float *x, int64_t k, int64_t n, int64_t ld)
+{
+    char *to = out;
+    for (int64_t i = 0; i < k; i += PARTS_CHUNK, to += PARTS * PARTS_SIZE)
+        for (int64_t g = 0; g < BS_LOW_GROUPS; g++)
+            for (int64_t j = 0; j < LOW_COLUMNS; j += 16) {
+                const int64_t row = i + 2 * g;
+                const float *pair = x + row * ld + j;
+                __m512i part[PARTS];
+                parts_in_pairs(part, row < k ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
+                               row + 1 < k ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps());
+                for (int p = 0; p < PARTS; p++)
+                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * LOW_COLUMNS + 4 * j,
+                                        part[p]);
+            }
+}
+
+static void parts_panel_transposed(void *out, const float *x, int64_t n, int64_t k, int64_t ld)
+{
+    char *to = out;
+    for (int64_t i = 0; i < k; i += PARTS_CHUNK, to += PARTS * PARTS_SIZE)
+        for (int64_t j = 0; j < LOW_COLUMNS; j += 16) {
+            __m512i r[PARTS][16] = {0};
+            for (int64_t q = 0; q < 16 && j + q < n; q++) {
+                const float *row = x + (j + q) * ld + i;
+                __m512i part[PARTS];
+                parts_in_a_row(part, bf16_some(row, k - i), bf16_some(row + 16, k - i - 16));
+                for (int p = 0; p < PARTS; p++)
+                    r[p][q] = part[p];
+            }
+            for (int p = 0; p < PARTS; p++) {
+                low_transpose(r[p]);
+                for (int g = 0; g < BS_LOW_GROUPS; g++)
+                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * LOW_COLUMNS + 4 * j, r[p][g]);
+            }
+        }
+}
+
+/* ---- the left operand: rows and elements of up to 32 rows and PARTS_DEPTH chunks, 64 bytes a row
+ * of a part of a chunk ---- */
+
+static void parts_left(char *out, const float *a, int64_t lda, int64_t rows, int64_t k)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        char *to = out + 64 * i;
+        for (int64_t j = 0; j < k; j += PARTS_CHUNK, to += PARTS * PARTS_SIZE) {
+            const float *x = a + i * lda + j;
+            __m512i part[PARTS];
+            parts_in_a_row(part, bf16_some(x, k - j), bf16_some(x + 16, k - j - 16));
+            for (int p = 0; p < PARTS; p++)
+                _mm512_store_si512(to + p * PARTS_SIZE, part[p]);
+        }
+    }
+}
+
+/* The same of an operand that lies transposed: (k, rows). */
+static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_t rows, int64_t k)
+{
+    for (int64_t j = 0; j < k; j += PARTS_CHUNK, out += PARTS * PARTS_SIZE)
+        for (int64_t i = 0; i < rows; i += 16) {
+            __m512i r[PARTS][16];
+            for (int g = 0; g < BS_LOW_GROUPS; g++) {
+                const int64_t at = j + 2 * g;
+                const float *pair = a + at * lda + i;
+                __m512i part[PARTS];
+                parts_in_pairs(part, at < k ? bf16_some(pair, rows - i) : _mm512_setzero_ps(),
+                               at + 1 < k ? bf16_some(pair + lda, rows - i) : _mm512_setzero_ps());
+                for (int p = 0; p < PARTS; p++)
+                    r[p][g] = part[p];
+            }
+            for (int p = 0; p < PARTS; p++) {
+                low_transpose(r[p]);
+                for (int q = 0; q < 16; q++)
+                    _mm512_store_si512(out + p * PARTS_SIZE + 64 * (i + q), r[p][q]);
+            }
+        }
+}
+
+/* ---- the product ---- */
+
+/* Part p of both tiles of rows, of both tiles of columns, and their four products. */
+#define PARTS_ROWS(p)                                                                             \
+    do {                                                                                          \
+        _tile_loadd(4, left + PARTS_SIZE * (p), 64);                                              \
+        if (second_row)                                                                           \
+            _tile_loadd(5, left + PARTS_SIZE * (p) + PARTS_SIZE / 2, 64);                         \
+    } while (0)
+#define PARTS_COLUMNS(p)                                                                          \
+    do {                                                                                          \
+        _tile_stream_loadd(6, right + PARTS_SIZE * (p), 4 * LOW_COLUMNS);                         \
+        _tile_stream_loadd(7, right + PARTS_SIZE * (p) + 64, 4 * LOW_COLUMNS);                    \
+    } while (0)
+#define PARTS_MULTIPLY()                                                                          \
+    do {                                                                                          \
+        _tile_dpbf16ps(0, 4, 6);                                                                  \
+        _tile_dpbf16ps(1, 4, 7);                                                                  \
+        if (second_row) {                                                                         \
+            _tile_dpbf16ps(2, 5, 6);                                                              \
+            _tile_dpbf16ps(3, 5, 7);                                                              \
+        }                                                                                         \
+    } while (0)
+
+/* Lines to fetch into the second-level cache while a block is multiplied: all at once they would be
+ * waited for. */
+typedef struct {
+    const char *at;
+    int64_t ld, rows, bytes;
+} parts_ahead;
+
+static inline void parts_fetch(const parts_ahead *a)
+{
+    for (int64_t i = 0; i < a->rows; i++)
+        for (int64_t j = 0; j < a->bytes; j += 64)
+            __builtin_prefetch(a->at + i * a->ld + j, 0, 2);
+}
+
+/* c (high, wide) += or = the product of `chunks` chunks. */
+static inline __attribute__((always_inline)) void parts_block(
+    float *c, int64_t ldc, const char *left, const char *right, int64_t chunks, int64_t high,
+    int64_t wide, bool add, const parts_ahead ahead[2], const bool second_row)
+{
+    float corner[32 * 32];
+    const bool whole = wide == 32 && high == 32;
+    float *out = whole ? c : corner;
+    const int64_t ld = whole ? 4 * ldc : 4 * 32;
+    for (int64_t r = 0; r < high; r++) { /* of the next panel */
+        __builtin_prefetch(c + r * ldc + 32, 1);
+        __builtin_prefetch(c + r * ldc + 48, 1);
+    }
+    if (add) {
+        if (!whole)
+            amx_copy(corner, 32, c, ldc, high, wide);
+        _tile_loadd(0, out, ld);
+        _tile_loadd(1, out + 16, ld);
+        _tile_loadd(2, (char *)out + 16 * ld, ld);
+        _tile_loadd(3, (char *)(out + 16) + 16 * ld, ld);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        PARTS_COLUMNS(0);
+        PARTS_ROWS(2);
+        PARTS_MULTIPLY();
+        PARTS_ROWS(1);
+        PARTS_MULTIPLY();
+        PARTS_ROWS(0);
+        PARTS_MULTIPLY();
+        PARTS_COLUMNS(2);
+        PARTS_MULTIPLY();
+        PARTS_COLUMNS(1);
+        PARTS_MULTIPLY();
+        PARTS_ROWS(1);
+        PARTS_MULTIPLY();
+        left += PARTS * PARTS_SIZE;
+        right += PARTS * PARTS_SIZE;
+    }
+    parts_fetch(&ahead[0]);
+    parts_fetch(&ahead[1]);
+    _tile_stored(0, out, ld);
+    _tile_stored(1, out + 16, ld);
+    _tile_stored(2, (char *)out + 16 * ld, ld);
+    _tile_stored(3, (char *)(out + 16) + 16 * ld, ld);
+    if (!whole)
+        amx_copy(c, ldc, corner, 32, high, wide);
+}
+
+/* Where share i of n of x begins. */
+static inline int64_t parts_share(int64_t x, int64_t i, int64_t n)
+{
+    return x * i / n;
+}
+
+/* a: rows lda floats apart or, with `across`, (k, rows). Along k a stretch after the other: its
+ * part of the right operand stays in the second-level cache for all rows, while that of the next is
+ * fetched. */
+static inline __attribute__((always_inline)) void parts_multiply(
+    float *c, int64_t ldc, const float *a, int64_t lda, const char *b, int64_t ld_panel,
+    int64_t rows, int64_t cols, int64_t k, bool add, const bool across)
+{
+    enum { STRETCH = PARTS_DEPTH * PARTS_CHUNK, CHUNK_SIZE = PARTS * PARTS_SIZE };
+    char left[PARTS_DEPTH * CHUNK_SIZE] __attribute__((aligned(64)));
+    const int64_t panels = (cols + LOW_COLUMNS - 1) / LOW_COLUMNS, strips = (rows + 31) / 32;
+    amx_begin();
+    for (int64_t at = 0; at < k; at += STRETCH, add = true) {
+        const int64_t deep = k - at < STRETCH ? k - at : STRETCH;
+        const int64_t chunks = (deep + PARTS_CHUNK - 1) / PARTS_CHUNK;
+        const int64_t later = k - at - deep < STRETCH ? k - at - deep : STRETCH;
+        const int64_t later_size = (later + PARTS_CHUNK - 1) / PARTS_CHUNK * CHUNK_SIZE / 64;
+        for (int64_t s = 0; s < strips; s++) {
+            const int64_t i = 32 * s, high = rows - i < 32 ? rows - i : 32;
+            (across ? parts_left_transposed : parts_left)(
+                left, a + (across ? at * lda + i : i * lda + at), lda, high, deep);
+            /* the rows that are split next */
+            const bool last = s + 1 == strips;
+            const int64_t next_at = last ? at + deep : at, next_i = last ? 0 : i + 32;
+            const int64_t next_high = rows - next_i < 32 ? rows - next_i : 32;
+            const int64_t next_deep = last ? later : deep;
+            const float *next = a + (across ? next_at * lda + next_i : next_i * lda + next_at);
+            const int64_t lines = across ? next_deep : next_deep > 0 ? next_high : 0;
+            for (int64_t p = 0; p < panels; p++) {
+                const int64_t j = LOW_COLUMNS * p, wide = cols - j < 32 ? cols - j : 32;
+                const char *right = b + p * ld_panel + at / PARTS_CHUNK * CHUNK_SIZE;
+                const int64_t line = parts_share(lines, p, panels);
+                const int64_t from = parts_share(later_size, s, strips);
+                const parts_ahead ahead[2] = {
+                    {.at = (const char *)(next + line * lda), .ld = 4 * lda,
+                     .rows = parts_share(lines, p + 1, panels) - line,
+                     .bytes = 4 * (across ? next_high : next_deep)},
+                    {.at = right + chunks * CHUNK_SIZE + 64 * from,
+                     .rows = 1, .bytes = 64 * (parts_share(later_size, s + 1, strips) - from)},
+                };
+                float *to = c + i * ldc + j;
+                if (high > 16)
+                    parts_block(to, ldc, left, right, chunks, high, wide, add, ahead, true);
+                else
+                    parts_block(to, ldc, left, right, chunks, high, wide, add, ahead, false);
+            }
+        }
+    }
+}
+
+static void parts_product(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t k, bool add)
+{
+    parts_multiply(c, ldc, a, lda / 4, b, ld_panel, rows, cols, k, add, false);
+}
+
+static void parts_product_transposed(float *c, int64_t ldc, const void *a, int64_t lda,
+                                     const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
+                                     int64_t k, bool add)
+{
+    parts_multiply(c, ldc, a, lda / 4, b, ld_panel, rows, cols, k, add, true);
+}
