@@ -14,10 +14,10 @@ OF_TABLE = {
     "avx512": {"float32": "avx512_fp32"},
     "avx512_vnni": {"float32": "avx512_fp32", "int8": "avx512_vnni"},
     "avx512_bf16": {"float32": "avx512_fp32", "int8": "avx512_vnni", "bfloat16": "avx512_bf16"},
-    "amx": {"float32": "avx512_fp32", "int8": "amx_int8", "bfloat16": "amx_bf16"},
+    "amx": {"float32": "amx_bf16", "int8": "amx_int8", "bfloat16": "amx_bf16"},
 }
-
-
+# How many products of that kind one takes: fp32 in three parts of bfloat16 is six.
+PRODUCTS = {("amx", "float32"): 6}
 
 
 class Peaks:
@@ -44,7 +44,7 @@ class Peaks:
     def limit(self, table, precision):
         """The peak of a table's products in one precision, in operations a second, or None."""
         found = self.rates.get(OF_TABLE.get(table, {}).get(precision))
-        return None if found is None else found * 1e9
+        return None if found is None else found * 1e9 / PRODUCTS.get((table, precision), 1)
 
     @contextlib.contextmanager
     def sampler(self, table, precision):
@@ -56,7 +56,7 @@ class Peaks:
         def sample():
             process.stdin.write("\n")
             process.stdin.flush()
-            return float(process.stdout.readline()) * 1e9
+            return float(process.stdout.readline()) * 1e9 / PRODUCTS.get((table, precision), 1)
 
         try:
             yield sample

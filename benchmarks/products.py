@@ -49,6 +49,12 @@ def aligned(values):
     return copy
 
 
+def halves(size, rng):
+    """Bytes of so many bfloat16 numbers."""
+    words = rng.standard_normal(size, np.float32)
+    return aligned(words.view(np.uint16)[1::2]).view(np.uint8).reshape(1, -1)
+
+
 def ours(kind, m, n, k, precision, rng, isa, times):
     """Seconds of the quickest of `times` runs."""
     across = kind == "weight gradient"
@@ -59,15 +65,12 @@ def ours(kind, m, n, k, precision, rng, isa, times):
     if precision == "float32" and across:
         return _core.kernel_call("gemm", isa, c, a, b, True, False, 1.0, beta, 1, times)
     if precision == "float32":
-        columns = _core.operand_layout(isa)["columns"]
-        panels = aligned(rng.standard_normal((1, k * -(-n // columns) * columns), np.float32))
-        return _core.kernel_call("gemm_fp32", isa, c, a, panels.view(np.uint8), beta, 1, False,
-                                 times)
-    panels = None
-    if not across:
-        groups = -(-k // 32) * 16
-        words = rng.standard_normal(groups * 2 * -(-n // 32) * 32, np.float32)
-        panels = aligned(words.view(np.uint16)[1::2]).view(np.uint8).reshape(1, -1)
+        layout = _core.operand_layout(isa)
+        columns, parts = -(-n // layout["columns"]) * layout["columns"], layout["fp32_parts"]
+        panels = (aligned(rng.standard_normal((1, k * columns), np.float32)).view(np.uint8)
+                  if parts == 1 else halves(parts * -(-k // 32) * 32 * columns, rng))
+        return _core.kernel_call("gemm_fp32", isa, c, a, panels, beta, 1, False, times)
+    panels = None if across else halves(-(-k // 32) * 32 * -(-n // 32) * 32, rng)
     return _core.kernel_call("gemm_bf16", isa, c, a, b, across, kind == "forward", beta, 1,
                              panels, False, times)
 

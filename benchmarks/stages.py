@@ -70,6 +70,11 @@ def operations(config, lengths, training, precision):
     return out
 
 
+def in_parts(precision):
+    """Whether linear layers, but not attention, multiply fp32 in three parts of bfloat16."""
+    return precision == "float32" and _core.operand_layout(_core.isa())["fp32_parts"] > 1
+
+
 def traffic(config, lengths, training, parameters, encoder, precision):
     """Bytes that the other stages read and write, each array once."""
     H, layers = config["hidden_size"], config["num_hidden_layers"]
@@ -86,13 +91,17 @@ def traffic(config, lengths, training, parameters, encoder, precision):
             "optimizer": 32 * parameters,
         }
         # Weights, and what is packed of them for forward and backward.
-        out["pack"] = (4 + 2 * (2 if precision == "bfloat16" else 4)) * encoder
+        packed = 2 if precision == "bfloat16" else 6 if in_parts(precision) else 4
+        out["pack"] = (4 + 2 * packed) * encoder
     return out
 
 
-def table(title, seconds, flops, bytes_, calls, peak, peaks_):
+def table(title, seconds, flops, bytes_, calls, peak, peaks_, precision):
     """Rows of one table, in the order of the step; `calls` steps were timed."""
     total = sum(seconds.values())
+    limits = {}
+    if peak and in_parts(precision):
+        limits = dict.fromkeys(("attention", "attention_backward"), peaks_["avx512_fp32"] * 1e9)
     rows = []
     for stage, spent in seconds.items():
         if spent < 0.001 * total:
@@ -101,7 +110,7 @@ def table(title, seconds, flops, bytes_, calls, peak, peaks_):
         if stage in flops:
             row |= {"gflops": flops[stage] / spent / 1e9}
             if peak:
-                row["part"] = flops[stage] / spent / peak
+                row["part"] = flops[stage] / spent / limits.get(stage, peak)
         elif stage in bytes_:
             copy = "copy_256_mb" if stage in ("optimizer", "pack") else "copy_4_mb"
             rate = bytes_[stage] / spent
@@ -186,7 +195,8 @@ def training(model, examples, batches, precision, peaks_, times):
     tokens = int(sum(lengths[rows].sum() for rows in batches))
     title = (f"One training step in {precision}, 16 texts of {tokens / len(batches) / 16:.0f} "
              f"tokens, {times * tokens / took:,.0f} tokens/s")
-    return table(title, seconds, flops, bytes_, times * len(batches), peak, peaks_.rates)
+    return table(title, seconds, flops, bytes_, times * len(batches), peak, peaks_.rates,
+                 precision)
 
 
 def scoring(model, examples, rows, precision, peaks_, times):
@@ -203,7 +213,7 @@ def scoring(model, examples, rows, precision, peaks_, times):
     flops, bytes_ = ({key: times * value for key, value in found.items()} for found in
                      (operations(model.config, lengths, False, precision),
                       traffic(model.config, lengths, False, 0, 0, precision)))
-    return table(title, seconds, flops, bytes_, times, peak, peaks_.rates)
+    return table(title, seconds, flops, bytes_, times, peak, peaks_.rates, precision)
 
 
 def sampler_of(peaks_, precision):
