@@ -52,9 +52,11 @@ READINGS = {
 # The last tokens, half of MiniLM's layers frozen.
 HALF = {"long_text": "tail", "freeze_layers": 3}
 THRICE = HALF | {"epochs": 3, "freeze_dropout": True}
-# All of nearly every review, a third of the layers frozen.
-WHOLE = {"long_text": "tail", "max_length": 512, "epochs": 2, "freeze_layers": 2,
-         "freeze_dropout": True}
+# Most of each review, a third of the layers frozen.
+MOST = {"long_text": "tail", "max_length": 256, "epochs": 2, "freeze_layers": 2,
+        "freeze_dropout": True}
+# All of nearly every review, likewise.
+WHOLE = MOST | {"max_length": 512}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # Part and parameters; what stands in a run stands in place of the base.
@@ -88,18 +90,20 @@ RUNS = {
     "half-batch-8": ("screen", HALF | {"batch_size": 8}),
     "half-batch-32": ("screen", HALF | {"batch_size": 32}),
     "half-epochs-2": ("screen", HALF | {"epochs": 2}),
-    "half-epochs-3": ("screen", HALF | {"epochs": 3}),
+    "half-epochs-4": ("screen", HALF | {"epochs": 4}),
     "half-windows": ("screen", HALF | {"long_text": "windows"}),
     "half-pretrained": ("screen", HALF | {"pretraining": PRETRAINING}),
     # All of the labels: the ends of the reviews three times, or all of them once, in the same time.
     "thrice-128": ("choose", THRICE),
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
     "twice-512": ("choose", WHOLE),
-    "twice-256": ("choose", dict(bertsent.RECIPES["best"])),
+    "twice-256": ("choose", MOST),
+    "twice-256-head": ("choose", MOST | {"long_text": "head"}),
     # Two models, of which the first is scored alone as well.
-    "twice-256-members": ("choose", dict(bertsent.RECIPES["best"]) | {"members": 2}),
+    "twice-256-members": ("choose", MOST | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
+    "final-twice-256": ("final", BASE | MOST),
     "final-twice-512": ("final", BASE | WHOLE),
     **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
 }

@@ -12,6 +12,7 @@ from bertsent.files import atomic_directory
 from bertsent.fitting import fit
 from bertsent.hub import resolve
 from bertsent.long_text import Reader, Windows, count_tokens
+from bertsent.members import is_list, member_parameters
 from bertsent.parameters import check_parameters
 from bertsent.precision import resolve_precision
 from bertsent.pretrained import foreign_settings, load_member, load_model, load_tokenizer
@@ -84,11 +85,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         What pooler and classifier read of the last layer: its output for ``[CLS]``, or the
         mean for all tokens of a text. None does as the model was saved, and else "cls". Other
         programs do not know "mean" and read ``[CLS]``.
-    members : int, default=1
+    members : int or list of dict, default=1
         Models to train on the same texts one after the other, each with its own new weights,
         order and dropout. The mean of their probabilities counts, which errs less than one of
         them does (docs/recipes.md); training and prediction take so many times as long. The
-        first is the model of ``members=1``. Does not go with `time_budget`.
+        first is the model of ``members=1``. Those that are unlike err less together: a list has,
+        for each, what it has otherwise than the classifier, of `max_length`, `long_text`, `stride`
+        and what says how to train, as in ``[{"freeze_layers": 2}, {"max_length": 512}]``. Does
+        not go with `time_budget`.
     validation_fraction : float or None, default=None
         Part of the texts given to `fit` that is not trained on but scored after every epoch:
         shuffled, every class alike, equal texts on one side. None holds out nothing.
@@ -160,10 +164,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray
         The labels, sorted.
-    learning_rate_ : float
-        The peak learning rate used.
-    max_length_ : int
-        Tokens that training read at once, and that prediction does if `max_length` is "auto".
+    learning_rate_ : float or list of float
+        The peak learning rate used; a list if `members` is one.
+    max_length_ : int or list of int
+        Tokens that training read at once, and that prediction does if `max_length` is "auto";
+        a list if `members` is one.
     plan_ : dict or None
         What a `time_budget` was planned to: the chosen ``epochs``, ``max_length`` and
         ``freeze_layers``, ``texts`` to train on of ``all_texts``, ``steps``, ``evaluations``, and
@@ -695,10 +700,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
         precision = self._check_ready()
         n_threads = resolve_n_threads(self.n_threads)
         texts = self._texts(X, "X", arrow=True)
-        tokens = self._reader(self.model_).encode(self.tokenizer_, texts, n_threads)
-        windows = Windows.of(tokens)
-        opinions = []
+        reader, opinions = None, []
         for number, model in enumerate(self.models_):
+            before, reader = reader, self._reader(model, number)
+            if reader != before:
+                tokens = reader.encode(self.tokenizer_, texts, n_threads)
+                windows = Windows.of(tokens)
             logits = score_pieces(
                 model, tokens.ids, tokens.offsets, n_threads,
                 report and partial(_report_member, report, number, len(self.models_)),
@@ -707,11 +714,16 @@ class BertClassifier(ClassifierMixin, BaseEstimator):
             opinions.append(logits if windows is None else windows.mean(logits))
         return opinions[0] if len(opinions) == 1 else vote(opinions)
 
-    def _reader(self, model, *, inference=True):
-        """How texts are read; an error if the model has too few positions."""
-        parameters = self.get_params(deep=False)
-        if isinstance(self.max_length, str) and hasattr(self, "max_length_"):
-            parameters["max_length"] = self.max_length_
+    def _reader(self, model, number=0, *, inference=True):
+        """How a member reads texts; an error if its model has too few positions."""
+        all_parameters = member_parameters(self.get_params(deep=False))
+        # One that is short of parameters has been given a number of members since.
+        parameters = all_parameters[min(number, len(all_parameters) - 1)]
+        if isinstance(parameters["max_length"], str) and hasattr(self, "max_length_"):
+            lengths = self.max_length_
+            parameters = parameters | {
+                "max_length": lengths[number] if is_list(lengths) else lengths
+            }
         positions = model.config["max_position_embeddings"]
         return Reader.of(parameters, positions, inference=inference)
 

@@ -20,6 +20,7 @@ from bertsent.frozen import open_cache
 from bertsent.hub import resolve
 from bertsent.labels import check_weights, class_factors, encode_labels, learn_labels
 from bertsent.long_text import Reader, Windows, most_sequences
+from bertsent.members import count_members, is_list, member_parameters
 from bertsent.memory import plan_training
 from bertsent.parameters import (
     check_parameters,
@@ -69,7 +70,7 @@ def fit(classifier, X, y, sample_weight, X_val, y_val):
         # All of them now: one that is in use is an error before the first step, not hours later.
         stores = [
             stack.enter_context(_open_store(classifier, number))
-            for number in range(classifier.members)
+            for number in range(count_members(classifier.members))
         ]
         saved = [store and store.newest() for store in stores]
         seeds = draw_seeds(classifier.random_state)
@@ -129,7 +130,7 @@ class _Fit:
         self, classifier, label_type, given, n_threads, budget, store, saved, seeds, number
     ):
         self.classifier, self.label_type, self.given = classifier, label_type, given
-        self.parameters = classifier.get_params(deep=False)
+        self.parameters = member_parameters(classifier.get_params(deep=False))[number]
         self.n_threads, self.budget, self.store = n_threads, budget, store
         self.saved, self.seeds, self.number = saved, seeds, number
         self.record, self.finished = None, False
@@ -260,7 +261,10 @@ class _Fit:
                 self.go(state, frozen)
                 self.finished = True
             finally:
-                self.record = state.record()
+                self.record = state.record() | {
+                    "learning_rate": self.recipe.learning_rate,
+                    "max_length": self.reader.max_length,
+                }
 
     def go(self, state, frozen):
         """The training loop, with its log and bar."""
@@ -299,22 +303,22 @@ class _Fit:
 
     def keep(self, models, records):
         """Let the classifier become fitted with these members; what they share is this run's."""
-        together = records[0] if self.member is None else {
-            "history": _by_member(record["history"] for record in records),
-            "evaluations": _by_member(record["evaluations"] for record in records),
-            "best_step": [record["best_step"] for record in records],
-            "examples": records[0]["examples"],
-        }
+        together = dict(records[0])
+        if self.member is not None:
+            for name in ("history", "evaluations"):
+                together[name] = _by_member(record[name] for record in records)
+            together["best_step"] = [record["best_step"] for record in records]
+        if is_list(self.classifier.members):
+            for name in ("learning_rate", "max_length"):
+                together[name] = [record[name] for record in records]
         return self.classifier._keep(
             list(models),
             self.tokenizer,
             label_type=self.label_type,
-            learning_rate=self.recipe.learning_rate,
             precision=self.recipe.precision,
             text_hashes=np.unique(hash_texts(self.labelled.texts)),
             validation_rows=None if self.validation is None else self.validation.rows,
             training_rows=self.labelled.rows,
-            max_length=self.reader.max_length,
             plan=self.time_plan,
             **together,
         )
@@ -395,11 +399,11 @@ def starting_point(classifier, label_type, seed, number=0):
                 f"warm_start=True goes on with pooling={own!r}, not {classifier.pooling!r}; "
                 "use warm_start=False for a new start"
             )
-        if len(classifier.models_) != classifier.members:
+        members = count_members(classifier.members)
+        if len(classifier.models_) != members:
             raise ValueError(
                 f"warm_start=True goes on with the {len(classifier.models_)} models that are "
-                f"there, not with members={classifier.members}; use warm_start=False for a new "
-                "start"
+                f"there, not with members={members}; use warm_start=False for a new start"
             )
         # A copy: an error must leave the classifier as it was.
         return copy.deepcopy(classifier.models_[number]), classifier.tokenizer_

@@ -15,6 +15,7 @@ import numpy as np
 from bertsent.budget import parse_time
 from bertsent.callbacks import import_callbacks, is_callback
 from bertsent.files import MOST_MEMBERS
+from bertsent.members import OWN, count_members, is_list, member_parameters, parse_members
 from bertsent.memory import parse_size
 from bertsent.precision import INFERENCE, TRAINING
 
@@ -316,11 +317,13 @@ PARAMETERS = (
     ),
     Parameter(
         "members",
-        f"a whole number from 1 to {MOST_MEMBERS}",
-        lambda v: _is_whole(v, 1, MOST_MEMBERS),
-        int,
+        f"a whole number from 1 to {MOST_MEMBERS}, or a list of up to so many dictionaries",
+        lambda v: 1 <= len(v) <= MOST_MEMBERS and all(isinstance(own, dict) for own in v)
+        if is_list(v) else _is_whole(v, 1, MOST_MEMBERS),
+        parse_members,
         "models to train one after the other, each with its own order, dropout and new weights; "
-        "the mean of their probabilities counts",
+        "the mean of their probabilities counts; or in JSON what each has otherwise: "
+        '[{"freeze_layers": 2}, {}]',
         "N",
         default=1,
     ),
@@ -546,11 +549,14 @@ def check_parameters(values, parameters=PARAMETERS):
             values["stride"], values["long_text"], values["inference_long_text"],
             values["max_length"],
         )
-    if values.get("members", 1) > 1 and values["time_budget"] is not None:
+    members = values.get("members", 1)
+    if count_members(members) > 1 and values["time_budget"] is not None:
         raise ValueError(
             f"time_budget={values['time_budget']!r} plans one model, not members="
-            f"{values['members']}; use members=1, or leave the budget out"
+            f"{members}; use members=1, or leave the budget out"
         )
+    if is_list(members):
+        _check_members(values)
     if values["checkpoint_dir"] is None:
         if values["resume"]:
             raise ValueError("resume=True needs the checkpoint_dir of the run to go on with")
@@ -558,6 +564,21 @@ def check_parameters(values, parameters=PARAMETERS):
             raise ValueError(
                 f"checkpoint_every={values['checkpoint_every']} needs a checkpoint_dir to save to"
             )
+
+
+def _check_members(values):
+    for number, own in enumerate(values["members"]):
+        unknown = [str(name) for name in own if name not in OWN]
+        if unknown:
+            raise ValueError(
+                f"members[{number}] has {', '.join(unknown)}, which is no parameter that members "
+                f"can have of their own; these are {', '.join(OWN)}"
+            )
+    for number, own in enumerate(member_parameters(values)):
+        try:
+            check_parameters(own)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"members[{number}]: {error}") from error
 
 
 def _check_stride(stride, long_text, inference_long_text, max_length):

@@ -8,6 +8,7 @@ from bertsent.callbacks import Listeners, open_log
 from bertsent.fitting import given_callbacks, make_recipe, starting_point, weigh_classes
 from bertsent.labels import check_weights, encode_labels, learn_labels
 from bertsent.long_text import Windows, most_sequences
+from bertsent.members import count_members, is_list
 from bertsent.memory import plan_training
 from bertsent.parameters import check_parameters
 from bertsent.precision import resolve_precision
@@ -55,8 +56,8 @@ def partial_fit(classifier, X, y, classes, sample_weight):
     weights = weigh_classes(
         classifier, check_weights(sample_weight, len(texts)), label_type, codes
     )
-    members = max(classifier.members, len(classifier.models_) if fitted else 1)
-    if members > 1:
+    members = max(count_members(classifier.members), len(classifier.models_) if fitted else 1)
+    if members > 1 or is_list(classifier.members):
         raise ValueError(
             f"partial_fit trains one model alone, and there are {members} members; use members=1"
         )

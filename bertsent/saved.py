@@ -114,6 +114,8 @@ def plain(value):
         return os.fspath(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
     if isinstance(value, dict):
         # Keys are labels, which need not be strings.
         return {"items": [[plain(key), plain(item)] for key, item in value.items()]}
@@ -122,4 +124,6 @@ def plain(value):
 
 def from_plain(value):
     """Undo `plain`, as far as that goes."""
+    if isinstance(value, list):
+        return [from_plain(item) for item in value]
     return dict(value["items"]) if isinstance(value, dict) else value

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
 from test_cli import run as run_command
@@ -266,6 +267,95 @@ def test_warm_start_goes_on_with_each(make, three):
     with pytest.raises(ValueError, match="3 models that are there, not with members=2"):
         three.set_params(members=2).fit(TEXTS, LABELS)
     assert len(three.models_) == 3
+
+
+# --- members that are not alike -----------------------------------------------------------
+
+UNLIKE = [{"freeze_layers": 1, "max_length": 8}, {"long_text": "head", "learning_rate": 1e-3}]
+
+
+@pytest.fixture
+def unlike(make):
+    return make(members=UNLIKE).fit(TEXTS, LABELS)
+
+
+def test_each_trains_with_its_own_parameters(make, unlike):
+    alone = make(members=1, **UNLIKE[0]).fit(TEXTS, LABELS)
+    assert np.array_equal(weights(unlike)[0], flat(alone))
+    assert unlike.learning_rate_ == [2e-3, 1e-3] and unlike.max_length_ == [8, 16]
+    first, second = (model.parameters["bert.embeddings.word_embeddings.weight"]
+                     for model in unlike.models_)
+    started = make(members=1, learning_rate=1e-30, weight_decay=0.0).fit(TEXTS, LABELS)
+    before = started.model_.parameters["bert.embeddings.word_embeddings.weight"]
+    assert np.array_equal(first, before) and not np.array_equal(second, before)
+    # The second has the seeds that it has in any run.
+    like = make(members=[{}, UNLIKE[1]]).fit(TEXTS, LABELS)
+    assert np.array_equal(weights(unlike)[1], weights(like)[1])
+
+
+def test_each_reads_what_it_was_trained_on(unlike, tmp_path):
+    opinions = []
+    for model, own in zip(unlike.models_, UNLIKE, strict=True):
+        single = bertsent.BertClassifier(**(unlike.get_params(deep=False) | own | {"members": 1}))
+        single.__dict__.update(
+            vars(unlike) | {"models_": [model], "model_": model, "members": 1, "max_length": 16}
+            | own
+        )
+        opinions.append(single.predict_proba(TEXTS))
+    found = unlike.predict_proba(TEXTS)
+    assert np.allclose(found, np.mean(opinions, axis=0), rtol=0, atol=1e-6)
+    unlike.save_pretrained(tmp_path / "model")
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+    assert again.members == UNLIKE and again.max_length_ == [8, 16]
+    assert np.array_equal(again.predict_proba(TEXTS), found)
+    assert clone(unlike).members == UNLIKE
+
+
+def test_a_length_of_auto_is_that_of_each(make):
+    members = [{"max_length": 8}, {}]
+    clf = make(members=members, max_length="auto").fit(TEXTS, LABELS)
+    assert clf.max_length_[0] == 8 < clf.max_length_[1]
+    lengths = [clf._reader(model, number).max_length for number, model in enumerate(clf.models_)]
+    assert lengths == clf.max_length_
+
+
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ([], "members=.*a list of up to so many dictionaries"),
+        ([2, 3], "members=.*a list of up to so many dictionaries"),
+        ([{}, {"pooling": "mean"}], r"members\[1\] has pooling, .* these are max_length, long_"),
+        ([{"model": "x", 3: 4}], r"members\[0\] has model, 3, which"),
+        ([{}, {"freeze_layers": -1}], r"members\[1\]: freeze_layers=-1"),
+        ([{"stride": 5, "max_length": 6}], r"members\[0\]: stride=5 leaves windows of"),
+    ],
+)
+def test_what_members_cannot_have_is_named(make, members, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        make(members=members).fit(TEXTS, LABELS)
+
+
+def test_one_that_is_gone_on_with_otherwise_is_another_run(make, tmp_path):
+    make(members=UNLIKE, checkpoint_dir=tmp_path / "run").fit(TEXTS, LABELS)
+    other = [UNLIKE[0], UNLIKE[1] | {"learning_rate": 2e-3}]
+    with pytest.raises(CheckpointError, match=r"learning_rate \(saved: 0.001, now: 0.002\)"):
+        make(members=other, checkpoint_dir=tmp_path / "run", resume=True).fit(TEXTS, LABELS)
+
+
+def test_the_commands_take_json(base, tmp_path, capsys):
+    data = write_csv(tmp_path / "data.csv")
+    train = ["train", data, "--model", base, *SMALL, "--members",
+             '[{"epochs": 1}, {"epochs": 2, "max_length": 8}]']
+    assert run_command(*train, "--output", tmp_path / "model", "--dry-run") == 0
+    output = capsys.readouterr().out
+    assert "member 1: " in output and "(epochs=2)" in output and "max_length=8" in output
+    assert run_command(*train, "--output", tmp_path / "model") == 0
+    assert "at a peak learning rate of 0.002, 0.002," in capsys.readouterr().out
+    run = json.loads((tmp_path / "model" / "run.json").read_text())
+    assert len(run["parameters"]["members"]) == 2
+    for wrong in ("[1", "x", '{"epochs": 1}'):
+        code = run_command("train", data, "--members", wrong, "--output", tmp_path / "other")
+        assert code != 0 and "--members" in capsys.readouterr().err
 
 
 # --- the command line ---------------------------------------------------------------------

@@ -5,6 +5,7 @@ import textwrap
 
 import bertsent
 from bertsent.formats import FORMATS
+from bertsent.members import is_list
 from bertsent.parameters import PARAMETERS
 from bertsent.pretraining_parameters import PRETRAINING
 from bertsent.recipes import RECIPES
@@ -41,7 +42,13 @@ def make_parser():
 
 def chosen_parameters(args, table=PARAMETERS):
     """Parameters of BertClassifier: the flags given, then the recipe, then the defaults."""
-    given = RECIPES.get(getattr(args, "recipe", None), {}) | vars(args)
+    flags, recipe = vars(args), dict(RECIPES.get(getattr(args, "recipe", None), {}))
+    if is_list(recipe.get("members")):
+        recipe["members"] = [
+            {name: value for name, value in own.items() if name not in flags}
+            for own in recipe["members"]
+        ]
+    given = recipe | flags
     return {name: given.get(name, value) for name, value in default_parameters(table).items()}
 
 

@@ -13,6 +13,7 @@ from bertsent.fitting import make_recipe
 from bertsent.hub import resolve
 from bertsent.labels import learn_labels
 from bertsent.machine import read_memory, read_peak
+from bertsent.members import is_list, member_parameters
 from bertsent.memory import count_training, format_size, plan_training
 from bertsent.plan import CHOSEN, MOST_MEASURED, Rung, choose, describe_plan, list_rungs
 from bertsent.pretrained import load_tokenizer
@@ -34,7 +35,33 @@ def run(args, parameters, corpus):
 
 
 def look_ahead(output, parameters, corpus):
-    """What training on a corpus would take; nothing is written.
+    """What training on a corpus would take, by all members together; nothing is written.
+
+    Returns
+    -------
+    dict
+        As `look_at_member` gives it of the first, with ``plans`` of those that differ, ``members``,
+        ``seconds`` of all together, and the most of ``memory`` and of ``disk``.
+    """
+    all_parameters = member_parameters(parameters)
+    alike = not is_list(parameters["members"])
+    found = [look_at_member(output, own, corpus) for own in all_parameters[: 1 if alike else None]]
+    times = len(all_parameters) if alike else 1
+    memory = max((one["memory"] for one in found), key=lambda memory: memory["model"])
+    others = 4 * (len(all_parameters) - 1) * found[0]["weights"]
+    return found[0] | {
+        "plans": [one["plan"] for one in found],
+        "members": len(all_parameters),
+        "tokens": found[0]["tokens"] | {"train": [one["tokens"]["train"] for one in found]},
+        "seconds": {name: times * sum(one["seconds"][name] for one in found)
+                    for name in found[0]["seconds"]},
+        "memory": memory | {"model": memory["model"] + others},
+        "disk": max((one["disk"] for one in found), key=lambda disk: disk["total"]),
+    }
+
+
+def look_at_member(output, parameters, corpus):
+    """The same of one member alone.
 
     The machine is measured on a model with random weights, which is as fast as any other.
 
@@ -50,7 +77,7 @@ def look_ahead(output, parameters, corpus):
     -------
     dict
         ``plan``, as `bertsent.plan.choose` gives it; counts of texts and tokens; ``seconds``,
-        bytes of ``memory`` and ``disk``.
+        bytes of ``memory`` and ``disk``, the latter of all members; ``weights``.
     """
     budget = Budget.of(parameters["time_budget"])
     n_threads = resolve_n_threads(parameters["n_threads"])
@@ -73,7 +100,6 @@ def look_ahead(output, parameters, corpus):
     plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
     rung = Rung(*(plan[name] for name in CHOSEN))
     seconds, job = work.seconds(rung, rates)
-    members = parameters["members"]
     part = plan["texts"] / plan["all_texts"]
     # Of fewer texts fewer are held out.
     held_out = {"texts": round(part * len(validation)),
@@ -84,17 +110,15 @@ def look_ahead(output, parameters, corpus):
         "plan": plan,
         "limited": budget.is_limited,
         "precision": recipe.precision,
-        "members": members,
+        "weights": model._flat.size,
         "texts": {"train": plan["texts"], "validation": held_out["texts"],
                   "test": len(corpus.test_texts)},
         "tokens": {"train": round(part * job["train_tokens"]),
                    "validation": held_out["tokens"], "test": job["test_tokens"]},
-        "seconds": {"training": members * plan["training"],
-                    "evaluation": members * plan["evaluation"],
-                    "test": members * seconds["test"]},
+        "seconds": {"training": plan["training"], "evaluation": plan["evaluation"],
+                    "test": seconds["test"]},
         "memory": {"process": process,
-                   "model": count_training(model, parts, lengths, **how)
-                   + 4 * (members - 1) * model._flat.size,
+                   "model": count_training(model, parts, lengths, **how),
                    "available": read_memory()["available"]},
         "disk": count_disk(model, tokenizer, parameters, plan, output, how["keeps_best"]),
     }
@@ -141,9 +165,22 @@ def count_disk(model, tokenizer, parameters, plan, output, keeps_best):
                     "free": shutil.disk_usage(where).free}
 
 
+def _rows_of(found):
+    """Tokens and steps, of each member if they differ."""
+    tokens, plans = found["tokens"], found["plans"]
+    for number, (plan, train) in enumerate(zip(plans, tokens["train"], strict=True), 1):
+        mine = f"member {number}: " if len(plans) > 1 else ""
+        yield "tokens", (f"{mine}{train:,} an epoch, {tokens['validation']:,} held out, "
+                         f"{tokens['test']:,} to test, at max_length={plan['max_length']}")
+        each = found["members"] > 1 and len(plans) == 1
+        yield "steps", (f"{mine}{plan['steps']:,} (epochs={plan['epochs']}) in {found['precision']}"
+                        + (f", for each of {found['members']} members" if each else "")
+                        + f"; evaluations: {plan['evaluations']}")
+
+
 def format_survey(found):
     """All of it as a table."""
-    plan, texts, tokens = found["plan"], found["texts"], found["tokens"]
+    plan, texts = found["plan"], found["texts"]
     seconds, memory, disk = found["seconds"], found["memory"], found["disk"]
     total = sum(seconds.values())
     low, high = (factor * total for factor in RANGE)
@@ -153,11 +190,7 @@ def format_survey(found):
     rows = [
         ("texts", f"{texts['train']:,} to train on, {texts['validation']:,} held out, "
                   f"{texts['test']:,} to test"),
-        ("tokens", f"{tokens['train']:,} an epoch, {tokens['validation']:,} held out, "
-                   f"{tokens['test']:,} to test, at max_length={plan['max_length']}"),
-        ("steps", f"{plan['steps']:,} (epochs={plan['epochs']}) in {found['precision']}"
-                  + (f", for each of {found['members']} members" if found["members"] > 1 else "")
-                  + f"; evaluations: {plan['evaluations']}"),
+        *_rows_of(found),
         ("time", f"{format_seconds(total)} ({format_seconds(low)} to {format_seconds(high)}): "
                  f"{format_seconds(seconds['training'])} training, "
                  f"{format_seconds(seconds['evaluation'])} evaluation, "

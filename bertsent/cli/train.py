@@ -17,6 +17,7 @@ from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, 
 from bertsent.config import engine_config, read_config
 from bertsent.files import atomic_directory, check_target
 from bertsent.hub import resolve
+from bertsent.members import count_members, is_list, member_parameters
 from bertsent.parameters import (
     check_parameters,
     resolve_freeze,
@@ -92,7 +93,7 @@ def run(args):
     save(args, classifier, corpus, started, metrics, audited)
     print(
         f"\ntrained in {format_seconds(trained - started)} in {classifier.precision_} at a peak "
-        f"learning rate of {classifier.learning_rate_:g}, tested once at the end:"
+        f"learning rate of {format_rates(classifier.learning_rate_)}, tested once at the end:"
     )
     print(format_metrics(metrics))
     seen = describe_seen(metrics)
@@ -108,7 +109,9 @@ def resolve_auto(parameters):
     directory = resolve(parameters["model"], weights=False)
     config = engine_config(read_config(directory), 2, directory / "config.json")
     positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
-    resolve_max_length(parameters["max_length"], positions)
+    for own in member_parameters(parameters):
+        resolve_max_length(own["max_length"], positions)
+        resolve_freeze(own["freeze_layers"], n_layers)
     freeze = resolve_freeze(parameters["freeze_layers"], n_layers)
     rate = resolve_learning_rate(
         parameters["learning_rate"], config["hidden_size"], n_layers, freeze
@@ -116,6 +119,11 @@ def resolve_auto(parameters):
     if parameters["time_budget"] is None:
         parameters = settle(parameters, None, positions)
     return {"learning_rate": f"{rate:g}"} | {name: parameters[name] for name in CHOSEN}
+
+
+def format_rates(rates):
+    """The peak learning rate, or those of members in their order."""
+    return ", ".join(f"{rate:g}" for rate in (rates if is_list(rates) else [rates]))
 
 
 def describe_run(parameters, resolved):
@@ -173,7 +181,7 @@ def save(args, classifier, corpus, started, metrics, audited=None):
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
     }
-    columns = ["member"] if classifier.members > 1 else []
+    columns = ["member"] if count_members(classifier.members) > 1 else []
     columns += HISTORY_COLUMNS
     if classifier.validation_rows_ is not None:
         columns += VALIDATION_COLUMNS
