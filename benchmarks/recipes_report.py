@@ -19,7 +19,7 @@ WORDS, OURS, CHOSEN = "#8c8c8c", "#4c72b0", "#2f7d4f"
 # Runs of one other option at the price of the run beside them, which would lie on its name.
 CROWDED = {"half-batch-8", "half-batch-32", "half-cosine", "half-head-rate", "half-layer-decay",
            "half-smoothing", "half-pretrained", "rate-2e-4", "rate-4e-4", "no-dropout",
-           "windows-128", "thrice-128", "twice-256-all"}
+           "windows-128", "thrice-128", "twice-256-all", "twice-512", "final-twice-512"}
 
 
 def load():
