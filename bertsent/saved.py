@@ -115,7 +115,8 @@ def plain(value):
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        items = [plain(item) for item in value]
+        return None if None in items else items
     if isinstance(value, dict):
         # Keys are labels, which need not be strings.
         return {"items": [[plain(key), plain(item)] for key, item in value.items()]}
