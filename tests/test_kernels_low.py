@@ -67,21 +67,29 @@ def _operand(name, isa, rows, n):
     return poisoned((size * columns_of(isa),), np.uint8)
 
 
+def _check(name, isa, x, gap=0):
+    rows, n = x.shape
+    given, out = with_gap(x, gap), _operand(name, isa, rows, n)
+    expected = out.copy()
+    twins.TWINS[name](expected, given, n)
+    (found,) = call(name, isa, [out], given, n, offset=gap)
+    np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+
+
+def _check_sizes(name, isa, draw):
+    """Operands of all sizes; draw makes one of a size."""
+    for rows in SIZES:
+        for n in SIZES:
+            if _columns(name, rows, n) <= columns_of(isa):
+                for gap in (0, 5):
+                    _check(name, isa, draw((rows, n)), gap)
+
+
 @each_bf16_isa
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_conversion_equals_its_twin_byte_for_byte(name, isa):
     rng = np.random.default_rng(1)
-    for rows in SIZES:
-        for n in SIZES:
-            if _columns(name, rows, n) > columns_of(isa):
-                continue
-            for gap in (0, 5):
-                x = with_gap(rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
-                out = _operand(name, isa, rows, n)
-                expected = out.copy()
-                twins.TWINS[name](expected, x, n)
-                (found,) = call(name, isa, [out], x, n, offset=gap)
-                np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+    _check_sizes(name, isa, lambda size: rng.normal(0, 3, size).astype(np.float32))
 
 
 def _special_floats():
@@ -140,40 +148,18 @@ def test_conversion_of_halves_moves_them_as_they_are(name, isa):
 @pytest.mark.parametrize("name", FP32_PANELS)
 def test_fp32_panel_moves_floats_as_they_are(name, isa):
     rng = np.random.default_rng(13)
-    for rows in SIZES:
-        for n in SIZES:
-            if _columns(name, rows, n) > columns_of(isa):
-                continue
-            for gap in (0, 5):
-                x = with_gap(rng.integers(0, 2**32, (rows, n)).astype(np.uint32), gap)
-                x, out = x.view(np.float32), _operand(name, isa, rows, n)
-                expected = out.copy()
-                twins.TWINS[name](expected, x, n)
-                (found,) = call(name, isa, [out], x, n, offset=gap)
-                np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
-
-
-def _check_parts(name, isa, x, gap=0):
-    rows, n = x.shape
-    given, out = with_gap(x, gap), _operand(name, isa, rows, n)
-    expected = out.copy()
-    twins.TWINS[name](expected, given, n)
-    (found,) = call(name, isa, [out], given, n, offset=gap)
-    np.testing.assert_array_equal(found, expected, err_msg=f"{rows} {n} {gap}")
+    _check_sizes(name, isa,
+                 lambda size: rng.integers(0, 2**32, size).astype(np.uint32).view(np.float32))
 
 
 @each_parts_isa
 @pytest.mark.parametrize("name", PARTS_PANELS)
 def test_panel_in_parts_equals_its_twin_byte_for_byte(name, isa):
     rng = np.random.default_rng(17)
-    for rows in SIZES:
-        for n in SIZES:
-            if _columns(name, rows, n) <= columns_of(isa):
-                for gap in (0, 5):
-                    _check_parts(name, isa, rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
+    _check_sizes(name, isa, lambda size: rng.normal(0, 3, size).astype(np.float32))
     bits = rng.integers(0, 2**32, (32, 3000), dtype=np.uint64).astype(np.uint32)
     x = np.where(np.isfinite(bits.view(np.float32)), bits, 0).astype(np.uint32).view(np.float32)
-    _check_parts(name, isa, x if "transposed" in name else np.ascontiguousarray(x.T))
+    _check(name, isa, x if "transposed" in name else np.ascontiguousarray(x.T))
 
 
 def test_three_parts_are_all_of_a_float():

@@ -39,8 +39,45 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                (size_t)(4 * cols));
 }
 
-/* One function for each of the two products, as the operation is part of the instruction. A tile
- * that reaches beyond C goes by way of `corner`. */
+/* Four tiles of C, `high` x `wide` elements of 4 bytes in rows ldc elements apart: loaded, or zero
+ * without `add`. One that reaches beyond C goes by way of `corner`, which is 32 x 32. */
+static inline __attribute__((always_inline)) void amx_open(const void *c, int64_t ldc, void *corner,
+                                                           int64_t high, int64_t wide, bool add)
+{
+    const bool whole = wide == 32 && high == 32;
+    const char *from = whole ? c : corner;
+    const int64_t ld = whole ? 4 * ldc : 4 * 32;
+    if (!add) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        return;
+    }
+    if (!whole)
+        amx_copy(corner, 32, c, ldc, high, wide);
+    _tile_loadd(0, from, ld);
+    _tile_loadd(1, from + 64, ld);
+    _tile_loadd(2, from + 16 * ld, ld);
+    _tile_loadd(3, from + 16 * ld + 64, ld);
+}
+
+/* And stored. */
+static inline __attribute__((always_inline)) void amx_close(void *c, int64_t ldc, void *corner,
+                                                            int64_t high, int64_t wide)
+{
+    const bool whole = wide == 32 && high == 32;
+    char *to = whole ? c : corner;
+    const int64_t ld = whole ? 4 * ldc : 4 * 32;
+    _tile_stored(0, to, ld);
+    _tile_stored(1, to + 64, ld);
+    _tile_stored(2, to + 16 * ld, ld);
+    _tile_stored(3, to + 16 * ld + 64, ld);
+    if (!whole)
+        amx_copy(c, ldc, corner, 32, high, wide);
+}
+
+/* One function for each of the two products, as the operation is part of the instruction. */
 #define AMX_PRODUCT(NAME, TYPE, DOT)                                                              \
     static void NAME(TYPE *c, int64_t ldc, const void *a, int64_t lda, const void *b,             \
                      int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)      \
@@ -55,25 +92,12 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                 const int64_t wide = cols - j < 32 ? cols - j : 32;                               \
                 const bool whole = wide == 32 && high == 32;                                      \
                 const bool second_row = high > 16, second_col = wide > 16;                        \
-                TYPE *out = whole ? c + i * ldc + j : corner;                                     \
-                const int64_t ld = whole ? 4 * ldc : 4 * 32;                                      \
+                TYPE *out = c + i * ldc + j;                                                      \
                 for (int64_t r = 0; whole && far && r < 32; r++) {                                \
-                    __builtin_prefetch((const char *)out + r * ld, 1);                            \
-                    __builtin_prefetch((const char *)out + r * ld + 64, 1);                       \
+                    __builtin_prefetch((const char *)(out + r * ldc), 1);                         \
+                    __builtin_prefetch((const char *)(out + r * ldc) + 64, 1);                    \
                 }                                                                                 \
-                if (add) {                                                                        \
-                    if (!whole)                                                                   \
-                        amx_copy(corner, 32, c + i * ldc + j, ldc, high, wide);                   \
-                    _tile_loadd(0, out, ld);                                                      \
-                    _tile_loadd(1, out + 16, ld);                                                 \
-                    _tile_loadd(2, (char *)out + 16 * ld, ld);                                    \
-                    _tile_loadd(3, (char *)(out + 16) + 16 * ld, ld);                             \
-                } else {                                                                          \
-                    _tile_zero(0);                                                                \
-                    _tile_zero(1);                                                                \
-                    _tile_zero(2);                                                                \
-                    _tile_zero(3);                                                                \
-                }                                                                                 \
+                amx_open(out, ldc, corner, high, wide, add);                                      \
                 const char *left = (const char *)a + i * lda;                                     \
                 const char *right = (const char *)b + j / LOW_COLUMNS * ld_panel;                 \
                 for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
@@ -93,12 +117,7 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                     left += 64;                                                                   \
                     right += 64 * LOW_COLUMNS;                                                    \
                 }                                                                                 \
-                _tile_stored(0, out, ld);                                                         \
-                _tile_stored(1, out + 16, ld);                                                    \
-                _tile_stored(2, (char *)out + 16 * ld, ld);                                       \
-                _tile_stored(3, (char *)(out + 16) + 16 * ld, ld);                                \
-                if (!whole)                                                                       \
-                    amx_copy(c + i * ldc + j, ldc, corner, 32, high, wide);                       \
+                amx_close(out, ldc, corner, high, wide);                                          \
             }                                                                                     \
         }                                                                                         \
     }

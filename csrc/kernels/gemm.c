@@ -159,11 +159,7 @@ static void convert(void *job_, int64_t task, int worker)
         pack(to, g->b + col, g->k, cols, g->ldb);
 }
 
-typedef void (*product_kernel)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                               int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
-                               bool add);
-
-static product_kernel product_of(const bs_kernels *k, bs_precision precision, bool across)
+static bs_product_kernel product_of(const bs_kernels *k, bs_precision precision, bool across)
 {
     if (precision != BS_FLOAT32)
         return k->bf16_product;

@@ -84,8 +84,6 @@ size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g);
 size_t bs_packed_size(const bs_kernels *kernels, bs_precision precision, int64_t k, int64_t n);
 
 /* What packs panels of right operands of fp32 or bfloat16. */
-typedef void (*bs_panel_kernel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
-
 static inline bs_panel_kernel bs_panel_of(const bs_kernels *kernels, bs_precision precision,
                                           bool transposed)
 {
@@ -145,7 +143,7 @@ static inline int64_t bs_low_groups(int64_t elements, int64_t k)
 static inline int64_t bs_panel_groups(const bs_kernels *kernels, bs_precision precision, int64_t k)
 {
     return precision == BS_FLOAT32 && kernels->parts_product != NULL
-               ? 3 * bs_low_groups(BS_BFLOAT16_ELEMENTS, k)
+               ? BS_PARTS * bs_low_groups(BS_BFLOAT16_ELEMENTS, k)
                : bs_low_groups(bs_low_elements(kernels, precision), k);
 }
 

@@ -41,6 +41,17 @@ typedef enum { BS_FLOAT32 = 0, BS_BFLOAT16 = 1, BS_INT8 = 2 } bs_precision;
 /* Elements of a group. */
 #define BS_FLOAT32_ELEMENTS 1
 #define BS_BFLOAT16_ELEMENTS 2
+/* Parts of bfloat16 in which an fp32 element can be. */
+#define BS_PARTS 3
+
+/* One panel of a right operand: from x (k, n) or, transposed, from x (n, k), n <= columns. */
+typedef void (*bs_panel_kernel)(void *out, const float *x, int64_t rows, int64_t n, int64_t ld);
+
+/* c (rows, cols) = A B, or += with `add`; a has rows lda bytes apart, b begins with a panel and its
+ * panels lie ld_panel bytes apart. */
+typedef void (*bs_product_kernel)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
+                                  int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
+                                  bool add);
 
 typedef struct {
     const char *name;
@@ -122,25 +133,17 @@ typedef struct {
                   float beta2, float eps, float decay, float correct1, float correct2, int64_t n);
 
     /* ---- fp32 over a packed right operand, a group being one element; NULL: the BLAS is used.
-     * The left one needs no zeros and no rows behind it. As bf16_panel and so on below. ---- */
-    void (*fp32_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
-    void (*fp32_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
-    void (*fp32_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                         int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+     * The left one needs no zeros and no rows behind it. ---- */
+    bs_panel_kernel fp32_panel, fp32_panel_transposed;
+    bs_product_kernel fp32_product;
     /* The same with the left operand transposed: a has `groups` rows of `rows` elements. */
-    void (*fp32_product_transposed)(float *c, int64_t ldc, const void *a, int64_t lda,
-                                    const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
-                                    int64_t groups, bool add);
+    bs_product_kernel fp32_product_transposed;
 
     /* ---- fp32 in three parts of bfloat16, where that is faster; NULL: as above. A chunk of 32
-     * elements takes as many groups as three of bfloat16 (kernels/parts.h); `k` counts elements ---- */
-    void (*parts_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
-    void (*parts_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
-    void (*parts_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t k, bool add);
-    void (*parts_product_transposed)(float *c, int64_t ldc, const void *a, int64_t lda,
-                                     const void *b, int64_t ld_panel, int64_t rows, int64_t cols,
-                                     int64_t k, bool add);
+     * elements takes as many groups as three of bfloat16 (kernels/parts.h); products count elements,
+     * as those above ---- */
+    bs_panel_kernel parts_panel, parts_panel_transposed;
+    bs_product_kernel parts_product, parts_product_transposed;
 
     /* ---- bfloat16, rounded to nearest even; NULL without the hardware ---- */
 
@@ -152,11 +155,7 @@ typedef struct {
     void (*bf16_rows_transposed)(void *out, int64_t ld_out, const float *x, int64_t rows,
                                  int64_t n, int64_t ld);
 
-    /* One panel of the right operand x (k, n), n <= columns. */
-    void (*bf16_panel)(void *out, const float *x, int64_t k, int64_t n, int64_t ld);
-
-    /* One panel of the right operand x^T, x (n, k), n <= columns. */
-    void (*bf16_panel_transposed)(void *out, const float *x, int64_t n, int64_t k, int64_t ld);
+    bs_panel_kernel bf16_panel, bf16_panel_transposed;
 
     /* The same three of an x that is bfloat16 already; ld in bytes. */
     void (*bf16_rows_transposed_low)(void *out, int64_t ld_out, const void *x, int64_t rows,
@@ -183,10 +182,8 @@ typedef struct {
     void (*bf16_softmax_backward_row)(void *out_p, void *out_d, float *s, float *d,
                                       const float *mask, float lse, float scale, int64_t n);
 
-    /* c (rows, cols) = A B, or += with `add`; a has rows lda bytes apart, b begins with a panel
-     * and its panels lie ld_panel bytes apart; `groups` is a multiple of BS_LOW_GROUPS. */
-    void (*bf16_product)(float *c, int64_t ldc, const void *a, int64_t lda, const void *b,
-                         int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add);
+    /* `groups` is a multiple of BS_LOW_GROUPS. */
+    bs_product_kernel bf16_product;
 
     /* Called by a thread after the last of some products; NULL: need not. */
     void (*end_products)(void);

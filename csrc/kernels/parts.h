@@ -6,7 +6,7 @@
  * infinite element makes NaN.
  *
  * A chunk is 32 elements along k: a tile's depth, in all three parts one after the other. */
-#define PARTS 3
+#define PARTS BS_PARTS
 #define PARTS_CHUNK 32
 /* Chunks of 32 rows that are split at a time: with them in the first-level cache, those of all
  * panels pass by. */
@@ -42,13 +42,15 @@ static inline __attribute__((always_inline)) void parts_in_a_row(__m512i part[PA
         part[p] = _mm512_permutex2var_epi16(part[p], odd, other[p]);
 }
 
-/* Each part of 16 groups: the element of the first row and of the second. */
-static inline __attribute__((always_inline)) void parts_in_pairs(__m512i part[PARTS], __m512 first,
-                                                                 __m512 second)
+/* Each part of 16 groups: the elements of the row at x and of the next, of which there are `rows` and
+ * n columns. */
+static inline __attribute__((always_inline)) void parts_in_pairs(__m512i part[PARTS],
+                                                                 const float *x, int64_t ld,
+                                                                 int64_t rows, int64_t n)
 {
     __m512i other[PARTS];
-    parts_of(part, first);
-    parts_of(other, second);
+    parts_of(part, rows > 0 ? bf16_some(x, n) : _mm512_setzero_ps());
+    parts_of(other, rows > 1 ? bf16_some(x + ld, n) : _mm512_setzero_ps());
     for (int p = 0; p < PARTS; p++)
         part[p] = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(part[p], 16), other[p]);
 }
@@ -62,10 +64,8 @@ static void parts_panel(void *out, const float *x, int64_t k, int64_t n, int64_t
         for (int64_t g = 0; g < BS_LOW_GROUPS; g++)
             for (int64_t j = 0; j < LOW_COLUMNS; j += 16) {
                 const int64_t row = i + 2 * g;
-                const float *pair = x + row * ld + j;
                 __m512i part[PARTS];
-                parts_in_pairs(part, row < k ? bf16_some(pair, n - j) : _mm512_setzero_ps(),
-                               row + 1 < k ? bf16_some(pair + ld, n - j) : _mm512_setzero_ps());
+                parts_in_pairs(part, x + row * ld + j, ld, k - row, n - j);
                 for (int p = 0; p < PARTS; p++)
                     _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * LOW_COLUMNS + 4 * j,
                                         part[p]);
@@ -118,10 +118,8 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
             __m512i r[PARTS][16];
             for (int g = 0; g < BS_LOW_GROUPS; g++) {
                 const int64_t at = j + 2 * g;
-                const float *pair = a + at * lda + i;
                 __m512i part[PARTS];
-                parts_in_pairs(part, at < k ? bf16_some(pair, rows - i) : _mm512_setzero_ps(),
-                               at + 1 < k ? bf16_some(pair + lda, rows - i) : _mm512_setzero_ps());
+                parts_in_pairs(part, a + at * lda + i, lda, k - at, rows - i);
                 for (int p = 0; p < PARTS; p++)
                     r[p][g] = part[p];
             }
@@ -177,26 +175,11 @@ static inline __attribute__((always_inline)) void parts_block(
     int64_t wide, bool add, const parts_ahead ahead[2], const bool second_row)
 {
     float corner[32 * 32];
-    const bool whole = wide == 32 && high == 32;
-    float *out = whole ? c : corner;
-    const int64_t ld = whole ? 4 * ldc : 4 * 32;
     for (int64_t r = 0; r < high; r++) { /* of the next panel */
         __builtin_prefetch(c + r * ldc + 32, 1);
         __builtin_prefetch(c + r * ldc + 48, 1);
     }
-    if (add) {
-        if (!whole)
-            amx_copy(corner, 32, c, ldc, high, wide);
-        _tile_loadd(0, out, ld);
-        _tile_loadd(1, out + 16, ld);
-        _tile_loadd(2, (char *)out + 16 * ld, ld);
-        _tile_loadd(3, (char *)(out + 16) + 16 * ld, ld);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
+    amx_open(c, ldc, corner, high, wide, add);
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         PARTS_COLUMNS(0);
         PARTS_ROWS(2);
@@ -216,12 +199,7 @@ static inline __attribute__((always_inline)) void parts_block(
     }
     parts_fetch(&ahead[0]);
     parts_fetch(&ahead[1]);
-    _tile_stored(0, out, ld);
-    _tile_stored(1, out + 16, ld);
-    _tile_stored(2, (char *)out + 16 * ld, ld);
-    _tile_stored(3, (char *)(out + 16) + 16 * ld, ld);
-    if (!whole)
-        amx_copy(c, ldc, corner, 32, high, wide);
+    amx_close(c, ldc, corner, high, wide);
 }
 
 /* Where share i of n of x begins. */

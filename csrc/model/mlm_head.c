@@ -82,8 +82,7 @@ bs_status bs_mlm_pack(bs_model *m, bs_precision precision, bool backward, int n_
     if (precision == BS_FLOAT32)
         return BS_OK;
     if (backward)
-        size += bs_packed_size(m->kernels, BS_BFLOAT16, c->vocab_size,
-                               c->hidden_size);
+        size += bs_packed_size(m->kernels, BS_BFLOAT16, c->vocab_size, c->hidden_size);
     if (bs_arena_reserve(&m->decoder, size, e) != BS_OK)
         return e->status;
     pack_job job = {m, bs_panels(m->kernels, c->vocab_size)};

@@ -306,7 +306,7 @@ static PyObject *operand_layout(PyObject *module, PyObject *args)
     return table == NULL ? NULL
                          : Py_BuildValue("{sLsLsi}", "columns", (long long)table->columns,
                                          "int8_elements", (long long)table->int8_elements,
-                                         "fp32_parts", table->parts_product != NULL ? 3 : 1);
+                                         "fp32_parts", table->parts_product != NULL ? BS_PARTS : 1);
 }
 
 static PyObject *kernel_call(PyObject *module, PyObject *args)

@@ -107,12 +107,12 @@ static PyObject *call_fp32_panel_transposed(const bs_kernels *k, PyObject *args)
 
 static PyObject *call_parts_panel(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->parts_panel, BS_BFLOAT16_ELEMENTS, 3, false, args);
+    return make_panel(k, k->parts_panel, BS_BFLOAT16_ELEMENTS, BS_PARTS, false, args);
 }
 
 static PyObject *call_parts_panel_transposed(const bs_kernels *k, PyObject *args)
 {
-    return make_panel(k, k->parts_panel_transposed, BS_BFLOAT16_ELEMENTS, 3, true, args);
+    return make_panel(k, k->parts_panel_transposed, BS_BFLOAT16_ELEMENTS, BS_PARTS, true, args);
 }
 
 static PyObject *call_bf16_panel(const bs_kernels *k, PyObject *args)
@@ -210,12 +210,9 @@ static int product_fits(const bs_kernels *k, npy_intp rows, npy_intp ldc, const 
            b->cols >= 4 * groups * k->columns;
 }
 
-typedef void (*fp32_kernel)(float *, int64_t, const void *, int64_t, const void *, int64_t, int64_t,
-                            int64_t, int64_t, bool);
-
 /* (c (rows, ldc), a (rows, lda), b, cols, k, add): the left operand needs nothing behind it.
  * Transposed a is (k, lda). */
-static PyObject *fp32_call(const bs_kernels *table, fp32_kernel kernel, bool in_parts,
+static PyObject *fp32_call(const bs_kernels *table, bs_product_kernel kernel, bool in_parts,
                            bool transposed, PyObject *args)
 {
     floats c, a;
@@ -225,7 +222,7 @@ static PyObject *fp32_call(const bs_kernels *table, fp32_kernel kernel, bool in_
     if (!PyArg_ParseTuple(args, "O&O&O&nnp", to_floats, &c, to_floats, &a, to_bytes, &b, &cols,
                           &k, &add))
         return NULL;
-    const int64_t groups = in_parts ? 3 * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) : k;
+    const int64_t groups = in_parts ? BS_PARTS * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) : k;
     if (k < 1 || cols < 1 || cols > c.cols || a.rows != (transposed ? k : c.rows) ||
         a.cols < (transposed ? c.rows : k) || b.rows < bs_panels(table, cols) ||
         b.cols < 4 * groups * table->columns)
