@@ -25,6 +25,8 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 
 /* Over packed operands; for how many rows the kernel table says. */
 #define LOW_TILE_COLS 384 /* a cut may add a panel but one column: within BS_GEMM_TILE_COLS */
+/* In parts, where rows of A are split anew for each cut of the columns. */
+#define PARTS_TILE_COLS 768
 /* Rows of a transient result that a tile makes at a time. */
 #define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
 /* Rows of A or columns of B that one task converts. */
@@ -47,13 +49,14 @@ static bool in_parts(const bs_kernels *kernels, const bs_gemm *g)
     return g->precision == BS_FLOAT32 && kernels->parts_product != NULL && !by_blas(kernels, g);
 }
 
-/* Even cuts, halving the longer side until there are enough to share out. In parts rows are halved
- * first: those of A are split anew for each cut of the columns. */
+/* Even cuts, halving the longer side until there are enough to share out; in parts rows first. */
 static void cut(const bs_kernels *kernels, bs_gemm *g)
 {
     const bool low = !by_blas(kernels, g), parts = in_parts(kernels, g);
     g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
-    g->tiles_n = parts_of(g->n, low ? LOW_TILE_COLS : TILE_COLS);
+    g->tiles_n = parts_of(g->n, parts && !g->transient ? PARTS_TILE_COLS
+                                : low                  ? LOW_TILE_COLS
+                                                       : TILE_COLS);
     while (g->tiles_m * g->tiles_n < (parts ? MIN_TILES / 2 : MIN_TILES)) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
         if (rows < 2 * MIN_SIDE && cols < 2 * MIN_SIDE)

@@ -8,9 +8,9 @@
  * A chunk is 32 elements along k: a tile's depth, in all three parts one after the other. */
 #define PARTS BS_PARTS
 #define PARTS_CHUNK 32
-/* Chunks of 32 rows that are split at a time: with them in the first-level cache, those of all
- * panels pass by. */
-#define PARTS_DEPTH 6
+/* Chunks of 32 rows that are split at a time: they stay in the first-level cache while those of all
+ * panels pass by, and the panels' own stay in the second beside a tile of C. */
+#define PARTS_DEPTH 4
 /* Bytes of one part of a chunk of 32 rows; of 32 columns. */
 #define PARTS_SIZE (32 * 2 * PARTS_CHUNK)
 
@@ -136,29 +136,29 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
 /* Part p of both tiles of rows, of both tiles of columns, and their four products. */
 #define PARTS_ROWS(p)                                                                             \
     do {                                                                                          \
-        _tile_loadd(4, left + PARTS_SIZE * (p), 64);                                              \
+        AMX_STEP(_tile_loadd(4, left + PARTS_SIZE * (p), 64));                                    \
         if (second_row)                                                                           \
-            _tile_loadd(5, left + PARTS_SIZE * (p) + PARTS_SIZE / 2, 64);                         \
+            AMX_STEP(_tile_loadd(5, left + PARTS_SIZE * (p) + PARTS_SIZE / 2, 64));               \
     } while (0)
 #define PARTS_COLUMNS(p)                                                                          \
     do {                                                                                          \
-        _tile_stream_loadd(6, right + PARTS_SIZE * (p), 4 * LOW_COLUMNS);                         \
-        _tile_stream_loadd(7, right + PARTS_SIZE * (p) + 64, 4 * LOW_COLUMNS);                    \
+        AMX_STEP(_tile_stream_loadd(6, right + PARTS_SIZE * (p), 4 * LOW_COLUMNS));               \
+        AMX_STEP(_tile_stream_loadd(7, right + PARTS_SIZE * (p) + 64, 4 * LOW_COLUMNS));          \
     } while (0)
 #define PARTS_MULTIPLY()                                                                          \
     do {                                                                                          \
-        _tile_dpbf16ps(0, 4, 6);                                                                  \
-        _tile_dpbf16ps(1, 4, 7);                                                                  \
+        AMX_STEP(_tile_dpbf16ps(0, 4, 6));                                                        \
+        AMX_STEP(_tile_dpbf16ps(1, 4, 7));                                                        \
         if (second_row) {                                                                         \
-            _tile_dpbf16ps(2, 5, 6);                                                              \
-            _tile_dpbf16ps(3, 5, 7);                                                              \
+            AMX_STEP(_tile_dpbf16ps(2, 5, 6));                                                    \
+            AMX_STEP(_tile_dpbf16ps(3, 5, 7));                                                    \
         }                                                                                         \
     } while (0)
 
 /* Lines to fetch into the second-level cache while a block is multiplied: all at once they would be
- * waited for. */
+ * waited for. They may lie behind the end. */
 typedef struct {
-    const char *at;
+    uintptr_t at;
     int64_t ld, rows, bytes;
 } parts_ahead;
 
@@ -166,7 +166,7 @@ static inline void parts_fetch(const parts_ahead *a)
 {
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t j = 0; j < a->bytes; j += 64)
-            __builtin_prefetch(a->at + i * a->ld + j, 0, 2);
+            __builtin_prefetch((const void *)(a->at + (uintptr_t)(i * a->ld + j)), 0, 2);
 }
 
 /* c (high, wide) += or = the product of `chunks` chunks. */
@@ -210,7 +210,7 @@ static inline int64_t parts_share(int64_t x, int64_t i, int64_t n)
 
 /* a: rows lda floats apart or, with `across`, (k, rows). Along k a stretch after the other: its
  * part of the right operand stays in the second-level cache for all rows, while that of the next is
- * fetched. */
+ * fetched; the last is followed by the first of the rows behind these, which most often come next. */
 static inline __attribute__((always_inline)) void parts_multiply(
     float *c, int64_t ldc, const float *a, int64_t lda, const char *b, int64_t ld_panel,
     int64_t rows, int64_t cols, int64_t k, bool add, const bool across)
@@ -222,7 +222,8 @@ static inline __attribute__((always_inline)) void parts_multiply(
     for (int64_t at = 0; at < k; at += STRETCH, add = true) {
         const int64_t deep = k - at < STRETCH ? k - at : STRETCH;
         const int64_t chunks = (deep + PARTS_CHUNK - 1) / PARTS_CHUNK;
-        const int64_t later = k - at - deep < STRETCH ? k - at - deep : STRETCH;
+        const int64_t then = at + deep < k ? at + deep : 0;
+        const int64_t later = k - then < STRETCH ? k - then : STRETCH;
         const int64_t later_size = (later + PARTS_CHUNK - 1) / PARTS_CHUNK * CHUNK_SIZE / 64;
         for (int64_t s = 0; s < strips; s++) {
             const int64_t i = 32 * s, high = rows - i < 32 ? rows - i : 32;
@@ -230,21 +231,21 @@ static inline __attribute__((always_inline)) void parts_multiply(
                 left, a + (across ? at * lda + i : i * lda + at), lda, high, deep);
             /* the rows that are split next */
             const bool last = s + 1 == strips;
-            const int64_t next_at = last ? at + deep : at, next_i = last ? 0 : i + 32;
-            const int64_t next_high = rows - next_i < 32 ? rows - next_i : 32;
-            const int64_t next_deep = last ? later : deep;
-            const float *next = a + (across ? next_at * lda + next_i : next_i * lda + next_at);
-            const int64_t lines = across ? next_deep : next_deep > 0 ? next_high : 0;
+            const int64_t next_at = last ? then : at, next_deep = last ? later : deep;
+            const int64_t next_i = !last ? i + 32 : then > 0 ? 0 : rows;
+            const int64_t next_high = next_i < rows && rows - next_i < 32 ? rows - next_i : 32;
+            const int64_t next = across ? next_at * lda + next_i : next_i * lda + next_at;
+            const int64_t lines = across ? next_deep : next_high;
             for (int64_t p = 0; p < panels; p++) {
                 const int64_t j = LOW_COLUMNS * p, wide = cols - j < 32 ? cols - j : 32;
                 const char *right = b + p * ld_panel + at / PARTS_CHUNK * CHUNK_SIZE;
                 const int64_t line = parts_share(lines, p, panels);
                 const int64_t from = parts_share(later_size, s, strips);
                 const parts_ahead ahead[2] = {
-                    {.at = (const char *)(next + line * lda), .ld = 4 * lda,
+                    {.at = (uintptr_t)a + (uintptr_t)(4 * (next + line * lda)), .ld = 4 * lda,
                      .rows = parts_share(lines, p + 1, panels) - line,
                      .bytes = 4 * (across ? next_high : next_deep)},
-                    {.at = right + chunks * CHUNK_SIZE + 64 * from,
+                    {.at = (uintptr_t)(b + p * ld_panel + then / PARTS_CHUNK * CHUNK_SIZE + 64 * from),
                      .rows = 1, .bytes = 64 * (parts_share(later_size, s + 1, strips) - from)},
                 };
                 float *to = c + i * ldc + j;
