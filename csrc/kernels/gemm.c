@@ -25,7 +25,8 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 
 /* Over packed operands; for how many rows the kernel table says. */
 #define LOW_TILE_COLS 384 /* a cut may add a panel but one column: within BS_GEMM_TILE_COLS */
-/* In parts, where rows of A are split anew for each cut of the columns. */
+/* In parts, where rows of A are split anew for each cut of the columns; of shorter products the
+ * result itself is what takes time, and the cache. */
 #define PARTS_TILE_COLS 768
 /* Rows of a transient result that a tile makes at a time. */
 #define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
@@ -49,14 +50,28 @@ static bool in_parts(const bs_kernels *kernels, const bs_gemm *g)
     return g->precision == BS_FLOAT32 && kernels->parts_product != NULL && !by_blas(kernels, g);
 }
 
-/* Even cuts, halving the longer side until there are enough to share out; in parts rows first. */
-static void cut(const bs_kernels *kernels, bs_gemm *g)
+/* Rows that tiles have before tile i, of which the first has `largest` and later ones down to half of
+ * it: a share of those that are left. */
+static int64_t rows_before(int64_t m, int64_t largest, int64_t i)
+{
+    const int64_t least = largest / 2;
+    int64_t row = 0;
+    for (; i > 0 && row < m; i--) {
+        const int64_t share = (m - row) / 3;
+        const int64_t rows = share > largest ? largest : share < least ? least : share;
+        row += bs_round_up(rows, BS_LOW_ROWS);
+    }
+    return row < m ? row : m;
+}
+
+/* Even cuts, halving the longer side until there are enough to share out; in parts, whose tiles are
+ * large, rows first, and what is worked on last in smaller and smaller ones. */
+static void cut(const bs_kernels *kernels, bs_gemm *g, bool last)
 {
     const bool low = !by_blas(kernels, g), parts = in_parts(kernels, g);
     g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
-    g->tiles_n = parts_of(g->n, parts && !g->transient ? PARTS_TILE_COLS
-                                : low                  ? LOW_TILE_COLS
-                                                       : TILE_COLS);
+    const bool wide = parts && !g->transient && g->k >= PARTS_TILE_COLS;
+    g->tiles_n = parts_of(g->n, wide ? PARTS_TILE_COLS : low ? LOW_TILE_COLS : TILE_COLS);
     while (g->tiles_m * g->tiles_n < (parts ? MIN_TILES / 2 : MIN_TILES)) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
         if (rows < 2 * MIN_SIDE && cols < 2 * MIN_SIDE)
@@ -66,6 +81,15 @@ static void cut(const bs_kernels *kernels, bs_gemm *g)
         else
             g->tiles_n *= 2;
     }
+    g->tiles_last = g->tiles_m;
+    if (last && parts)
+        for (int64_t i = 1; rows_before(g->m, kernels->tile_rows, i) < g->m; i++)
+            g->tiles_last = i + 1;
+}
+
+static int64_t tiles_of(const bs_gemm *g)
+{
+    return g->tiles_m * (g->tiles_n - 1) + g->tiles_last;
 }
 
 /* Where part i of `parts` of `size` begins: a multiple of `grain`, but for the end. */
@@ -214,8 +238,8 @@ static void one_tile(void *job_, int64_t task, int worker)
 {
     const gemm_job *job = job_;
     const bs_gemm *g = job->group;
-    while (task >= g->tiles_m * g->tiles_n) {
-        task -= g->tiles_m * g->tiles_n;
+    while (task >= tiles_of(g)) {
+        task -= tiles_of(g);
         g++;
     }
     const bs_kernels *k = job->workers->kernels;
@@ -223,12 +247,16 @@ static void one_tile(void *job_, int64_t task, int worker)
     const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? k->columns : 16;
     /* In parts B is larger than A: tiles of the same columns follow each other. */
     const bool down = in_parts(k, g);
-    const int64_t i = down ? task % g->tiles_m : task / g->tiles_n;
-    const int64_t j = down ? task / g->tiles_m : task % g->tiles_n;
-    const int64_t row = boundary(g->m, g->tiles_m, i, grain_m);
+    int64_t i = down ? task % g->tiles_m : task / g->tiles_n;
+    int64_t j = down ? task / g->tiles_m : task % g->tiles_n;
+    int64_t row = boundary(g->m, g->tiles_m, i, grain_m);
+    int64_t end = boundary(g->m, g->tiles_m, i + 1, grain_m);
+    if (g->tiles_last != g->tiles_m && j >= g->tiles_n - 1) {
+        i = task - g->tiles_m * (g->tiles_n - 1), j = g->tiles_n - 1;
+        row = rows_before(g->m, k->tile_rows, i), end = rows_before(g->m, k->tile_rows, i + 1);
+    }
     const int64_t col = boundary(g->n, g->tiles_n, j, grain_n);
-    const int64_t rows = boundary(g->m, g->tiles_m, i + 1, grain_m) - row;
-    const int64_t cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
+    const int64_t rows = end - row, cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
     if (rows <= 0 || cols <= 0)
         return;
     if (g->transient) {
@@ -262,8 +290,8 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
     int64_t tasks = 0, conversions = 0;
     bs_arena scratch = {.block = w->scratch};
     for (int i = 0; i < count; i++) {
-        cut(w->kernels, &group[i]);
-        tasks += group[i].tiles_m * group[i].tiles_n;
+        cut(w->kernels, &group[i], i + 1 == count);
+        tasks += tiles_of(&group[i]);
         lay_out(w->kernels, &group[i], &scratch);
         conversions += group[i].low.units_a + group[i].low.units_b;
     }
