@@ -120,7 +120,7 @@ def _adamw(rng, n):
 def _gemm(rng, n):
     shapes = [(n, 5, 9), (3, n, 17), (33, 2, n)]
     if n == SIZES[-1]:
-        shapes += [(530, 790, 8), (1100, 70, 20), (1, 1600, 3)]  # several tiles
+        shapes += [(530, 790, 8), (1100, 70, 20), (1, 1600, 3), (601, 801, 801)]  # several tiles
     for m, cols, k in shapes:
         for trans_a, trans_b, alpha, beta in (
             (False, True, 1.0, 0.0), (True, False, 1.0, 1.0), (False, False, 0.5, 1.0),

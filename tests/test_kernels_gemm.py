@@ -8,9 +8,10 @@ from test_kernels_low import columns_of, each_bf16_isa, each_fp32_isa, each_isa,
 
 from bertsent import _core
 
-# Below one tile, several tiles either way, and more than one stretch of k.
+# Below one tile, several tiles either way, more than one stretch of k, and tiles that are wide and
+# get lower.
 SHAPES = [(1, 1, 1), (2, 33, 5), (31, 65, 33), (70, 40, 312), (1, 900, 24), (700, 3, 17),
-          (300, 500, 40), (129, 513, 63), (65, 100, 1030), (33, 64, 2100)]
+          (300, 500, 40), (129, 513, 63), (65, 100, 1030), (33, 64, 2100), (901, 801, 801)]
 
 
 def _int8_gemm(isa, a, w, n_threads=1, transient=False):

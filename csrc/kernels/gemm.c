@@ -27,7 +27,7 @@ void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, 
 #define LOW_TILE_COLS 384 /* a cut may add a panel but one column: within BS_GEMM_TILE_COLS */
 /* In parts, where rows of A are split anew for each cut of the columns; of shorter products the
  * result itself is what takes time, and the cache. */
-#define PARTS_TILE_COLS 768
+#define PARTS_TILE_COLS 576
 /* Rows of a transient result that a tile makes at a time. */
 #define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
 /* Rows of A or columns of B that one task converts. */

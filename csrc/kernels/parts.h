@@ -10,7 +10,7 @@
 #define PARTS_CHUNK 32
 /* Chunks of 32 rows that are split at a time: they stay in the first-level cache while those of all
  * panels pass by, and the panels' own stay in the second beside a tile of C. */
-#define PARTS_DEPTH 4
+#define PARTS_DEPTH 3
 /* Bytes of one part of a chunk of 32 rows; of 32 columns. */
 #define PARTS_SIZE (32 * 2 * PARTS_CHUNK)
 
@@ -210,7 +210,7 @@ static inline int64_t parts_share(int64_t x, int64_t i, int64_t n)
 
 /* a: rows lda floats apart or, with `across`, (k, rows). Along k a stretch after the other: its
  * part of the right operand stays in the second-level cache for all rows, while that of the next is
- * fetched; the last is followed by the first of the rows behind these, which most often come next. */
+ * fetched; behind the last that is the first, for the rows behind these, most often the next task. */
 static inline __attribute__((always_inline)) void parts_multiply(
     float *c, int64_t ldc, const float *a, int64_t lda, const char *b, int64_t ld_panel,
     int64_t rows, int64_t cols, int64_t k, bool add, const bool across)
@@ -238,14 +238,15 @@ static inline __attribute__((always_inline)) void parts_multiply(
             const int64_t lines = across ? next_deep : next_high;
             for (int64_t p = 0; p < panels; p++) {
                 const int64_t j = LOW_COLUMNS * p, wide = cols - j < 32 ? cols - j : 32;
-                const char *right = b + p * ld_panel + at / PARTS_CHUNK * CHUNK_SIZE;
+                const char *panel = b + p * ld_panel;
+                const char *right = panel + at / PARTS_CHUNK * CHUNK_SIZE;
                 const int64_t line = parts_share(lines, p, panels);
                 const int64_t from = parts_share(later_size, s, strips);
                 const parts_ahead ahead[2] = {
                     {.at = (uintptr_t)a + (uintptr_t)(4 * (next + line * lda)), .ld = 4 * lda,
                      .rows = parts_share(lines, p + 1, panels) - line,
                      .bytes = 4 * (across ? next_high : next_deep)},
-                    {.at = (uintptr_t)(b + p * ld_panel + then / PARTS_CHUNK * CHUNK_SIZE + 64 * from),
+                    {.at = (uintptr_t)(panel + then / PARTS_CHUNK * CHUNK_SIZE + 64 * from),
                      .rows = 1, .bytes = 64 * (parts_share(later_size, s + 1, strips) - from)},
                 };
                 float *to = c + i * ldc + j;
