@@ -17,8 +17,8 @@ static const amx_layout amx_whole = {
 
 /* An instruction on tiles, and eight that do nothing. On a core whose other thread is busy, as it
  * seems where tiles have half of their rate, those that stand close together wait for each other: a
- * chunk of parts_block took 594 ns there, 461 with five between them, and 377 with seven or more. On a
- * core that is left alone it takes 139 with any number of them. Why that is so no manual tells. */
+ * chunk of parts_block took 581 ns there, 442 with five between them, and 356 with seven or more. On a
+ * core that is left alone it takes 144 to 149 with any number. Why that is so no manual tells. */
 #define AMX_STEP(INSTRUCTION)                                                                     \
     do {                                                                                          \
         INSTRUCTION;                                                                              \
