@@ -83,8 +83,8 @@ static void cut(const bs_kernels *kernels, bs_gemm *g, bool last)
     }
     g->tiles_last = g->tiles_m;
     if (last && parts)
-        for (int64_t i = 1; rows_before(g->m, kernels->tile_rows, i) < g->m; i++)
-            g->tiles_last = i + 1;
+        while (rows_before(g->m, kernels->tile_rows, g->tiles_last) < g->m)
+            g->tiles_last++;
 }
 
 static int64_t tiles_of(const bs_gemm *g)

@@ -52,7 +52,8 @@ typedef struct {
     bool transient;    /* C is only there for the epilogue: in the worker's scratch, c is NULL */
 
     /* set by bs_gemm_run */
-    int64_t tiles_m, tiles_n, tiles_last; /* in the last column of tiles: rows of them */
+    /* rows and columns of tiles, and rows in the last column: more where these get lower */
+    int64_t tiles_m, tiles_n, tiles_last;
     struct {
         char *a, *b; /* the operands, rows lda and panels ld_panel bytes apart */
         float *row_scale, *row_offset;
