@@ -18,12 +18,19 @@ static void bf16_bias_rows(void *out, int64_t ld_out, const float *c, int64_t ld
                        n - j);
 }
 
-static inline __m512 bf16_add_bias(float *u, const float *c, const float *bias, int64_t n)
+/* 32 floats with their bias, of which the first n count: kept in u, if it is not NULL, then act of
+ * them, rounded. */
+static inline __attribute__((always_inline)) void bf16_activate(void *out, float *u, __m512 low,
+                                                                __m512 high, const float *bias,
+                                                                int64_t n, bs_activation act)
 {
-    const __m512 x = bf16_some(c, n) + bf16_some(bias, n);
-    if (u != NULL)
-        _mm512_mask_storeu_ps(u, n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0, x);
-    return x;
+    const __m512 a = low + bf16_some(bias, n), b = high + bf16_some(bias + 16, n - 16);
+    if (u != NULL) {
+        _mm512_mask_storeu_ps(u, low_first(n), a);
+        _mm512_mask_storeu_ps(u + 16, low_first(n - 16), b);
+    }
+    bf16_store(out, (__m512)activation_to_round((vf)a, act),
+               (__m512)activation_to_round((vf)b, act), n);
 }
 
 static inline void bf16_bias_activation_rows(void *out, int64_t ld_out, float *u, int64_t ld_u,
@@ -31,14 +38,10 @@ static inline void bf16_bias_activation_rows(void *out, int64_t ld_out, float *u
                                              int64_t rows, int64_t n, bs_activation act)
 {
     for (int64_t i = 0; i < rows; i++, c += ldc)
-        for (int64_t j = 0; j < n; j += 32) {
-            float *to = u != NULL ? u + i * ld_u + j : NULL;
-            const __m512 a = bf16_add_bias(to, c + j, bias + j, n - j);
-            const __m512 b = bf16_add_bias(to != NULL ? to + 16 : NULL, c + j + 16, bias + j + 16,
-                                           n - j - 16);
-            bf16_store((char *)out + i * ld_out + 2 * j, (__m512)activation_to_round((vf)a, act),
-                       (__m512)activation_to_round((vf)b, act), n - j);
-        }
+        for (int64_t j = 0; j < n; j += 32)
+            bf16_activate((char *)out + i * ld_out + 2 * j, u != NULL ? u + i * ld_u + j : NULL,
+                          bf16_some(c + j, n - j), bf16_some(c + j + 16, n - j - 16), bias + j,
+                          n - j, act);
 }
 
 static void bf16_bias_activation(void *out, int64_t ld_out, float *u, int64_t ld_u,
@@ -51,6 +54,25 @@ static void bf16_bias_activation(void *out, int64_t ld_out, float *u, int64_t ld
         bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU_NEW);
     else
         bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_RELU);
+}
+
+/* The first n of 32: 2^(factor x - shift), added up in sums, times the mask, if there is one, and
+ * rounded, with zeros behind. */
+static inline __attribute__((always_inline)) void bf16_exp2_pair(
+    void *out, __m512 sums[2], __m512 low, __m512 high, const float *mask, float factor,
+    float shift, const int64_t n)
+{
+    __m512 x[2] = {low, high};
+    for (int half = 0; half < 2; half++) {
+        const __mmask16 some = low_first(n - 16 * half);
+        x[half] = (__m512)vf_exp2((vf)_mm512_fmsub_ps(x[half], _mm512_set1_ps(factor),
+                                                      _mm512_set1_ps(shift)));
+        x[half] = _mm512_maskz_mov_ps(some, x[half]);
+        sums[half] += x[half];
+        if (mask != NULL)
+            x[half] *= _mm512_maskz_loadu_ps(some, mask + 16 * half);
+    }
+    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(x[1], x[0]));
 }
 
 static float bf16_softmax_row(void *out, float *reciprocal, const float *s, const float *mask,
@@ -68,27 +90,17 @@ static float bf16_softmax_row(void *out, float *reciprocal, const float *s, cons
         const __mmask16 some = n - j >= 16 ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
         top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, some, s + j));
     }
-    const float high = _mm512_reduce_max_ps(top);
-    const __m512 factor = _mm512_set1_ps(scale * LOG2_E);
-    const __m512 most = _mm512_set1_ps(high);
-    __m512 sum = _mm512_setzero_ps(), rest = _mm512_setzero_ps();
-    for (j = 0; j < n; j += 32) {
-        const int64_t left = n - j;
-        const __mmask32 some = left >= 32 ? 0xffffffffu : (1u << left) - 1;
-        const __mmask16 first = (__mmask16)some, second = (__mmask16)(some >> 16);
-        __m512 a = _mm512_maskz_loadu_ps(first, s + j);
-        __m512 b = _mm512_maskz_loadu_ps(second, s + j + 16);
-        a = _mm512_maskz_mov_ps(first, (__m512)vf_exp2((vf)((a - most) * factor)));
-        b = _mm512_maskz_mov_ps(second, (__m512)vf_exp2((vf)((b - most) * factor)));
-        sum += a;
-        rest += b;
-        if (mask != NULL) {
-            a *= _mm512_maskz_loadu_ps(first, mask + j);
-            b *= _mm512_maskz_loadu_ps(second, mask + j + 16);
-        }
-        _mm512_storeu_si512((char *)out + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-    }
-    *reciprocal = 1.0f / _mm512_reduce_add_ps(sum + rest);
+    const float high = _mm512_reduce_max_ps(top), factor = scale * LOG2_E;
+    __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (j = 0; j + 32 <= n; j += 32)
+        bf16_exp2_pair((char *)out + 2 * j, sums, _mm512_loadu_ps(s + j),
+                       _mm512_loadu_ps(s + j + 16), mask != NULL ? mask + j : NULL, factor,
+                       factor * high, 32);
+    if (j < n)
+        bf16_exp2_pair((char *)out + 2 * j, sums, bf16_some(s + j, n - j),
+                       bf16_some(s + j + 16, n - j - 16), mask != NULL ? mask + j : NULL, factor,
+                       factor * high, n - j);
+    *reciprocal = 1.0f / _mm512_reduce_add_ps(sums[0] + sums[1]);
     return scale * high;
 }
 
@@ -129,3 +141,100 @@ static void bf16_softmax_backward_row(void *out_p, void *out_d, float *s, float 
         _mm512_storeu_si512((char *)out_d + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(high, low));
     }
 }
+
+/* ---- products that are turned into such rows while they are in registers ---- */
+
+#if !defined(__AMX_BF16__)
+/* What row i of a tile's panel becomes, of which the first n columns count. */
+static inline __attribute__((always_inline)) void bf16_finish(const bs_bf16_result *r, int64_t i,
+                                                              __m512 low, __m512 high, int64_t n,
+                                                              const int of, bs_activation act)
+{
+    char *out = r->out + i * r->ld;
+    if (of == BS_OF_EXP) {
+        float *sum = r->sum + 16 * i;
+        __m512 sums[2] = {_mm512_loadu_ps(sum), _mm512_setzero_ps()};
+        bf16_exp2_pair(out, sums, low, high, NULL, r->scale * LOG2_E, 0.0f, n);
+        _mm512_storeu_ps(sum, sums[0] + sums[1]);
+    } else if (of == BS_OF_BIAS) {
+        bf16_store(out, low + bf16_some(r->bias, n), high + bf16_some(r->bias + 16, n - 16), n);
+    } else {
+        bf16_activate(out, r->u != NULL ? r->u + i * r->ld_u : NULL, low, high, r->bias, n, act);
+    }
+}
+
+/* As bf16_tile of low_product.h, from row `from` on. */
+static inline __attribute__((always_inline)) void bf16_tile_into(
+    const bs_bf16_result *r, int64_t from, const char *a, int64_t lda, const char *b,
+    int64_t groups, int64_t n, int64_t first, const int of, bs_activation act, const int rows)
+{
+    vf acc[LOW_TALL][2];
+    for (int i = 0; i < rows; i++)
+        acc[i][0] = acc[i][1] = (vf){0};
+    for (int64_t g = 0; g < groups; g++)
+        bf16_group(acc, a + from * lda, lda, b, g, rows);
+    for (int i = 0; i < rows; i++)
+        if (i >= first)
+            bf16_finish(r, from + i, (__m512)acc[i][0], (__m512)acc[i][1], n, of, act);
+}
+
+/* All rows of one panel. */
+static inline __attribute__((always_inline)) void bf16_panel_into(
+    const bs_bf16_result *r, const char *a, int64_t lda, const char *b, low_ahead ahead,
+    int64_t rows, int64_t groups, int64_t n, const int of, bs_activation act)
+{
+    int64_t i = 0;
+    for (; i + LOW_TALL <= rows; i += LOW_TALL) {
+        low_fetch(&ahead);
+        bf16_tile_into(r, i, a, lda, b, groups, n, 0, of, act, LOW_TALL);
+    }
+    while (i < rows) {
+        const int64_t tall = low_tall(rows, i), from = i + tall > rows ? rows - tall : i;
+        if (tall == LOW_TALL)
+            bf16_tile_into(r, from, a, lda, b, groups, n, i - from, of, act, LOW_TALL);
+        else if (tall == 8)
+            bf16_tile_into(r, from, a, lda, b, groups, n, i - from, of, act, 8);
+        else if (tall == 4)
+            bf16_tile_into(r, from, a, lda, b, groups, n, i - from, of, act, 4);
+        else
+            bf16_tile_into(r, from, a, lda, b, groups, n, 0, of, act, 1);
+        i = from + tall;
+    }
+}
+
+static inline __attribute__((always_inline)) void bf16_all_into(
+    bs_bf16_result r, const void *a, int64_t lda, const char *b, int64_t ld_panel, int64_t rows,
+    int64_t cols, int64_t groups, const int of, bs_activation act)
+{
+    for (; cols > 0; cols -= LOW_COLUMNS, b += ld_panel) {
+        const low_ahead ahead = low_ahead_of(cols > LOW_COLUMNS ? b + ld_panel : NULL,
+                                             4 * groups * LOW_COLUMNS, rows / LOW_TALL);
+        if (cols >= LOW_COLUMNS) /* known to be whole: no masks */
+            bf16_panel_into(&r, a, lda, b, ahead, rows, groups, LOW_COLUMNS, of, act);
+        else
+            bf16_panel_into(&r, a, lda, b, ahead, rows, groups, cols, of, act);
+        r.out += 2 * LOW_COLUMNS;
+        r.bias = r.bias != NULL ? r.bias + LOW_COLUMNS : NULL;
+        r.u = r.u != NULL ? r.u + LOW_COLUMNS : NULL;
+    }
+}
+
+static void bf16_product_into(const bs_bf16_result *r, const void *a, int64_t lda, const void *b,
+                              int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups)
+{
+    if (r->of == BS_OF_EXP) {
+        memset(r->sum, 0, (size_t)(16 * rows) * sizeof(float));
+        bf16_all_into(*r, a, lda, b, ld_panel, rows, cols, groups, BS_OF_EXP, BS_RELU);
+        for (int64_t i = 0; i < rows; i++)
+            r->sum[i] = _mm512_reduce_add_ps(_mm512_loadu_ps(r->sum + 16 * i));
+    } else if (r->of == BS_OF_BIAS) {
+        bf16_all_into(*r, a, lda, b, ld_panel, rows, cols, groups, BS_OF_BIAS, BS_RELU);
+    } else if (r->act == BS_GELU) {
+        bf16_all_into(*r, a, lda, b, ld_panel, rows, cols, groups, BS_OF_ACTIVATION, BS_GELU);
+    } else if (r->act == BS_GELU_NEW) {
+        bf16_all_into(*r, a, lda, b, ld_panel, rows, cols, groups, BS_OF_ACTIVATION, BS_GELU_NEW);
+    } else {
+        bf16_all_into(*r, a, lda, b, ld_panel, rows, cols, groups, BS_OF_ACTIVATION, BS_RELU);
+    }
+}
+#endif

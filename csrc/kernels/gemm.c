@@ -220,15 +220,49 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
                         g->packed->scale + col, g->packed->sum + col);
 }
 
-/* The same strip by strip in the worker's scratch, each followed by its epilogue. */
+/* What g->into says of rows and columns from (row, col) on. */
+static bs_bf16_result part_of(const bs_bf16_result *whole, int64_t row, int64_t col)
+{
+    bs_bf16_result r = *whole;
+    r.out += row * r.ld + 2 * col;
+    r.bias += col;
+    r.u = r.u != NULL ? r.u + row * r.ld_u + col : NULL;
+    return r;
+}
+
+/* What becomes of a strip. */
+static void finish(const bs_kernels *k, const bs_gemm *g, const float *strip, int64_t row,
+                   int64_t rows, int64_t col, int64_t cols)
+{
+    if (g->into == NULL) {
+        g->epilogue(g->epilogue_arg, strip, BS_GEMM_TILE_COLS, row, rows, col, cols);
+        return;
+    }
+    const bs_bf16_result r = part_of(g->into, row, col);
+    if (r.of == BS_OF_BIAS)
+        k->bf16_bias_rows(r.out, r.ld, strip, BS_GEMM_TILE_COLS, r.bias, rows, cols);
+    else
+        k->bf16_bias_activation(r.out, r.ld, r.u, r.ld_u, strip, BS_GEMM_TILE_COLS, r.bias, rows,
+                                cols, r.act);
+}
+
+/* The same strip by strip in the worker's scratch, or where that can be in registers. */
 static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, int64_t row,
                            int64_t rows, int64_t col, int64_t cols)
 {
     const int64_t end = row + rows;
+    if (g->into != NULL && g->precision == BS_BFLOAT16 && k->bf16_product_into != NULL &&
+        g->low.groups <= k->tile_groups) {
+        const bs_bf16_result r = part_of(g->into, row, col);
+        k->bf16_product_into(&r, g->low.a + row * g->low.lda, g->low.lda,
+                             g->low.b + col / k->columns * g->low.ld_panel, g->low.ld_panel, rows,
+                             cols, g->low.groups);
+        return;
+    }
     for (; row < end; row += LOW_STRIP) {
         const int64_t some = end - row < LOW_STRIP ? end - row : LOW_STRIP;
         low_tile(k, g, strip, BS_GEMM_TILE_COLS, row, some, col, cols);
-        g->epilogue(g->epilogue_arg, strip, BS_GEMM_TILE_COLS, row, some, col, cols);
+        finish(k, g, strip, row, some, col, cols);
     }
 }
 

@@ -53,11 +53,24 @@ typedef void (*bs_product_kernel)(float *c, int64_t ldc, const void *a, int64_t 
                                   int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
                                   bool add);
 
+/* What is made of a product of bfloat16: rows of a left operand, ld bytes apart. */
+typedef struct {
+    enum { BS_OF_BIAS, BS_OF_ACTIVATION, BS_OF_EXP } of;
+    char *out;
+    int64_t ld;
+    const float *bias; /* (cols,) added, */
+    bs_activation act; /* then that */
+    float *u;          /* before it, rows ld_u apart; may be NULL */
+    int64_t ld_u;
+    float scale; /* e^(scale x), with zeros up to a whole panel, */
+    float *sum;  /* whose sums, unrounded, are the first `rows` of these 16 rows */
+} bs_bf16_result;
+
 typedef struct {
     const char *name;
 
-    /* Columns of a panel. */
-    int64_t columns;
+    /* Columns of a panel, and rows that a tile of registers takes. */
+    int64_t columns, tall;
 
     /* Elements of a group of int8: 4 bytes, or, without a dot product of bytes, 2 that are kept in
      * 16 bits. */
@@ -185,6 +198,12 @@ typedef struct {
     /* `groups` is a multiple of BS_LOW_GROUPS. */
     bs_product_kernel bf16_product;
 
+    /* A product (rows, cols) that is `of`, while it is in registers; NULL: the functions above do
+     * it, whose bits it has but for BS_OF_EXP. That subtracts nothing first: where a sum is not
+     * between 2^-64 and 2^64, bf16_softmax_row is what to use. */
+    void (*bf16_product_into)(const bs_bf16_result *r, const void *a, int64_t lda, const void *b,
+                              int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups);
+
     /* Called by a thread after the last of some products; NULL: need not. */
     void (*end_products)(void);
 
@@ -216,11 +235,12 @@ typedef struct {
     X(parts_product_transposed) X(bf16_rows) X(bf16_rows_transposed) X(bf16_panel)                \
     X(bf16_panel_transposed) X(bf16_rows_transposed_low) X(bf16_panel_low)                        \
     X(bf16_panel_transposed_low) X(bf16_bias_rows) X(bf16_bias_activation) X(bf16_softmax_row)    \
-    X(bf16_softmax_backward_row) X(bf16_product) X(int8_rows) X(int8_product) X(int8_restore)
+    X(bf16_softmax_backward_row) X(bf16_product) X(bf16_product_into) X(int8_rows) X(int8_product) \
+    X(int8_restore)
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==
-                   sizeof(const char *) + 4 * sizeof(int64_t) +
+                   sizeof(const char *) + 5 * sizeof(int64_t) +
                        (1 BS_KERNELS_ENTRIES(BS_KERNELS_ONE)) * sizeof(void (*)(void)),
                "BS_KERNELS_ENTRIES and the table differ");
 #undef BS_KERNELS_ONE

@@ -29,20 +29,23 @@ static inline __attribute__((always_inline)) void LOW_NAME(group)(LOW_V acc[LOW_
     }
 }
 
-/* A tile of `rows` rows, a constant where this is inlined. */
+/* A tile of `rows` rows, a constant where this is inlined; of those before `first` nothing is stored. */
 static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b, int64_t groups, int64_t cols,
-    bool add, const int rows)
+    bool add, int64_t first, const int rows)
 {
     LOW_V acc[LOW_TALL][2];
     const low_mask mask[2] = {low_first(cols), low_first(cols - BS_LANES)};
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++)
-            acc[i][v] = add ? LOW_LOAD(mask[v], c + i * ldc + BS_LANES * v) : (LOW_V){0};
-    /* C lies beyond the second-level cache as often as not. */
-    for (int i = 0; i < rows; i++)
-        for (int v = 0; v < 2; v++)
-            __builtin_prefetch((const char *)(c + i * ldc + BS_LANES * v), 1);
+            acc[i][v] = add && i >= first ? LOW_LOAD(mask[v], c + i * ldc + BS_LANES * v)
+                                          : (LOW_V){0};
+    /* C lies beyond the second-level cache as often as not; that of a short product, as attention
+     * has them, in the first. */
+    if (groups > LOW_SHORT)
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < 2; v++)
+                __builtin_prefetch((const char *)(c + i * ldc + BS_LANES * v), 1);
     int64_t g = 0;
     for (; g + LOW_UNROLLED <= groups; g += LOW_UNROLLED)
 #pragma GCC unroll 8
@@ -51,7 +54,7 @@ static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     for (; g < groups; g++)
         LOW_NAME(group)(acc, a, lda, b, g, rows);
     for (int i = 0; i < rows; i++)
-        for (int v = 0; v < 2; v++)
+        for (int v = 0; v < 2 && i >= first; v++)
             LOW_STORE(c + i * ldc + BS_LANES * v, mask[v], acc[i][v]);
 }
 
@@ -63,12 +66,25 @@ static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t l
     int64_t i = 0;
     for (; i + LOW_TALL <= rows; i += LOW_TALL) {
         low_fetch(&ahead);
-        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, LOW_TALL);
+        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 0,
+                       LOW_TALL);
     }
-    for (; i + 4 <= rows; i += 4)
-        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 4);
-    for (; i < rows; i++)
-        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 1);
+    while (i < rows) {
+        const int64_t tall = low_tall(rows, i), from = i + tall > rows ? rows - tall : i;
+        LOW_T *to = c + from * ldc;
+        const char *left = LOW_LEFT(a, lda, from, 0);
+        if (tall == LOW_TALL)
+            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, LOW_TALL);
+#if LOW_TALL > 8
+        else if (tall == 8)
+            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, 8);
+#endif
+        else if (tall == 4)
+            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, 4);
+        else
+            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, 0, 1);
+        i = from + tall;
+    }
 }
 
 static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda, const void *b,

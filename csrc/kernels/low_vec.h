@@ -154,6 +154,20 @@ static inline void low_transpose(__m256i r[8])
 }
 #endif
 
+/* Groups of a short product: those of a head of 128 in bfloat16. */
+#define LOW_SHORT 64
+
 /* Group g of row i of a left operand whose rows are lda bytes apart; of one that lies transposed. */
 #define LOW_BY_ROWS(a, lda, i, g) ((a) + (i) * (lda) + 4 * (g))
 #define LOW_TRANSPOSED(a, lda, i, g) ((a) + 4 * (i) + (g) * (lda))
+
+/* Rows of the tile that takes what is left of `rows` from row i on, fewer than LOW_TALL: one that
+ * begins earlier if it must. One row at a time takes as long as four. */
+static inline int64_t low_tall(int64_t rows, int64_t i)
+{
+    if (rows >= LOW_TALL && rows - i > (LOW_TALL > 8 ? 8 : 4))
+        return LOW_TALL;
+    if (LOW_TALL > 8 && rows >= 8 && rows - i > 4)
+        return 8;
+    return rows >= 4 ? 4 : 1;
+}

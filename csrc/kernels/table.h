@@ -32,6 +32,13 @@
 const bs_kernels BS_TABLE = {
     .name = BS_TABLE_NAME,
     .columns = LOW_COLUMNS,
+#if defined(__AMX_TILE__)
+    .tall = BS_LOW_ROWS,
+#elif BS_LANES >= 8
+    .tall = LOW_TALL,
+#else
+    .tall = 1,
+#endif
     .int8_elements = INT8_ELEMENTS,
     .tile_rows = BS_LANES == 8 ? 96 : 256,
     .tile_groups = BS_LANES == 8 ? 384 : 512,
@@ -70,6 +77,9 @@ const bs_kernels BS_TABLE = {
     .bf16_softmax_row = bf16_softmax_row,
     .bf16_softmax_backward_row = bf16_softmax_backward_row,
     .bf16_product = bf16_product,
+#if !defined(__AMX_BF16__)
+    .bf16_product_into = bf16_product_into,
+#endif
 #endif
 #if defined(__AMX_TILE__)
     .parts_panel = parts_panel,

@@ -9,11 +9,13 @@
 
 /* Scores that one block of queries holds, about: they stay in the first-level cache. */
 #define BLOCK_SCORES (1 << 13)
+/* Queries that it has at least, or all: keys and values are gone through for each block. */
+#define BLOCK_ROWS 24
 
 /* Everything one task needs, in its worker's scratch. */
 typedef struct {
     const bs_kernels *k;
-    int64_t D, block;                   /* queries at a time: a multiple of BS_LOW_ROWS */
+    int64_t D, block;                   /* queries at a time, of which registers take a part */
     int64_t ld;                         /* of scores: keys, rounded up */
     int64_t ld_keys, ld_head, ld_block; /* bytes of a row of bf16: of keys, D, `block` elements */
     int64_t panel_keys, panel_head, panel_block; /* bytes of a panel that is that deep */
@@ -37,9 +39,10 @@ static char *take(bs_arena *a, int64_t bytes)
 static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
     const int64_t wide = w->k->columns, ld = bs_round_up(keys, wide);
-    int64_t block = BLOCK_SCORES / ld / BS_LOW_ROWS * BS_LOW_ROWS;
-    block = block < BS_LOW_ROWS ? BS_LOW_ROWS : block;
-    block = block > bs_round_up(keys, BS_LOW_ROWS) ? bs_round_up(keys, BS_LOW_ROWS) : block;
+    const int64_t tall = w->k->tall, most = bs_round_up(keys, tall);
+    int64_t block = BLOCK_SCORES / ld / tall * tall;
+    block = block < BLOCK_ROWS ? bs_round_up(BLOCK_ROWS, tall) : block;
+    block = block > most ? most : block;
     w->D = D;
     w->block = block;
     w->ld = ld;
@@ -113,22 +116,73 @@ static int64_t groups_of(int64_t elements)
     return bs_low_groups(BS_BFLOAT16_ELEMENTS, elements);
 }
 
+/* Rows of a block to multiply: one that goes alone takes as long as four. */
+static int64_t rows_up(const workspace *w, int64_t rows)
+{
+    return bs_round_up(rows, w->k->tall < BS_LOW_ROWS ? 4 : BS_LOW_ROWS);
+}
+
+/* The queries of the block that begins at `row`, as a left operand; its ld in *ld. */
+static const char *block_queries(const bs_head *h, const workspace *w, int64_t row, int64_t rows,
+                                 int64_t *ld)
+{
+    const char *q = h->q16 + row * h->ld16;
+    *ld = h->ld16;
+    if (2 * groups_of(w->D) == w->D)
+        return q;
+    for (int64_t i = 0; i < rows; i++) { /* what is behind a row must be 0 */
+        memcpy(w->rows_head + i * w->ld_head, q + i * *ld, (size_t)(2 * w->D));
+        memset(w->rows_head + i * w->ld_head + 2 * w->D, 0, (size_t)(w->ld_head - 2 * w->D));
+    }
+    *ld = w->ld_head;
+    return w->rows_head;
+}
+
 /* s (rows, keys) = Q K^T of the block that begins at query `row`. Rows and columns are rounded up,
  * so that tiles are whole. */
 static void block_scores(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
 {
-    const char *q = h->q16 + row * h->ld16;
-    int64_t ld = h->ld16;
-    if (2 * groups_of(w->D) != w->D) { /* what is behind a row must be 0 */
-        for (int64_t i = 0; i < rows; i++) {
-            memcpy(w->rows_head + i * w->ld_head, q + i * ld, (size_t)(2 * w->D));
-            memset(w->rows_head + i * w->ld_head + 2 * w->D, 0, (size_t)(w->ld_head - 2 * w->D));
-        }
-        q = w->rows_head;
-        ld = w->ld_head;
-    }
+    int64_t ld;
+    const char *q = block_queries(h, w, row, rows, &ld);
     w->k->bf16_product(w->s, w->ld, q, ld, w->k_across, w->panel_head,
-                       bs_round_up(rows, BS_LOW_ROWS), w->ld, groups_of(w->D), false);
+                       rows_up(w, rows), w->ld, groups_of(w->D), false);
+}
+
+/* Rows of e^(scale Q K^T), the reciprocals of their sums, and log sum exp, which backward wants. */
+static void block_softmax(bs_head *h, const workspace *w, int64_t row, int64_t rows)
+{
+    block_scores(h, w, row, rows);
+    for (int64_t i = 0; i < rows; i++) {
+        const float top = w->k->bf16_softmax_row(w->rows_keys + i * w->ld_keys, &w->reciprocal[i],
+                                                 w->s + i * w->ld,
+                                                 bs_head_mask(h, w->mask, row + i), h->scale,
+                                                 h->keys);
+        if (h->p->keep)
+            h->lse[row + i] = top - logf(w->reciprocal[i]);
+    }
+}
+
+/* The same at once where nothing is dropped and nothing need be subtracted from the scores first;
+ * returns false if it was otherwise. */
+static bool block_exp(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
+{
+    if (h->drops || w->k->bf16_product_into == NULL)
+        return false;
+    int64_t ld;
+    const char *q = block_queries(h, w, row, rows, &ld);
+    float *sum = w->s; /* a row has 16 of its own */
+    const bs_bf16_result weights = {.of = BS_OF_EXP, .out = w->rows_keys, .ld = w->ld_keys,
+                                    .scale = h->scale, .sum = sum};
+    w->k->bf16_product_into(&weights, q, ld, w->k_across, w->panel_head, rows, h->keys,
+                            groups_of(w->D));
+    for (int64_t i = 0; i < rows; i++) {
+        if (!(sum[i] > 0x1p-64f && sum[i] < 0x1p64f)) /* nor NaN */
+            return false;
+        w->reciprocal[i] = 1.0f / sum[i];
+        if (h->p->keep)
+            h->lse[row + i] = logf(sum[i]);
+    }
+    return true;
 }
 
 void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
@@ -143,17 +197,10 @@ void bs_attention_bf16_forward(void *job_, int64_t task, int worker)
     for (int64_t row = 0; row < h.queries; row += w.block) {
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
         float *context = h.y->context + (h.query_row + row) * H + h.head * h.D;
-        block_scores(&h, &w, row, rows);
-        for (int64_t i = 0; i < rows; i++) {
-            const float top = w.k->bf16_softmax_row(w.rows_keys + i * w.ld_keys, &w.reciprocal[i],
-                                                    w.s + i * w.ld,
-                                                    bs_head_mask(&h, w.mask, row + i), h.scale,
-                                                    h.keys);
-            if (p->keep) /* backward wants it */
-                h.lse[row + i] = top - logf(w.reciprocal[i]);
-        }
+        if (!block_exp(&h, &w, row, rows))
+            block_softmax(&h, &w, row, rows);
         w.k->bf16_product(w.context, w.ld_context, w.rows_keys, w.ld_keys, w.v_down, w.panel_keys,
-                          bs_round_up(rows, BS_LOW_ROWS), bs_round_up(h.D, w.k->columns),
+                          rows_up(&w, rows), bs_round_up(h.D, w.k->columns),
                           groups_of(h.keys), false);
         for (int64_t i = 0; i < rows; i++)
             w.k->scale(context + i * H, w.context + i * w.ld_context, w.reciprocal[i], h.D);
@@ -176,7 +223,7 @@ void bs_attention_bf16_backward(void *job_, int64_t task, int worker)
     pack_down(&w, w.k_down, w.panel_keys, h.k16, h.keys, h.ld16);
     for (int64_t row = 0; row < h.queries; row += w.block) {
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
-        const int64_t whole = bs_round_up(rows, BS_LOW_ROWS);
+        const int64_t whole = rows_up(&w, rows);
         const float *d_context = job->d_context + (h.query_row + row) * H + at;
         const bool add = row > 0; /* to what earlier blocks have added */
         block_scores(&h, &w, row, rows);

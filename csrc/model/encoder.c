@@ -77,26 +77,7 @@ typedef struct {
     int64_t rows, ld;
     bs_activation act;
     bool to_round; /* the result is the left operand of an int8 product */
-    bs_low_rows low;
 } linear_epilogue;
-
-/* Of transient results: bfloat16 into low, and before the activation fp32 into x, if it is kept. */
-static void add_bias_round(const void *arg, const float *c, int64_t ldc, int64_t row, int64_t rows,
-                           int64_t col, int64_t cols)
-{
-    const linear_epilogue *a = arg;
-    a->kernels->bf16_bias_rows(a->low.data + row * a->low.ld + 2 * col, a->low.ld, c, ldc,
-                               a->bias + col, rows, cols);
-}
-
-static void add_bias_activate_round(const void *arg, const float *c, int64_t ldc, int64_t row,
-                                    int64_t rows, int64_t col, int64_t cols)
-{
-    const linear_epilogue *a = arg;
-    a->kernels->bf16_bias_activation(a->low.data + row * a->low.ld + 2 * col, a->low.ld,
-                                     a->x != NULL ? a->x + row * a->ld + col : NULL, a->ld, c, ldc,
-                                     a->bias + col, rows, cols, a->act);
-}
 
 static void add_bias(const void *arg, const float *c, int64_t ldc, int64_t row, int64_t rows,
                      int64_t col, int64_t cols)
@@ -237,11 +218,14 @@ static void project_qkv(bs_pass *p, int64_t layer)
     const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
     const bs_kernels *kernels = p->model->kernels;
     if (y->wanted == y->x) {
-        linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H,
-                               .low = y->qkv};
+        linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
+        const bs_bf16_result low = {.of = BS_OF_BIAS, .out = y->qkv.data, .ld = y->qkv.ld,
+                                    .bias = bias};
         bs_gemm g = product(p, layer, LINEAR_QKV, y->q, 3 * H, y->x, H, T);
-        g.transient = bs_attention_in_bf16(p, layer);
-        g.epilogue = g.transient ? add_bias_round : add_bias, g.epilogue_arg = &all;
+        if (bs_attention_in_bf16(p, layer))
+            g.transient = true, g.into = &low;
+        else
+            g.epilogue = add_bias, g.epilogue_arg = &all;
         bs_gemm_run(&p->gemm, &g, 1);
         return;
     }
@@ -331,15 +315,18 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     bs_pool_run(p->n_threads, bs_row_blocks(R), residual_forward, &job);
     bs_stage_mark(clock, BS_STAGE_NORM1);
 
-    const bool low = p->activated16.data != NULL;
-    linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated,
-                          .x = low && layer < p->keep_from ? NULL : y->up,
+    linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated, .x = y->up,
                           .bias = w + o->up_bias, .ld = F, .act = c->activation,
-                          .to_round = p->options.precision == BS_INT8,
-                          .low = p->activated16};
+                          .to_round = p->options.precision == BS_INT8};
+    const bs_bf16_result low = {.of = BS_OF_ACTIVATION, .out = p->activated16.data,
+                                .ld = p->activated16.ld, .bias = w + o->up_bias,
+                                .act = c->activation,
+                                .u = layer < p->keep_from ? NULL : y->up, .ld_u = F};
     g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
-    g.transient = low;
-    g.epilogue = low ? add_bias_activate_round : add_bias_activate, g.epilogue_arg = &up;
+    if (low.out != NULL)
+        g.transient = true, g.into = &low;
+    else
+        g.epilogue = add_bias_activate, g.epilogue_arg = &up;
     bs_gemm_run(&p->gemm, &g, 1);
     bs_stage_mark(clock, BS_STAGE_UP);
 
