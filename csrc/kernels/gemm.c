@@ -220,49 +220,58 @@ static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ld
                         g->packed->scale + col, g->packed->sum + col);
 }
 
-/* What g->into says of rows and columns from (row, col) on. */
-static bs_bf16_result part_of(const bs_bf16_result *whole, int64_t row, int64_t col)
+/* What g->into, or g->c, is of rows and columns from (row, col) on. */
+static bs_result part_of(const bs_gemm *g, int64_t row, int64_t col)
 {
-    bs_bf16_result r = *whole;
-    r.out += row * r.ld + 2 * col;
+    if (g->into == NULL)
+        return (bs_result){.out = (char *)(g->c + row * g->ldc + col), .ld = 4 * g->ldc};
+    bs_result r = *g->into;
+    r.out += row * r.ld + (r.low ? 2 : 4) * col;
     r.bias += col;
     r.u = r.u != NULL ? r.u + row * r.ld_u + col : NULL;
     return r;
 }
 
-/* What becomes of a strip. */
-static void finish(const bs_kernels *k, const bs_gemm *g, const float *strip, int64_t row,
-                   int64_t rows, int64_t col, int64_t cols)
+/* Makes it of them in registers; false: no kernel does. */
+static bool tile_into(const bs_kernels *k, const bs_gemm *g, int64_t row, int64_t rows, int64_t col,
+                      int64_t cols)
 {
-    if (g->into == NULL) {
-        g->epilogue(g->epilogue_arg, strip, BS_GEMM_TILE_COLS, row, rows, col, cols);
-        return;
+    const bs_result r = part_of(g, row, col);
+    const char *a = g->low.a + row * g->low.lda;
+    const char *b = g->low.b + col / k->columns * g->low.ld_panel;
+    if (g->low.groups > k->tile_groups || (g->into == NULL && g->epilogue != NULL))
+        return false;
+    if (g->precision == BS_INT8 && k->int8_product_into != NULL) {
+        const bs_int8_scales by = {g->low.row_scale + row, g->low.row_offset + row,
+                                   g->packed->scale + col, g->packed->sum + col};
+        k->int8_product_into(&r, &by, a, g->low.lda, b, g->low.ld_panel, rows, cols,
+                             g->low.groups);
+        return true;
     }
-    const bs_bf16_result r = part_of(g->into, row, col);
-    if (r.of == BS_OF_BIAS)
-        k->bf16_bias_rows(r.out, r.ld, strip, BS_GEMM_TILE_COLS, r.bias, rows, cols);
-    else
-        k->bf16_bias_activation(r.out, r.ld, r.u, r.ld_u, strip, BS_GEMM_TILE_COLS, r.bias, rows,
-                                cols, r.act);
+    if (g->precision == BS_BFLOAT16 && g->into != NULL && k->bf16_product_into != NULL) {
+        k->bf16_product_into(&r, a, g->low.lda, b, g->low.ld_panel, rows, cols, g->low.groups);
+        return true;
+    }
+    return false;
 }
 
-/* The same strip by strip in the worker's scratch, or where that can be in registers. */
+/* The same strip by strip in the worker's scratch, each followed by what becomes of it. */
 static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, int64_t row,
                            int64_t rows, int64_t col, int64_t cols)
 {
-    const int64_t end = row + rows;
-    if (g->into != NULL && g->precision == BS_BFLOAT16 && k->bf16_product_into != NULL &&
-        g->low.groups <= k->tile_groups) {
-        const bs_bf16_result r = part_of(g->into, row, col);
-        k->bf16_product_into(&r, g->low.a + row * g->low.lda, g->low.lda,
-                             g->low.b + col / k->columns * g->low.ld_panel, g->low.ld_panel, rows,
-                             cols, g->low.groups);
-        return;
-    }
+    const int64_t end = row + rows, ld = BS_GEMM_TILE_COLS;
     for (; row < end; row += LOW_STRIP) {
         const int64_t some = end - row < LOW_STRIP ? end - row : LOW_STRIP;
-        low_tile(k, g, strip, BS_GEMM_TILE_COLS, row, some, col, cols);
-        finish(k, g, strip, row, some, col, cols);
+        low_tile(k, g, strip, ld, row, some, col, cols);
+        if (g->into == NULL) {
+            g->epilogue(g->epilogue_arg, strip, ld, row, some, col, cols);
+            continue;
+        }
+        const bs_result r = part_of(g, row, col);
+        if (r.of == BS_OF_BIAS)
+            k->bf16_bias_rows(r.out, r.ld, strip, ld, r.bias, some, cols);
+        else
+            k->bf16_bias_activation(r.out, r.ld, r.u, r.ld_u, strip, ld, r.bias, some, cols, r.act);
     }
 }
 
@@ -292,6 +301,8 @@ static void one_tile(void *job_, int64_t task, int worker)
     const int64_t col = boundary(g->n, g->tiles_n, j, grain_n);
     const int64_t rows = end - row, cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
     if (rows <= 0 || cols <= 0)
+        return;
+    if (low && tile_into(k, g, row, rows, col, cols))
         return;
     if (g->transient) {
         transient_tile(k, g, job->workers->tiles + worker * job->workers->ld_tiles, row, rows, col,

@@ -50,7 +50,9 @@ typedef struct {
     bool packs; /* in fp32 B is packed anew if the kernels can; trans_a, and not trans_b */
     bs_low_rows ready; /* A, if it is bfloat16 already; `a` is not read then */
     bool transient;    /* C is only there for the epilogue: in the worker's scratch, c is NULL */
-    const bs_bf16_result *into; /* or for this, in place of an epilogue; of bias or activation */
+    /* What is to become of C; NULL: nothing. Where it is transient that is bfloat16, and there is no
+     * epilogue; otherwise float, by kernels that can or else by the epilogue. */
+    const bs_result *into;
 
     /* set by bs_gemm_run */
     /* rows and columns of tiles, and rows in the last column: more where these get lower */

@@ -53,10 +53,11 @@ typedef void (*bs_product_kernel)(float *c, int64_t ldc, const void *a, int64_t 
                                   int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups,
                                   bool add);
 
-/* What is made of a product of bfloat16: rows of a left operand, ld bytes apart. */
+/* What is made of a product while it is in registers. */
 typedef struct {
-    enum { BS_OF_BIAS, BS_OF_ACTIVATION, BS_OF_EXP } of;
-    char *out;
+    enum { BS_OF_NOTHING, BS_OF_BIAS, BS_OF_ACTIVATION, BS_OF_EXP } of;
+    bool low;  /* rows of bfloat16 for the next product, or else of float */
+    char *out; /* rows ld bytes apart */
     int64_t ld;
     const float *bias; /* (cols,) added, */
     bs_activation act; /* then that */
@@ -64,7 +65,12 @@ typedef struct {
     int64_t ld_u;
     float scale; /* e^(scale x), with zeros up to a whole panel, */
     float *sum;  /* whose sums, unrounded, are the first `rows` of these 16 rows */
-} bs_bf16_result;
+} bs_result;
+
+/* What a product of int8 stands for, see int8_restore. */
+typedef struct {
+    const float *row_scale, *row_offset, *col_scale, *col_sum;
+} bs_int8_scales;
 
 typedef struct {
     const char *name;
@@ -198,10 +204,10 @@ typedef struct {
     /* `groups` is a multiple of BS_LOW_GROUPS. */
     bs_product_kernel bf16_product;
 
-    /* A product (rows, cols) that is `of`, while it is in registers; NULL: the functions above do
+    /* A product (rows, cols) that becomes bfloat16 while in registers; NULL: the functions above do
      * it, whose bits it has but for BS_OF_EXP. That subtracts nothing first: where a sum is not
      * between 2^-64 and 2^64, bf16_softmax_row is what to use. */
-    void (*bf16_product_into)(const bs_bf16_result *r, const void *a, int64_t lda, const void *b,
+    void (*bf16_product_into)(const bs_result *r, const void *a, int64_t lda, const void *b,
                               int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups);
 
     /* Called by a thread after the last of some products; NULL: need not. */
@@ -223,6 +229,12 @@ typedef struct {
     void (*int8_restore)(float *c, int64_t ldc, int64_t rows, int64_t cols,
                          const float *row_scale, const float *row_offset, const float *col_scale,
                          const float *col_sum);
+
+    /* As bf16_product_into, of what the product stands for; of a bias to bfloat16 or float, of
+     * nothing and of an activation (that of bias_activation_to_round, u NULL) to float. */
+    void (*int8_product_into)(const bs_result *r, const bs_int8_scales *s, const void *a,
+                              int64_t lda, const void *b, int64_t ld_panel, int64_t rows,
+                              int64_t cols, int64_t groups);
 } bs_kernels;
 
 /* X(entry) for every entry of the table that computes; tests compare it with their twins. */
@@ -236,7 +248,7 @@ typedef struct {
     X(bf16_panel_transposed) X(bf16_rows_transposed_low) X(bf16_panel_low)                        \
     X(bf16_panel_transposed_low) X(bf16_bias_rows) X(bf16_bias_activation) X(bf16_softmax_row)    \
     X(bf16_softmax_backward_row) X(bf16_product) X(bf16_product_into) X(int8_rows) X(int8_product) \
-    X(int8_restore)
+    X(int8_restore) X(int8_product_into)
 
 #define BS_KERNELS_ONE(entry) +1
 _Static_assert(sizeof(bs_kernels) ==

@@ -27,6 +27,8 @@
 #endif
 #if defined(__AMX_BF16__)
 #include "kernels/parts.h"
+#elif BS_LANES >= 8
+#include "kernels/into.h"
 #endif
 
 const bs_kernels BS_TABLE = {
@@ -91,4 +93,7 @@ const bs_kernels BS_TABLE = {
     .int8_rows = int8_rows,
     .int8_product = int8_product,
     .int8_restore = int8_restore,
+#if BS_LANES >= 8 && !defined(__AMX_BF16__)
+    .int8_product_into = int8_product_into,
+#endif
 };

@@ -171,8 +171,8 @@ static bool block_exp(const bs_head *h, const workspace *w, int64_t row, int64_t
     int64_t ld;
     const char *q = block_queries(h, w, row, rows, &ld);
     float *sum = w->s; /* a row has 16 of its own */
-    const bs_bf16_result weights = {.of = BS_OF_EXP, .out = w->rows_keys, .ld = w->ld_keys,
-                                    .scale = h->scale, .sum = sum};
+    const bs_result weights = {.of = BS_OF_EXP, .low = true, .out = w->rows_keys,
+                               .ld = w->ld_keys, .scale = h->scale, .sum = sum};
     w->k->bf16_product_into(&weights, q, ld, w->k_across, w->panel_head, rows, h->keys,
                             groups_of(w->D));
     for (int64_t i = 0; i < rows; i++) {

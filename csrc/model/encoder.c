@@ -219,8 +219,8 @@ static void project_qkv(bs_pass *p, int64_t layer)
     const bs_kernels *kernels = p->model->kernels;
     if (y->wanted == y->x) {
         linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
-        const bs_bf16_result low = {.of = BS_OF_BIAS, .out = y->qkv.data, .ld = y->qkv.ld,
-                                    .bias = bias};
+        const bs_result low = {.of = BS_OF_BIAS, .low = true, .out = y->qkv.data,
+                               .ld = y->qkv.ld, .bias = bias};
         bs_gemm g = product(p, layer, LINEAR_QKV, y->q, 3 * H, y->x, H, T);
         if (bs_attention_in_bf16(p, layer))
             g.transient = true, g.into = &low;
@@ -318,15 +318,17 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     linear_epilogue up = {.kernels = p->model->kernels, .out = p->activated, .x = y->up,
                           .bias = w + o->up_bias, .ld = F, .act = c->activation,
                           .to_round = p->options.precision == BS_INT8};
-    const bs_bf16_result low = {.of = BS_OF_ACTIVATION, .out = p->activated16.data,
-                                .ld = p->activated16.ld, .bias = w + o->up_bias,
-                                .act = c->activation,
-                                .u = layer < p->keep_from ? NULL : y->up, .ld_u = F};
+    bs_result into = {.of = BS_OF_ACTIVATION, .out = (char *)p->activated, .ld = 4 * F,
+                      .bias = w + o->up_bias, .act = c->activation};
     g = product(p, layer, LINEAR_UP, y->up, F, y->hidden, H, R);
-    if (low.out != NULL)
-        g.transient = true, g.into = &low;
-    else
-        g.epilogue = add_bias_activate, g.epilogue_arg = &up;
+    g.epilogue = add_bias_activate, g.epilogue_arg = &up;
+    if (p->options.precision == BS_INT8)
+        g.into = &into;
+    if (p->activated16.data != NULL) {
+        into.low = true, into.out = p->activated16.data, into.ld = p->activated16.ld;
+        into.u = layer < p->keep_from ? NULL : y->up, into.ld_u = F;
+        g.transient = true, g.into = &into, g.epilogue = NULL;
+    }
     bs_gemm_run(&p->gemm, &g, 1);
     bs_stage_mark(clock, BS_STAGE_UP);
 
