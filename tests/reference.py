@@ -297,14 +297,15 @@ class Bert:
         context = np.zeros_like(x)
         for b, rows, head, cols in self._heads():
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
-            probs = softmax(self._heads_product(q[rows, cols], k[rows, cols].T, layer) * scale)
+            scores = self._heads_product(q[rows, cols], k[rows, cols].T, layer) * scale
+            probs = softmax(scores)
             drop = np.ones_like(probs)
             if self._drops(layer):
                 drop = dropout_scale(
                     self.kept["words"][b], self.config["attention_probs_dropout_prob"], layer,
                     PROBABILITIES, head, *probs.shape,
                 )
-            context[rows, cols] = self._mix(probs, drop, v[rows, cols], layer)
+            context[rows, cols] = self._mix(scores, probs, drop, v[rows, cols], layer)
             saved["attention"].append((probs, drop))
         saved["context"] = context
         width = x.shape[1]
@@ -386,7 +387,8 @@ class Bert:
         del name
         return a @ b
 
-    def _mix(self, probs, drop, v, layer):
+    def _mix(self, scores, probs, drop, v, layer):
+        del scores
         return self._heads_product(probs * drop, v, layer)
 
     def _heads_product(self, a, b, layer):

@@ -340,6 +340,25 @@ def bf16_product(c, a, b, cols, groups, add):
     c[:, :cols] = (c[:, :cols] if add else 0.0) + left @ right
 
 
+# What a product can become, see bs_result.
+OF_NOTHING, OF_BIAS, OF_ACTIVATION, OF_EXP = range(4)
+
+
+def bf16_product_into(out, u, total, of, act, scale, bias, a, b, cols, groups):
+    """A product with its bias, and activation, or its exponential and the sums of that."""
+    c = np.zeros((len(out), cols))
+    bf16_product(c, a, b, cols, groups, False)
+    if of == OF_EXP:
+        weights = np.exp(scale * c)
+        total[: len(c)] = weights.sum(axis=1)
+        out[:, : 2 * round_up(cols, COLUMNS)] = 0
+        _put(out, weights)
+    elif of == OF_BIAS:
+        bf16_bias_rows(out, c, bias)
+    else:
+        bf16_bias_activation(out, u, c, bias, act)
+
+
 # Types of int8 operands, left and right, by elements in a group of 4 bytes.
 INT8_TYPES = {4: (np.uint8, np.int8), 2: (np.uint16, np.int16)}
 
@@ -368,6 +387,18 @@ def int8_restore(c, row_scale, row_offset, col_scale, col_sum):
     """What whole numbers c stand for."""
     n = len(col_scale)
     c[:, :n] = col_scale * (row_scale[:, None] * c[:, :n] + row_offset[:, None] * col_sum)
+
+
+def int8_product_into(
+    out, of, act, bias, row_scale, row_offset, col_scale, col_sum, a, b, groups, elements, columns
+):
+    """What a product stands for, with its bias, and activation, in float64: out (rows, cols)."""
+    int8_product(out, a, b, out.shape[1], groups, False, elements, columns)
+    int8_restore(out, row_scale, row_offset, col_scale, col_sum)
+    if of != OF_NOTHING:
+        out += bias
+    if of == OF_ACTIVATION:
+        out[...] = ACTIVATIONS[act][0](out)
 
 
 def int8_weight(w):
@@ -420,6 +451,7 @@ TWINS = {
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
         bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,
         bf16_bias_activation, bf16_softmax_row, bf16_softmax_backward_row, bf16_product,
-        int8_rows, int8_product, int8_restore, gemm_fp32, gemm_bf16, gemm_int8,
+        bf16_product_into, int8_rows, int8_product, int8_restore, int8_product_into, gemm_fp32,
+        gemm_bf16, gemm_int8,
     )
 }

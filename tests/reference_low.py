@@ -9,6 +9,10 @@ import numpy as np
 import reference
 from reference_kernels import int8_weight, to_bf16
 
+from bertsent import _core
+
+AS_THEY_ARE = _core.kernel_entries(_core.isa())["bf16_product_into"]
+
 
 def _in_encoder(name):
     return name.startswith("bert.encoder.")
@@ -35,12 +39,17 @@ class BFloat16Bert(reference.Bert):
     def _heads_product(self, a, b, layer):
         return a @ b if self._is_narrow(layer) else to_bf16(a) @ to_bf16(b)
 
-    def _mix(self, probs, drop, v, layer):
+    def _mix(self, scores, probs, drop, v, layer):
         if self._is_narrow(layer):
             return (probs * drop) @ v
-        # Rounded before they are divided by their sum, the largest then being 1.
-        most = probs.max(axis=1, keepdims=True)
-        return self._heads_product(probs / most * drop, v, layer) * most
+        # Rounded before they are divided by their sum: the largest is 1 then, or, where nothing is
+        # dropped and kernels take exponentials of a product in registers, e^score.
+        as_they_are = AS_THEY_ARE and not (
+            self._drops(layer) and self.config["attention_probs_dropout_prob"] > 0)
+        shift = 0.0 if as_they_are else scores.max(axis=1, keepdims=True)
+        weights = np.exp(scores - shift)
+        total = weights.sum(axis=1, keepdims=True)
+        return self._heads_product(weights * drop, v, layer) / total
 
 
 class Int8Bert(reference.Bert):
@@ -64,7 +73,7 @@ class Int8Bert(reference.Bert):
             return BFloat16Bert._heads_product(self, a, b, layer)
         return a @ b
 
-    def _mix(self, probs, drop, v, layer):
+    def _mix(self, scores, probs, drop, v, layer):
         if self.bf16_attention:
-            return BFloat16Bert._mix(self, probs, drop, v, layer)
-        return super()._mix(probs, drop, v, layer)
+            return BFloat16Bert._mix(self, scores, probs, drop, v, layer)
+        return super()._mix(scores, probs, drop, v, layer)

@@ -102,7 +102,9 @@ def test_parts_make_no_difference(precision):
             batch, windows=windows, micro_batch_tokens=tokens, **HOW
         )
         np.testing.assert_allclose(found[1], stored[1], rtol=1e-5, atol=1e-5)
-        assert_gradients_agree(found[2], stored[2], rel=1e-5 if precision == "float32" else 2e-3)
+        # In bfloat16 what lies near a tie may round the other way, each time a step of 2^-8.
+        rel = 1e-5 if precision == "float32" else 2.0**-7
+        assert_gradients_agree(found[2], stored[2], rel=rel)
 
 
 @pytest.mark.parametrize("precision", TRAINING)

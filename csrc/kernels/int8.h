@@ -119,6 +119,16 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
     }
 }
 
+/* What whole numbers v stand for, in the same bits wherever that is worked out. */
+static inline vf int8_meaning(vf v, vf scale, vf offset, vf col_scale, vf col_sum)
+{
+#if BS_LANES >= 8
+    return col_scale * low_fma(offset * col_sum, (low_v)scale, (low_v)v);
+#else
+    return col_scale * (scale * v + offset * col_sum);
+#endif
+}
+
 static void int8_restore(float *c, int64_t ldc, int64_t rows, int64_t cols, const float *row_scale,
                          const float *row_offset, const float *col_scale, const float *col_sum)
 {
@@ -128,15 +138,14 @@ static void int8_restore(float *c, int64_t ldc, int64_t rows, int64_t cols, cons
         int64_t j = 0;
         for (; j + BS_LANES <= cols; j += BS_LANES) {
             const vf v = __builtin_convertvector((vi)vf_load(row + j), vf);
-            vf_store(row + j,
-                     vf_load(col_scale + j) * (scale * v + offset * vf_load(col_sum + j)));
+            vf_store(row + j, int8_meaning(v, scale, offset, vf_load(col_scale + j),
+                                           vf_load(col_sum + j)));
         }
         if (j < cols) {
             const int64_t n = cols - j;
             const vf v = __builtin_convertvector((vi)vf_load_part(row + j, n), vf);
-            vf_store_part(row + j,
-                          vf_load_part(col_scale + j, n) *
-                              (scale * v + offset * vf_load_part(col_sum + j, n)), n);
+            vf_store_part(row + j, int8_meaning(v, scale, offset, vf_load_part(col_scale + j, n),
+                                                vf_load_part(col_sum + j, n)), n);
         }
     }
 }

@@ -58,9 +58,9 @@ static inline __attribute__((always_inline)) void int8_finish(const int8_into *r
     for (int v = 0; v < 2; v++) {
         const int64_t at = v * BS_LANES;
         const low_mask some = low_first(n - at);
-        x[v] = low_load_floats(some, r->by.col_scale + at) *
-               (scale * __builtin_convertvector(acc[v], vf) +
-                offset * low_load_floats(some, r->by.col_sum + at));
+        x[v] = int8_meaning(__builtin_convertvector(acc[v], vf), scale, offset,
+                            low_load_floats(some, r->by.col_scale + at),
+                            low_load_floats(some, r->by.col_sum + at));
         if (of != BS_OF_NOTHING)
             x[v] += low_load_floats(some, r->to.bias + at);
         if (of == BS_OF_ACTIVATION)

@@ -18,25 +18,42 @@ static void residual_row(float *z, const float *y, const float *bias, const floa
     }
 }
 
+/* Sums that do not wait for each other. */
+#define LAYERNORM_SUMS 4
+
+static inline vf layernorm_total(const vf sums[LAYERNORM_SUMS])
+{
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 /* Mean first, then the variance around it: E[x^2] - mean^2 would cancel. */
 static void layernorm_row(float *y, float *mean_, float *rstd_, const float *x, const float *gamma,
                           const float *beta, int64_t n, float eps)
 {
-    vf sum = {0}, squares = {0};
+    vf sums[LAYERNORM_SUMS] = {0}, squares[LAYERNORM_SUMS] = {0};
+    const int64_t step = LAYERNORM_SUMS * BS_LANES;
     int64_t j = 0;
+    for (; j + step <= n; j += step)
+        for (int p = 0; p < LAYERNORM_SUMS; p++)
+            sums[p] += vf_load(x + j + p * BS_LANES);
     for (; j + BS_LANES <= n; j += BS_LANES)
-        sum += vf_load(x + j);
+        sums[0] += vf_load(x + j);
     if (j < n)
-        sum += vf_load_part(x + j, n - j);
-    const float mean = vf_sum(sum) / (float)n;
-    for (j = 0; j + BS_LANES <= n; j += BS_LANES) {
+        sums[0] += vf_load_part(x + j, n - j);
+    const float mean = vf_sum(layernorm_total(sums)) / (float)n;
+    for (j = 0; j + step <= n; j += step)
+        for (int p = 0; p < LAYERNORM_SUMS; p++) {
+            const vf c = vf_load(x + j + p * BS_LANES) - mean;
+            squares[p] += c * c;
+        }
+    for (; j + BS_LANES <= n; j += BS_LANES) {
         const vf c = vf_load(x + j) - mean;
-        squares += c * c;
+        squares[0] += c * c;
     }
     float rest = 0.0f;
     for (; j < n; j++)
         rest += (x[j] - mean) * (x[j] - mean);
-    const float rstd = 1.0f / sqrtf((vf_sum(squares) + rest) / (float)n + eps);
+    const float rstd = 1.0f / sqrtf((vf_sum(layernorm_total(squares)) + rest) / (float)n + eps);
     for (j = 0; j + BS_LANES <= n; j += BS_LANES)
         vf_store(y + j, (vf_load(x + j) - mean) * rstd * vf_load(gamma + j) + vf_load(beta + j));
     for (; j < n; j++)

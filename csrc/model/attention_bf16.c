@@ -7,7 +7,8 @@
 #include "kernels/gemm.h"
 #include "model/attention.h"
 
-/* Scores that one block of queries holds, about: they stay in the first-level cache. */
+/* Scores that one block of queries holds, about: they stay in the first-level cache. Where they are
+ * rounded before they are stored they take half of the room. */
 #define BLOCK_SCORES (1 << 13)
 /* Queries that it has at least, or all: keys and values are gone through for each block. */
 #define BLOCK_ROWS 24
@@ -39,9 +40,11 @@ static char *take(bs_arena *a, int64_t bytes)
 static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
     const int64_t wide = w->k->columns, ld = bs_round_up(keys, wide);
-    const int64_t tall = w->k->tall, most = bs_round_up(keys, tall);
-    int64_t block = BLOCK_SCORES / ld / tall * tall;
-    block = block < BLOCK_ROWS ? bs_round_up(BLOCK_ROWS, tall) : block;
+    /* Backward sums over the block, too. */
+    const int64_t grain = backward ? BS_LOW_ROWS : w->k->tall, most = bs_round_up(keys, grain);
+    const bool rounded = !backward && w->k->bf16_product_into != NULL;
+    int64_t block = (rounded ? 2 : 1) * BLOCK_SCORES / ld / grain * grain;
+    block = block < BLOCK_ROWS ? bs_round_up(BLOCK_ROWS, grain) : block;
     block = block > most ? most : block;
     w->D = D;
     w->block = block;

@@ -286,6 +286,60 @@ static PyObject *call_int8_product(const bs_kernels *k, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* (out (rows, ld), u or None, sum or None, of, act, scale, bias or None, a, b, cols, groups), of as
+ * in bs_result */
+static PyObject *call_bf16_product_into(const bs_kernels *k, PyObject *args)
+{
+    bytes out, a, b;
+    floats u, sum, bias;
+    int of, act;
+    float scale;
+    Py_ssize_t cols, groups;
+    if (!PyArg_ParseTuple(args, "O&O&O&iifO&O&O&nn", to_bytes, &out, to_floats_or_none, &u,
+                          to_floats_or_none, &sum, &of, &act, &scale, to_floats_or_none, &bias,
+                          to_bytes, &a, to_bytes, &b, &cols, &groups))
+        return NULL;
+    const bool exponential = of == BS_OF_EXP;
+    const npy_intp width = exponential ? bs_round_up(cols, k->columns) : cols;
+    if (of < BS_OF_BIAS || of > BS_OF_EXP || act < BS_GELU || act > BS_RELU ||
+        !product_fits(k, out.rows, out.cols, &a, &b, cols, groups) || out.cols < 2 * width ||
+        (exponential ? sum.size < 16 * out.rows : bias.size != cols) ||
+        (u.data != NULL && (u.rows < out.rows || u.cols < cols)))
+        return no_match();
+    const bs_result r = {.of = of, .low = true, .out = (char *)out.data, .ld = out.cols,
+                         .bias = bias.data, .act = act, .u = u.data, .ld_u = u.cols,
+                         .scale = scale, .sum = sum.data};
+    k->bf16_product_into(&r, a.data, a.cols, b.data, b.cols, out.rows, cols, groups);
+    Py_RETURN_NONE;
+}
+
+/* (out (rows, ld), of, act, low, bias or None, row_scale, row_offset, col_scale, col_sum, a, b,
+ * groups) */
+static PyObject *call_int8_product_into(const bs_kernels *k, PyObject *args)
+{
+    bytes out, a, b;
+    floats bias, row_scale, row_offset, col_scale, col_sum;
+    int of, act, low;
+    Py_ssize_t groups;
+    if (!PyArg_ParseTuple(args, "O&iipO&O&O&O&O&O&O&n", to_bytes, &out, &of, &act, &low,
+                          to_floats_or_none, &bias, to_floats, &row_scale, to_floats, &row_offset,
+                          to_floats, &col_scale, to_floats, &col_sum, to_bytes, &a, to_bytes, &b,
+                          &groups))
+        return NULL;
+    const npy_intp cols = col_scale.size;
+    if (of < BS_OF_NOTHING || of > BS_OF_ACTIVATION || act < BS_GELU || act > BS_RELU ||
+        (low && (of != BS_OF_BIAS || k->bf16_product == NULL)) ||
+        !product_fits(k, out.rows, out.cols / (low ? 2 : 4), &a, &b, cols, groups) ||
+        (of == BS_OF_NOTHING ? bias.data != NULL : bias.size != cols) ||
+        row_scale.size != out.rows || row_offset.size != out.rows || col_sum.size != cols)
+        return no_match();
+    const bs_result r = {.of = of, .low = low, .out = (char *)out.data, .ld = out.cols,
+                         .bias = bias.data, .act = act};
+    const bs_int8_scales by = {row_scale.data, row_offset.data, col_scale.data, col_sum.data};
+    k->int8_product_into(&r, &by, a.data, a.cols, b.data, b.cols, out.rows, cols, groups);
+    Py_RETURN_NONE;
+}
+
 /* (out, scale, offset, x, n) */
 static PyObject *call_int8_rows(const bs_kernels *k, PyObject *args)
 {
@@ -339,8 +393,10 @@ const bs_kernel_call bs_low_calls[] = {
     {"bf16_softmax_row", call_bf16_softmax_row},
     {"bf16_softmax_backward_row", call_bf16_softmax_backward_row},
     {"bf16_product", call_bf16_product},
+    {"bf16_product_into", call_bf16_product_into},
     {"int8_rows", call_int8_rows},
     {"int8_product", call_int8_product},
     {"int8_restore", call_int8_restore},
+    {"int8_product_into", call_int8_product_into},
     {NULL, NULL},
 };
