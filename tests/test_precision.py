@@ -111,7 +111,7 @@ def test_scores_whose_exponentials_overflow_or_vanish_equal_the_twins(name, monk
         bias[...] = np.where(np.arange(len(bias)) % 2, 500, -800)
         found = Engine(config, params, precision="bfloat16").score(batch)
         apart.append(np.abs(found - _twin("bfloat16", config, params).forward(batch)).max())
-    # Scores of hundreds are exact to 1e-5, so more elements lie near enough to a tie than elsewhere.
+    # Scores of hundreds are exact to 1e-5: more elements lie near enough to a tie than elsewhere.
     assert max(apart) <= 0.02, apart
 
 

@@ -103,8 +103,9 @@ def test_parts_make_no_difference(precision):
         )
         np.testing.assert_allclose(found[1], stored[1], rtol=1e-5, atol=1e-5)
         # In bfloat16 what lies near a tie may round the other way, each time a step of 2^-8.
-        rel = 1e-5 if precision == "float32" else 2.0**-7
-        assert_gradients_agree(found[2], stored[2], rel=rel)
+        # So do those of keys' biases, which sum up to nothing else.
+        allowed = ({"rel": 1e-5} if precision == "float32" else {"rel": 2.0**-7, "of_all": 1e-4})
+        assert_gradients_agree(found[2], stored[2], **allowed)
 
 
 @pytest.mark.parametrize("precision", TRAINING)
