@@ -236,23 +236,22 @@ static bs_result part_of(const bs_gemm *g, int64_t row, int64_t col)
 static bool tile_into(const bs_kernels *k, const bs_gemm *g, int64_t row, int64_t rows, int64_t col,
                       int64_t cols)
 {
+    const bool low = g->precision == BS_BFLOAT16 && g->into != NULL;
+    const bool whole = g->precision == BS_INT8 && (g->into != NULL || g->epilogue == NULL);
+    if (g->low.groups > k->tile_groups || !((low && k->bf16_product_into != NULL) ||
+                                            (whole && k->int8_product_into != NULL)))
+        return false;
     const bs_result r = part_of(g, row, col);
     const char *a = g->low.a + row * g->low.lda;
     const char *b = g->low.b + col / k->columns * g->low.ld_panel;
-    if (g->low.groups > k->tile_groups || (g->into == NULL && g->epilogue != NULL))
-        return false;
-    if (g->precision == BS_INT8 && k->int8_product_into != NULL) {
-        const bs_int8_scales by = {g->low.row_scale + row, g->low.row_offset + row,
-                                   g->packed->scale + col, g->packed->sum + col};
-        k->int8_product_into(&r, &by, a, g->low.lda, b, g->low.ld_panel, rows, cols,
-                             g->low.groups);
-        return true;
-    }
-    if (g->precision == BS_BFLOAT16 && g->into != NULL && k->bf16_product_into != NULL) {
+    if (low) {
         k->bf16_product_into(&r, a, g->low.lda, b, g->low.ld_panel, rows, cols, g->low.groups);
         return true;
     }
-    return false;
+    const bs_int8_scales by = {g->low.row_scale + row, g->low.row_offset + row,
+                               g->packed->scale + col, g->packed->sum + col};
+    k->int8_product_into(&r, &by, a, g->low.lda, b, g->low.ld_panel, rows, cols, g->low.groups);
+    return true;
 }
 
 /* The same strip by strip in the worker's scratch, each followed by what becomes of it. */

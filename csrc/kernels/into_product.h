@@ -5,7 +5,8 @@
  *     finish(r, i, acc, n, of, act)  makes row i of the panel's result, of which n columns count
  *     next(r)                        goes on to the next panel's columns
  *   INTO_R         what these two take
- *   INTO_V         a vector of accumulators */
+ *   INTO_V         a vector of accumulators
+ *   INTO_OTHER     what a result can be of besides a bias and an activation */
 
 /* A tile from row `from` on; nothing becomes of rows before `first`. */
 static inline __attribute__((always_inline)) void INTO_NAME(tile_into)(

@@ -29,7 +29,8 @@ static inline __attribute__((always_inline)) void LOW_NAME(group)(LOW_V acc[LOW_
     }
 }
 
-/* A tile of `rows` rows, a constant where this is inlined; of those before `first` nothing is stored. */
+/* A tile of `rows` rows, a constant where this is inlined; of those before `first` nothing is
+ * stored. */
 static inline __attribute__((always_inline)) void LOW_NAME(tile)(
     LOW_T *c, int64_t ldc, const char *a, int64_t lda, const char *b, int64_t groups, int64_t cols,
     bool add, int64_t first, const int rows)
