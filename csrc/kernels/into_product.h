@@ -29,24 +29,14 @@ static inline __attribute__((always_inline)) void INTO_NAME(panel_into)(
     int64_t groups, int64_t n, const int of, bs_activation act)
 {
     int64_t i = 0;
+#define INTO_ONE(from, first, tall)                                                                \
+    INTO_NAME(tile_into)(r, from, a, lda, b, groups, n, first, of, act, tall)
     for (; i + LOW_TALL <= rows; i += LOW_TALL) {
         low_fetch(&ahead);
-        INTO_NAME(tile_into)(r, i, a, lda, b, groups, n, 0, of, act, LOW_TALL);
+        INTO_ONE(i, 0, LOW_TALL);
     }
-    while (i < rows) {
-        const int64_t tall = low_tall(rows, i), from = i + tall > rows ? rows - tall : i;
-        if (tall == LOW_TALL)
-            INTO_NAME(tile_into)(r, from, a, lda, b, groups, n, i - from, of, act, LOW_TALL);
-#if LOW_TALL > 8
-        else if (tall == 8)
-            INTO_NAME(tile_into)(r, from, a, lda, b, groups, n, i - from, of, act, 8);
-#endif
-        else if (tall == 4)
-            INTO_NAME(tile_into)(r, from, a, lda, b, groups, n, i - from, of, act, 4);
-        else
-            INTO_NAME(tile_into)(r, from, a, lda, b, groups, n, 0, of, act, 1);
-        i = from + tall;
-    }
+    LOW_REST(rows, i, INTO_ONE)
+#undef INTO_ONE
 }
 
 /* Not inlined: one for each result. */

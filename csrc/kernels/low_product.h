@@ -65,27 +65,15 @@ static void LOW_NAME(panel_rows)(LOW_T *c, int64_t ldc, const char *a, int64_t l
                                  bool add)
 {
     int64_t i = 0;
+#define LOW_ONE(from, first, tall)                                                                 \
+    LOW_NAME(tile)(c + (from) * ldc, ldc, LOW_LEFT(a, lda, from, 0), lda, b, groups, cols, add,    \
+                   first, tall)
     for (; i + LOW_TALL <= rows; i += LOW_TALL) {
         low_fetch(&ahead);
-        LOW_NAME(tile)(c + i * ldc, ldc, LOW_LEFT(a, lda, i, 0), lda, b, groups, cols, add, 0,
-                       LOW_TALL);
+        LOW_ONE(i, 0, LOW_TALL);
     }
-    while (i < rows) {
-        const int64_t tall = low_tall(rows, i), from = i + tall > rows ? rows - tall : i;
-        LOW_T *to = c + from * ldc;
-        const char *left = LOW_LEFT(a, lda, from, 0);
-        if (tall == LOW_TALL)
-            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, LOW_TALL);
-#if LOW_TALL > 8
-        else if (tall == 8)
-            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, 8);
-#endif
-        else if (tall == 4)
-            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, i - from, 4);
-        else
-            LOW_NAME(tile)(to, ldc, left, lda, b, groups, cols, add, 0, 1);
-        i = from + tall;
-    }
+    LOW_REST(rows, i, LOW_ONE)
+#undef LOW_ONE
 }
 
 static void LOW_NAME(product)(LOW_T *c, int64_t ldc, const void *a, int64_t lda, const void *b,

@@ -171,3 +171,20 @@ static inline int64_t low_tall(int64_t rows, int64_t i)
         return 8;
     return rows >= 4 ? 4 : 1;
 }
+
+/* TILE(from, first, tall) for tiles over what is left of `rows` from row i on: what is before row
+ * `first` of a tile is done already. */
+#define LOW_REST(rows, i, TILE)                                                                    \
+    while ((i) < (rows)) {                                                                         \
+        const int64_t tall_ = low_tall(rows, i);                                                   \
+        const int64_t from_ = (i) + tall_ > (rows) ? (rows)-tall_ : (i);                           \
+        if (tall_ == LOW_TALL)                                                                     \
+            TILE(from_, (i)-from_, LOW_TALL);                                                      \
+        else if (LOW_TALL > 8 && tall_ == 8)                                                       \
+            TILE(from_, (i)-from_, LOW_TALL > 8 ? 8 : 4);                                          \
+        else if (tall_ == 4)                                                                       \
+            TILE(from_, (i)-from_, 4);                                                             \
+        else                                                                                       \
+            TILE(from_, (i)-from_, 1);                                                             \
+        (i) = from_ + tall_;                                                                       \
+    }
