@@ -173,7 +173,7 @@ static inline int64_t low_tall(int64_t rows, int64_t i)
 }
 
 /* TILE(from, first, tall) for tiles over what is left of `rows` from row i on: what is before row
- * `first` of a tile is done already. */
+ * `first` of a tile is done already. Where registers hold fewer than 8 rows there is no tile of 8. */
 #define LOW_REST(rows, i, TILE)                                                                    \
     while ((i) < (rows)) {                                                                         \
         const int64_t tall_ = low_tall(rows, i);                                                   \
