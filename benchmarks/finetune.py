@@ -6,20 +6,20 @@
     python benchmarks/finetune.py recipe --data FILE [--precision bfloat16]
     python benchmarks/finetune.py epoch  --data FILE
 
-``curve``   50 steps without dropout on both sides, and PyTorch on one thread and on two: our
-            difference to PyTorch beside PyTorch's to itself.
-``speed``   some steps at a time, the sides in turn: bertsent and PyTorch in fp32 and bf16 (PyTorch
-            by autocast), and PyTorch as the usual script has it, batches at random and padded to
-            the maximum. MiniLM at up to 512 tokens; BERT-base (random weights) at up to 256.
-``threads`` bertsent on two threads beside one, in pairs.
+``curve``   Losses of 50 steps without dropout: bertsent compared with PyTorch, and PyTorch on one
+            thread compared with PyTorch on two.
+``speed``   A few steps at a time, in turns: bertsent and PyTorch in fp32 and bf16 (PyTorch with
+            autocast), and the usual PyTorch script, with random batches padded to the maximum.
+            MiniLM with up to 512 tokens; BERT-base (random weights) with up to 256.
+``threads`` bertsent on two threads compared with one, in pairs.
 ``recipe``  4,000 reviews, two epochs, tested on up to 5,000 others in each precision: bertsent
-            with seeds 0, 1 and 2, and if it trains in float32, PyTorch with seed 0.
-``epoch``   bertsent alone, in bfloat16: one epoch over 22,500 reviews of at most 512 tokens,
-            tested on the 2,500 that follow.
+            with seeds 0, 1 and 2, and, if it trains in float32, PyTorch with seed 0.
+``epoch``   bertsent only, in bfloat16: one epoch over 22,500 reviews of at most 512 tokens,
+            tested on the next 2,500.
 
-Both sides follow the same rows, batches (grouped by length, which is PyTorch's best) and
-initial classifier. PyTorch's environment is made if there is none. Every run is a process of its
-own; its JSON goes into ``benchmarks/results/``.
+Both sides use the same rows, batches (grouped by length, which is fastest for PyTorch) and initial
+classifier. PyTorch's environment is created if it does not exist. Every run is a separate process
+and writes JSON into ``benchmarks/results/``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def run(side, options, flags=(), more_environment=None, parse=True):
-    """One run in a process of its own; what it prints last, or all of it."""
+    """Run one side in a separate process; return its last line as JSON, or all output."""
     script = HERE / "peers" / f"{side}_finetune.py"
     python = options.peer_python if side == "pytorch" else sys.executable
     settings = common.quiet_environment(foreign=side == "pytorch") | (more_environment or {})
@@ -75,7 +75,7 @@ SPEED_SIDES = {
     PADDED: ("pytorch", ["--padded"]),
 }
 BEST_PEER = {"bertsent, fp32": "pytorch, fp32", "bertsent, bf16": "pytorch, bf16 autocast"}
-# Longest text, warm steps of a round and rounds: BERT-base is eight times the work.
+# Longest text, measured steps per round, and rounds: BERT-base is eight times the work.
 SPEED_WORK = {"minilm": (512, 4, 3), "random-base": (256, 2, 2)}
 
 
@@ -86,17 +86,17 @@ def speed(options):
     sides = dict(SPEED_SIDES)
     missing = {}
     if "bfloat16" not in _core.precisions():
-        # PyTorch would compute it all the same, by way of float32 and far more slowly.
+        # PyTorch would emulate it in float32, far more slowly.
         for name in [name for name in sides if "bf16" in name]:
             del sides[name]
             missing[name] = "this processor has no bfloat16"
     load = os.getloadavg()
     if load[0] > 0.5:
-        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+        print(f"other programs are running (load {load[0]:.1f}): do not publish this run",
               file=sys.stderr)
     runs = {name: [] for name in sides}
     for number in range(options.rounds or rounds):
-        # Who comes first changes, in case heat or clock frequency drift within a round.
+        # The order alternates, in case heat or clock frequency drift within a round.
         for name in list(sides) if number % 2 == 0 else list(sides)[::-1]:
             side, more = sides[name]
             runs[name].append(run(side, options, [*flags, *more]))
@@ -127,7 +127,7 @@ def speed(options):
 
 
 def kernels(options, flags, missing):
-    """Matrix kernels that PyTorch takes from oneDNN, if it can with autocast, by their report."""
+    """Return the matrix kernels that PyTorch uses from oneDNN, with autocast if possible."""
     precision = "float32" if missing else "bfloat16"
     flags = [*flags, "--precision", precision, "--max-steps", 1]
     done = run("pytorch", options, flags, {"ONEDNN_VERBOSE": "1"}, parse=False)
@@ -180,11 +180,11 @@ def main():
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", default="minilm",
                    help="directory of the pretrained model, minilm, or random-base")
-    p.add_argument("--rounds", type=int, help="of speed (3; random-base 2) or threads (5)")
-    p.add_argument("--steps", type=int, help="of a round, warm (4, random-base 2; threads 15)")
-    p.add_argument("--max-length", type=int, help="of speed (512; random-base 256)")
+    p.add_argument("--rounds", type=int, help="rounds of speed (3; random-base 2) or threads (5)")
+    p.add_argument("--steps", type=int, help="steps per round (4, random-base 2; threads 15)")
+    p.add_argument("--max-length", type=int, help="longest text in speed (512; random-base 256)")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
-                   help="of recipe (%(default)s)")
+                   help="precision of training in recipe (%(default)s)")
     p.add_argument("--threads", type=int, default=2, help="of recipe and epoch (%(default)s)")
     p.add_argument("--output", type=Path, help="results/finetune_WHAT.json")
     environment.add_arguments(p)
@@ -192,9 +192,9 @@ def main():
     options.peer_python = environment.peer_python(options)
     options.model_name = options.model
     if options.model == "minilm":
-        from bertsent.hub import resolve
+        from bertsent.hub.resolve import resolve_directory
 
-        options.model = str(resolve("minilm"))
+        options.model = str(resolve_directory("minilm"))
     elif options.model == "random-base":
         options.model = str(random_base(options.cache / "random-base"))
     whats = {"curve": curve, "speed": speed, "threads": threads, "recipe": recipe,
@@ -209,7 +209,7 @@ def main():
 
 
 def random_base(folder):
-    """BERT-base with random weights and MiniLM's tokenizer, which has BERT's vocabulary."""
+    """Write BERT-base with random weights and MiniLM's tokenizer, which has BERT's vocabulary."""
     if not folder.exists():
         from bertsent import BertForSequenceClassification, WordPieceTokenizer
 

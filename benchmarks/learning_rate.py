@@ -1,9 +1,9 @@
-"""Which learning rate suits which frozen part: where ``learning_rate="auto"`` comes from.
+"""The best learning rate for each number of frozen layers, for ``learning_rate="auto"``.
 
     python benchmarks/learning_rate.py --data FILE
 
-Trains on a small part of the reviews, scores others, once for each rate, frozen part and
-seed, and adds each outcome to ``benchmarks/results/learning_rate.json`` as it comes.
+Trains on a small part of the reviews and scores others, once for each learning rate, number of
+frozen layers and seed. Each result is added to ``benchmarks/results/learning_rate.json`` at once.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-/* What one core can do at most: multiply-adds out of registers, and copying out of each level of
- * memory. Prints one JSON object, rates in 10^9 a second: those of the quickest rounds.
+/* The peak rates of one core: multiply-adds from registers, and copying from each level of memory.
+ * Prints one JSON object with rates in 10^9 per second, those of the fastest rounds.
  *
- * With the name of one rate it measures that one again for each line of input, all rounds alike: a
- * core that is shared with others is not always as quick. Built and run by peaks.py. */
+ * With the name of a rate as its argument, it measures that rate again for each line of input, over
+ * all rounds, because a shared core is not always equally fast. Built and run by peaks.py. */
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>

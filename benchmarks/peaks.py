@@ -1,4 +1,4 @@
-"""What one core of this machine can do at most, measured by ``peak.c``."""
+"""The peak rates of one core of this machine, measured with ``peak.c``."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# The peak that each table of kernels works against, by precision.
+# The peak with which each table of kernels is compared, by precision.
 OF_TABLE = {
     "avx2": {"float32": "avx2_fp32", "int8": "avx2_int8"},
     "avx512": {"float32": "avx512_fp32"},
@@ -16,17 +16,18 @@ OF_TABLE = {
     "avx512_bf16": {"float32": "avx512_fp32", "int8": "avx512_vnni", "bfloat16": "avx512_bf16"},
     "amx": {"float32": "amx_bf16", "int8": "amx_int8", "bfloat16": "amx_bf16"},
 }
-# How many products of that kind one takes: fp32 in three parts of bfloat16 is six.
+# Products of that kind per result: fp32 in three parts of bfloat16 takes six.
 PRODUCTS = {("amx", "float32"): 6}
 
 
 class Peaks:
-    """``peak.c``, compiled.
+    """Compiles and runs ``peak.c``.
 
     Attributes
     ----------
     rates : dict
-        In 10**9 a second: multiply-adds count twice, copied bytes read and written.
+        In 10**9 per second. A multiply-add counts as two operations; a copied byte counts as
+        read and written.
     """
 
     def __init__(self):
@@ -42,13 +43,13 @@ class Peaks:
         print("peaks of one core, 1e9/s:", json.dumps(self.rates), file=sys.stderr)
 
     def limit(self, table, precision):
-        """The peak of a table's products in one precision, in operations a second, or None."""
+        """Return the peak of a table's products in operations per second, or None."""
         found = self.rates.get(OF_TABLE.get(table, {}).get(precision))
         return None if found is None else found * 1e9 / PRODUCTS.get((table, precision), 1)
 
     @contextlib.contextmanager
     def sampler(self, table, precision):
-        """A function that measures this peak now, for some hundredths of a second."""
+        """Return a function that measures this peak for some hundredths of a second."""
         process = subprocess.Popen(
             [self._program, OF_TABLE[table][precision]], text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, env=self._settings)

@@ -1,9 +1,9 @@
-"""Pictures of the results: rates, latency, memory and loss, one PNG a result file.
+"""Plots of the results: rates, latency, memory and loss, one PNG per result file.
 
     python benchmarks/plot.py [RESULT.json ...]
 
-Needs matplotlib. Without arguments, of all in ``benchmarks/results/`` that `scoring.py`,
-`finetune.py speed` and `finetune.py epoch` made. A PNG stands beside its JSON.
+Needs matplotlib. By default, plots all results of `scoring.py`, `finetune.py speed` and
+`finetune.py epoch` in ``benchmarks/results/``. Each PNG is written beside its JSON file.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MEAN_OF = 50  # steps
 
 
 def bars(axis, rows, unit):
-    """Horizontal bars: (label, value, lowest, highest, colour), the first on top."""
+    """Draw horizontal bars: (label, value, lowest, highest, colour), the first on top."""
     rows = rows[::-1]
     values = [row[1] for row in rows]
     errors = [[row[1] - row[2] for row in rows], [row[3] - row[1] for row in rows]]

@@ -1,14 +1,14 @@
-"""The matrix products of a training step, ours beside oneDNN's through PyTorch.
+"""The matrix products of a training step, compared with oneDNN's through PyTorch.
 
     python benchmarks/products.py
 
-One thread, every linear layer of MiniLM-L6 and of BERT-base over one micro-batch of tokens:
-forward, the gradient of its input and that of its weight. Ours converts and packs what a step
-converts and packs: below fp32 the left operand always, both of a weight's gradient, of which fp32
-packs the right one; a weight is packed once a step, and stands packed here. In bfloat16 PyTorch
-is given operands that are bfloat16 already, and leaves such results; ours takes and leaves
-float32. The quickest of some runs counts, sides in turn. Beside the rates stands the peak of one
-core (``peak.c``).
+One thread, every linear layer of MiniLM-L6 and of BERT-base with one micro-batch of tokens:
+forward product, gradient of the input and gradient of the weight. For bertsent, the time includes
+conversion and packing as in a training step: of the left operand in bfloat16, and of both operands
+of a weight's gradient (in fp32, of the right one only). Weights are already packed, since a step
+packs them once. In bfloat16, PyTorch gets bfloat16 operands and returns bfloat16 results, while
+bertsent takes and returns float32. The sides take turns, and the fastest of several runs counts.
+Rates are compared with the peak of one core (``peak.c``).
 
 Writes ``results/products.json`` and prints tables in Markdown.
 """
@@ -26,7 +26,7 @@ import peaks
 from peers import environment
 
 from bertsent import _core
-from bertsent.checkpoint import aligned_zeros
+from bertsent.hub import aligned_zeros
 
 HERE = Path(__file__).resolve().parent
 MODELS = {"MiniLM-L6": (384, 1536), "BERT-base": (768, 3072)}
@@ -43,20 +43,20 @@ def shapes(hidden, inner, tokens):
 
 
 def aligned(values):
-    """A copy that begins at a multiple of 64 bytes, as all that the engine works on does."""
+    """Return a copy that starts at a multiple of 64 bytes, as all arrays of the engine do."""
     copy = aligned_zeros(values.nbytes // 4).view(values.dtype).reshape(values.shape)
     copy[...] = values
     return copy
 
 
 def halves(size, rng):
-    """Bytes of so many bfloat16 numbers."""
+    """Return memory for that many bfloat16 numbers."""
     words = rng.standard_normal(size, np.float32)
     return aligned(words.view(np.uint16)[1::2]).view(np.uint8).reshape(1, -1)
 
 
 def ours(kind, m, n, k, precision, rng, isa, times):
-    """Seconds of the quickest of `times` runs."""
+    """Return the seconds of the fastest of `times` runs."""
     across = kind == "weight gradient"
     c = aligned(np.zeros((m, n), np.float32))
     a = aligned(rng.standard_normal((k, m) if across else (m, k), np.float32))
@@ -103,7 +103,7 @@ def measure(model, precision, peer, isa, options):
 
 
 def weighted(rows, side):
-    """Rate over all products: operations by the time of all."""
+    """Return the rate over all products: all operations divided by all time."""
     work = [r["m"] * r["n"] * r["k"] for r in rows]
     spent = [w / r["gflops"][side] for w, r in zip(work, rows, strict=True)]
     return sum(work) / sum(spent)
@@ -112,7 +112,7 @@ def weighted(rows, side):
 def show(model, precision, table, rows, peak):
     print(f"\n{model}, {precision}, kernels {table}, {TOKENS[precision]} tokens"
           + (f", peak of the core {peak / 1e9:,.0f} GFLOP/s" if peak else "") + "\n")
-    print("| layer | product | m, n, k | bertsent GFLOP/s | of the peak | oneDNN GFLOP/s |")
+    print("| layer | product | m, n, k | bertsent GFLOP/s | share of the peak | oneDNN GFLOP/s |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
     for r in rows:
         print(f"| {r['layer']} | {r['kind']} | {r['m']}, {r['n']}, {r['k']} | "
@@ -120,7 +120,7 @@ def show(model, precision, table, rows, peak):
               f"{r['gflops']['bertsent'] * 1e9 / peak if peak else 0:.0%} | "
               f"{r['gflops']['oneDNN']:.0f} |")
     both = [weighted(rows, side) for side in ("bertsent", "oneDNN")]
-    print(f"| all, by operations | | | {both[0]:.0f} | "
+    print(f"| all, weighted by operations | | | {both[0]:.0f} | "
           f"{both[0] * 1e9 / peak if peak else 0:.0%} | {both[1]:.0f} |")
 
 
@@ -133,14 +133,14 @@ def main():
     options = p.parse_args()
     load = os.getloadavg()
     if load[0] > 0.5:
-        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+        print(f"other programs are running (load {load[0]:.1f}): do not publish this run",
               file=sys.stderr)
     peaks_ = peaks.Peaks()
     peer = Peer(environment.peer_python(options))
     tables = []
     for precision in ("float32", "bfloat16"):
         able = [t for t in _core.isa_list() if peaks_.limit(t, precision)]
-        if precision == "float32":  # the best, and beside products in parts those that are not
+        if precision == "float32":  # the best table, and the one below if it splits fp32
             in_parts = _core.operand_layout(able[-1])["fp32_parts"] > 1
             able = able[-1 - in_parts :]
         for isa in able:

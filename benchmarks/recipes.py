@@ -1,12 +1,12 @@
-"""Which recipe gives the most accuracy in the least time on the IMDB reviews.
+"""Search for recipes: the highest accuracy in the least time on the IMDB reviews.
 
     python benchmarks/recipes.py --data FILE [--threads N] RUN [RUN ...]
 
-A run trains as `RUNS` says, scores what its part says, and leaves one file in
-``benchmarks/results/recipes/``. Choosing is done on rows 20,000-22,499, after training on rows
-before 20,000; what was chosen is trained on rows 0-22,499 and scores rows 22,500-24,999 once. With
-``--vote`` kept classifiers of one part and TF-IDF score together, each subset of them by the mean
-of its probabilities.
+Each run trains with the parameters in `RUNS`, scores the test rows of its part, and writes one file
+into ``benchmarks/results/recipes/``. Recipes are chosen on rows 20,000-22,499, after training on
+rows before 20,000. The chosen ones are trained on rows 0-22,499 and score rows 22,500-24,999 once.
+``--vote`` scores saved classifiers of one part together with TF-IDF, by the mean probabilities of
+each subset of them.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 import bertsent
-from bertsent import hub
+from bertsent.hub import resolve_directory
 
 RESULTS = Path(__file__).resolve().parent / "results" / "recipes"
 
@@ -40,7 +40,7 @@ PARTS = {
 }
 BASE = {"max_length": 128, "long_text": "head+tail", "epochs": 1, "pooling": "mean",
         "learning_rate": 1e-4}
-# Other ways in which a trained classifier may read what it scores.
+# Other ways in which a trained classifier reads the test texts.
 READINGS = {
     "256": {"max_length": 256, "long_text": "head+tail"},
     "512": {"max_length": 512, "long_text": "head+tail"},
@@ -55,11 +55,11 @@ THRICE = HALF | {"epochs": 3, "freeze_dropout": True}
 # Most of each review, a third of the layers frozen.
 MOST = {"long_text": "tail", "max_length": 256, "epochs": 2, "freeze_layers": 2,
         "freeze_dropout": True}
-# All of nearly every review, likewise.
+# Nearly all of most reviews, a third of the layers frozen.
 WHOLE = MOST | {"max_length": 512}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
-# Part and parameters; what stands in a run stands in place of the base.
+# Part and parameters of each run; they override those of BASE.
 RUNS = {
     "base": ("screen", {}),
     "head": ("screen", {"long_text": "head"}),
@@ -72,14 +72,14 @@ RUNS = {
     "layer-decay": ("screen", {"layer_decay": 0.9}),
     "freeze-2": ("screen", {"freeze_layers": 2}),
     "freeze-3": ("screen", {"freeze_layers": 3}),
-    # About as many tokens as the others.
+    # About as many tokens as the other runs.
     "tail-64": ("screen-8000", {"long_text": "tail", "max_length": 64}),
     "tail-256": ("screen-2400", {"long_text": "tail", "max_length": 256}),
     "tail-cls": ("screen", {"long_text": "tail", "pooling": "cls"}),
-    # Ten minutes on two cores, in two ways.
+    # Two ways to use ten minutes on two cores.
     "tail-8000": ("screen-8000", {"long_text": "tail"}),
     "tail-12000-freeze-3": ("screen-12000", HALF),
-    # One option each, around what these two found.
+    # Single options, starting from the result of these two.
     "half": ("screen", HALF),
     "half-cls": ("screen", HALF | {"pooling": "cls"}),
     "half-layer-decay": ("screen", HALF | {"layer_decay": 0.8}),
@@ -93,13 +93,13 @@ RUNS = {
     "half-epochs-4": ("screen", HALF | {"epochs": 4}),
     "half-windows": ("screen", HALF | {"long_text": "windows"}),
     "half-pretrained": ("screen", HALF | {"pretraining": PRETRAINING}),
-    # All of the labels: the ends of the reviews three times, or all of them once, in the same time.
+    # All labels: three epochs over the ends of the reviews, or one over everything, in equal time.
     "thrice-128": ("choose", THRICE),
     "windows-128": ("choose", HALF | {"long_text": "windows"}),
     "twice-512": ("choose", WHOLE),
     "twice-256": ("choose", MOST),
     "twice-256-head": ("choose", MOST | {"long_text": "head"}),
-    # Two models, of which the first is scored alone as well.
+    # Two models; the first is also scored alone.
     "twice-256-members": ("choose", MOST | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
     "final-thrice-128": ("final", BASE | THRICE),
@@ -110,7 +110,7 @@ RUNS = {
 
 
 def words(train, test):
-    """TF-IDF of words and pairs of words under a logistic regression, on the same rows."""
+    """Train and score a logistic regression on TF-IDF of words and word pairs, on the same rows."""
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     features = vectorizer.fit_transform(train["review"])
     model = LogisticRegression(C=10.0, max_iter=1000).fit(features, train["label"])
@@ -118,8 +118,8 @@ def words(train, test):
 
 
 def without_dropout(model, rate, folder):
-    """A copy of a model that says another rate of dropout."""
-    source = hub.resolve(model)
+    """Return a copy of a model directory with another dropout rate."""
+    source = resolve_directory(model)
     copy = Path(folder) / "model"
     shutil.copytree(source, copy)
     config = json.loads((copy / "config.json").read_text())
@@ -129,7 +129,7 @@ def without_dropout(model, rate, folder):
 
 
 def pretrained(model, data, options, threads, seed, folder):
-    """The model pretrained further; what a folder keeps is not trained again."""
+    """Return the further pretrained model; it is not trained again if the folder has it."""
     output = Path(folder) / f"pretrained_{seed}"
     if not output.exists():
         options = dict(options)
@@ -150,7 +150,7 @@ def measure(probabilities, labels):
 
 
 def run(name, path, data, model, threads, precision, seed, keep_in=None):
-    """Train and score as a run says, and write its record to a file."""
+    """Train and score a run, and write its record to a file."""
     part, given = RUNS.get(name) or (name.split("-", 1)[1], None)
     train, test = common.load_rows(data, *PARTS[part])
     labels = test["label"].to_numpy()
@@ -205,14 +205,14 @@ def run(name, path, data, model, threads, precision, seed, keep_in=None):
             classifier.models_ = models
         record["plan"] = classifier.plan_
         record["peak_rss_mb"] = common.peak_rss_mb()
-        common.write_json(path, record)  # before anything that may go wrong
+        common.write_json(path, record)  # before anything can fail
         if keep_in is not None:
             classifier.save_pretrained(keep_in / path.stem)
     return record
 
 
 def read_otherwise(record, kept, data, threads, names):
-    """Score what a run has scored, with its classifier but other readings; complete its record."""
+    """Score the test texts of a run with other readings, and add the results to its record."""
     _, test = common.load_rows(data, *PARTS[record["part"]])
     classifier = bertsent.BertClassifier.from_pretrained(kept)
     classifier.set_params(n_threads=threads, verbose=0)
@@ -227,7 +227,7 @@ def read_otherwise(record, kept, data, threads, names):
 
 
 def vote(runs, data, kept, threads, seed):
-    """Score what runs of one part have scored, with every subset of them and TF-IDF."""
+    """Score the test texts of one part with every subset of its runs and TF-IDF."""
     part = RUNS[runs[0]][0]
     train, test = common.load_rows(data, *PARTS[part])
     told = {"words": words(train, test)}
@@ -249,13 +249,13 @@ def main():
     p.add_argument("--model", default="minilm")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--precision", choices=["float32", "bfloat16"], default="float32",
-                   help="to train in; scoring is in float32")
+                   help="precision of training; scoring is in float32")
     p.add_argument("--seeds", type=int, nargs="+", default=(0,))
     p.add_argument("--keep", type=Path, help="save the trained classifiers in this folder")
     p.add_argument("--readings", nargs="+", choices=READINGS,
-                   help="do not train; let the classifiers in that folder read otherwise")
+                   help="do not train; score other readings with the classifiers of this folder")
     p.add_argument("--vote", action="store_true",
-                   help="do not train; let the classifiers in that folder score together")
+                   help="do not train; score votes of the classifiers of this folder")
     p.add_argument("runs", nargs="+", choices=[*RUNS, *(f"words-{part}" for part in PARTS)])
     a = p.parse_args()
     if (a.vote or a.readings) and a.keep is None:

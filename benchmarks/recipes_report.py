@@ -1,8 +1,8 @@
-"""The tables and pictures of ``docs/recipes.md`` from the run files of `recipes.py`.
+"""Make the tables and plots of ``docs/recipes.md`` from the files of `recipes.py`.
 
     python benchmarks/recipes_report.py
 
-Needs matplotlib. The tables go to the standard output, in Markdown.
+Needs matplotlib. The tables are printed in Markdown.
 """
 
 import json
@@ -16,32 +16,32 @@ from recipes import RESULTS
 from table import line
 
 WORDS, OURS, CHOSEN = "#8c8c8c", "#4c72b0", "#2f7d4f"
-# Runs of one other option at the price of the run beside them, which would lie on its name.
+# Runs that are not plotted, because they would overlap with the name of another run.
 CROWDED = {"half-batch-8", "half-batch-32", "half-cosine", "half-head-rate", "half-layer-decay",
            "half-smoothing", "half-pretrained", "rate-2e-4", "rate-4e-4", "no-dropout",
            "windows-128", "thrice-128", "twice-256-all", "twice-512", "final-twice-512"}
 
 
 def load():
-    """All records, in the order in which they are told."""
+    """Return all records, in the order of the tables."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     order = ["screen", "screen-2400", "screen-8000", "screen-12000", "choose", "final"]
     return sorted(records, key=lambda r: (order.index(r["part"]), r["accuracy"], r["seed"]))
 
 
 def percent(accuracy, rows):
-    """Accuracy with its standard error, in percent."""
+    """Format an accuracy with its standard error, in percent."""
     error = math.sqrt(accuracy * (1 - accuracy) / rows)
     return f"{100 * accuracy:.1f} ± {100 * error:.1f}"
 
 
 def processor_minutes(record):
-    """Minutes of one core; those of TF-IDF are on one thread."""
+    """Return the minutes of one core; TF-IDF uses one thread."""
     return record.get("cpu_seconds", record["seconds"]) / 60
 
 
 def trained_on(record):
-    """How many reviews: those that a time budget chose, else all of the part."""
+    """Return the number of reviews trained on: those of a time budget, or all of the part."""
     return (record.get("plan") or {}).get("texts", record["train_rows"])
 
 
@@ -64,7 +64,7 @@ def table(records):
 
 
 def readings(records):
-    """What the same classifiers tell when they read otherwise."""
+    """Print the results of the same classifiers with other readings."""
     print(line("run", "read in training", "read", "accuracy, %", "log loss"))
     print(line("---", "---", "---", "---:", "---:"))
     for record in records:
@@ -77,7 +77,7 @@ def readings(records):
 
 
 def draw_accuracy(records, path):
-    """Accuracy over minutes of one core: what each run gave, and at what price."""
+    """Plot the accuracy of each run over its minutes of one core."""
     figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
     for record in records:
         if record["run"] in CROWDED or record["seed"] != 0:
@@ -102,7 +102,7 @@ def draw_accuracy(records, path):
 
 
 def draw_curves(records, path):
-    """Training losses of the long runs."""
+    """Plot the training losses of the long runs."""
     figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
     for record in records:
         if record["part"] in ("choose", "final") and "curve" in record:

@@ -1,23 +1,22 @@
-"""Scoring speed, latency, memory and accuracy beside other libraries, each at its best.
+"""Scoring speed, latency, memory and accuracy, compared with other libraries at their best.
 
     python benchmarks/scoring.py --data FILE                        MiniLM
     python benchmarks/scoring.py --data FILE --model random-base    BERT-base, random weights
 
-The first time makes the environment of the peers (about 2 GB) and their formats of the model, and
-looks for the best settings of each: batches of 8, 16 or 32, two threads on one batch or one on
-each of two, compiled or not (``--tune`` looks again). They are kept in the cache; with
-``--prepare-only`` it ends there. A side that does not answer within ``--limit`` seconds is ended
-and stands in the table as not available.
+The first run creates the environment of the peers (about 2 GB), converts the model to their
+formats, and searches for the best settings of each: batches of 8, 16 or 32, two threads on one
+batch or one thread on each of two, compiled or not (``--tune`` searches again). They are cached.
+``--prepare-only`` stops there. A side that does not answer within ``--limit`` seconds is ended and
+listed as not available.
 
-Rows are sorted by length and cut into blocks of 32, of which every ``--every``-th is scored,
-once by every side, spread over the rounds; in a round the sides take turns. ``pytorch float32
-padded`` is the usual script: batches of 32 in the order of the file, and fewer of them. Tokens are
-real ones, padding never counted. Every side is a process of its own, stopped while others run.
-Then single reviews of about 64, 256 and 512 tokens, in turns too. Logits are compared with
-PyTorch's in float32; the head is scaled so that the difference of the logits has standard
-deviation 1 over the reviews.
+Rows are sorted by length and cut into blocks of 32. Every ``--every``-th block is scored once by
+every side, spread over the rounds; in a round, the sides take turns. ``pytorch float32 padded`` is
+the usual script: batches of 32 in the order of the file, and fewer of them. Padding never counts as
+tokens. Every side is a separate process, which is stopped while others run. Then single reviews of
+about 64, 256 and 512 tokens are scored, also in turns. Logits are compared with PyTorch's in
+float32; the head is scaled so that the difference of the logits has standard deviation 1.
 
-Writes ``results/scoring_MODEL.json``; ``table.py`` and ``plot.py`` make tables and pictures.
+Writes ``results/scoring_MODEL.json``; ``table.py`` and ``plot.py`` make tables and plots.
 """
 
 import argparse
@@ -53,7 +52,7 @@ USUAL = {"variant": "eager", "streams": 1, "batch": BLOCK}
 
 
 class Side:
-    """A process that scores, stopped unless it is asked something."""
+    """A process that scores, and is stopped while it has nothing to do."""
 
     def __init__(self, python, folder, peer, precision, limit, more_environment=None, stderr=None):
         script = HERE / "peers" / "scoring_side.py"
@@ -96,7 +95,7 @@ class Side:
 
 
 class Plan:
-    """Which rows are scored, in which round and in which batches."""
+    """The rows to score, with their rounds and batches."""
 
     def __init__(self, lengths, options):
         self.lengths = np.asarray(lengths)
@@ -106,7 +105,7 @@ class Plan:
         self.rounds = min(options.rounds, len(self.chosen))
         as_they_stand = np.arange(len(order))
         usual = [as_they_stand[i : i + BLOCK] for i in range(0, len(order), BLOCK)]
-        # A third of the work: it is slow and its mean is steady.
+        # A third of the work, because it is slow and its rate is stable.
         self.usual = usual[:: max(1, min(3 * options.every, len(usual) // self.rounds))]
 
     def batches(self, name, number, batch):
@@ -114,7 +113,7 @@ class Plan:
         return cut(blocks, batch)
 
     def near(self, length, count=4):
-        """Rows of about this length."""
+        """Return rows of about this length."""
         return np.argsort(np.abs(self.lengths - length), kind="stable")[:count].tolist()
 
 
@@ -123,14 +122,14 @@ def cut(blocks, batch):
 
 
 def prepare(options):
-    """Make the checkpoint and the peers' formats, unless they are there; return their directory."""
+    """Write the model in all formats, unless they exist; return their directory."""
     folder = options.cache / f"scoring-{options.model_name}-{options.rows}"
     if (folder / "complete").exists():
         return folder
     print("converting the model for each peer", file=sys.stderr, flush=True)
-    from bertsent.hub import resolve
+    from bertsent.hub.resolve import resolve_directory
 
-    minilm = str(resolve("minilm"))
+    minilm = str(resolve_directory("minilm"))
     model = minilm if options.model == "minilm" else options.model
     tokenizer = minilm if options.model == "random-base" else model
     subprocess.run(
@@ -147,7 +146,7 @@ def python_of(peer, options):
 
 
 def measure(side, batches, times):
-    """Shortest of some runs, as tokens a second; 0 where it fails."""
+    """Return the tokens per second of the fastest of some runs; 0 if it fails."""
     rates = []
     for _ in range(times + 1):
         answer = side.ask("score", batches=batches)
@@ -159,13 +158,13 @@ def measure(side, batches, times):
 
 
 def best_settings(folder, peer, precision, blocks, options):
-    """Try variants, then batch sizes and streams; return the fastest, and all that was tried."""
+    """Try variants, then batch sizes and streams; return the fastest, and all results."""
     tried = []
 
     def attempt(variant, streams, batch):
         settings = {"variant": variant, "streams": streams}
         rate = 0.0
-        # A process each: some choices hold from the first use of a library on.
+        # A process for each: some settings cannot be changed after the first use of a library.
         with Side(python_of(peer, options), folder, peer, precision, options.limit) as side:
             loaded = side.ask("load", threads=options.threads, **settings)
             if "unavailable" not in loaded:
@@ -190,7 +189,7 @@ def best_settings(folder, peer, precision, blocks, options):
 
 
 def kernels(peer, precision, settings, folder, blocks, options):
-    """What the library itself says of the kernels it uses, where it says anything."""
+    """Return the kernels that a library reports to use, if it reports any."""
     verbose = {"pytorch": {"ONEDNN_VERBOSE": "1"}, "ctranslate2": {"CT2_VERBOSE": "1"}}
     with tempfile.TemporaryFile("w+") as log:
         with Side(python_of(peer, options), folder, peer, precision, options.limit,
@@ -210,7 +209,7 @@ def kernels(peer, precision, settings, folder, blocks, options):
 
 
 def tune(folder, plan, options):
-    """Find the settings of every side, and which kernels they lead to; kept in the cache."""
+    """Find the best settings of every side and the kernels it then uses; they are cached."""
     path = folder / f"settings-{options.threads}.json"
     here = common.machine()
     sides = {}
@@ -227,7 +226,7 @@ def tune(folder, plan, options):
     if options.quick:
         blocks = [blocks[0][:4]]
     for peer in options.peers:
-        if peer == "bertsent":  # changes from build to build, and has nothing to choose
+        if peer == "bertsent":  # changes from build to build, and has no settings to choose
             continue
         for precision in options.precisions:
             found = best_settings(folder, peer, precision, blocks, options)
@@ -239,7 +238,7 @@ def tune(folder, plan, options):
 
 
 def start(folder, settings, plan, options, sides):
-    """Start and warm up every side that there is, into `sides`; return the head of each record."""
+    """Start and warm up all available sides, into `sides`; return the head of each record."""
     wanted = [(f"{peer} {precision}", peer, precision)
               for peer in options.peers for precision in options.precisions]
     if "pytorch" in options.peers and "float32" in options.precisions:
@@ -261,7 +260,7 @@ def start(folder, settings, plan, options, sides):
         record["load_seconds"] = time.perf_counter() - began
         if "unavailable" not in answer:
             record["versions"] = answer["versions"]
-            # The longest block, for memory and buffers, and one of the middle.
+            # The longest block, to allocate all memory, and one of medium length.
             count = len(plan.blocks)
             warm = cut([plan.blocks[0], plan.blocks[count // 2]], chosen["batch"])
             answer = side.ask("score", batches=warm[: max(2, len(warm) // 2)])
@@ -284,7 +283,7 @@ def throughput(sides, records, plan):
     for name in sides:
         records[name] |= {"rounds": [], "cpu_share": [], "tokens": 0}
     for number in range(plan.rounds):
-        # Who comes first changes, in case heat or clock frequency drift within a round.
+        # The order alternates, in case heat or clock frequency drift within a round.
         names = list(sides) if number % 2 == 0 else list(sides)[::-1]
         for name in names:
             batch = records[name]["settings"]["batch"]
@@ -316,7 +315,7 @@ def latency(sides, records, plan, options):
         for number in range(options.rounds):
             for name in list(sides) if number % 2 == 0 else list(sides)[::-1]:
                 if name == PADDED:
-                    continue  # one review is not padded
+                    continue  # a single review is not padded
                 answer = sides[name].ask("latency", rows=rows, times=options.latency_times)
                 seconds[name] += answer.get("seconds", [])
         for name, found in seconds.items():
@@ -329,7 +328,7 @@ def latency(sides, records, plan, options):
 
 
 def compare(records, logits):
-    """Difference of each side's logits to the reference's, on the rows that both scored."""
+    """Compare the logits of each side with the reference's, on the rows that both scored."""
     if REFERENCE not in logits:
         return
     reference = logits[REFERENCE]
@@ -349,7 +348,7 @@ def compare(records, logits):
 
 
 def ratios(records):
-    """Ours to the best peer of the same precision and to the usual script, round by round."""
+    """Return our speedups, by round, over the best peer in that precision and the usual script."""
     measured = {name: r for name, r in records.items() if "rounds" in r}
     out = {}
     for name, ours in measured.items():
@@ -389,20 +388,20 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with the column review")
     p.add_argument("--model", default="minilm", help="minilm, random-base, or a directory")
-    p.add_argument("--rows", type=int, help="first rows that are read (2000; quick 400)")
+    p.add_argument("--rows", type=int, help="number of rows to read (2000; quick 400)")
     p.add_argument("--every", type=int, help="score each n-th block of rows (2; random-base 16)")
-    p.add_argument("--rounds", type=int, help="(5; random-base 4, quick 2)")
-    p.add_argument("--latency-times", type=int, help="of 4 reviews in each round (3; quick 1)")
+    p.add_argument("--rounds", type=int, help="rounds (5; random-base 4, quick 2)")
+    p.add_argument("--latency-times", type=int, help="runs of 4 reviews per round (3; quick 1)")
     p.add_argument("--max-length", type=int, default=512)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     p.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     p.add_argument("--limit", type=int, default=300,
-                   help="seconds for one answer of a side, compiling included (%(default)s)")
-    p.add_argument("--quick", action="store_true", help="fewer rows; to see that all works")
-    p.add_argument("--tune", action="store_true", help="look for the peers' best settings again")
+                   help="seconds for one answer of a side, including compilation (%(default)s)")
+    p.add_argument("--quick", action="store_true", help="fewer rows, as a quick check")
+    p.add_argument("--tune", action="store_true", help="search for the peers' best settings again")
     p.add_argument("--output", type=Path, help="results/scoring_MODEL.json")
-    p.add_argument("--prepare-only", action="store_true", help="stop before anything is measured")
+    p.add_argument("--prepare-only", action="store_true", help="stop before measuring")
     environment.add_arguments(p)
     options = p.parse_args()
     base = options.model == "random-base"
@@ -421,7 +420,7 @@ def arguments():
 
 def main():
     options = arguments()
-    # Stopped processes do not notice that we ended: end in order, and close them.
+    # Stopped processes do not notice that we exit, so close them explicitly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options.python = environment.peer_python(options)
     folder = prepare(options)
@@ -431,7 +430,7 @@ def main():
         return
     load = os.getloadavg()
     if load[0] > 0.5:
-        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+        print(f"other programs are running (load {load[0]:.1f}): do not publish this run",
               file=sys.stderr)
     began = time.perf_counter()
     sides = {}

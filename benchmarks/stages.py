@@ -1,16 +1,16 @@
-"""Where the time of a training step and of scoring goes, stage by stage, beside the limits.
+"""The time of each stage of a training step and of scoring, compared with limits.
 
     python benchmarks/stages.py --data FILE [--model random-base]
 
-One thread, real reviews: batches of 16 spread over the lengths for training (MiniLM up to 512
-tokens, BERT-base with random weights up to 256), texts sorted by length for scoring. The engine's
-own clock counts every stage in place, with packing of operands and epilogues. Beside its time stand
-the operations it needs and what part of the peak of one core (``peak.c``) they are, or the bytes
-it must read and write and what part of copying speed that is: from memory for the optimizer and
-packing, and for the row-wise stages from a cache of 4 MB, where their arrays lie.
+One thread, real reviews: for training, batches of 16 of all lengths (MiniLM up to 512 tokens,
+BERT-base with random weights up to 256); for scoring, texts sorted by length. The engine's own
+clock measures every stage, including packing of operands and epilogues. Products are compared with
+the peak of one core (``peak.c``). Other stages are compared with the speed of copying: from memory
+for the optimizer and packing, and from a cache of 4 MB for the row-wise stages, whose arrays fit
+into it.
 
-A virtual core shares its execution units with whoever has its sibling, so the peak itself changes:
-it is measured between all steps, on the same core, and what counts is the mean of both.
+A virtual core shares its execution units with another one, so the peak itself varies. It is
+measured between all steps, on the same core, and the means of both are compared.
 
 Writes ``results/stages_MODEL.json`` and prints tables in Markdown.
 """
@@ -31,8 +31,9 @@ import peaks
 
 import bertsent
 from bertsent import BertForSequenceClassification, WordPieceTokenizer, _core
-from bertsent.hub import resolve
-from bertsent.training import Examples
+from bertsent.hub.resolve import resolve_directory
+from bertsent.objectives import SingleLabelClassification
+from bertsent.training.examples import Examples
 
 HERE = Path(__file__).resolve().parent
 BASE = {"vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
@@ -43,18 +44,18 @@ BATCHES = 6
 
 
 def operations(config, lengths, training, precision):
-    """Floating-point operations of each stage for sequences of these lengths."""
+    """Return the floating-point operations of each stage for sequences of these lengths."""
     H, F, layers = (config[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers"))
     lengths = np.asarray(lengths, float)
     T, B, squares = lengths.sum(), len(lengths), (lengths**2).sum()
-    # The last layer goes on with the rows of [CLS] alone.
+    # In the last layer, only the rows of [CLS] are computed.
     wide = layers - 1
     rows = wide * T + B
     qkv = wide * 6 * H * H * T + 4 * H * H * T + 2 * H * H * B
     pairs = wide * squares + T
     attention = 4 * H * pairs
     if not training and precision != "int8":
-        # There it has neither keys nor values: each head reads the layer's input.
+        # In scoring, it has neither keys nor values: each head reads the layer's input.
         qkv = wide * 6 * H * H * T + 2 * H * H * B
         attention = 4 * H * (wide * squares + config["num_attention_heads"] * T + H * B)
     out = {
@@ -71,12 +72,12 @@ def operations(config, lengths, training, precision):
 
 
 def in_parts(precision):
-    """Whether linear layers, but not attention, multiply fp32 in three parts of bfloat16."""
+    """Return whether linear layers (not attention) split fp32 into three bfloat16 parts."""
     return precision == "float32" and _core.operand_layout(_core.isa())["fp32_parts"] > 1
 
 
 def traffic(config, lengths, training, parameters, encoder, precision):
-    """Bytes that the other stages read and write, each array once."""
+    """Return the bytes that the other stages read and write, each array once."""
     H, layers = config["hidden_size"], config["num_hidden_layers"]
     T, B = float(np.sum(lengths)), len(lengths)
     rows = (layers - 1) * T + B
@@ -90,14 +91,14 @@ def traffic(config, lengths, training, parameters, encoder, precision):
             # The norm reads the gradients; AdamW reads four arrays and writes three.
             "optimizer": 32 * parameters,
         }
-        # Weights, and what is packed of them for forward and backward.
+        # Weights, and their packed copies for forward and backward.
         packed = 2 if precision == "bfloat16" else 6 if in_parts(precision) else 4
         out["pack"] = (4 + 2 * packed) * encoder
     return out
 
 
 def table(title, seconds, flops, bytes_, calls, peak, peaks_, precision):
-    """Rows of one table, in the order of the step; `calls` steps were timed."""
+    """Return the rows of one table, in the order of a step; `calls` steps were timed."""
     total = sum(seconds.values())
     limits = {}
     if peak and in_parts(precision):
@@ -128,7 +129,7 @@ def table(title, seconds, flops, bytes_, calls, peak, peaks_, precision):
 
 def show(found):
     print(f"\n{found['title']}: {found['ms']:.0f} ms\n")
-    print("| stage | ms | share | rate | part of the limit |\n| --- | ---: | ---: | ---: | ---: |")
+    print("| stage | ms | share | rate | share of the limit |\n| --- | ---: | ---: | ---: | ---: |")
     for row in found["rows"]:
         rate = f"{row['gflops']:.0f} GFLOP/s" if "gflops" in row else \
             f"{row['gbytes']:.1f} GB/s" if "gbytes" in row else ""
@@ -143,15 +144,15 @@ def show(found):
 
 
 def timed(core, steps, times, sample):
-    """Go through the steps, measuring the core's peak between them.
+    """Run the steps, and measure the peak of the core between them.
 
     Returns
     -------
     seconds : dict
-        Of each stage, over all times.
+        Total seconds of each stage.
     took : float
     peak : float or None
-        Operations a second, from the samples' total time.
+        Operations per second, from the total time of the samples.
     """
     for step in steps:
         step()
@@ -176,7 +177,7 @@ def training(model, examples, batches, precision, peaks_, times):
         rows = batches[step]
         ids, offsets, keys, _ = examples.gather(rows)
         model._core.train_step(
-            ids, None, None, offsets, keys, examples.labels[rows], None,
+            ids, None, None, offsets, keys, examples.targets[rows], None,
             grads, exp_avg, exp_avg_sq, seed=1, step=step, lr=1e-5, weight_decay=0.01,
             max_grad_norm=1.0, n_threads=1, precision=precision,
         )
@@ -226,22 +227,23 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", choices=("minilm", "random-base"), default="minilm")
-    p.add_argument("--times", type=int, default=3, help="that all is gone through")
+    p.add_argument("--times", type=int, default=3, help="number of repetitions")
     p.add_argument("--output", type=Path)
     options = p.parse_args()
     base = options.model == "random-base"
     load = os.getloadavg()
     if load[0] > 0.5:
-        print(f"other work runs on this machine (load {load[0]:.1f}): not a run to publish",
+        print(f"other programs are running (load {load[0]:.1f}): do not publish this run",
               file=sys.stderr)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     peaks_ = peaks.Peaks()
     model = (BertForSequenceClassification.from_config(BASE, random_state=0) if base
              else BertForSequenceClassification.from_pretrained("minilm", num_labels=2))
     texts, _ = common.load_rows(options.data, (0, 800), (0, 0))
-    tokenizer = WordPieceTokenizer.from_pretrained(resolve("minilm"))
+    tokenizer = WordPieceTokenizer.from_pretrained(resolve_directory("minilm"))
     tokens = tokenizer.encode_batch(texts["review"], max_length=256 if base else 512)
-    examples = Examples(tokens.ids, tokens.offsets, texts["label"].to_numpy(np.int32))
+    objective, labels = SingleLabelClassification.learn(texts["label"], len(texts))
+    examples = Examples(tokens.ids, tokens.offsets, labels, objective)
     lengths = np.diff(tokens.offsets)
     count = 2 if base else BATCHES
     batches = common.spread_batches(

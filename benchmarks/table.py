@@ -1,9 +1,10 @@
-"""The README's tables from the results that are there, in Markdown.
+"""Print the tables of the performance pages from result files, in Markdown.
 
     python benchmarks/table.py [RESULT.json ...]
 
-Without arguments, of all in ``benchmarks/results/`` that `scoring.py` and `finetune.py speed` made.
-Ratios are medians of ratios within a round, which other work on the machine disturbs less.
+By default, prints all results of `scoring.py` and `finetune.py speed` in ``benchmarks/results/``.
+Ratios are medians of the ratios within a round, which are less affected by other work on the
+machine.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def ratio_lines(ratios):
 
 
 def by_peer(result, cell, precisions):
-    """Rows of a table with a column for each precision."""
+    """Return the rows of a table with a column for each precision."""
     sides = result["sides"]
     rows = []
     if PADDED in sides:

@@ -1,23 +1,23 @@
-"""Tokenizing beside `tokenizers`, `flash-tokenizer` and `blingfire`, on the same texts.
+"""Tokenization speed, compared with `tokenizers`, `flash-tokenizer` and `blingfire`.
 
     python benchmarks/tokenizer.py --data FILE --peers-venv DIR
 
-The peers are installed into DIR, if they are not there; one that cannot be is reported with the
-reason. Each side on one and on two threads is a process of its own that stays (warm), and is used
-in the quickest way it has; see ``peers/tokenizer_side.py``. Sides take turns, in another order
-each round, so that noise hits all alike. What is measured:
+The peers are installed into DIR if they are missing; one that cannot be installed is reported with
+the reason. Each side is a persistent process for one and for two threads, and is used in its
+fastest way; see ``peers/tokenizer_side.py``. The sides take turns, in a different order in each
+round, so that noise affects all of them equally. These are measured:
 
-rates        MB of UTF-8 a second, median of the rounds with least and best; the ratio to
-             `tokenizers` is the median of the rounds' ratios; "equal" is the share of texts whose
-             ids are those of `tokenizers`. With a max_length the rate is that of the whole texts
-             given, though not all of them need be read: no rate to compare with the others.
-first touch  the first run of a fresh process, beside its second; memory that it takes.
-building     from the model's files, and from a vocabulary that is in memory.
-linearity    time of hard texts of n, 2n and 4n characters; 2 and 4 times that of n is linear.
+rates        MB of UTF-8 per second: median, minimum and maximum of the rounds. The ratio to
+             `tokenizers` is the median of the rounds' ratios; "equal" is the share of texts with
+             ids identical to those of `tokenizers`. With a max_length, the rate counts the whole
+             texts, although not all of them is read; it is not comparable with other rates.
+first touch  The first and the second run of a new process, and its memory.
+building     From the model's files, and from a vocabulary in memory.
+linearity    Time of hard texts of n, 2n and 4n characters; linear if it doubles each time.
 
-Results go into ``benchmarks/results/tokenizer.json`` and ``.png``, or where ``--output`` says.
-``--cpu-time`` takes the processes' CPU time, divided by their threads, in place of the clock: it
-suits a busy machine, but two-thread scaling then means nothing and is left out.
+Results are written to ``benchmarks/results/tokenizer.json`` and ``.png``, or to ``--output``.
+``--cpu-time`` measures CPU time divided by the number of threads instead of wall time. That suits a
+busy machine, but scaling to two threads cannot be measured.
 """
 
 import argparse
@@ -34,17 +34,17 @@ import tokenizer_report as report
 import tokenizer_texts as texts_of
 from tokenizer_peers import PEERS, Failed, Side, install
 
-from bertsent.hub import resolve
+from bertsent.hub.resolve import resolve_directory
 
 HERE = Path(__file__).resolve().parent
-# Threads that wait actively after a run would take time from the next side.
+# Threads that spin after a run would take time from the next side.
 PAUSE = 0.01
-LEAST = 0.05  # seconds that a sample lasts: short texts are encoded several times
-SLOW = 8.0  # seconds; a side that takes longer has one sample only
+LEAST = 0.05  # smallest duration of a sample in seconds: short texts are encoded several times
+SLOW = 8.0  # seconds; a side that takes longer has only one sample
 
 
 def write_sets(folder, options):
-    """Write all texts to files; what is known of each set."""
+    """Write all texts to files; return a description of each set."""
     rng = np.random.default_rng(0)
     many, size, marks = (300, 100_000, 10_000) if options.quick else (2_000, 1_000_000, 10_000)
     found = [("IMDB", "reviews", [texts_of.read_reviews(options.data, options.rows)])]
@@ -52,7 +52,7 @@ def write_sets(folder, options):
     # Two texts each, so that two threads have something to do.
     variants = [[texts_of.adversarial(size, marks, rng) for _ in range(2)] for _ in range(8)]
     for name in variants[0][0]:
-        # Only new words need be new in each run.
+        # Only the set of new words must differ in each run.
         some = variants if name == "ever new words" else variants[:1]
         found.append((name, "adversarial", [[t[name] for t in pair] for pair in some]))
     sets = []
@@ -65,7 +65,7 @@ def write_sets(folder, options):
 
 
 def load(sides, file):
-    """Give the sides their texts; those that took them, and what went wrong with the others."""
+    """Load the texts into the sides; return those that succeeded, and the errors of others."""
     there, lost = {}, {}
     for name, side in sides.items():
         try:
@@ -77,9 +77,9 @@ def load(sides, file):
 
 
 def rounds(sides, call, runs, warm=True):
-    """Ask the sides in turn; samples of each, and what went wrong.
+    """Run the sides in turns; return the samples of each, and errors.
 
-    With `warm` every side is asked once beforehand, which is not counted.
+    With `warm`, every side is run once before, which does not count.
     """
     samples, failures, once = {name: [] for name in sides}, {}, set()
     for r in range(-1 if warm else 0, runs):
@@ -102,7 +102,7 @@ def rounds(sides, call, runs, warm=True):
 
 
 def equal_share(sides, folder, max_length):
-    """Share of texts with the ids of `tokenizers`, and whether a side returns any."""
+    """Return the share of texts with the ids of `tokenizers`, and whether a side returns ids."""
     rows = {}
     for name, side in sides.items():
         file = folder / "ids.npz"
@@ -126,7 +126,7 @@ def equal_share(sides, folder, max_length):
 
 
 def rates(sets, sides, folder, options):
-    """Every set on one and two threads, the reviews also cut."""
+    """Measure every set on one and two threads; the reviews also truncated."""
     results = []
     for one in sets:
         loaded = {threads: load(sides[threads], one["file"]) for threads in (1, 2)}
@@ -150,7 +150,7 @@ def rates(sets, sides, folder, options):
 
 
 def fresh(names, make, reviews, runs):
-    """First and second run of fresh processes on one thread, and their memory."""
+    """Measure the first and second run of new processes on one thread, and their memory."""
 
     def call(side):
         started = side.start()
@@ -166,7 +166,7 @@ def fresh(names, make, reviews, runs):
 
 
 def linearity(sides, folder, quick):
-    """Least times of n, 2n and 4n characters, one text each, on one thread."""
+    """Return the shortest times of n, 2n and 4n characters, one text each, on one thread."""
     n, marks, results = (25_000 if quick else 250_000), 10_000, []
     for name in texts_of.adversarial(200, 2, np.random.default_rng(0)):
         row = {"texts": name, "n": marks if "marks" in name else n, "seconds": {}, "failures": {}}
@@ -177,7 +177,7 @@ def linearity(sides, folder, quick):
             file.write_text(json.dumps([[t] for t in some]), encoding="utf-8")
             there, lost = load(sides, file)
             samples, failures = rounds(there, lambda side: side.ask("run", least=0.02), 3)
-            # The least CPU time: nothing runs beside one thread of one side.
+            # The shortest CPU time: only one thread of one side runs.
             for side, some in samples.items():
                 if some:
                     row["seconds"].setdefault(side, {})[factor] = min(s["cpu"] for s in some)
@@ -190,19 +190,19 @@ def linearity(sides, folder, quick):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with a column review")
-    p.add_argument("--peers-venv", required=True, help="where the peers are, or will be, installed")
+    p.add_argument("--peers-venv", required=True, help="directory in which the peers are installed")
     p.add_argument("--model", default="minilm", help="directory of an uncased BERT, or minilm")
     p.add_argument("--rows", type=int, help="reviews; default 10,000, with --quick 1,000")
     p.add_argument("--runs", type=int, help="rounds; default 5, with --quick 2")
-    p.add_argument("--quick", action="store_true", help="small texts: to see that all works")
-    p.add_argument("--cpu-time", action="store_true", help="CPU time in place of the clock")
+    p.add_argument("--quick", action="store_true", help="small texts, as a quick check")
+    p.add_argument("--cpu-time", action="store_true", help="CPU time instead of wall time")
     p.add_argument("--output", default=HERE / "results" / "tokenizer.json", help="JSON file")
     options = p.parse_args()
     options.rows = options.rows or (1_000 if options.quick else 10_000)
     options.runs = options.runs or (2 if options.quick else 5)
     options.clock = "cpu" if options.cpu_time else "wall"
     began = time.perf_counter()
-    model = resolve(options.model)
+    model = resolve_directory(options.model)
     peers = Path(options.peers_venv).resolve()
     installed = install(peers, model, PEERS)
     names = ["bertsent", *(n for n in PEERS if installed[n]["works"])]

@@ -1,4 +1,4 @@
-"""The environment of the tokenizer comparison's peers, and the processes that encode."""
+"""The environment of the peers of the tokenizer comparison, and the processes that encode."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 import bertsent
 
 SIDE = Path(__file__).resolve().parent / "peers" / "tokenizer_side.py"
-# What to install, in the order to try. 1.1.0 of flash-tokenizer is compiled on the spot, which may
-# give quicker code than the wheel of 1.2.0: both are measured.
+# Versions to install, in the order to try. flash-tokenizer 1.1.0 is compiled on this machine, which
+# may be faster than the wheel of 1.2.0, so both are measured.
 PEERS = {
     "tokenizers": ("tokenizers", ["0.23.3", "0.23.1", "0.23.0"]),
     "flash-tokenizer": ("flash-tokenizer", ["1.2.0", "1.1.9", "1.1.8"]),
     "flash-tokenizer 1.1.0": ("flash-tokenizer", ["1.1.0"]),
     "blingfire": ("blingfire", ["0.1.8", "0.1.7", "0.1.5"]),
 }
-# Either would set threads other than as asked for, or have a library wait in another way.
+# These variables would change the number of threads, or how a library waits.
 HIDDEN = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "BERTSENT_NUM_THREADS", "RAYON_NUM_THREADS",
           "TOKENIZERS_PARALLELISM", "PYTHONPATH")  # fmt: skip
 
@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 class Side:
-    """A process that encodes, made anew when it has died."""
+    """A process that encodes; it is restarted if it has died."""
 
     def __init__(self, name, model, threads, peers=None, limit=60.0):
         self.name, self.threads, self.limit = name, threads, limit
@@ -48,7 +48,7 @@ class Side:
         self.environment, self.process, self.file = environment, None, None
 
     def start(self):
-        """Start the process and build the tokenizer; what the build took."""
+        """Start the process and build the tokenizer; return the time of the build."""
         self.stop()
         self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
@@ -106,12 +106,12 @@ class Side:
 
 
 def install(folder, model, wanted):
-    """Make the peers' environment where need be and find out which of them work.
+    """Create the environment of the peers if necessary, and find out which of them work.
 
     Parameters
     ----------
     folder : path
-        Where the environment is, or is to be.
+        Directory of the environment.
     model : path
         Directory of the vocabulary, to try each peer.
     wanted : sequence of str
@@ -120,7 +120,7 @@ def install(folder, model, wanted):
     Returns
     -------
     dict
-        For each peer: ``works``, ``version``, and ``tried`` with what went wrong with a version.
+        For each peer: ``works``, ``version``, and ``tried`` with the error of each version.
     """
     folder = Path(folder).resolve()
     python = folder / "venv" / "bin" / "python"
@@ -142,7 +142,7 @@ def install(folder, model, wanted):
 
 
 def _try(folder, python, model, name, package, version):
-    """Install one version if it is not there; "works", or what is wrong."""
+    """Install one version if it is missing; return "works", or the error."""
     apart = ["--target", str(folder / name), "--no-deps"] if " " in name else []
     there = (folder / name).is_dir() if apart else _version(python, package) == version
     if not there:
@@ -158,7 +158,7 @@ def _try(folder, python, model, name, package, version):
     side = Side(name, model, 2, folder)
     try:
         side.start()
-        # Files of texts are lists of variants; a file with one will do.
+        # A file of texts is a list of variants; one variant is enough here.
         probe = folder / "probe.json"
         probe.write_text(json.dumps([["Hello world!", "Unaffable."]]))
         side.load(probe)

@@ -10,7 +10,7 @@ def seconds(sample, clock, threads=1):
 
 
 def summarize(result, clock):
-    """Put median, least and best rate and the ratio to `tokenizers` into a result."""
+    """Add median, minimum and maximum rate and the ratio to `tokenizers` to a result."""
     times = {
         name: [seconds(s, clock, result["threads"]) for s in samples]
         for name, samples in result["samples"].items()
@@ -55,7 +55,7 @@ def print_rates(result, clock):
 
 
 def print_scaling(results, clock):
-    """Rate of two threads to that of one."""
+    """Print the ratio of the rates of two threads and one."""
     if clock == "cpu":
         print("\ntwo threads to one: not told by CPU time")
         return
@@ -127,7 +127,7 @@ def print_linearity(row):
 
 
 def plot(record, path):
-    """Rates on one thread, and the reviews on two and cut."""
+    """Plot the rates on one thread; for the reviews, also on two threads and truncated."""
     try:
         import matplotlib
     except ImportError:

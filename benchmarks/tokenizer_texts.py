@@ -1,7 +1,6 @@
 """The texts of the tokenizer comparison: real reviews, other scripts, and hard cases.
 
-All but the reviews are made here from words of our own, by a seeded generator: each text differs
-from the others.
+All but the reviews are generated here from lists of words, with a seed. All texts are different.
 """
 
 import numpy as np
@@ -39,12 +38,12 @@ EMOJI = [*map(chr, range(0x1F600, 0x1F645)), *map(chr, range(0x1F380, 0x1F3C0)),
 
 
 def read_reviews(path, rows):
-    """The first reviews of a CSV, untruncated."""
+    """Return the first reviews of a CSV, untruncated."""
     return pd.read_csv(path, keep_default_na=False)["review"].tolist()[:rows]
 
 
 def scripts(count, seed=1):
-    """Texts in other scripts, by name."""
+    """Return texts in other scripts, by name."""
     rng = np.random.default_rng(seed)
 
     def sentences(word, space, stops, least, most):
@@ -57,7 +56,7 @@ def scripts(count, seed=1):
         return texts
 
     def pick(words):
-        # Frequent words are frequent: squaring a uniform number prefers the first of a list.
+        # Squaring a uniform number makes the first words of the list more frequent.
         return words[int(rng.random() ** 2 * len(words))]
 
     def tweet_word():
@@ -79,7 +78,7 @@ def scripts(count, seed=1):
 
 
 def new_words(size, rng):
-    """Random words of 5 to 12 letters, hardly one twice."""
+    """Return random words of 5 to 12 letters, with hardly any repetition."""
     letters = rng.integers(ord("a"), ord("z") + 1, size, np.uint8)
     at = np.cumsum(rng.integers(6, 14, size // 6 + 2)) - 1
     letters[at[at < size]] = ord(" ")
@@ -87,14 +86,14 @@ def new_words(size, rng):
 
 
 def adversarial(size, marks, rng):
-    """Single texts that are slow where time is not linear or a cache is trusted, by name.
+    """Return single texts, by name, that are slow if time is not linear or caches do not help.
 
     Parameters
     ----------
     size : int
-        Characters of each text but those of the combining marks.
+        Characters of each text, except that of the combining marks.
     marks : int
-        Number of combining marks, whose classes alternate: putting them in order is the work.
+        Number of combining marks. Their classes alternate, so that they must be reordered.
     rng : numpy Generator
     """
     letters = rng.integers(ord("a"), ord("z") + 1, size, np.uint8).tobytes().decode()

@@ -1,42 +1,39 @@
-"""Fine-tune and run BERT sentiment classifiers on a CPU.
-
-Three public classes, a function and a table, each loaded when it is first used, so that importing
-the package costs next to nothing:
+"""Fine-tune BERT models for text classification on a CPU.
 
 BertClassifier
-    A scikit-learn classifier of texts.
+    A scikit-learn classifier for texts.
 BertForSequenceClassification
-    The bare model: token ids in, logits and gradients out.
+    The model by itself: computes logits and gradients from token ids.
+Evaluation
+    The result of `BertClassifier.evaluate`.
 WordPieceTokenizer
-    Texts in, token ids out.
+    The tokenizer of BERT models: computes token ids from texts.
 pretrain
-    Masked language modelling on texts without labels, to fine-tune from.
+    Continues the pretraining of a model on texts without labels.
+verify
+    Trains a run again, and compares it step by step with its log.
+Verification
+    The result of `verify`.
 RECIPES
-    Parameters for `BertClassifier` that were chosen together: ``"best"`` and ``"quick"``.
+    Two sets of parameters for `BertClassifier` that were tuned together, ``"best"`` and
+    ``"quick"``.
+
+Each is loaded when it is first used, so that ``import bertsent`` is fast.
 """
 
-from importlib import import_module
+import importlib
+from typing import Any
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "BertClassifier": "bertsent.classifier",
-    "BertForSequenceClassification": "bertsent.model",
-    "WordPieceTokenizer": "bertsent.tokenizer",
-    "pretrain": "bertsent.pretraining",
-    "RECIPES": "bertsent.recipes",
-}
-
-__all__ = ["__version__", *_HOMES]
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]
 
 
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *_HOMES})
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        # Not an import statement: rooms below `system` import this package.
+        importlib.import_module("bertsent.system.room").require_room()
+    return _load(name)

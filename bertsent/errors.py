@@ -1,19 +1,25 @@
-"""Exceptions and warnings that are bertsent's own.
+"""Exceptions and warnings that bertsent defines.
 
-Everything else that goes wrong is one of Python's: ``TypeError`` and
-``ValueError`` for what was passed in, ``OSError`` for disks and networks.
+For everything else it uses Python's: ``TypeError`` and ``ValueError`` for invalid arguments, and
+``OSError`` for files and networks.
 """
 
-__all__ = ["CheckpointError", "FreshWeightsWarning", "ModelNotFoundError"]
+__all__ = [
+    "CheckpointError", "FreshWeightsWarning", "ModelNotFoundError", "ReadingWarning",
+]
 
 
 class CheckpointError(ValueError):
-    """A model directory that cannot be used as it is; the message names the file."""
+    """A model directory or a checkpoint of a run cannot be used; the message names the file."""
 
 
 class ModelNotFoundError(FileNotFoundError):
-    """No model under the given name; the message says what to do about it."""
+    """There is no model with the given name, or it cannot be downloaded."""
 
 
 class FreshWeightsWarning(UserWarning):
-    """Weights that the checkpoint lacks, or has but no model of ours reads."""
+    """A model lacks weights, which start at random values, or has weights that are not used."""
+
+
+class ReadingWarning(UserWarning):
+    """A file is read in a way that its name does not tell; the message says in which."""

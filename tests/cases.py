@@ -1,7 +1,9 @@
 """Random models and batches for the tests of the numerics."""
 
+import re
+
 import numpy as np
-from reference import is_frozen
+from reference import HEADS, is_frozen
 
 
 def engine_config(**changes):
@@ -26,44 +28,97 @@ def engine_config(**changes):
     return config
 
 
-def parameter_shapes(config, num_labels):
-    """Return name -> shape of every parameter, in the order of transformers' state dict."""
+# Names of tensors in BERT of transformers, and in the engine.
+_ROLES = {
+    "bert.embeddings.word_embeddings": "embeddings.word",
+    "bert.embeddings.position_embeddings": "embeddings.position",
+    "bert.embeddings.token_type_embeddings": "embeddings.token_type",
+    "bert.embeddings.LayerNorm": "embeddings.norm",
+    "attention.self.query": "attention.query",
+    "attention.self.key": "attention.key",
+    "attention.self.value": "attention.value",
+    "attention.output.dense": "attention.output",
+    "attention.output.LayerNorm": "attention.norm",
+    "intermediate.dense": "feed_forward.up",
+    "output.dense": "feed_forward.down",
+    "output.LayerNorm": "feed_forward.norm",
+    "bert.pooler.dense": "head.dense",
+    "classifier": "head.output",
+    "cls.predictions.transform.dense": "masked_lm.dense",
+    "cls.predictions.transform.LayerNorm": "masked_lm.norm",
+    "cls.predictions": "masked_lm.output",
+}
+
+
+def role_of(name):
+    """Return the engine's name of a tensor in BERT of transformers."""
+    stem, kind = name.rsplit(".", 1)
+    layer = re.match(r"bert\.encoder\.(layer\.\d+\.)", stem)
+    if layer:
+        return f"{layer[1]}{_ROLES[stem[layer.end():]]}.{kind}"
+    return f"{_ROLES[stem]}.{kind}"
+
+
+def bert_name_of(role):
+    """Return the name in BERT of transformers of a tensor of the engine."""
+    names = {ours: theirs for theirs, ours in _ROLES.items()}
+    stem, kind = role.rsplit(".", 1)
+    layer = re.match(r"layer\.\d+\.", stem)
+    if layer:
+        return f"bert.encoder.{layer[0]}{names[stem[layer.end():]]}.{kind}"
+    return f"{names[stem]}.{kind}"
+
+
+def parameter_shapes(config):
+    """Return name -> shape of every parameter."""
     hidden, inner = config["hidden_size"], config["intermediate_size"]
+    narrow = config.get("embedding_size", hidden)
     shapes = {
-        "bert.embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
-        "bert.embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
-        "bert.embeddings.token_type_embeddings.weight": (config["type_vocab_size"], hidden),
-        "bert.embeddings.LayerNorm.weight": (hidden,),
-        "bert.embeddings.LayerNorm.bias": (hidden,),
+        "embeddings.word.weight": (config["vocab_size"], narrow),
+        "embeddings.position.weight": (
+            config.get("position_offset", 0) + config["max_position_embeddings"], narrow
+        ),
     }
-    dense = {
-        "attention.self.query": (hidden, hidden),
-        "attention.self.key": (hidden, hidden),
-        "attention.self.value": (hidden, hidden),
-        "attention.output.dense": (hidden, hidden),
-        "attention.output.LayerNorm": (hidden,),
-        "intermediate.dense": (inner, hidden),
-        "output.dense": (hidden, inner),
-        "output.LayerNorm": (hidden,),
-    }
+    if config.get("relative_bias"):
+        shapes["embeddings.relative_bias.weight"] = (32, config["num_attention_heads"])
+    if config["type_vocab_size"]:
+        shapes["embeddings.token_type.weight"] = (config["type_vocab_size"], narrow)
+    parts = {"embeddings.norm": (narrow,)}
+    if narrow != hidden:
+        parts["embeddings.projection"] = (hidden, narrow)
     for layer in range(config["num_hidden_layers"]):
-        for part, shape in dense.items():
-            stem = f"bert.encoder.layer.{layer}.{part}"
-            shapes[stem + ".weight"] = shape
-            shapes[stem + ".bias"] = shape[:1]
-    shapes["bert.pooler.dense.weight"] = (hidden, hidden)
-    shapes["bert.pooler.dense.bias"] = (hidden,)
-    shapes["classifier.weight"] = (num_labels, hidden)
-    shapes["classifier.bias"] = (num_labels,)
+        stem = f"layer.{layer}."
+        parts |= {
+            stem + "attention.query": (hidden, hidden),
+            stem + "attention.key": (hidden, hidden),
+            stem + "attention.value": (hidden, hidden),
+            stem + "attention.output": (hidden, hidden),
+            stem + "attention.norm": (hidden,),
+            stem + "feed_forward.up": (inner, hidden),
+            stem + "feed_forward.down": (hidden, inner),
+            stem + "feed_forward.norm": (hidden,),
+        }
+    head = config.get("head", "pooled")
+    if head == "masked_lm":
+        parts |= {"masked_lm.dense": (hidden, hidden), "masked_lm.norm": (hidden,)}
+    else:
+        if HEADS[head][1] is not None:
+            parts["head.dense"] = (hidden, hidden)
+        parts["head.output"] = (config["num_labels"], hidden)
+    for stem, shape in parts.items():
+        shapes[stem + ".weight"] = shape
+        shapes[stem + ".bias"] = shape[:1]
+    if head == "masked_lm":
+        shapes["masked_lm.output.bias"] = (config["vocab_size"],)
     return shapes
 
 
 def random_params(config, rng, scale=0.25):
     """Draw float32 parameters large enough that every part of the model matters."""
     params = {}
-    for name, shape in parameter_shapes(config, config["num_labels"]).items():
+    for name, shape in parameter_shapes(config).items():
         values = rng.normal(0.0, scale, shape)
-        if name.endswith("LayerNorm.weight"):
+        if name.endswith(".norm.weight"):
             values += 1.0
         params[name] = values.astype(np.float32)
     return params
@@ -83,7 +138,7 @@ def random_batch(config, rng, lengths, *, types=True, holes=False, weights=False
         "labels": rng.integers(0, config["num_labels"], len(lengths)).astype(np.int32),
         "weights": None,
     }
-    if types:
+    if types and config["type_vocab_size"]:
         batch["types"] = rng.integers(0, config["type_vocab_size"], n_tokens).astype(np.int32)
     if holes:
         picked = [np.sort(rng.choice(limit, n, replace=False)) for n in lengths]
@@ -126,7 +181,7 @@ def unflatten(table, flat):
 
 
 class Engine:
-    """The C engine behind the same calls as the float64 twin."""
+    """The C engine with the interface of the float64 twin."""
 
     def __init__(self, config, params, n_threads=1, precision="float32"):
         from bertsent import _core
@@ -139,7 +194,7 @@ class Engine:
 
     @property
     def params(self):
-        """Name -> view of the parameters as they are now."""
+        """Name -> view of the current parameters."""
         return unflatten(self.table, self.flat)
 
     def score(self, batch, n_threads=None):
@@ -151,23 +206,25 @@ class Engine:
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
         micro_batch_tokens=0, label_smoothing=0.0, freeze_dropout=False, windows=None,
+        loss="cross_entropy",
     ):
-        """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients`.
+        """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients` does.
 
-        What is frozen is to be left as it is, here 0; all else to be overwritten.
+        Gradients of frozen parameters must stay untouched, here 0; all others are overwritten.
         """
         grads = np.full(self.table[0], np.nan, np.float32)
         for name, view in unflatten(self.table, grads).items():
             if is_frozen(name, freeze):
                 view[...] = 0.0
-        loss, logits = self.model.forward_backward(
+        value, logits = self.model.forward_backward(
             *arrays(batch), batch["keys"], batch["labels"], batch["weights"], grads,
             freeze=freeze, training=training, seed=seed, step=step,
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
             precision=self.precision,
             label_smoothing=label_smoothing, freeze_dropout=freeze_dropout, windows=windows,
+            loss=loss,
         )
-        return loss, logits, unflatten(self.table, grads)
+        return value, logits, unflatten(self.table, grads)
 
 
 def arrays(batch):
@@ -176,7 +233,7 @@ def arrays(batch):
 
 
 def assert_gradients_agree(found, expected, *, rel=1e-4, of_all=1e-6):
-    """Check each tensor: its error within ``rel`` of its norm and ``of_all`` of the whole norm."""
+    """Check that each error is within ``rel`` of its norm and ``of_all`` of the total norm."""
     assert set(found) == set(expected)
     whole = np.sqrt(sum(float((np.asarray(g, np.float64) ** 2).sum()) for g in expected.values()))
     for name, wanted in expected.items():

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import parameter_shapes
+from cases import bert_name_of, parameter_shapes
 
 ROOT = Path(__file__).resolve().parent.parent
-if not any((ROOT / "bertsent").glob("_core.*")):
+if not any((ROOT / "bertsent").glob("_core.*.so")):
     # "python -m pytest" looks here first, where nothing is compiled; test what is installed.
     sys.path[:] = [entry for entry in sys.path if Path(entry or os.curdir).resolve() != ROOT]
+    # So do the processes that tests start.
+    os.chdir(ROOT / "tests")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # So it is in the background jobs of a shell, and children would inherit it; the tests of
+    # Background jobs of a shell ignore Ctrl-C, and children would inherit that; the tests of
     # Ctrl-C need Python's own handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -68,10 +70,13 @@ def tiny_config(**changes):
 def tiny_weights(config, *, classifier=None, pooler=True, seed=0, scale=0.1):
     """Draw random weights under the names of ``BertForSequenceClassification``, prefix included.
 
-    ``classifier`` is the number of classes, or None for a checkpoint without a classifier.
+    ``classifier`` is the number of classes, or None for a model without a classifier.
     """
     rng = np.random.default_rng(seed)
-    shapes = parameter_shapes(config, 1 if classifier is None else classifier)
+    shapes = {
+        bert_name_of(role): shape
+        for role, shape in parameter_shapes(config | {"num_labels": classifier or 1}).items()
+    }
     if classifier is None:
         shapes = {n: s for n, s in shapes.items() if not n.startswith("classifier.")}
     if not pooler:
@@ -91,8 +96,8 @@ def write_tiny_model(
 ):
     """Write a random BERT into ``directory`` as the Hugging Face hub lays one out.
 
-    ``prefix`` is what stands before the encoder's names: "" as in a ``BertModel`` checkpoint, or
-    "bert." as in one with a head. Returns the directory.
+    ``prefix`` comes before the encoder's names: "" as in a saved ``BertModel``, or
+    "bert." as in a model with a head. Returns the directory.
     """
     from safetensors.numpy import save_file
 
@@ -127,10 +132,77 @@ def write_tiny_model(
     return directory
 
 
+@pytest.fixture(autouse=True)
+def nothing_told():
+    """Forget what the user was told, which happens once a process, before each test."""
+    from bertsent.system import notices
+
+    notices._told.clear()
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """Return the directory of a tiny random BERT to start from, the same for a file's tests."""
     return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def make(base):
+    """Return a function that makes a classifier which is trained in a moment."""
+    from bertsent import BertClassifier
+
+    def factory(**options):
+        chosen = {
+            "model": base, "max_length": 16, "epochs": 1, "batch_size": 8, "learning_rate": 2e-3,
+            "random_state": 0, "verbose": 0, "n_threads": 1,
+        }
+        return BertClassifier(**(chosen | options))
+
+    return factory
+
+
+@pytest.fixture(params=["exchanged", "renamed", "in place"])
+def way(request, monkeypatch):
+    """All ways in which a new directory replaces an old one."""
+    from bertsent.files import atomic
+
+    if request.param == "renamed":
+        monkeypatch.setattr(atomic, "_exchange", lambda first, second: False)
+    elif request.param == "in place":
+        monkeypatch.setattr(atomic, "_can_be_moved", lambda path: False)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    """Return a folder with a base model, data, and a model trained on it by the command.
+
+    Tests must not write into it.
+    """
+    import pandas as pd
+    from test_classifier import make_texts
+    from test_cli import SMALL
+
+    from bertsent.cli import main
+
+    root = tmp_path_factory.mktemp("workshop")
+    write_tiny_model(root / "tiny")
+    # Made unique, so that no test text is a training text.
+    texts, labels = make_texts(120)
+    numbered = [f"{text} {i}" for i, text in enumerate(texts)]
+    pd.DataFrame({"id": range(120), "review": numbered, "sentiment": labels}).to_csv(
+        root / "train.csv", index=False
+    )
+    texts, labels = make_texts(40, seed=1)
+    pd.DataFrame(
+        {"id": [f"{i:03d}" for i in range(40)], "review": texts, "sentiment": labels}
+    ).to_csv(root / "new.csv", index=False)
+    code = main([
+        "train", str(root / "train.csv"), "--model", str(root / "tiny"), "--epochs", "5", *SMALL,
+        "--output", str(root / "model"),
+    ])
+    assert code == 0
+    return root
 
 
 @pytest.fixture
@@ -163,7 +235,7 @@ def minilm_dir():
 
 @pytest.fixture(scope="session")
 def imdb():
-    """Return the IMDB training reviews as a DataFrame, or skip where they are not at hand."""
+    """Return the IMDB training reviews as a DataFrame, or skip if they are not available."""
     path = Path(os.environ.get("BERTSENT_IMDB") or ROOT.parent / "shared" / "imdb" / "train.csv.gz")
     if not path.is_file():
         pytest.skip("no IMDB reviews: set BERTSENT_IMDB to a CSV with review and sentiment")

@@ -1,15 +1,15 @@
-"""Arrays that show what was written outside of them."""
+"""Arrays between guard values, which show writes outside of them."""
 
 import numpy as np
 
 from bertsent import _core
 
 GUARD = 160  # bytes
-POISON = np.uint32(0x7FC0DEAD)  # a NaN that no arithmetic makes
+POISON = np.uint32(0x7FC0DEAD)  # a NaN that no arithmetic produces
 
 
 class Guarded:
-    """A copy of an array ``offset`` items past a 64-byte boundary, with poison on both sides."""
+    """A copy of an array, ``offset`` items past a 64-byte boundary, between guard values."""
 
     def __init__(self, values, offset):
         values = np.asarray(values)
@@ -32,22 +32,22 @@ class Guarded:
 
 
 def poisoned(shape, dtype=np.float32):
-    """An array of NaN, or of bytes and numbers that would be noticed."""
+    """An array of NaN, or of other values that a kernel would not write."""
     count = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return np.full(count // 4 + 1, POISON).view(np.uint8)[:count].view(dtype).reshape(shape)
 
 
 def with_gap(values, gap, rows=0):
-    """The values with ``gap`` poisoned items after each row, and poisoned rows after them."""
+    """The values, with ``gap`` guard values after each row, and guard rows at the end."""
     out = poisoned((len(values) + rows, values.shape[1] + gap), values.dtype)
     out[: len(values), : values.shape[1]] = values
     return out
 
 
 def call(name, isa, written, *rest, offset=0, returns=False):
-    """Call a kernel on guarded copies, which must leave what it does not write as it is.
+    """Call a kernel on guarded copies, and check that it changes nothing but its outputs.
 
-    Returns the arrays that it writes and, with ``returns``, what it returns after them.
+    Returns the arrays that it writes and, with ``returns``, its result after them.
     """
     outs = [Guarded(a, (offset * (i + 1)) % 16) for i, a in enumerate(written)]
     ins = [Guarded(a, (offset * (i + 3)) % 16) if isinstance(a, np.ndarray) else a for i, a in

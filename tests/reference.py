@@ -1,7 +1,7 @@
-"""The engine once more in float64 NumPy: slow, plain, and checked by finite differences.
+"""The engine in float64 NumPy: slow and simple, and checked by finite differences.
 
-It follows the formulas and not the C sources, so that an error of one is not repeated in the
-other. Everything works on packed batches: the tokens of all sequences laid end to end.
+It follows the formulas and not the C sources, so that it does not repeat their errors. It works on
+packed batches: the tokens of all sequences laid end to end.
 """
 
 import functools
@@ -11,7 +11,9 @@ import numpy as np
 from scipy.special import erf
 
 # Dropout sites.
-EMBEDDINGS, PROBABILITIES, ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, POOLED = range(5)
+(
+    EMBEDDINGS, PROBABILITIES, ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, HEAD_OUTPUT, HEAD_DENSE,
+) = range(6)
 
 _KEY_DOMAIN = 0x62657274
 
@@ -63,7 +65,7 @@ def dropout_words(words, layer, site, head, rows, cols):
 
 
 def dropout_threshold(rate):
-    """Return below which 16-bit number an element is dropped."""
+    """Return the 16-bit number below which an element is dropped."""
     return math.floor(float(np.float32(rate)) * 65536.0 + 0.5)
 
 
@@ -71,7 +73,7 @@ def dropout_threshold(rate):
 def dropout_scale(words, rate, layer, site, head, n_rows, n_cols):
     """Return the factors, 0 or 1/(1 - rate) up to rounding, of an (n_rows, n_cols) block.
 
-    The array is shared between calls: not to be written to.
+    The array is shared between calls; do not write to it.
     """
     threshold = dropout_threshold(rate)
     if threshold == 0:
@@ -126,8 +128,24 @@ ACTIVATIONS = {
 }
 
 
+def tanh_derivative(x):
+    """Derivative of the hyperbolic tangent."""
+    return 1.0 - np.tanh(x) ** 2
+
+
+# The heads of a classifier: whether dropout applies to their input, and the activation of their
+# dense layer with its derivative.
+HEADS = {
+    "pooled": (False, (np.tanh, tanh_derivative)),
+    "plain": (False, None),
+    "dense_relu": (False, (relu, relu_derivative)),
+    "dropout_dense_gelu": (True, (gelu, gelu_derivative)),
+    "dropout_dense_tanh": (True, (np.tanh, tanh_derivative)),
+}
+
+
 def layer_norm(x, weight, bias, eps):
-    """Return the normalised rows, and what the backward needs: (x - mean)/std and 1/std."""
+    """Return the normalised rows, and for the backward (x - mean)/std and 1/std."""
     centred = x - x.mean(axis=-1, keepdims=True)
     rstd = 1.0 / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
     xhat = centred * rstd
@@ -155,7 +173,7 @@ def softmax(x):
 def cross_entropy(logits, labels, weights=None, smoothing=0.0):
     """Return sum(w ce)/sum(w) and its gradient at the logits.
 
-    ``smoothing`` is the part of each target that is spread evenly over all classes.
+    ``smoothing`` is the fraction of each target that is spread evenly over all classes.
     """
     logits = np.asarray(logits, dtype=np.float64)
     n = len(logits)
@@ -170,13 +188,43 @@ def cross_entropy(logits, labels, weights=None, smoothing=0.0):
     return float(each @ share), d_logits * share[:, None]
 
 
+def mean_squared_error(logits, targets, weights=None, smoothing=0.0):
+    """Return sum(w e)/sum(w), e the mean over a row of (logits - targets)^2, and its gradient."""
+    assert smoothing == 0.0
+    error = np.asarray(logits, np.float64) - np.asarray(targets, np.float64)
+    weights = np.ones(len(error)) if weights is None else np.asarray(weights, np.float64)
+    share = weights / weights.sum() / error.shape[1]
+    return float((error**2).sum(axis=1) @ share), 2.0 * error * share[:, None]
+
+
+# The losses of a step: each takes logits, targets, weights and label smoothing.
+LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
+
+
+PROJECTION = "embeddings.projection"
+RELATIVE = "embeddings.relative_bias.weight"
+
+
+def relative_buckets(length):
+    """Return the bucket of each query and key (Raffel et al. 2020, as in MPNet): 16 a side.
+
+    The first 8 distances have buckets of their own; up to 128, the rest share 8 on a log scale.
+    """
+    distance = np.arange(length) - np.arange(length)[:, None]
+    apart = np.abs(distance)
+    # The logarithm is exact where the distance is a power of 2, as are the limits of buckets.
+    steps = np.floor(2.0 * np.log2(np.maximum(apart, 8) / 8.0) + 1e-9).astype(int)
+    return np.where(apart < 8, apart, np.minimum(8 + steps, 15)) + 16 * (distance > 0)
+
+
 # --- the model ---------------------------------------------------------------------------------
 
 
 class Bert:
-    """BertForSequenceClassification with a forward that keeps everything, and its backward.
+    """A BERT with a classifier; the forward keeps everything for the backward.
 
-    ``config`` is the engine's; ``params`` maps full names to arrays, held in float64.
+    ``config`` is the engine's; ``params`` maps the names of its parameter table to arrays, held in
+    float64.
     """
 
     def __init__(self, config, params):
@@ -187,7 +235,7 @@ class Bert:
         """Return the last layer's output for ``batch``: ids, types, positions, cu_seqlens, keys.
 
         types, positions and keys may be missing or None. There is no dropout in the first ``calm``
-        layers and, if it is not 0, the embeddings.
+        layers nor, if it is not 0, in the embeddings.
         """
         cfg, p = self.config, self.params
         ids, cu = np.asarray(batch["ids"]), np.asarray(batch["cu_seqlens"])
@@ -195,21 +243,27 @@ class Bert:
         types, positions, keys = (batch.get(name) for name in ("types", "positions", "keys"))
         if types is None:
             types = np.zeros(len(ids), np.int64)
-        if positions is None:
+        skips = cfg.get("positions_skip_padding", False)
+        if positions is None and skips:
+            parts = [part != cfg["pad_token_id"] for part in np.split(ids, cu[1:-1])]
+            positions = np.concatenate([np.where(part, np.cumsum(part) - 1, -1) for part in parts])
+        elif positions is None:
             positions = np.concatenate([np.arange(n) for n in lengths])
+        positions = np.asarray(positions) + cfg.get("position_offset", 0)
         words = None
         if training:
             words = [sequence_key(seed, step, key) for key in keys]
         kept = self.kept = {"ids": ids, "types": types, "positions": positions, "cu": cu}
         kept["words"], kept["calm"] = words, calm
 
-        emb = "bert.embeddings."
-        summed = p[emb + "word_embeddings.weight"][ids]
-        summed = summed + p[emb + "token_type_embeddings.weight"][types]
-        summed = summed + p[emb + "position_embeddings.weight"][positions]
-        x, kept["emb_norm"] = self._norm(summed, emb + "LayerNorm")
+        summed = p["embeddings.word.weight"][ids] + p["embeddings.position.weight"][positions]
+        if cfg["type_vocab_size"]:
+            summed = summed + p["embeddings.token_type.weight"][types]
+        x, kept["emb_norm"] = self._norm(summed, "embeddings.norm")
         kept["emb_drop"] = self._drop("hidden_dropout_prob", -1, EMBEDDINGS, x.shape[1])
         x = x * kept["emb_drop"]
+        if PROJECTION + ".weight" in p:
+            kept["emb"], x = x, self._dense(x, PROJECTION)
         kept["layers"] = []
         for layer in range(cfg["num_hidden_layers"]):
             x, saved = self._layer(x, layer)
@@ -220,36 +274,53 @@ class Bert:
     def forward(self, batch, *, training=False, seed=0, step=0, calm=0):
         """Return the logits of ``batch``; arguments as for `encode`."""
         x = self.encode(batch, training=training, seed=seed, step=step, calm=calm)
-        cfg, kept = self.config, self.kept
-        cu, words = kept["cu"], kept["words"]
+        cu = self.kept["cu"]
         first = x[cu[:-1]]
-        if cfg.get("pooling", "cls") == "mean":
+        if self.config.get("pooling", "cls") == "mean":
             first = np.stack([part.mean(axis=0) for part in np.split(x, cu[1:-1])])
-        pooled = np.tanh(self._dense(first, "bert.pooler.dense"))
-        drop = np.ones_like(pooled)
-        if training:
-            for b, key_words in enumerate(words):
-                drop[b] = dropout_scale(
-                    key_words, cfg["classifier_dropout"], cfg["num_hidden_layers"], POOLED, 0,
-                    1, pooled.shape[1],
-                )[0]
-        kept["first"], kept["pooled"], kept["pooled_drop"] = first, pooled, drop
-        return self._dense(pooled * drop, "classifier")
+        return self._head(first)
+
+    def _head(self, x):
+        """Return the logits for the head's input, one row per sequence."""
+        drops_input, act = HEADS[self.config.get("head", "pooled")]
+        saved = self.kept["head"] = {}
+        saved["drop_in"] = self._head_drop(HEAD_DENSE) if drops_input else np.ones_like(x)
+        x = saved["x"] = x * saved["drop_in"]
+        if act is not None:
+            saved["sum"] = self._dense(x, "head.dense")
+            x = act[0](saved["sum"])
+        saved["drop_out"] = self._head_drop(HEAD_OUTPUT)
+        saved["y"] = x * saved["drop_out"]
+        return self._dense(saved["y"], "head.output")
+
+    def _head_backward(self, d_logits):
+        _, act = HEADS[self.config.get("head", "pooled")]
+        saved = self.kept["head"]
+        d = self._dense_backward(d_logits, saved["y"], "head.output") * saved["drop_out"]
+        if act is not None:
+            d = self._dense_backward(d * act[1](saved["sum"]), saved["x"], "head.dense")
+        return d * saved["drop_in"]
+
+    def _head_drop(self, site):
+        cfg, words, rows = self.config, self.kept["words"], len(self.kept["cu"]) - 1
+        factors = np.ones((rows, cfg["hidden_size"]))
+        for b, key_words in enumerate(words or ()):
+            factors[b] = dropout_scale(
+                key_words, cfg["classifier_dropout"], cfg["num_hidden_layers"], site, 0, 1,
+                factors.shape[1],
+            )[0]
+        return factors
 
     def backward(self, d_logits, *, freeze=0):
         """Return the gradient of every parameter after `forward`, zero for what is frozen.
 
         ``freeze`` is 0, or k for embeddings and the first k layers.
         """
-        # Frozen parts are first computed like the rest, then blanked: a frozen parameter changes
+        # Frozen parts are computed like the rest, then zeroed: a frozen parameter changes
         # nothing in the gradients of others.
         cfg, p, kept = self.config, self.params, self.kept
         self.grads = {name: np.zeros_like(value) for name, value in p.items()}
-        d = self._dense_backward(
-            np.asarray(d_logits, np.float64), kept["pooled"] * kept["pooled_drop"], "classifier"
-        )
-        d = d * kept["pooled_drop"] * (1.0 - kept["pooled"] ** 2)
-        d_first = self._dense_backward(d, kept["first"], "bert.pooler.dense")
+        d_first = self._head_backward(np.asarray(d_logits, np.float64))
         d_x = np.zeros_like(kept["encoded"])
         if cfg.get("pooling", "cls") == "mean":
             lengths = np.diff(kept["cu"])
@@ -259,17 +330,21 @@ class Bert:
         return self.encode_backward(d_x, freeze=freeze)
 
     def encode_backward(self, d_x, *, freeze=0):
-        """Add to ``grads`` what comes from the gradient at the last layer's output."""
+        """Add the gradients that follow from that at the last layer's output to ``grads``."""
         cfg, kept, g = self.config, self.kept, self.grads
         for layer in reversed(range(cfg["num_hidden_layers"])):
             d_x = self._layer_backward(d_x, layer, kept["layers"][layer])
-        emb = "bert.embeddings."
-        d = self._norm_backward(d_x * kept["emb_drop"], kept["emb_norm"], emb + "LayerNorm")
+        if "emb" in kept:
+            d_x = self._dense_backward(d_x, kept["emb"], PROJECTION)
+        d = self._norm_backward(d_x * kept["emb_drop"], kept["emb_norm"], "embeddings.norm")
         looked_up = kept["ids"] != cfg.get("pad_token_id", -1)
-        words = g[emb + "word_embeddings.weight"]
-        np.add.at(words, kept["ids"][looked_up], d[looked_up])
-        np.add.at(g[emb + "token_type_embeddings.weight"], kept["types"], d)
-        np.add.at(g[emb + "position_embeddings.weight"], kept["positions"], d)
+        np.add.at(g["embeddings.word.weight"], kept["ids"][looked_up], d[looked_up])
+        placed = slice(None)
+        if cfg.get("positions_skip_padding", False):
+            placed = kept["positions"] >= cfg["position_offset"]
+        np.add.at(g["embeddings.position.weight"], kept["positions"][placed], d[placed])
+        if cfg["type_vocab_size"]:
+            np.add.at(g["embeddings.token_type.weight"], kept["types"], d)
         for name, value in g.items():
             if is_frozen(name, freeze):
                 value[...] = 0.0
@@ -277,27 +352,34 @@ class Bert:
 
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, label_smoothing=0.0,
-        freeze_dropout=False,
+        freeze_dropout=False, loss="cross_entropy",
     ):
-        """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights."""
+        """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights.
+
+        Labels are class ids, or a matrix if the loss takes one.
+        """
         calm = freeze if freeze_dropout else 0
         logits = self.forward(batch, training=training, seed=seed, step=step, calm=calm)
-        loss, d_logits = cross_entropy(
+        value, d_logits = LOSSES[loss](
             logits, batch["labels"], batch.get("weights"), label_smoothing
         )
-        return loss, logits, self.backward(d_logits, freeze=freeze)
+        return value, logits, self.backward(d_logits, freeze=freeze)
 
     def _layer(self, x, layer):
-        p = f"bert.encoder.layer.{layer}."
+        p = f"layer.{layer}."
         saved = {"x": x, "attention": []}
+        cfg = self.config
         q, k, v = (
-            self._dense(x, p + "attention.self." + part) for part in ("query", "key", "value")
+            self._dense(x, p + "attention." + part) for part in ("query", "key", "value")
         )
         saved.update(q=q, k=k, v=v)
         context = np.zeros_like(x)
         for b, rows, head, cols in self._heads():
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
             scores = self._heads_product(q[rows, cols], k[rows, cols].T, layer) * scale
+            if cfg.get("relative_bias", False):
+                table = self.params[RELATIVE][:, head]
+                scores = scores + table[relative_buckets(len(scores))]
             probs = softmax(scores)
             drop = np.ones_like(probs)
             if self._drops(layer):
@@ -309,30 +391,33 @@ class Bert:
             saved["attention"].append((probs, drop))
         saved["context"] = context
         width = x.shape[1]
-        saved["drop1"] = self._drop("hidden_dropout_prob", layer, ATTENTION_OUTPUT, width)
-        h = self._dense(context, p + "attention.output.dense") * saved["drop1"] + x
-        h, saved["norm1"] = self._norm(h, p + "attention.output.LayerNorm")
+        name = "attention_output_dropout_prob"
+        rate_name = name if name in self.config else "hidden_dropout_prob"
+        saved["drop1"] = self._drop(rate_name, layer, ATTENTION_OUTPUT, width)
+        h = self._dense(context, p + "attention.output") * saved["drop1"] + x
+        h, saved["norm1"] = self._norm(h, p + "attention.norm")
         saved["h"] = h
-        saved["inner"] = self._dense(h, p + "intermediate.dense")
+        saved["inner"] = self._dense(h, p + "feed_forward.up")
         saved["acted"] = ACTIVATIONS[self.config["hidden_act"]][0](saved["inner"])
         saved["drop2"] = self._drop("hidden_dropout_prob", layer, FEED_FORWARD_OUTPUT, width)
-        y = self._dense(saved["acted"], p + "output.dense") * saved["drop2"] + h
-        y, saved["norm2"] = self._norm(y, p + "output.LayerNorm")
+        y = self._dense(saved["acted"], p + "feed_forward.down") * saved["drop2"] + h
+        y, saved["norm2"] = self._norm(y, p + "feed_forward.norm")
         return y, saved
 
     def _layer_backward(self, d_y, layer, saved):
-        p = f"bert.encoder.layer.{layer}."
-        d_sum = self._norm_backward(d_y, saved["norm2"], p + "output.LayerNorm")
-        d_act = self._dense_backward(d_sum * saved["drop2"], saved["acted"], p + "output.dense")
+        p = f"layer.{layer}."
+        d_sum = self._norm_backward(d_y, saved["norm2"], p + "feed_forward.norm")
+        d_down = d_sum * saved["drop2"]
+        d_act = self._dense_backward(d_down, saved["acted"], p + "feed_forward.down")
         d_inner = d_act * ACTIVATIONS[self.config["hidden_act"]][1](saved["inner"])
-        d_h = d_sum + self._dense_backward(d_inner, saved["h"], p + "intermediate.dense")
-        d_sum = self._norm_backward(d_h, saved["norm1"], p + "attention.output.LayerNorm")
+        d_h = d_sum + self._dense_backward(d_inner, saved["h"], p + "feed_forward.up")
+        d_sum = self._norm_backward(d_h, saved["norm1"], p + "attention.norm")
         d_context = self._dense_backward(
-            d_sum * saved["drop1"], saved["context"], p + "attention.output.dense"
+            d_sum * saved["drop1"], saved["context"], p + "attention.output"
         )
         q, k, v = saved["q"], saved["k"], saved["v"]
         d_q, d_k, d_v = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
-        for (_, rows, _, cols), (probs, drop) in zip(
+        for (_, rows, head, cols), (probs, drop) in zip(
             self._heads(), saved["attention"], strict=True
         ):
             scale = 1.0 / math.sqrt(cols.stop - cols.start)
@@ -340,11 +425,17 @@ class Bert:
             d_v[rows, cols] = self._heads_product((probs * drop).T, d_out, layer)
             d_probs = self._heads_product(d_out, v[rows, cols].T, layer) * drop
             d_scores = probs * (d_probs - (d_probs * probs).sum(axis=1, keepdims=True)) * scale
+            if self.config.get("relative_bias", False):
+                by_distance = self._rounded(d_scores, layer) / scale
+                buckets = relative_buckets(len(d_scores))
+                self.grads[RELATIVE][:, head] += np.bincount(
+                    buckets.ravel(), by_distance.ravel(), minlength=32
+                )
             d_q[rows, cols] = self._heads_product(d_scores, k[rows, cols], layer)
             d_k[rows, cols] = self._heads_product(d_scores.T, q[rows, cols], layer)
         d_x = d_sum
         for part, d in (("query", d_q), ("key", d_k), ("value", d_v)):
-            d_x = d_x + self._dense_backward(d, saved["x"], p + "attention.self." + part)
+            d_x = d_x + self._dense_backward(d, saved["x"], p + "attention." + part)
         return d_x
 
     def _heads(self):
@@ -355,7 +446,7 @@ class Bert:
                 yield b, slice(cu[b], cu[b + 1]), head, slice(head * size, (head + 1) * size)
 
     def _is_narrow(self, layer):
-        """Whether a layer is computed for [CLS] alone."""
+        """Whether a layer is computed for [CLS] only."""
         last = layer == self.config["num_hidden_layers"] - 1
         return last and self.config.get("pooling", "cls") == "cls"
 
@@ -383,7 +474,7 @@ class Bert:
         return self._product(d_out, self.params[name + ".weight"], name)
 
     def _product(self, a, b, name):
-        # Of the dense layer `name`; for twins that round.
+        # Hooks for the dense layer `name`, for twins that round.
         del name
         return a @ b
 
@@ -392,9 +483,14 @@ class Bert:
         return self._heads_product(probs * drop, v, layer)
 
     def _heads_product(self, a, b, layer):
-        # Inside attention, likewise.
+        # The same inside attention.
         del layer
         return a @ b
+
+    def _rounded(self, x, layer):
+        # An operand of such a product.
+        del layer
+        return x
 
     def _norm(self, x, name):
         p = self.params
@@ -411,23 +507,23 @@ class Bert:
 
 
 def layer_of(name):
-    """Return -1 for embeddings, the index of an encoder layer, or None for what is above."""
-    if name.startswith("bert.embeddings."):
+    """Return -1 for embeddings, the index of an encoder layer, or None for the head."""
+    if name.startswith("embeddings."):
         return -1
-    if name.startswith("bert.encoder.layer."):
-        return int(name.split(".")[3])
+    if name.startswith("layer."):
+        return int(name.split(".")[1])
     return None
 
 
 def is_frozen(name, freeze):
-    """Tell whether a parameter stays as it is at this freeze level."""
+    """Return whether a parameter is frozen."""
     layer = layer_of(name)
     return freeze > 0 and layer is not None and layer < freeze
 
 
 def takes_decay(name):
-    """Tell whether AdamW decays a parameter: neither biases nor LayerNorm."""
-    return not (name.endswith(".bias") or "LayerNorm" in name)
+    """Return whether AdamW decays a parameter: neither biases nor LayerNorm."""
+    return not name.endswith((".bias", ".norm.weight", ".relative_bias.weight"))
 
 
 # --- the step ----------------------------------------------------------------------------------

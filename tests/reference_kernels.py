@@ -7,7 +7,9 @@ changed in place. Sizes are those of the arrays; arguments are those of `_core.k
 import numpy as np
 import reference
 
-ACTIVATIONS = [reference.ACTIVATIONS[name] for name in ("gelu", "gelu_new", "relu")]
+from bertsent import _core
+
+ACTIVATIONS = [reference.ACTIVATIONS[name] for name in _core.activations()]
 
 
 def dropout_mask(mask, key, row, site, head, threshold):
@@ -119,6 +121,13 @@ def gemm(c, a, b, trans_a, trans_b, alpha, beta, n_threads):
     c[...] = alpha * ((a.T if trans_a else a) @ (b.T if trans_b else b)) + kept
 
 
+def small_product(c, a, b, trans_a, trans_b, n, k, alpha, beta):
+    """The same for the first n columns of c; rows of a and b may be longer than needed."""
+    left = a[:, : len(c)] if trans_a else a[:, :k]
+    right = b[:, :k] if trans_b else b[:, :n]
+    gemm(c[:, :n], left, right, trans_a, trans_b, alpha, beta, 1)
+
+
 # --- packed operands, in groups of 4 bytes along k, and below float32: see kernels.h -----------
 
 DEEP = 64  # bytes that a row's length is a multiple of
@@ -209,18 +218,18 @@ def _halves(x, n):
     return np.ascontiguousarray(x[:, : 2 * n]).view(np.uint16)
 
 
-def bf16_rows_transposed_low(out, x, n):
+def bf16_rows_transposed_from_bf16(out, x, n):
     """As bf16_rows_transposed; x is bytes of bfloat16, which are copied whatever they mean."""
     made = left_operand(np.ascontiguousarray(_halves(x, n).T))
     out[: len(made), : made.shape[1]] = made
 
 
-def bf16_panel_low(out, x, n):
+def bf16_panel_from_bf16(out, x, n):
     """As bf16_panel, of bytes of bfloat16."""
     out[...] = right_operand(_halves(x, n))[0]
 
 
-def bf16_panel_transposed_low(out, x, k):
+def bf16_panel_transposed_from_bf16(out, x, k):
     """As bf16_panel_transposed, of bytes of bfloat16."""
     out[...] = right_operand(np.ascontiguousarray(_halves(x, k).T))[0]
 
@@ -445,11 +454,12 @@ TWINS = {
     for twin in (
         dropout_mask, bias_add, bias_activation, bias_activation_to_round, activation_backward,
         residual_row, layernorm_row, layernorm_backward_row, softmax_row, softmax_backward_row,
-        axpy, scale, multiply, column_sum, sum_squares, adamw, gemm,
+        axpy, scale, multiply, column_sum, sum_squares, adamw, gemm, small_product,
         fp32_panel, fp32_panel_transposed, fp32_product, fp32_product_transposed,
         parts_panel, parts_panel_transposed, parts_product, parts_product_transposed,
         bf16_rows, bf16_rows_transposed, bf16_panel, bf16_panel_transposed,
-        bf16_rows_transposed_low, bf16_panel_low, bf16_panel_transposed_low, bf16_bias_rows,
+        bf16_rows_transposed_from_bf16, bf16_panel_from_bf16, bf16_panel_transposed_from_bf16,
+        bf16_bias_rows,
         bf16_bias_activation, bf16_softmax_row, bf16_softmax_backward_row, bf16_product,
         bf16_product_into, int8_rows, int8_product, int8_restore, int8_product_into, gemm_fp32,
         gemm_bf16, gemm_int8,

@@ -1,4 +1,4 @@
-"""The audit of the data: flipped labels rank high, copies and leaks are found and told well."""
+"""The audit of the data: flipped labels rank high; copies and leaks are found and reported."""
 
 from pathlib import Path
 
@@ -11,14 +11,11 @@ from test_classifier import make_texts
 from test_cli import SMALL, run, write_csv
 
 import bertsent
-from bertsent.example_history import ExampleHistory
-from bertsent.label_errors import Evidence, suspect
-from bertsent.word_model import cross_validate
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
-    pytest.mark.filterwarnings("ignore:.*longer than max_length"),
-]
+from bertsent.audit.label_errors import Evidence, suspect
+from bertsent.audit.word_model import cross_validate
+from bertsent.objectives import SingleLabelClassification
+from bertsent.texts import LabelType
+from bertsent.training.example_history import ExampleHistory
 
 TEXTS, LABELS = make_texts(400)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
@@ -37,7 +34,7 @@ def make(base):
 
 
 def flip(labels, part=0.03, seed=0):
-    """The labels with some of them turned into the other one, and which."""
+    """The labels with some of them flipped, and which ones."""
     labels = np.array(labels, dtype=object)
     classes = sorted(set(labels))
     flipped = np.zeros(len(labels), dtype=bool)
@@ -47,16 +44,17 @@ def flip(labels, part=0.03, seed=0):
 
 
 def found(table, flipped, part=0.05):
-    """Which part of the flipped labels is in the first rows of the ranking."""
+    """Fraction of the flipped labels that is in the first rows of the ranking."""
     rows = table["row"][: int(part * len(flipped))].to_numpy()
     return flipped[rows].sum() / flipped.sum()
 
 
 def evidence_of(labels, logits):
-    """What training would have seen with such logits, of shape (texts, epochs, classes)."""
+    """The history of examples with such logits, of shape (texts, epochs, classes)."""
     logits = np.asarray(logits, dtype=np.float32)
+    objective = SingleLabelClassification(LabelType(np.arange(logits.shape[2])))
     history = ExampleHistory(
-        [str(i) for i in range(len(labels))], np.asarray(labels, dtype=np.int32), None,
+        objective, [str(i) for i in range(len(labels))], np.asarray(labels, dtype=np.int32), None,
         logits.shape[1],
     )
     for epoch in range(logits.shape[1]):
@@ -80,7 +78,7 @@ def test_flipped_labels_rank_first(make):
 
 
 def test_labels_that_were_learned_by_heart_still_do():
-    # A clean text gets surer by and by; a wrong label is contradicted in 3 of 12 epochs and then
+    # A clean text becomes more certain; a wrong label is contradicted in 3 of 12 epochs and then
     # learned by heart, even better than the rest.
     rng = np.random.default_rng(0)
     labels = np.arange(1000) % 2
@@ -92,7 +90,7 @@ def test_labels_that_were_learned_by_heart_still_do():
     logits[np.arange(1000), :, given] = margins
     score = suspect(evidence_of(given, logits)).score
     assert flipped[np.argsort(-score)[:50]].sum() >= 0.8 * flipped.sum()
-    # How training ends says nothing.
+    # The end of training does not tell them apart.
     assert not flipped[np.argsort(margins[:, -1])[:50]].any()
 
 
@@ -110,7 +108,7 @@ def test_epochs_in_which_nothing_was_known_do_not_count():
 def test_a_class_that_is_rare_is_not_taken_for_wrong():
     rng = np.random.default_rng(0)
     labels = (rng.random(1000) < 0.06).astype(int)
-    # The model has hardly got round to the rare class: all is more likely of the other one.
+    # The model has hardly learned the rare class: the other one is more likely everywhere.
     logits = np.zeros((1000, 2, 2))
     logits[..., 1] = -3 + 2.0 * labels[:, None] + rng.normal(0, 0.3, (1000, 2))
     given = labels.copy()
@@ -149,7 +147,7 @@ def test_the_suggestion_is_the_class_that_was_held_likeliest():
 
 
 def test_flipped_labels_of_real_reviews(make, imdb):
-    # A network of random weights that reads 16 tokens; what it does not know the words make up for.
+    # A network of random weights that reads 16 tokens; the model of words makes up for it.
     data = imdb.sample(6000, random_state=0)
     labels, flipped = flip(data["sentiment"])
     clf = make(epochs=1).fit(data["review"], labels)
@@ -166,7 +164,7 @@ def test_flipped_labels_of_the_bundled_sample(minilm_dir):
         verbose=0, n_threads=1,
     )
     table = clf.fit(data["review"], labels).audit()
-    # Of so few texts too little is learned to find 60 % of the flipped in 5 % of the ranking.
+    # So few texts are too little to find 60 % of the flipped labels in 5 % of the ranking.
     assert roc_auc_score(flipped, table.set_index("row")["score"].sort_index()) > 0.75
 
 
@@ -179,7 +177,7 @@ def test_words_judge_a_label_that_they_were_not_trained_on():
     np.testing.assert_allclose(found.sum(axis=1), 1)
     sure = np.delete(found[np.arange(60), labels], 10)
     assert (sure > 0.7).all()
-    # Labels that have nothing to do with the texts cannot be known.
+    # Labels that are unrelated to the texts cannot be learned.
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{i}" for i in rng.integers(0, 300, 20)) for _ in range(200)]
     labels = np.arange(200) % 2
@@ -251,14 +249,14 @@ def test_labels_that_contradict_each_other_are_suspect(audited):
 
 
 def test_the_majority_of_copies_is_suggested(make, monkeypatch):
-    monkeypatch.setattr("bertsent.audit.cross_validate", lambda texts, labels: None)
+    monkeypatch.setattr("bertsent.audit.table.cross_validate", lambda texts, labels: None)
     texts = [*TEXTS[:20], STORY, STORY, STORY, STORY]
     labels = [*LABELS[:20], "positive", "positive", "positive", "negative"]
     table = make(learning_rate=1e-9).fit(texts, labels).audit(texts)
     first = table.iloc[0]
     assert (first["row"], first["suggested"], first["kind"]) == (23, "positive", "label")
     assert first["score"] == 0.75 and first["disagree"]
-    # What nothing was learned of is about even, which is more than a quarter.
+    # Texts that nothing was learned from are about even, which is more than a quarter.
     labels = table.query("kind == 'label'").set_index("row")
     assert labels.loc[[20, 21, 22], "score"].between(0.3, 0.7).all()
 
@@ -323,7 +321,7 @@ def test_before_fit_and_without_tracking(make):
     with pytest.raises(NotFittedError):
         make().audit(TEXTS)
     clf = make(track_examples=False, epochs=1).fit(TEXTS[:20], LABELS[:20])
-    with pytest.raises(ValueError, match="fit with track_examples=True and audit then"):
+    with pytest.raises(ValueError, match="no history .* fit with track_examples=True first"):
         clf.audit(TEXTS[:20])
 
 
@@ -331,6 +329,7 @@ def test_before_fit_and_without_tracking(make):
     ("arguments", "message"),
     [
         ({"X": TEXTS[:19]}, "X has 19 texts, but fit was given 20; pass the same texts"),
+        ({"X": pd.Series(TEXTS[:19])}, "X has 19 texts, but fit was given 20; pass the same texts"),
         ({"X": [*TEXTS[:18], TEXTS[19], TEXTS[18]]}, r"row 18 differs \(2 of 20 in all\)"),
         ({"X_test": TEXTS[:2]}, "pass them too, as X"),
         ({"X": TEXTS[:20], "y_test": LABELS[:2]}, "y_test needs X_test"),
@@ -368,7 +367,7 @@ def test_train_writes_both_tables_by_the_rows_of_the_file(base, tmp_path, capsys
     table = pd.read_csv(tmp_path / "model" / "audit.csv")
     assert (table["part"] == split[table["row"]].to_numpy()).all()
     assert (table["label"] == reviews["sentiment"][table["row"]].to_numpy()).all()
-    # The reviews of this file are a few, again and again.
+    # The reviews of this file repeat a few.
     matched = table.dropna(subset="match").query("score == 1")
     assert set(matched["kind"]) >= {"duplicate"}
     assert (reviews["review"][matched.query("kind == 'duplicate'")["row"]].to_numpy()

@@ -1,22 +1,25 @@
-"""A time to end in: how it is written, and how training keeps to it, by a clock that is set."""
+"""Time budgets: how they are written, and that training keeps to them, with a fake clock."""
 
 import numpy as np
 import pytest
 from test_training import make_examples
 from test_validation import Scripted
 
-from bertsent import budget as budgets
-from bertsent.budget import Budget, format_time, parse_time
-from bertsent.parameters import PARAMETERS
-from bertsent.progress import Silent
-from bertsent.schedule import rate_factor
-from bertsent.state import State
-from bertsent.training import Examples, Recipe, train
-from bertsent.validation import Best
+from bertsent.classifier.parameters import PARAMETERS
+from bertsent.system.progress import Silent
+from bertsent.system.units import format_time, parse_time
+from bertsent.training import budget as budgets
+from bertsent.training.budget import Budget
+from bertsent.training.evaluation import Best
+from bertsent.training.examples import Examples
+from bertsent.training.loop import train
+from bertsent.training.options import TrainingOptions
+from bertsent.training.schedule import rate_factor
+from bertsent.training.state import State
 
 
 class Clock:
-    """A clock that stands still until somebody moves it."""
+    """A clock that only moves when it is set."""
 
     def __init__(self):
         self.time = 1000.0
@@ -47,19 +50,19 @@ class TimedTexts(Examples):
         self.move()
         return super().train_step(*args, **options)
 
-    def evaluate(self, *args):
+    def evaluate(self, *args, **options):
         self.move()
-        return super().evaluate(*args)
+        return super().evaluate(*args, **options)
 
 
 def timed_texts(n, clock, seconds, label=None):
     made = make_examples(n)
-    labels = made.labels if label is None else np.full(n, label, dtype=np.int32)
-    return TimedTexts(made.ids, made.offsets, labels).moving(clock, seconds)
+    labels = made.targets if label is None else np.full(n, label, dtype=np.int32)
+    return TimedTexts(made.ids, made.offsets, labels, made.objective).moving(clock, seconds)
 
 
 class Told(Silent):
-    """Notes when the time is over."""
+    """Records when the time is over."""
 
     ends = None
 
@@ -68,9 +71,9 @@ class Told(Silent):
 
 
 def run(clock, seconds, steps, evaluations=(), *, planned=(1.0, 0.0), epochs=2, best=None, **more):
-    """Train on 40 texts, 10 steps an epoch, in so many seconds.
+    """Train on 40 texts, 10 steps per epoch, with a time limit in seconds.
 
-    ``steps`` and ``evaluations`` are seconds that these take, the last for all that follow.
+    ``steps`` and ``evaluations`` are their durations in seconds; the last one repeats.
     """
     budget = Budget(seconds)
     budget.begin(0.0, step=planned[0], evaluation=planned[1], checkpoint=0.0)
@@ -79,7 +82,7 @@ def run(clock, seconds, steps, evaluations=(), *, planned=(1.0, 0.0), epochs=2, 
     state, told = State.fresh(model, best), Told()
     train(
         model, timed_texts(40, clock, steps),
-        Recipe(epochs=epochs, batch_size=4, learning_rate=1.0, **more), n_threads=1,
+        TrainingOptions(epochs=epochs, batch_size=4, learning_rate=1.0, **more), n_threads=1,
         validation=held_out, state=state, budget=budget, progress=told,
     )
     rates = [call["lr"] for call in model._core.calls]
@@ -111,9 +114,9 @@ def test_what_is_no_time_is_refused(value):
 
 def test_flags_take_both_forms():
     parameter = next(p for p in PARAMETERS if p.name == "time_budget")
-    assert parameter.parse_flag("1h30min") == "1h30min" and parameter.parse_flag("90") == 90.0
+    assert parameter.kind.parse("1h30min") == "1h30min" and parameter.kind.parse("90") == 90.0
     with pytest.raises(ValueError, match="got 'soon'"):
-        parameter.parse_flag("soon")
+        parameter.kind.parse("soon")
 
 
 @pytest.mark.parametrize("seconds", [0.2, 1, 59.5, 61, 599.9, 601, 5000, 86400])
@@ -149,14 +152,14 @@ def test_slower_than_planned_it_ends_in_time_with_the_rate_come_down(clock, sche
     assert state.stopped and state.finished
     top = rates.index(max(rates))
     assert rates[top:] == sorted(rates[top:], reverse=True) and rates[-1] < 0.3 * max(rates)
-    # Every text of the steps done is in the history.
+    # Every text of the completed steps is in the history.
     assert sum(row["tokens"] for row in state.history) == state.tokens > 0
 
 
 def test_a_slow_beginning_may_be_made_up_for(clock):
     rates, state, budget, told, _ = run(clock, 25.0, [4.0] * 3 + [0.5])
     assert state.step == 20 and budget.used <= 25.0 and told.ends is None
-    # Early on the time was ahead of the steps.
+    # At first, time ran ahead of the steps.
     assert rates[3] < rate_factor("linear", 3, 20, 0.1)
     assert rates[-1] == rate_factor("linear", 19, 20, 0.1)
 
@@ -194,7 +197,7 @@ def test_the_best_weights_are_taken_in_the_end(clock):
     state = State.fresh(worse, Best("loss", float("inf")))
     train(
         worse, timed_texts(40, clock, [1.0]),
-        Recipe(epochs=2, batch_size=4, learning_rate=1.0, eval_every=4), n_threads=1,
+        TrainingOptions(epochs=2, batch_size=4, learning_rate=1.0, eval_every=4), n_threads=1,
         validation=timed_texts(4, clock, [1.0], label=1), state=state, budget=budget,
     )
     assert state.step == 20 and state.best.step == 4 and (worse._flat == 4).all()
@@ -223,7 +226,7 @@ def test_a_checkpoint_keeps_the_time_used_and_what_saving_takes(clock):
 
     train(
         Scripted([]), timed_texts(40, clock, [1.0]),
-        Recipe(epochs=2, batch_size=4, learning_rate=1.0), n_threads=1, budget=budget,
+        TrainingOptions(epochs=2, batch_size=4, learning_rate=1.0), n_threads=1, budget=budget,
         save=save, save_every=2,
     )
     assert used[:2] == [2.0, 7.0] and budget.used <= 20.0

@@ -1,4 +1,4 @@
-"""What the build has to guarantee about the installed package."""
+"""What the build guarantees about the installed package."""
 
 import importlib.machinery
 import os

@@ -1,6 +1,7 @@
-"""Callbacks, the log of a run, and training that goes on: `partial_fit` and `warm_start`."""
+"""Callbacks, the log of a run, and continued training: `partial_fit` and `warm_start`."""
 
 import json
+import os
 import pickle
 import signal
 
@@ -13,11 +14,10 @@ from test_runs import at_step
 from test_training import FakeModel, make_examples
 
 import bertsent
-from bertsent.callbacks import Listeners, open_log
 from bertsent.cli import main
-from bertsent.training import Recipe, train
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.training.callbacks import Listeners, open_log
+from bertsent.training.loop import train
+from bertsent.training.options import TrainingOptions
 
 TEXTS, LABELS = make_texts(32)
 
@@ -35,7 +35,7 @@ def make(base):
 
 
 class Witness:
-    """Notes what it is told by method; wants to end when a condition holds."""
+    """Records the calls of its methods; asks to stop when a condition holds."""
 
     def __init__(self, until=lambda event: False):
         self.events, self.until = [], until
@@ -60,8 +60,8 @@ def test_a_function_is_told_of_everything():
     told = []
     model = FakeModel()
     train(
-        model, make_examples(10), Recipe(epochs=2, batch_size=4, learning_rate=1e-3), n_threads=1,
-        validation=make_examples(4), listeners=Listeners([told.append]),
+        model, make_examples(10), TrainingOptions(epochs=2, batch_size=4, learning_rate=1e-3),
+        n_threads=1, validation=make_examples(4), listeners=Listeners([told.append]),
     )
     names = [event.pop("event") for event in told]
     assert names == ["start", *["step"] * 3, "evaluation", "epoch", *["step"] * 3, "evaluation",
@@ -181,7 +181,7 @@ def test_log_is_what_callbacks_are_told(make, tmp_path):
     make(callbacks=told.append, log_file=path, validation_fraction=0.25).fit(TEXTS, LABELS)
     assert read_log(path) == told
     make(log_file=path, epochs=1).fit(TEXTS, LABELS)
-    # What was there stays.
+    # The previous lines stay.
     assert read_log(path)[: len(told)] == told
     assert [e["event"] for e in read_log(path)[len(told) :]] == ["start", *["step"] * 4, "epoch",
                                                                 "end"]
@@ -204,12 +204,8 @@ def test_log_of_weightless_texts_is_json(make, tmp_path):
     assert [event["loss"] is None for event in lost if event["event"] == "step"].count(True) == 3
 
 
-def test_log_of_a_resumed_run_has_every_step_once(make, tmp_path):
-    path = tmp_path / "log"
-    path.write_text(
-        '{"of": "another"}\n{"event": "start", "step": 0}\n{"event": "step", "step": 7}'
-    )
-    options = {"log_file": path, "checkpoint_dir": tmp_path / "run", "checkpoint_every": 3}
+def fit_and_kill(clf):
+    """Train until step 5, and end as a killed process does: without cleaning up."""
 
     class Killed(BaseException):
         pass
@@ -218,7 +214,16 @@ def test_log_of_a_resumed_run_has_every_step_once(make, tmp_path):
         raise Killed
 
     with at_step(5, kill), pytest.raises(Killed):
-        make(**options).fit(TEXTS, LABELS)
+        clf.fit(TEXTS, LABELS)
+
+
+def test_log_of_a_resumed_run_has_every_step_once(make, tmp_path):
+    path = tmp_path / "log"
+    path.write_text(
+        '{"of": "another"}\n{"event": "start", "step": 0}\n{"event": "step", "step": 7}'
+    )
+    options = {"log_file": path, "checkpoint_dir": tmp_path / "run", "checkpoint_every": 3}
+    fit_and_kill(make(**options))
     with open(path, "a") as file:
         file.write('{"event": "step", "st')
     make(resume=True, **options).fit(TEXTS, LABELS)
@@ -234,6 +239,37 @@ def test_log_of_a_resumed_run_has_every_step_once(make, tmp_path):
     assert without_seconds(e for e in events[3:] if e["event"] == "step") == whole
 
 
+@pytest.mark.parametrize("damage", [
+    b"\xff\xfe\n", b"\0" * 100 + b"\n", b"[" * 100_000 + b"\n", b'{"event": "step", "step": "2"}\n',
+    b'{"event": ["step"], "step": 1}\n', b'{"event": "step", "step": 1e999}\n', b"9" * 5000 + b"\n",
+    b'{"event": "step", "step": null}\n', b'"\\ud83d"\n', b"\n\n",
+])
+def test_a_damaged_log_does_not_stop_a_resumed_run(make, tmp_path, damage):
+    path = tmp_path / "log"
+    path.write_bytes(damage)
+    options = {"log_file": path, "checkpoint_dir": tmp_path / "run", "checkpoint_every": 3}
+    fit_and_kill(make(**options))
+    with open(path, "ab") as file:
+        file.write(damage)
+    make(resume=True, **options).fit(TEXTS, LABELS)
+    whole = path.read_bytes()
+    assert whole.startswith(damage) and damage not in whole[len(damage):]
+    events = [json.loads(line) for line in whole[len(damage):].splitlines()]
+    assert [e["step"] for e in events if e["event"] == "step"] == list(range(1, 9))
+
+
+def test_a_log_may_be_a_pipe(make, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        make(log_file=path, epochs=1).fit(TEXTS, LABELS)
+        events = [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()]
+    finally:
+        os.close(reader)
+    assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
+
+
 def test_log_that_cannot_be_written(make, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         make(log_file=tmp_path / "nowhere" / "log").fit(TEXTS, LABELS)
@@ -241,7 +277,7 @@ def test_log_that_cannot_be_written(make, tmp_path):
 
 @pytest.mark.skipif("not __import__('os').path.exists('/dev/full')", reason="no /dev/full")
 def test_a_full_disk_ends_the_log_and_not_the_training(make):
-    with pytest.warns(UserWarning, match="no more lines in /dev/full.*No space"):
+    with pytest.warns(UserWarning, match="cannot write to /dev/full, training continues.*No space"):
         clf = make(log_file="/dev/full").fit(TEXTS, LABELS)
     assert np.array_equal(flat(clf), flat(make().fit(TEXTS, LABELS)))
 
@@ -266,7 +302,7 @@ def test_on_the_command_line(base, tmp_path, capsys, monkeypatch):
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["parameters"]["callbacks"] is None
     for wrong, code, message in [
-        ("mine_for_tests", 2, "expected None, a function"), ("no_such_module:f", 1, "no_such_mod"),
+        ("mine_for_tests", 2, "expected MODULE:NAME"), ("no_such_module:f", 1, "no_such_mod"),
         ("mine_for_tests:f", 1, "callback mine_for_tests:f: module"),
     ]:
         assert main([*command, "--callbacks", wrong]) == code
@@ -295,7 +331,7 @@ def test_partial_fit_goes_on_with_moments_steps_and_order(make):
     steps = [event for event in told if event["event"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, 9))
     assert {event["learning_rate"] for event in steps} == {2e-3}
-    # Two passes of fit at a constant rate are the same two passes.
+    # Two epochs of fit at a constant learning rate are the same two passes.
     once = make(schedule="constant", warmup_ratio=0.0).fit(TEXTS, LABELS)
     assert np.array_equal(flat(clf), flat(once))
 
@@ -314,13 +350,13 @@ def test_partial_fit_after_fit_and_fit_after_partial_fit(make, tmp_path):
     clf.save_pretrained(tmp_path / "model")
     opened = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
     for one in (clf, opened):
-        # A part without one of the classes.
+        # A batch that lacks one of the classes.
         part = np.flatnonzero(LABELS == "negative")
         one.partial_fit([TEXTS[i] for i in part], LABELS[part])
     assert not np.array_equal(flat(clf), before) and np.array_equal(flat(clf), flat(opened))
     assert [row["epoch"] for row in clf.history_] == [1, 2, 3]
     assert np.array_equal(flat(clf.fit(TEXTS, LABELS)), before)
-    assert len(clf.history_) == 2 and clf._moments is None
+    assert len(clf.history_) == 2 and clf._fitted.moments is None
 
 
 def test_partial_fit_weighs_texts(make):
@@ -339,7 +375,7 @@ def test_partial_fit_refuses(make):
     clf = make().partial_fit(TEXTS, LABELS, classes=["negative", "positive"])
     with pytest.raises(ValueError, match="classes=.'a', 'b'. are not those"):
         clf.partial_fit(TEXTS, LABELS, classes=["a", "b"])
-    with pytest.raises(ValueError, match=r"y\[0\] is 'mixed', a class unknown"):
+    with pytest.raises(ValueError, match=r"y\[0\] is 'mixed', a class that was not in"):
         clf.partial_fit(["a film"], ["mixed"])
     with pytest.raises(ValueError, match="X is empty"):
         clf.partial_fit([], [])
@@ -358,10 +394,14 @@ def test_ctrl_c_in_partial_fit(make):
     clf = make().partial_fit(TEXTS, LABELS, classes=["negative", "positive"])
     clf.set_params(callbacks=lambda event: event["event"] == "step"
                    and signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    message = "interrupted after step 5 of 8, in epoch 2 of 2; the classifier keeps the model"
+    with pytest.raises(KeyboardInterrupt, match=message):
         clf.partial_fit(TEXTS, LABELS)
-    assert clf._moments.step == 5
-    assert len(clf.set_params(callbacks=None).partial_fit(TEXTS, LABELS).history_) == 2
+    assert clf._fitted.moments.step == 5
+    clf.set_params(callbacks=None).partial_fit(TEXTS, LABELS)
+    assert [(row["epoch"], row.get("part")) for row in clf.history_] == [
+        (1, None), (2, 8 / len(TEXTS)), (3, None),
+    ]
 
 
 def test_warm_start_goes_on_from_the_model_that_is_there(make):
@@ -386,3 +426,27 @@ def test_warm_start_needs_the_same_classes_and_survives_errors(make):
     with pytest.raises(FloatingPointError):
         clf.set_params(learning_rate=1e30, max_grad_norm=0.0).fit(TEXTS, LABELS)
     assert np.array_equal(flat(clf), before)
+
+
+def test_the_summary_of_a_run_names_callbacks_as_the_flag_does(tmp_path, monkeypatch):
+    from functools import partial
+
+    from bertsent.cli.train import describe_run
+    from bertsent.training.callbacks import import_callbacks
+
+    (tmp_path / "my-callbacks.py").write_text(
+        "class Watch:\n    def on_step(self, event): pass\n\n"
+        "def look(event): pass\n\nwatch = Watch()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = import_callbacks("my-callbacks:Watch,my-callbacks:look,my-callbacks:watch")
+    parameters = bertsent.BertClassifier(random_state=0).get_params()
+    for callbacks, shown in (
+        (found, "--callbacks my-callbacks:Watch,my-callbacks:look,my-callbacks:Watch"),
+        ([partial(found[1]), print], "--callbacks my-callbacks:look,builtins:print"),
+        (None, None),
+    ):
+        text = describe_run(parameters | {"callbacks": callbacks}, {})
+        assert " object at 0x" not in text and "<function" not in text
+        assert (shown or "model:") in "".join(text.split("\n       "))
+        assert shown is not None or "callbacks" not in text

@@ -16,14 +16,12 @@ from conftest import write_tiny_model
 import bertsent
 from bertsent.errors import CheckpointError, FreshWeightsWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
-
 GOOD = ["a great film", "i love this movie", "the best story ever", "fine actor and good plot"]
 BAD = ["a bad film", "i hate this movie", "the worst story ever", "poor actor and dull plot"]
 
 
 def make_texts(n=64, seed=0):
-    """Short reviews that one word decides, and their labels."""
+    """Short reviews in which one word decides, and their labels."""
     rng = np.random.default_rng(seed)
     positive = rng.random(n) < 0.5
     positive[:2] = True, False
@@ -50,7 +48,7 @@ def make(base):
 
 @pytest.fixture(scope="module")
 def fitted(base):
-    """One classifier that has learned the task; tests do not change it."""
+    """A classifier that has learned the task; tests do not change it."""
     texts, labels = make_texts(128)
     clf = bertsent.BertClassifier(
         base, max_length=16, epochs=8, batch_size=8, learning_rate=2e-3, random_state=0, verbose=0
@@ -273,14 +271,12 @@ def test_scaling_all_weights_changes_nothing(make):
     assert np.array_equal(flat(ones), flat(twos))
 
 
-def test_share_of_cut_texts_is_said_once(make):
+def test_share_of_cut_texts_is_said_once(make, capsys):
     texts, labels = make_texts(8)
     texts[0] = texts[1] = "good " * 40
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clf = make(epochs=2).fit(texts, labels)
-        clf.predict(texts)
-    cuts = [str(w.message) for w in caught if "max_length" in str(w.message)]
+    clf = make(epochs=2, verbose=1).fit(texts, labels)
+    clf.predict(texts)
+    cuts = [line for line in capsys.readouterr().err.splitlines() if "max_length" in line]
     assert len(cuts) == 1
     assert "25.0%" in cuts[0] and "2 of 8" in cuts[0] and "max_length=16" in cuts[0]
 
@@ -292,7 +288,9 @@ def test_saved_and_opened_again(fitted, tmp_path):
     texts, _ = make_texts(12, seed=5)
     fitted.save_pretrained(tmp_path / "model")
     again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
-    assert again.get_params() == {**fitted.get_params(), "model": str(fitted.model)}
+    assert again.get_params() == {
+        **fitted.get_params(), "model": str(fitted.model), "n_threads": None,
+    }
     assert again.classes_.dtype == fitted.classes_.dtype
     assert again.history_ == fitted.history_
     assert again.learning_rate_ == fitted.learning_rate_
@@ -359,7 +357,7 @@ def test_fine_tuning_goes_on_from_a_saved_classifier(fitted, make, tmp_path):
     options = {"epochs": 1, "learning_rate": 1e-30, "weight_decay": 0.0}
     onward = make(model=tmp_path / "model", **options).fit(texts, labels)
     np.testing.assert_allclose(onward.predict_proba(texts), fitted.predict_proba(texts), atol=1e-6)
-    # Other classes need a new classifier, whatever the old one was.
+    # Other classes always need a new classifier.
     other = make(model=tmp_path / "model", epochs=1).fit(texts, np.arange(32) % 3)
     assert other.predict_proba(texts).shape == (32, 3)
 
@@ -387,7 +385,7 @@ def test_a_classifier_of_another_program_opens(tmp_path):
 
 
 def test_a_model_without_classifier_is_not_a_classifier(base):
-    with pytest.raises(CheckpointError, match="no fitted classifier.*fit"):
+    with pytest.raises(CheckpointError, match="not a fitted classifier.*fit"):
         bertsent.BertClassifier.from_pretrained(base)
 
 
@@ -419,7 +417,7 @@ def test_damaged_settings_are_refused(fitted, tmp_path, change, message):
     ("texts", "message"),
     [
         ("a bare string", r"\[text\]"),
-        (pd.DataFrame({"review": ["a", "b"]}), "DataFrame.*'review'"),
+        (pd.DataFrame({"id": [1, 2], "review": ["a", "b"]}), "DataFrame.*X.'review'."),
         (["a", None], r"X\[1\] is None"),
         (["a", float("nan")], r"X\[1\] is NaN"),
         ([b"a", "b"], r"X\[0\].*bytes"),
@@ -537,9 +535,9 @@ def test_ctrl_c_ends_between_steps_with_the_model_so_far(make):
 
 def test_tokenizer_of_another_model(tiny_model_dir):
     directory = tiny_model_dir()
-    with open(directory / "vocab.txt", "a", encoding="utf-8") as file:
-        file.write("onetoomany\n")
-    with pytest.raises(ValueError, match=r"171 tokens, but the model only knows 170"):
+    words = (directory / "vocab.txt").read_text(encoding="utf-8")
+    (directory / "vocab.txt").write_text("another\n" * 170 + words, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"tokenizer \(with 340 tokens\) is not that of the model"):
         bertsent.BertClassifier(directory, max_length=16, verbose=0).fit(["good", "bad"], [1, 0])
 
 

@@ -1,6 +1,7 @@
-"""BertClassifier among scikit-learn's tools."""
+"""BertClassifier with the tools of scikit-learn."""
 
 import inspect
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +11,21 @@ import pandas as pd
 import pytest
 from conftest import write_tiny_model
 from sklearn.base import clone, is_classifier
-from sklearn.ensemble import VotingClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from test_classifier import make_texts
 
 import bertsent
-from bertsent.parameters import PARAMETERS
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.classifier.parameters import PARAMETERS
 
 
 @pytest.fixture
@@ -128,6 +132,242 @@ def test_categorical_labels_in_cross_validation(clf):
     texts, labels = make_texts(24)
     y = pd.Series(labels, dtype="category")
     assert np.isfinite(cross_val_score(clf, texts, y, cv=2)).all()
+
+
+# --- columns in tables and arrays, as scikit-learn's tools pass them -----------------------
+
+
+@pytest.fixture(params=["pandas", "polars", "array"])
+def column(request):
+    """A function that puts texts into a column of two dimensions."""
+    def frame(texts):
+        if request.param == "polars":
+            return pytest.importorskip("polars").DataFrame({"review": list(texts)})
+        if request.param == "array":
+            return np.array(texts, dtype=object)[:, None]
+        return pd.DataFrame({"review": texts})
+
+    return frame
+
+
+def test_bagging_and_stacking_of_columns(clf, column):
+    texts, labels = make_texts(24)
+    bag = BaggingClassifier(clf, n_estimators=2, random_state=0).fit(column(texts), labels)
+    assert bag.predict_proba(column(texts)).shape == (24, 2)
+    assert 0 <= bag.score(column(texts), labels) <= 1
+    stack = StackingClassifier([("one", clf), ("two", clone(clf).set_params(random_state=1))], cv=2)
+    assert 0 <= stack.fit(column(texts), labels).score(column(texts), labels) <= 1
+    calibrated = CalibratedClassifierCV(clf, cv=2).fit(column(texts), labels)
+    assert calibrated.predict_proba(column(texts)).shape == (24, 2)
+
+
+def test_permutation_importance_of_a_column(clf, column):
+    texts, labels = make_texts(64)
+    clf.set_params(epochs=8).fit(column(texts), labels)
+    found = permutation_importance(clf, column(texts), labels, n_repeats=2, random_state=0)
+    assert found.importances.shape == (1, 2) and found.importances_mean[0] > 0.2
+
+
+def test_searches_over_columns(clf, column):
+    texts, labels = make_texts(24)
+    search = GridSearchCV(clf, {"epochs": [1, 2]}, cv=2).fit(column(texts), labels)
+    plain = GridSearchCV(clf, {"epochs": [1, 2]}, cv=2).fit(texts, labels)
+    assert np.array_equal(
+        search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"]
+    )
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_pipelines_whose_steps_return_tables(clf, output):
+    if output == "polars":
+        pytest.importorskip("polars")
+    texts, labels = make_texts(24)
+    frame = pd.DataFrame({"stars": range(24), "review": [text.upper() for text in texts]})
+    lower = FunctionTransformer(lambda part: part.apply(lambda column: column.str.lower()))
+    steps = ColumnTransformer(
+        [("lower", lower, ["review"])], verbose_feature_names_out=False
+    ).set_output(transform=output)
+    pipeline = make_pipeline(steps, clf).fit(frame, labels)
+    expected = clone(clf).fit(texts, labels)
+    assert np.array_equal(pipeline.predict_proba(frame), expected.predict_proba(texts))
+    assert pipeline.score(frame, labels) == expected.score(texts, labels)
+    passed_on = FunctionTransformer(feature_names_out="one-to-one").set_output(transform=output)
+    pipeline = make_pipeline(passed_on, clone(clf)).fit(frame[["review"]], labels)
+    assert pipeline.score(frame[["review"]], labels) == expected.score(texts, labels)
+
+
+def test_a_vectorizer_before_the_classifier_is_explained(clf):
+    texts, labels = make_texts(16)
+    with pytest.raises(TypeError, match="sparse matrix.*not the output of a vectorizer"):
+        make_pipeline(TfidfVectorizer(), clf).fit(texts, labels)
+
+
+def test_score_is_the_accuracy_of_scikit_learn(clf):
+    texts, labels = make_texts(64)
+    clf.fit(texts, labels)
+    for weights in (None, np.linspace(0, 2, 64)):
+        expected = accuracy_score(labels, clf.predict(texts), sample_weight=weights)
+        assert clf.score(texts, labels, weights) == pytest.approx(expected)
+        assert type(clf.score(texts, labels, weights)) is float
+    unknown = np.where(np.arange(64) < 8, "mixed", labels)
+    assert clf.score(texts, unknown) == accuracy_score(unknown, clf.predict(texts))
+
+
+# --- scikit-learn's own checks -------------------------------------------------------------
+
+
+def as_texts(X):
+    """Return a column of texts in place of a matrix of numbers, and anything else as it is."""
+    matrix = np.asarray(X)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
+        return X
+    words = "good bad great poor love hate film story plot end".split()
+    counts = np.clip(matrix, 0, 3).astype(int)
+    return np.array(
+        [" ".join(w for w, n in zip(words, row, strict=False) for _ in range(n)) for row in counts],
+        dtype=object,
+    )[:, None]
+
+
+class OfNumbers(bertsent.BertClassifier):
+    """A classifier that scikit-learn's checks can call, which pass matrices of numbers."""
+
+    def __init__(self, model, epochs=1, random_state=0):
+        super().__init__(
+            model, epochs=epochs, random_state=random_state, max_length=16, verbose=0, n_threads=1,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
+        tags.input_tags.string, tags.classifier_tags.poor_score = False, True
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(as_texts(X), y, sample_weight)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        return super().partial_fit(as_texts(X), y, classes, sample_weight)
+
+    def predict(self, X):
+        return super().predict(as_texts(X))
+
+    def predict_proba(self, X):
+        return super().predict_proba(as_texts(X))
+
+    def decision_function(self, X):
+        return super().decision_function(as_texts(X))
+
+    def score(self, X, y, sample_weight=None):
+        return super().score(as_texts(X), y, sample_weight)
+
+
+# These cannot pass: they are about numbers in X, the number of columns, or the order of rows.
+ABOUT_NUMBERS = {
+    "check_complex_data", "check_dtype_object", "check_estimators_empty_data_messages",
+    "check_estimators_nan_inf", "check_estimators_partial_fit_n_features",
+    "check_classifiers_train", "check_methods_sample_order_invariance", "check_fit1d",
+    "check_fit2d_predict1d", "check_sample_weight_equivalence_on_dense_data",
+    "check_n_features_in", "check_n_features_in_after_fitting", "check_array_api_input",
+    "check_classifiers_one_label_sample_weights", "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix", "check_estimators_unfitted", "check_estimator_sparse_tag",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checks_of_scikit_learn_pass(tmp_path):
+    model = write_tiny_model(tmp_path / "tiny")
+    passed = set()
+    for estimator, check in estimator_checks_generator(OfNumbers(model)):
+        name = check.func.__name__
+        if name not in ABOUT_NUMBERS:
+            check(estimator)
+            passed.add(name)
+    assert {
+        "check_classifiers_classes", "check_classifiers_regression_target",
+        "check_supervised_y_2d", "check_requires_y_none", "check_classifiers_one_label",
+        "check_classifier_data_not_an_array",
+    } <= passed
+    assert len(passed) > 30
+
+
+# --- subclasses ---------------------------------------------------------------------------
+
+
+class Fewer(bertsent.BertClassifier):
+    """A subclass with fewer parameters, which sets the others."""
+
+    def __init__(self, model="minilm", *, epochs=1, random_state=0):
+        super().__init__(
+            model, epochs=epochs, random_state=random_state, max_length=16, batch_size=8,
+            learning_rate=2e-3, verbose=0, long_text="head", strip_html=True,
+        )
+
+
+class Bare(bertsent.BertClassifier):
+    """A subclass that does not call the constructor of its base class."""
+
+    def __init__(self, model="minilm", random_state=0):
+        self.model = model
+        self.random_state = random_state
+
+
+class PassesOn(bertsent.BertClassifier):
+    """A subclass that passes on whatever it is given."""
+
+    def __init__(self, note="", **parameters):
+        super().__init__(**parameters)
+        self.note = note
+
+
+@pytest.fixture(params=[Fewer, Bare, PassesOn])
+def small(request, tmp_path):
+    options = {"max_length": 16, "verbose": 0, "epochs": 1} if request.param is PassesOn else {}
+    return request.param(model=write_tiny_model(tmp_path / "tiny"), random_state=3, **options)
+
+
+def test_a_subclass_with_other_parameters_does_everything(small, tmp_path):
+    texts, labels = make_texts(24)
+    small.fit(texts, labels)
+    assert small.predict_proba(texts).shape == (24, 2)
+    assert clone(small).get_params() == small.get_params()
+    again = clone(small).fit(texts, labels)
+    assert np.array_equal(again.predict_proba(texts), small.predict_proba(texts))
+    assert cross_val_score(small, texts, labels, cv=2).shape == (2,)
+    small.partial_fit(texts, labels)
+    small.save_pretrained(tmp_path / "saved")
+    for kind in (type(small), bertsent.BertClassifier):
+        opened = kind.from_pretrained(tmp_path / "saved")
+        assert np.array_equal(opened.predict_proba(texts), small.predict_proba(texts))
+        assert opened.random_state == 3
+        assert getattr(opened, "max_length", "auto") == getattr(small, "max_length", "auto")
+    copy = pickle.loads(pickle.dumps(small))
+    assert np.array_equal(copy.predict_proba(texts), small.predict_proba(texts))
+    assert type(small).__name__ in repr(small) and small._repr_html_()
+
+
+def test_a_subclass_that_passes_on_parameters_has_them(tmp_path):
+    small = PassesOn("a note", epochs=7, max_length=33)
+    assert small.get_params()["epochs"] == 7 and small.get_params()["note"] == "a note"
+    assert set(small.get_params()) == {"note", *(p.name for p in PARAMETERS)}
+    assert clone(small.set_params(epochs=8)).get_params() == small.get_params()
+    with pytest.raises(ValueError, match="epochz"):
+        small.set_params(epochz=1)
+
+
+def test_a_subclass_reads_what_another_class_saved(clf, tmp_path):
+    texts, labels = make_texts(24)
+    clf.set_params(long_text="head+tail", strip_html=False).fit(texts, labels)
+    clf.save_pretrained(tmp_path / "saved")
+    opened = Fewer.from_pretrained(tmp_path / "saved")
+    assert (opened.long_text, opened.strip_html) == ("head+tail", False)
+    assert np.array_equal(opened.predict_proba(texts), clf.predict_proba(texts))
+
+
+def test_a_parameter_of_a_subclass_is_checked(tmp_path):
+    small = PassesOn(epochs=0)
+    with pytest.raises(ValueError, match="epochs=0"):
+        small.fit(["a", "b"], [0, 1])
 
 
 def test_html_repr(clf):

@@ -1,9 +1,10 @@
-"""The command line: train, evaluate, predict, exit codes and what goes where."""
+"""The command line: train, evaluate, predict, exit codes and output."""
 
 import gzip
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
 from test_classifier import make_texts
 from test_data import make_imdb_folder
 
 import bertsent
+from bertsent.classifier.parameters import PARAMETERS, check_parameters
 from bertsent.cli import main
-from bertsent.parameters import PARAMETERS, check_parameters
-from bertsent.saved import plain
+from bertsent.files.plain import to_plain
 
 SMALL = ["--max-length", "16", "--batch-size", "8", "--learning-rate", "2e-3"]
 
@@ -32,29 +32,6 @@ def write_csv(path, n=80, seed=0, **changes):
         frame.loc[row, column] = value
     frame.rename(columns=changes).to_csv(path, index=False)
     return path
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory):
-    """A folder with a base model, data, and a model trained on it by the command."""
-    root = tmp_path_factory.mktemp("workshop")
-    write_tiny_model(root / "tiny")
-    # Made unique, so that a text of the test data is not one of the training data.
-    texts, labels = make_texts(120)
-    numbered = [f"{text} {i}" for i, text in enumerate(texts)]
-    pd.DataFrame({"id": range(120), "review": numbered, "sentiment": labels}).to_csv(
-        root / "train.csv", index=False
-    )
-    texts, labels = make_texts(40, seed=1)
-    pd.DataFrame(
-        {"id": [f"{i:03d}" for i in range(40)], "review": texts, "sentiment": labels}
-    ).to_csv(root / "new.csv", index=False)
-    code = main([
-        "train", str(root / "train.csv"), "--model", str(root / "tiny"), "--epochs", "5", *SMALL,
-        "--output", str(root / "model"),
-    ])
-    assert code == 0
-    return root
 
 
 def run(*args):
@@ -116,22 +93,22 @@ def test_train_prints_the_rate_that_auto_stands_for(workshop, tmp_path, capsys):
     data = write_csv(tmp_path / "a.csv", 40)
     common = ["train", data, "--model", workshop / "tiny", "--epochs", 1, "--max-length", 16]
     for flags, shown in (
-        ([], "learning_rate=0.0001 (auto)"),
-        (["--freeze-layers", "all"], "learning_rate=0.003 (auto)"),
-        (["--learning-rate", "2e-4"], "learning_rate=0.0002,"),
+        ([], "--learning-rate 0.0001 (auto)"),
+        (["--freeze-layers", "all"], "--learning-rate 0.003 (auto)"),
+        (["--learning-rate", "2e-4"], "--learning-rate 0.0002,"),
     ):
         assert run(*common, "--force", "--output", tmp_path / "out", *flags) == 0
         out = " ".join(capsys.readouterr().out.split())
-        assert shown in out and "learning_rate=auto" not in out
+        assert shown in out and "--learning-rate auto" not in out
 
 
 def test_what_does_not_go_with_the_model_is_found_before_reading(workshop, tmp_path, capsys):
     data = tmp_path / "a.csv"
-    data.write_text("")  # an error of its own, which must not come first
+    data.write_text("")  # another error, which must not come first
     common = ["train", data, "--model", workshop / "tiny", "--output", tmp_path / "out"]
     for flags, message in (
-        (["--max-length", 100], "max_length=100 is more than the 64 positions"),
-        (["--max-length", 16, "--freeze-layers", 3], "freeze_layers=3 is more than the 2 layers"),
+        (["--max-length", 100], "--max-length 100 is larger than the 64 positions"),
+        (["--max-length", 16, "--freeze-layers", 3], "--freeze-layers 3 is more than the 2 layers"),
     ):
         assert run(*common, *flags) == 1
         assert message in capsys.readouterr().err
@@ -164,9 +141,9 @@ def test_test_data_is_tested_on_and_all_rows_are_trained_on(workshop, tmp_path, 
     }
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["rows"] == 12
-    # These short texts repeat themselves, and it says so.
+    # These short texts repeat themselves, and the command says so.
     assert metrics["rows_seen_in_training"] > 0
-    assert "were trained on" in capsys.readouterr().out
+    assert "were used in training" in capsys.readouterr().out
 
 
 def test_imdb_folder_brings_its_split(workshop, tmp_path):
@@ -204,7 +181,7 @@ def test_strip_html_is_stored_and_applied_again(workshop, tmp_path, capsys):
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
 def test_every_parameter_is_a_flag(parameter, capsys):
-    assert main(["train", "--help"]) == 0
+    assert main(["train", "--help-all"]) == 0
     shown = capsys.readouterr().out
     if not parameter.on_command_line:
         assert parameter.name == "warm_start" and "--warm-start" not in shown
@@ -224,14 +201,14 @@ def test_a_recipe_stands_where_no_flag_does(workshop, tmp_path, capsys):
         saved = json.loads((out / "run.json").read_text())["parameters"]
         given = {"max_length": 8, "batch_size": 4, "epochs": 1}
         expected = dict(recipe) | given
-        if "members" in recipe:  # which have no other length than the flag's
+        if "members" in recipe:  # which have no length of their own
             own = [{k: v for k, v in one.items() if k != "max_length"}
                    for one in recipe["members"]]
             assert own != list(recipe["members"])
-            expected["members"] = plain(own)
+            expected["members"] = to_plain(own)
         assert {key: saved[key] for key in [*recipe, *given]} == expected
     assert main(["train", "--sample", "--recipe", "fast"]) == 2
-    assert "choose from" in capsys.readouterr().err
+    assert '--recipe: expected "best" or "quick", got \'fast\'' in capsys.readouterr().err
 
 
 def test_missing_cells_stop_or_are_skipped(workshop, tmp_path, capsys):
@@ -341,12 +318,12 @@ def test_evaluate_names_an_unknown_class(workshop, tmp_path, capsys):
 def test_predict_keeps_all_columns_and_adds_two(workshop, tmp_path, name):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
-    from bertsent import data
+    from bertsent.files import readers
 
     assert run("predict", workshop / "model", workshop / "new.csv", "-o", tmp_path / name,
                "--chunk-rows", 7) == 0
-    labelled = data.read_table(tmp_path / name)
-    given = data.read_table(workshop / "new.csv")
+    labelled = readers.read_table(tmp_path / name)
+    given = readers.read_table(workshop / "new.csv")
     assert list(labelled.columns) == [*given.columns, "predicted_label", "confidence"]
     for column in given.columns:
         assert labelled[column].tolist() == given[column].tolist()
@@ -416,7 +393,6 @@ def test_predict_twice_does_not_shadow_columns(workshop, tmp_path, capsys):
 @pytest.mark.parametrize(
     "args",
     [
-        [],
         ["fly"],
         ["train"],
         ["train", "a.csv", "--sample"],
@@ -440,7 +416,8 @@ def test_predict_twice_does_not_shadow_columns(workshop, tmp_path, capsys):
 def test_wrong_calls_exit_with_2(args, capsys):
     assert main(args) == 2
     out, err = capsys.readouterr()
-    assert "usage: bertsent" in err and out == ""
+    assert out == "" and len(err.splitlines()) == 2
+    assert re.fullmatch(r"try 'bertsent( [a-z]+)? --help'", err.splitlines()[1])
 
 
 def test_allowed_values_are_named_in_usage_errors(capsys):
@@ -467,7 +444,7 @@ def test_errors_exit_with_1_in_one_line(workshop, tmp_path, capsys):
 def test_help_and_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"bertsent {bertsent.__version__}\n"
-    for command in ("train", "evaluate", "predict", "pretrain", "doctor"):
+    for command in ("train", "evaluate", "predict", "pretrain", "verify", "inspect", "doctor"):
         assert main([command, "--help"]) == 0
         shown = capsys.readouterr().out
         assert "examples:" in shown and max(map(len, shown.splitlines())) <= 100
@@ -498,7 +475,7 @@ def test_flags_have_the_defaults_of_the_signature():
 
 
 def surroundings():
-    # Away from the source tree, with the very package that is tested here.
+    # Outside of the source tree, with the package that is tested here.
     package = Path(bertsent.__file__).resolve().parent
     return {"env": {**os.environ, "PYTHONPATH": str(package.parent)}, "cwd": os.sep}
 
@@ -537,17 +514,18 @@ def test_ctrl_c_saves_the_model_so_far(workshop, tmp_path):
     assert clf.predict(["a great film"]).shape == (1,)
 
 
-def test_ctrl_c_in_predict_leaves_nothing(workshop, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_of_predict_leaves_nothing(workshop, tmp_path, number):
     data = tmp_path / "a.csv"
     data.write_text("review\n" + "a fine film\n" * 400_000)
     process = start("predict", workshop / "model", data, "-o", tmp_path / "p.csv")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".p.csv.tmp-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=120)
-    # Ctrl-C inside of an import lets CPython end by the signal itself; for a shell that is 130.
-    assert process.returncode in (130, -signal.SIGINT)
+    # After Ctrl-C during an import, CPython dies by the signal, which a shell reports as 130.
+    assert process.returncode in (128 + number, -signal.SIGINT)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 

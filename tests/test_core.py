@@ -1,4 +1,4 @@
-"""The C core by itself, without Python: small programs in tests/c, built and run here."""
+"""The C core without Python: small programs in tests/c, built and run here."""
 
 import os
 import shutil
@@ -35,13 +35,18 @@ def _run(program, **environment):
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def test_pool_runs_every_task_once_and_survives_forks(tmp_path):
-    built = _build(tmp_path / "test_pool", "-O2")
+PROGRAMS = ["test_pool", "test_fair_lock"]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_program_passes(name, tmp_path):
+    built = _build(tmp_path / name, "-O2")
     assert built.returncode == 0, built.stderr
-    _run(tmp_path / "test_pool")
+    _run(tmp_path / name)
 
 
-def test_pool_has_no_data_race(tmp_path):
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_program_has_no_data_race(name, tmp_path):
     probe = tmp_path / "probe.c"
     probe.write_text("int main(void) { return 0; }\n")
     flags = ["-O1", "-fsanitize=thread", "-DWITHOUT_FORK"]
@@ -53,6 +58,6 @@ def test_pool_has_no_data_race(tmp_path):
         pytest.skip("the compiler has no ThreadSanitizer")
     if subprocess.run([tmp_path / "probe"], capture_output=True, check=False).returncode != 0:
         pytest.skip("ThreadSanitizer does not run on this system")
-    built = _build(tmp_path / "test_pool", *flags)
+    built = _build(tmp_path / name, *flags)
     assert built.returncode == 0, built.stderr
-    _run(tmp_path / "test_pool", TSAN_OPTIONS="halt_on_error=0 exitcode=66")
+    _run(tmp_path / name, TSAN_OPTIONS="halt_on_error=0 exitcode=66")

@@ -1,4 +1,4 @@
-"""Reading collections, checking texts and labels, and splitting."""
+"""Reading collections, checking texts and labels, splitting."""
 
 import gzip
 import json
@@ -7,10 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertsent import data
-from bertsent.labels import check_labels, check_weights, encode_labels, learn_labels
-from bertsent.split import split_rows
-from bertsent.texts import check_texts, hash_texts, strip_html
+from bertsent.files import Field, readers
+from bertsent.texts.check import check_texts, hash_texts, strip_html
+from bertsent.texts.labels import (
+    check_labels,
+    check_weights,
+    column_labels,
+    encode_labels,
+    learn_labels,
+    match_labels,
+)
+from bertsent.texts.split import split_rows
 
 ROWS = [
     ("A film to love.", "positive"),
@@ -49,24 +56,24 @@ def test_every_format_reads_the_same(tmp_path, frame, name, rows):
     if name.endswith(".parquet"):
         pytest.importorskip("pyarrow")
     path = write(frame, tmp_path / name)
-    chunks = list(data.read_chunks(path, rows))
+    chunks = list(readers.read_chunks(path, rows))
     assert max(map(len, chunks)) <= rows
     read = pd.concat(chunks)
     assert read.index.tolist() == list(range(len(ROWS)))
     assert list(zip(read["review"], read["sentiment"], strict=True)) == ROWS
-    assert data.read_table(path).equals(read)
+    assert readers.read_table(path).equals(read)
 
 
 def test_only_empty_cells_are_missing(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("review,sentiment\nNone,pos\nnan,neg\n,pos\nNULL,neg\n")
-    assert data.read_table(path)["review"].isna().tolist() == [False, False, True, False]
+    assert readers.read_table(path)["review"].isna().tolist() == [False, False, True, False]
 
 
 def test_cells_of_a_csv_stay_as_written(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("id,review,score\n007,good,1.50\n8,bad,\n", encoding="utf-8-sig")
-    read = data.read_table(path)
+    read = readers.read_table(path)
     assert read["id"].tolist() == ["007", "8"]
     assert read["score"].iloc[0] == "1.50"
 
@@ -77,23 +84,23 @@ def test_cells_of_a_csv_stay_as_written(tmp_path):
         ("a.csv", b"", "is empty"),
         ("a.csv", b"review,sentiment\n", "no rows"),
         ("a.csv", b"\n\n", "is empty"),
-        ("a.csv", b"review,sentiment\na,b\nc,d,e\n", "cannot be read"),
-        ("a.csv", b"review,sentiment\na,b,c\nc,d,e\n", "cannot be read"),
-        ("a.csv", b'review,sentiment\n"never closed,b\n', "cannot be read"),
+        ("a.csv", b"review,sentiment\na,b\nc,d,e\n", "line 3: 3 cells, but the header has 2"),
+        ("a.csv", b"review,sentiment\na,b,c\nc,d,e\n", "line 2: 3 cells"),
+        ("a.csv", b'review,sentiment\n"never closed,b\n', "line 2: .* never closed"),
         ("a.csv", "review,sentiment\ncaf\xe9,b\n".encode("latin1"), "not UTF-8"),
-        ("a.csv.gz", b"not gzip at all", "damaged"),
+        ("a.csv.gz", b"not gzip at all", "not compressed"),
         ("a.csv.gz", gzip.compress(b"review,sentiment\n" + b"a,b\n" * 999)[:-20], "damaged"),
         ("a.jsonl", b'{"review": "a"}\n{"review": \n', "line 2"),
-        ("a.jsonl", b"[1, 2]\n", "line 1"),
+        ("a.jsonl", b"[1, 2]\n", "item 0"),
         ("a.jsonl", b"\n\n", "no rows"),
-        ("a.xlsx", b"PK", "unknown kind of file"),
+        ("a.dat", b"PK", "does not tell a known format"),
     ],
 )
 def test_unreadable_files_say_why(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
-        data.read_table(path)
+        readers.read_table(path)
     assert name in str(caught.value)
 
 
@@ -102,12 +109,12 @@ def test_unreadable_parquet(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1 and then nothing of use")
     with pytest.raises(ValueError, match="Parquet"):
-        data.read_table(path)
+        readers.read_table(path)
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
-        data.read_table(tmp_path / "nowhere.csv")
+        readers.read_table(tmp_path / "nowhere.csv")
 
 
 def make_imdb_folder(root):
@@ -122,64 +129,64 @@ def make_imdb_folder(root):
 
 def test_imdb_folder(tmp_path):
     root = make_imdb_folder(tmp_path / "aclImdb")
-    read = data.read_table(root)
-    assert data.is_split_folder(root)
+    read = readers.read_table(root)
+    assert readers.is_split_folder(root)
     assert read["part"].tolist() == ["train"] * 6 + ["test"] * 6
     assert not read["review"].str.contains("unsup").any()
     assert (read["review"].str.contains("pos") == (read["sentiment"] == "positive")).all()
-    assert len(data.read_table(root / "train")) == 6
-    assert [len(chunk) for chunk in data.read_chunks(root, rows=5)] == [5, 5, 2]
+    assert len(readers.read_table(root / "train")) == 6
+    assert [len(chunk) for chunk in readers.read_chunks(root, rows=5)] == [5, 5, 2]
 
 
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(ValueError, match="not an aclImdb folder"):
-        data.read_table(tmp_path)
+        readers.read_table(tmp_path)
 
 
 def test_missing_column_names_those_there(frame):
-    with pytest.raises(ValueError, match="'body'.*review, sentiment.*--text-column"):
-        data.require_columns(frame.columns, {"--text-column": "body"}, "a.csv")
+    with pytest.raises(ValueError, match="'body'.*review, sentiment.*text_column"):
+        readers.require_columns(frame.columns, {"text_column": "body"}, "a.csv")
 
 
 def test_missing_cells(frame):
     frame.loc[[1, 3], "review"] = None
     frame.loc[4, "sentiment"] = np.nan
     with pytest.raises(ValueError, match="row 1 .*'review', and 2 more rows"):
-        data.drop_missing(frame, ["review", "sentiment"], "error", "a.csv")
-    kept, n_missing = data.drop_missing(frame, ["review", "sentiment"], "skip", "a.csv")
+        readers.drop_missing(frame, ["review", "sentiment"], "error", "a.csv")
+    kept, n_missing = readers.drop_missing(frame, ["review", "sentiment"], "skip", "a.csv")
     assert n_missing == 3
     assert kept.index.tolist() == [0, 2]
 
 
 def test_labels_of_a_csv_become_numbers_only_if_all_are():
-    assert data.column_labels(pd.Series(["0", "1", "-3"])).tolist() == [0, 1, -3]
-    assert data.column_labels(pd.Series(["0", "1", "many"])).tolist() == ["0", "1", "many"]
-    assert data.column_labels(pd.Series(["01", "1"])).tolist() == ["01", "1"]
-    assert data.column_labels(pd.Series([1.0, 0.0])).tolist() == [1, 0]
+    assert column_labels(pd.Series(["0", "1", "-3"])).tolist() == [0, 1, -3]
+    assert column_labels(pd.Series(["0", "1", "many"])).tolist() == ["0", "1", "many"]
+    assert column_labels(pd.Series(["01", "1"])).tolist() == ["01", "1"]
+    assert column_labels(pd.Series([1.0, 0.0])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("column", [["1", "0"], [1, 0], [1.0, 0.0], np.array([1, 0])])
 def test_labels_match_across_file_formats(column):
-    matched = data.match_labels(pd.Series(column), np.array([0, 1]), "a")
+    matched = match_labels(pd.Series(column), np.array([0, 1]), "a")
     assert matched.tolist() == [1, 0]
-    assert data.match_labels(pd.Series([True]), np.array([False, True]), "a").tolist() == [True]
+    assert match_labels(pd.Series([True]), np.array([False, True]), "a").tolist() == [True]
 
 
 def test_unknown_class_is_named():
     column = pd.Series(["good", "odd", "odd"], name="sentiment")
     with pytest.raises(ValueError, match="'odd'.*'sentiment'.*row 1, 2 rows.*bad, good"):
-        data.match_labels(column, np.array(["bad", "good"]), "a.csv")
+        match_labels(column, np.array(["bad", "good"]), "a.csv")
 
 
 def test_hash_of_data_follows_the_content(tmp_path, frame):
-    first = data.hash_data(write(frame, tmp_path / "a.csv"))
-    assert first == data.hash_data(write(frame, tmp_path / "b.csv"))
+    first = readers.hash_data(write(frame, tmp_path / "a.csv"))
+    assert first == readers.hash_data(write(frame, tmp_path / "b.csv"))
     frame.loc[0, "review"] += "!"
-    assert first != data.hash_data(write(frame, tmp_path / "a.csv"))
+    assert first != readers.hash_data(write(frame, tmp_path / "a.csv"))
     root = make_imdb_folder(tmp_path / "aclImdb")
-    before = data.hash_data(root)
+    before = readers.hash_data(root)
     (root / "test" / "neg" / "1_9.txt").write_text("changed")
-    assert before != data.hash_data(root)
+    assert before != readers.hash_data(root)
 
 
 # --- texts --------------------------------------------------------------------------------
@@ -218,12 +225,12 @@ def test_accepted_kinds_of_texts(kind):
     [
         ("a bare string", r"single str.*\[text\]"),
         (b"bytes", "single bytes"),
-        (pd.DataFrame({"review": ["a"]}), r"DataFrame.*X\['review'\]"),
-        (np.array([["a"], ["b"]]), r"shape \(2, 1\)"),
+        (pd.DataFrame({"id": [1], "review": ["a"]}), r"DataFrame.*'id', 'review'.*X\['review'\]"),
+        (np.array([["a", "b"]]), r"shape \(1, 2\)"),
         ({"a": 1}, "dict"),
         ({"a"}, "set"),
         (iter(["a"]), "list_iterator"),
-        (None, "NoneType"),
+        (None, "X is None"),
         (["a", None], r"X\[1\] is None"),
         (["a", float("nan")], r"X\[1\] is NaN"),
         (["a", "b", 3], r"X\[2\].*int \(3\)"),
@@ -236,6 +243,16 @@ def test_accepted_kinds_of_texts(kind):
 def test_what_is_no_text_is_named(texts, message):
     with pytest.raises(TypeError, match=message):
         check_texts(texts)
+
+
+def test_tables_of_others_are_named_by_their_columns():
+    pa = pytest.importorskip("pyarrow")
+    columns = {"review": ["a"], "stars": [1]}
+    for table in (pa.table(columns), pa.record_batch(columns)):
+        kind = type(table).__name__
+        for check, name in ((check_texts, "X"), (check_labels, "y")):
+            with pytest.raises(TypeError, match=rf"{name} is a {kind} with.*'review', 'stars'"):
+                check(table)
 
 
 def test_html_is_stripped_and_signs_stay():
@@ -256,6 +273,10 @@ def test_hashes_tell_texts_apart_and_stay():
 # --- labels -------------------------------------------------------------------------------
 
 
+def saved_and_opened(label_type):
+    return type(label_type).from_json(Field(json.loads(json.dumps(label_type.to_json())), "a.json"))
+
+
 @pytest.mark.parametrize(
     ("y", "classes"),
     [
@@ -274,7 +295,7 @@ def test_labels_keep_their_type(y, classes):
     assert codes.tolist() == [1, 0, 1]
     assert label_type.classes.tolist() == classes
     assert type(label_type.classes.tolist()[0]) is type(classes[0])
-    again = type(label_type).from_json(json.loads(json.dumps(label_type.to_json())))
+    again = saved_and_opened(label_type)
     assert again.classes.dtype == label_type.classes.dtype
     assert again.decode(codes).tolist() == label_type.decode(codes).tolist()
 
@@ -283,11 +304,19 @@ def test_categoricals_come_back_as_they_were():
     y = pd.Categorical(["low", "high", "low"], categories=["low", "mid", "high"], ordered=True)
     label_type, codes = learn_labels(pd.Series(y), 3)
     assert label_type.classes.tolist() == ["high", "low"]
-    again = type(label_type).from_json(json.loads(json.dumps(label_type.to_json())))
+    again = saved_and_opened(label_type)
     for each in (label_type, again):
         decoded = each.decode(codes)
         assert decoded.dtype == y.dtype
         assert decoded.tolist() == y.tolist()
+
+
+def test_categoricals_of_polars_are_labels():
+    pl = pytest.importorskip("polars")
+    for dtype in (pl.String, pl.Categorical, pl.Enum(["low", "mid", "high"])):
+        label_type, codes = learn_labels(pl.Series(["low", "high", "low"], dtype=dtype), 3)
+        assert label_type.classes.tolist() == ["high", "low"]
+        assert label_type.decode(codes).tolist() == ["low", "high", "low"]
 
 
 @pytest.mark.parametrize(
@@ -306,9 +335,9 @@ def test_categoricals_come_back_as_they_were():
         (["a", "b"], ValueError, "3 texts and 2 values of y"),
         (np.eye(3), ValueError, "shape"),
         ("abc", TypeError, "str"),
-        (None, TypeError, "NoneType"),
+        (None, ValueError, "y is None"),
         ({"a": 1}, TypeError, "dict"),
-        (pd.DataFrame({"label": ["a", "b", "a"]}), TypeError, "'label'.*one column"),
+        (pd.DataFrame({"id": [1, 2, 3], "label": list("aba")}), TypeError, "'label'.*one column"),
     ],
 )
 def test_bad_labels_are_named(y, error, message):
@@ -324,8 +353,8 @@ def test_further_labels_must_be_known():
 
 
 def test_check_labels_names_its_argument():
-    with pytest.raises(ValueError, match=r"column 'stars'\[0\] is None"):
-        check_labels([None], "column 'stars'")
+    with pytest.raises(ValueError, match="a.csv: column 'stars', row 0 is None"):
+        check_labels([None], "a.csv: column 'stars'")
 
 
 @pytest.mark.parametrize(
@@ -337,6 +366,14 @@ def test_check_labels_names_its_argument():
         ([1.0, 1.0], "2 values of sample_weight"),
         ([[1.0], [1.0], [1.0]], "shape"),
         ([0, 0, 0], "zero for every text"),
+        (["one", "two", "three"], "sample_weight is a list that does not consist of numbers"),
+        (pd.Series([1, pd.NA, 2], dtype="Int64"), "sample_weight"),
+        (pd.Series([1, pd.NA, 2], dtype=object), "Series that does not consist of numbers"),
+        ([1.0, None, 2.0], r"sample_weight\[1\] is nan"),
+        (np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]), r"sample_weight\[1\] is nan"),
+        (pd.DataFrame({"w": [1, 2, 3]}), r"shape \(3, 1\)"),
+        ({"a": 1}, "sample_weight is a dict"),
+        (2.0, "shape"),
     ],
 )
 def test_bad_weights_are_named(weights, message):
@@ -346,6 +383,8 @@ def test_bad_weights_are_named(weights, message):
 
 def test_good_weights():
     assert check_weights(None, 3) is None
+    for kind in ("Int64", "float32", "boolean"):
+        assert check_weights(pd.Series([1, 0, 1], dtype=kind), 3).tolist() == [1, 0, 1]
     weights = check_weights(pd.Series([1, 0, 2]), 3)
     assert weights.dtype == np.float32 and weights.tolist() == [1, 0, 2]
 

@@ -1,4 +1,4 @@
-"""The same bits on any number of threads, in any company, and after a fork."""
+"""The same bits on any number of threads, in any batch, and after a fork."""
 
 import contextlib
 import os
@@ -75,7 +75,7 @@ def test_another_seed_or_step_draws_other_bits(setting):
 
 
 def test_a_sequence_draws_the_same_bits_wherever_it_lies(setting):
-    # Other bits would change logits by some tenths; the products may round in another order.
+    # Other dropout bits would change logits by some tenths; products may sum in another order.
     config, params, batch = setting
     engine = Engine(config, params)
     whole = engine.loss_and_gradients(batch, training=True, seed=9, step=4)[1]
@@ -157,7 +157,7 @@ def test_training_and_scoring_of_two_models_at_once(setting):
 
 
 def _in_child(work, seconds=30):
-    """Fork, run ``work`` there, and return whether it came back true in time."""
+    """Fork, run ``work`` in the child, and return whether it succeeded in time."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -178,7 +178,7 @@ def _in_child(work, seconds=30):
 
 @contextlib.contextmanager
 def _meanwhile(work):
-    """Do ``work`` again and again in another thread; begins when it was done once."""
+    """Repeat ``work`` in another thread; the block begins after the first time."""
     stop, done_once = threading.Event(), threading.Event()
 
     def occupy():
@@ -236,7 +236,7 @@ def test_fork_while_another_thread_is_inside_a_call(setting, busy):
             )
 
     def work():
-        # The very model that the other thread held when the process was copied.
+        # The model that the other thread was using when the process was forked.
         same = np.array_equal(engine.score(batch, n_threads=2), expected)
         loss = engine.loss_and_gradients(batch, n_threads=2)[0]
         return same and np.isfinite(loss)
@@ -249,7 +249,7 @@ def test_fork_while_another_thread_is_inside_a_call(setting, busy):
 @needs_fork
 @quiet
 def test_fork_while_another_thread_packs_weights():
-    # So many layers that the room for the packed weights takes a while to lay out.
+    # So many layers that it takes a while to lay out the packed weights.
     config = engine_config(
         vocab_size=40, hidden_size=4, num_hidden_layers=1000, num_attention_heads=1,
         intermediate_size=4, max_position_embeddings=8,

@@ -1,4 +1,4 @@
-"""``bertsent doctor``: what it says of the machine, and how it estimates a job."""
+"""``bertsent doctor``: its description of the machine, and its estimates for a job."""
 
 import json
 import os
@@ -13,10 +13,12 @@ from conftest import write_tiny_model
 from test_data import make_imdb_folder
 
 import bertsent
-from bertsent import _core, machine, speed
+from bertsent import _core
 from bertsent.cli import doctor, main
-from bertsent.progress import format_seconds
-from bertsent.threads import explain_n_threads, resolve_n_threads
+from bertsent.model import speed
+from bertsent.system import machine
+from bertsent.system.threads import explain_n_threads, resolve_n_threads
+from bertsent.system.units import format_seconds
 
 
 @pytest.fixture(autouse=True)
@@ -66,14 +68,14 @@ def test_says_what_is_in_use(capsys, monkeypatch):
     out = capsys.readouterr().out
     for part in (
         f"bertsent {bertsent.__version__}", f"numpy {np.__version__}",
-        f"kernels     {_core.isa()}, of {', '.join(_core.isa_list())}", _core.blas_info(),
+        f"kernels     {_core.isa()}; available: {', '.join(_core.isa_list())}", _core.blas_info(),
         "threads     3 (BERTSENT_NUM_THREADS=3)", "available of",
         f"{', '.join(_core.precisions())}; faster in training: {_core.preferred_precision()}",
     ):
         assert part in out
     assert "tokens/s" not in out and "problem" not in out
     found = run_json(capsys, "--no-speed", "--threads", 2)
-    assert found["threads"] == {"number": 2, "from": "as asked for"}
+    assert found["threads"] == {"number": 2, "from": "as requested"}
     assert found["engine"]["kernels"] == _core.isa() and found["problems"] == []
     assert "speed" not in found
 
@@ -95,7 +97,7 @@ def test_environment_is_told_and_what_is_wrong_with_it(name, value, message):
     )
     if message is None:
         assert process.returncode == 0
-        assert "kernels     portable, of" in process.stdout
+        assert "kernels     portable; available: " in process.stdout
         assert "(BERTSENT_ISA=portable)" in process.stdout
     else:
         assert process.returncode == 1 and message in process.stdout
@@ -109,6 +111,9 @@ def test_processor_and_its_features(tmp_path):
         "\nprocessor\t: 1\nmodel name\t: Another\nflags\t\t: amx_int8\n"
     )
     assert machine.read_processor(path) == ("Some CPU @ 3 GHz", ["AVX2", "FMA"])
+    assert machine.feature_names().items() >= {
+        "fma": "FMA", "avx512f": "AVX512-F", "avx512_bf16": "AVX512-BF16", "amx_tile": "AMX-TILE"
+    }.items()
     path.write_text("processor\t: 0\nBogoMIPS\t: 48.00\n")
     assert machine.read_processor(path)[1] is None
     assert machine.read_processor(tmp_path / "none")[1] is None
@@ -130,7 +135,7 @@ def write_cgroup(root, membership, files):
         ("0::/\n", {"memory.max": "max\n"}, None, 6000 * 1024),
         ("0::/a\n", {"memory.max": "max\n", "a/memory.max": "4096000\n",
                      "a/memory.current": "96000\n"}, 4096000, 4000000),
-        # What the machine has left is less than what the group may take.
+        # The machine has less memory left than the cgroup allows.
         ("0::/\n", {"memory.max": "8000000\n", "memory.current": "0\n"}, 8000000, 6000 * 1024),
         ("3:memory:/j\n", {"memory/j/memory.limit_in_bytes": "3000000\n",
                            "memory/j/memory.usage_in_bytes": "1000000\n"}, 3000000, 2000000),
@@ -146,11 +151,11 @@ def test_memory_is_that_of_machine_and_cgroup(tmp_path, membership, files, limit
 
 
 def test_where_the_number_of_threads_comes_from(monkeypatch):
-    assert explain_n_threads(5) == (5, "as asked for")
-    monkeypatch.setattr("bertsent.threads._affinity", lambda: 8)
-    monkeypatch.setattr("bertsent.threads.cgroup_quota", lambda: None)
+    assert explain_n_threads(5) == (5, "as requested")
+    monkeypatch.setattr("bertsent.system.threads._affinity", lambda: 8)
+    monkeypatch.setattr("bertsent.system.threads.cgroup_quota", lambda: None)
     assert explain_n_threads() == (8, "affinity to 8 CPUs")
-    monkeypatch.setattr("bertsent.threads.cgroup_quota", lambda: 2.5)
+    monkeypatch.setattr("bertsent.system.threads.cgroup_quota", lambda: 2.5)
     assert explain_n_threads() == (3, "cgroup quota of 2.5 CPUs, affinity to 8")
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
     assert explain_n_threads() == (4, "OMP_NUM_THREADS=4")
@@ -206,7 +211,7 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
     assert asked["lengths"].tolist() == lengths.tolist()
     assert (asked["batch_size"], asked["freeze"]) == (8, 0)
     assert asked["config"]["hidden_size"] == 32
-    # Two epochs of 35 texts in steps of 8, each with its update; then the test.
+    # Two epochs of 35 texts in steps of 8, with an update each; then the test.
     seconds = 2 * (job["train_tokens"] / 1000 + 5 * 0.25) + job["test_tokens"] / 4000
     assert job["estimates"]["float32"]["train"] == pytest.approx(seconds)
     assert job["estimates"]["float32"]["predict"] == pytest.approx(lengths.sum() / 4000)
@@ -215,7 +220,7 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
 def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch):
     path, texts = reviews
     fake_rates(monkeypatch, [RATE])
-    monkeypatch.setattr("bertsent.cli.doctor.MOST_TOKENS", 25)
+    monkeypatch.setattr("bertsent.classifier.job.MOST_TOKENS", 25)
     flags = ["--data", path, "--text-column", "body", "--model", tiny, "--max-length", 16,
              "--long-text", "windows", "--stride", 3, "--epochs", 2, "--batch-size", 8]
     found = run_json(capsys, *flags)
@@ -244,7 +249,7 @@ def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, 
     assert "of the texts into windows" in capsys.readouterr().out
     flags = ["--stride", "3", "--inference-long-text", "tail"]
     assert main(["doctor", "--no-speed", *flags]) == 1
-    assert 'stride=3 needs long_text="windows"' in capsys.readouterr().err
+    assert "--stride 3 needs --long-text windows" in capsys.readouterr().err
 
 
 def test_estimates_are_printed(tiny, reviews, capsys, monkeypatch):
@@ -258,7 +263,7 @@ def test_estimates_are_printed(tiny, reviews, capsys, monkeypatch):
     tokenizer = bertsent.WordPieceTokenizer.from_pretrained(tiny)
     tokens = int(np.diff(tokenizer.encode_batch(texts, max_length=16).offsets).sum())
     assert f"50 texts, {tokens:,} tokens" in out
-    assert "float32: training on 40 texts, epochs=3, and testing: " in out
+    assert "float32: training on 40 texts, --epochs 3, and testing: " in out
     assert f"int8: predicting all: {format_seconds(tokens)}" in out
     assert fake_rates.asked["freeze"] == 2 and err == ""
 
@@ -270,7 +275,7 @@ def test_tokens_are_estimated_where_there_is_no_tokenizer(tmp_path, reviews, cap
             "--model", str(tmp_path / "none"), "--max-length", "16"]
     assert main(args) == 0
     out = capsys.readouterr().out
-    assert "estimated at 4.2 characters" in out and "no model directory" in out
+    assert "estimated at 4.2 characters" in out and "there is no directory" in out
     assert fake_rates.asked["config"] == speed.MINILM
     expected = [min(16, 2 + round(len(text) / 4.2)) for text in texts]
     assert fake_rates.asked["lengths"].tolist() == expected

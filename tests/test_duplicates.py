@@ -1,10 +1,10 @@
-"""Near-duplicates: none is missed, none is invented, whatever is cut into parts on the way."""
+"""Near-duplicates: exactly those of the definition, however the work is divided."""
 
 import numpy as np
 import pytest
 
-from bertsent import duplicates
-from bertsent.duplicates import find_similar, similar_pairs
+from bertsent.audit import duplicates
+from bertsent.audit.duplicates import find_similar, similar_pairs
 
 LONG = "the quick brown fox jumps over the lazy dog and then sleeps in the warm sun all day"
 
@@ -15,7 +15,7 @@ def shingles(text):
 
 
 def plain_pairs(texts, threshold):
-    """All pairs by their definition."""
+    """All pairs, by the definition."""
     sets = [shingles(text) for text in texts]
     found = {}
     for i in range(len(texts)):
@@ -91,7 +91,7 @@ def test_html_case_and_white_space_make_no_difference():
     found = find_similar(texts)
     assert found.match.tolist() == [1, 0, 0, 0, 0, -1]
     assert found.equal.tolist() == [True, True, True, False, False, False]
-    # Punctuation does not count as a word, but such texts are not called equal.
+    # Punctuation is not a word, but such texts do not count as equal.
     np.testing.assert_allclose(found.similarity, [1, 1, 1, 1, 1, 0])
     assert found.group.tolist() == [0, 0, 0, 0, 0, -1]
 

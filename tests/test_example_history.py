@@ -1,4 +1,4 @@
-"""What is kept of each text along the epochs: the numbers of training itself, through resumes."""
+"""The history of each text: the values of training itself, also in resumed runs."""
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,6 @@ from test_runs import at_step
 
 import bertsent
 from bertsent.errors import CheckpointError
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
-    pytest.mark.filterwarnings("ignore:.*longer than max_length"),
-]
 
 TEXTS, LABELS = make_texts(50)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
@@ -96,7 +91,7 @@ def test_rows_that_are_held_out_have_none(make):
     clf = make(validation_fraction=0.2).fit(TEXTS, LABELS)
     rows = clf.example_history_["row"].unique()
     assert sorted([*rows, *clf.validation_rows_]) == list(range(50))
-    # The number of a row is that in X: its label is likelier for a model that has learned it.
+    # Rows are numbered as in X: a model that has learned a label finds it more likely.
     last = clf.example_history_.query("epoch == 3").set_index("row")
     assert (last["other"] != LABELS[last.index]).all()
 
@@ -166,7 +161,7 @@ def test_saved_and_opened(make, tmp_path):
     with pytest.raises(CheckpointError, match="example_history.npz cannot be read"):
         bertsent.BertClassifier.from_pretrained(tmp_path / "saved")
 
-    # A model that takes its place brings none, so none may be left.
+    # The model that replaces it has no history, so no file may be left.
     make(track_examples=False).fit(TEXTS, LABELS).save_pretrained(
         tmp_path / "saved", overwrite=True
     )

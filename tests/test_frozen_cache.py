@@ -1,11 +1,13 @@
-"""The output of frozen layers kept for all epochs: what is learned, and what is left behind."""
+"""The output of frozen layers is kept for all epochs: same training, and no files left."""
 
 import errno
 import io
+import json
 import os
 import re
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +19,20 @@ from test_memory import least_of
 from test_runs import assert_same_run, at_step
 
 import bertsent
-from bertsent import frozen, scratch
+from bertsent.classifier.estimator import predictor
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
-from bertsent.frozen import FrozenCache, cache_key
-from bertsent.long_text import Windows
-from bertsent.memory import Plan, parse_size
-from bertsent.progress import Bar, Lines
-from bertsent.scratch import ScratchFile, ScratchMemory, cache_folder, cache_limit
-from bertsent.training import Examples, Recipe
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
-    pytest.mark.filterwarnings("ignore:.*longer than max_length"),
-]
+from bertsent.model.memory import PassTokens
+from bertsent.system import scratch
+from bertsent.system.bars import Bar
+from bertsent.system.lines import Lines
+from bertsent.system.scratch import ScratchFile, ScratchMemory, cache_folder, cache_limit
+from bertsent.system.units import parse_size
+from bertsent.texts.long_text import Windows
+from bertsent.training import frozen
+from bertsent.training.examples import Examples
+from bertsent.training.frozen import FrozenCache, cache_key
+from bertsent.training.options import TrainingOptions
 
 TEXTS, LABELS = make_texts(30)
 TEXTS = [f"{text} " * (1 + i % 3) + str(i) for i, text in enumerate(TEXTS)]
@@ -43,7 +45,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The cache folder of every test here."""
+    """The cache folder of all tests here."""
     monkeypatch.setenv("BERTSENT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -63,13 +65,13 @@ def make(base):
 
 @pytest.fixture
 def on_disk(monkeypatch):
-    """No memory is free."""
+    """Pretend that no memory is free."""
     monkeypatch.setattr(frozen, "read_memory", lambda: {"available": 0})
 
 
 @pytest.fixture
 def computed(monkeypatch):
-    """How often pieces of the frozen layers' output were computed."""
+    """Count how often pieces of the frozen layers' output are computed."""
     calls = []
     plain = frozen._compute
 
@@ -82,9 +84,9 @@ def computed(monkeypatch):
 
 
 def assert_alike(one, other):
-    """The same run, but for the order in which some sums were rounded."""
+    """The same run, except for the order in which some sums were rounded."""
     for name, values in one.model_.parameters.items():
-        # These have no gradient but what rounding leaves, which AdamW makes steps of.
+        # Their gradients are only rounding errors, which AdamW turns into steps.
         if not name.endswith("key.bias"):
             expected = other.model_.parameters[name]
             np.testing.assert_allclose(values, expected, rtol=0, atol=2e-5, err_msg=name)
@@ -122,7 +124,7 @@ def test_it_changes_no_more_than_the_last_bits(make, computed, options):
 
 
 def test_dropout_above_is_the_same(make):
-    """Another mask would change far more than the last bits."""
+    """Another dropout mask would change far more than the last bits."""
     clf = make(frozen_cache="off").fit(TEXTS, LABELS)
     other = make(random_state=1, frozen_cache="off").fit(TEXTS, LABELS)
     assert np.abs(flat(clf) - flat(other)).max() > 1e-3
@@ -157,7 +159,7 @@ def test_frozen_layers_are_computed_once(make, computed, monkeypatch):
 
 
 def test_many_epochs_read_no_token_of_it(make):
-    """With all frozen, steps touch neither embeddings nor layers."""
+    """If all layers are frozen, steps use neither embeddings nor layers."""
     stages = []
 
     class Timed(FrozenCache):
@@ -167,8 +169,8 @@ def test_many_epochs_read_no_token_of_it(make):
 
     cache = Timed("float32", ScratchMemory(30 * 32, np.dtype(np.float32)))
     model, examples, recipe = small_run(make, freeze=3)
-    examples = Examples(examples.ids, examples.offsets, examples.labels, frozen=cache)
-    bertsent.training.train(model, examples, recipe, n_threads=1)
+    examples = replace(examples, frozen=cache)
+    bertsent.training.loop.train(model, examples, recipe, n_threads=1)
     assert stages[0] is None and len(stages) == recipe.epochs == 3
     for found in stages[1:]:
         counted = {name for name, seconds in found.items() if seconds > 0}
@@ -181,11 +183,12 @@ def test_many_epochs_read_no_token_of_it(make):
 
 def small_run(make, **changes):
     clf = make(freeze_layers=0, frozen_cache="off", epochs=1).fit(TEXTS, LABELS)
-    tokens = clf._reader(clf.model_, inference=False).encode(clf.tokenizer_, TEXTS, 1)
+    tokens = predictor(clf).reader(inference=False).encode(clf.tokenizer_, TEXTS, 1)
     labels = (LABELS == "positive").astype(np.int32)
     recipe = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "freeze": 2,
               "freeze_dropout": True} | changes
-    return clf.model_, Examples(tokens.ids, tokens.offsets, labels), Recipe(**recipe)
+    examples = Examples(tokens.ids, tokens.offsets, labels, predictor(clf).fitted.objective)
+    return clf.model_, examples, TrainingOptions(**recipe)
 
 
 def edited(model, name):
@@ -201,7 +204,7 @@ KEYS = {
     "layers": lambda m, e, r: {"freeze": 1},
     "all layers": lambda m, e, r: {"freeze": 3},
     "precision": lambda m, e, r: {"precision": "bfloat16"},
-    "parts": lambda m, e, r: {"plan": Plan(training=512)},
+    "parts": lambda m, e, r: {"passes": PassTokens(training=512)},
     "pooling": lambda m, e, r: m._engine.update(pooling="mean"),
     "storage": lambda m, e, r: "bfloat16",
 }
@@ -215,7 +218,7 @@ def test_every_change_changes_the_key(make, name):
     change = KEYS[name](model, examples, recipe)
     changes = {**vars(recipe), **(change if isinstance(change, dict) else {})}
     storage = change if isinstance(change, str) else "float32"
-    assert cache_key(model, examples, Recipe(**changes), storage) != before
+    assert cache_key(model, examples, TrainingOptions(**changes), storage) != before
 
 
 def test_what_is_trained_is_no_part_of_the_key(make):
@@ -251,9 +254,12 @@ def test_what_is_stale_is_computed_anew(make, computed, name, place):
 
 def test_every_window_has_its_rows(make):
     clf = make(long_text="windows", stride=2).fit(TEXTS, LABELS)
-    tokens = clf._reader(clf.model_, inference=False).encode(clf.tokenizer_, TEXTS, 1)
-    examples = Examples(tokens.ids, tokens.offsets, np.zeros(30), windows=Windows.of(tokens))
-    recipe = Recipe(epochs=1, batch_size=1, learning_rate=1.0, freeze=2)
+    tokens = predictor(clf).reader(inference=False).encode(clf.tokenizer_, TEXTS, 1)
+    examples = Examples(
+        tokens.ids, tokens.offsets, np.zeros(30), predictor(clf).fitted.objective,
+        windows=Windows.of(tokens),
+    )
+    recipe = TrainingOptions(epochs=1, batch_size=1, learning_rate=1.0, freeze=2)
     size = int(tokens.offsets[-1]) * 32
     cache = FrozenCache("float32", ScratchMemory(size, np.dtype(np.float32)))
     cache.fill(clf.model_, examples, recipe, 1, report=lambda part: None, check=lambda: None)
@@ -274,7 +280,7 @@ def test_every_window_has_its_rows(make):
 
 
 def open_files():
-    """Names of the files that this process has open."""
+    """Names of this process's open files."""
     found = []
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -308,7 +314,7 @@ def test_it_is_gone_after_an_error(make, on_disk, folder, error):
 
     with pytest.raises(error) as caught:
         make(callbacks=fail).fit(TEXTS, LABELS)
-    # Also while a traceback, as a debugger has it, keeps all that was in use.
+    # Also while a traceback, as in a debugger, keeps everything alive.
     assert caught.tb is not None
     assert [*folder.iterdir()] == [] and not any(str(folder) in name for name in open_files())
 
@@ -348,7 +354,7 @@ def test_how_much_is_computed_is_said():
         display.start(3, 4, 100)
     lines.prepared(0.4)
     quiet.prepared(0.5)
-    assert stream.getvalue().endswith("frozen layers: 40% computed\n")
+    assert "frozen layers 40%\n" in stream.getvalue()
     bar.prepared(0.75)
     bar.close()
     assert "frozen layers 75%" in stream.getvalue() and "50%" not in stream.getvalue()
@@ -389,7 +395,8 @@ def test_what_differs_from_step_to_step_is_not_kept(make, computed, options, mes
     make(**options).fit(TEXTS, LABELS)
     assert computed == []
     for storage in ("float32", "bfloat16"):
-        with pytest.raises(ValueError, match=f"frozen_cache='{storage}' cannot be: {message}"):
+        refused = f"frozen_cache='{storage}' is not possible: {message}"
+        with pytest.raises(ValueError, match=refused):
             make(frozen_cache=storage, **options).fit(TEXTS, LABELS)
 
 
@@ -410,7 +417,7 @@ def test_more_than_the_bound(make, on_disk, monkeypatch, computed):
     monkeypatch.setenv("BERTSENT_CACHE_LIMIT", "10kB")
     assert_same_run(make().fit(TEXTS, LABELS), make(frozen_cache="off").fit(TEXTS, LABELS))
     assert computed == []
-    with pytest.raises(ValueError, match=r"are more than a file may take, 10kB; raise BERTSENT_C"):
+    with pytest.raises(ValueError, match=r"is larger than the limit of 10kB; raise BERTSENT_CACHE"):
         make(frozen_cache="float32").fit(TEXTS, LABELS)
     monkeypatch.setenv("BERTSENT_CACHE_LIMIT", "lots")
     with pytest.raises(ValueError, match="BERTSENT_CACHE_LIMIT='lots' .* expected a number of byt"):
@@ -427,7 +434,7 @@ def test_a_full_disk(make, on_disk, monkeypatch, folder, full):
         monkeypatch.setattr(scratch, "_PART_OF_DISK", 0.0)
     else:
         monkeypatch.setattr(os, "posix_fallocate", no_room, raising=False)
-    message = f"cannot write .* to {folder} .*make room, or name another folder by BERTSENT_CACHE"
+    message = f"cannot write .* to {folder} .*free some space, or set BERTSENT_CACHE to another"
     with pytest.warns(UserWarning, match=f"in every epoch, as .*{message}") as caught:
         found = make().fit(TEXTS, LABELS)
     told = [w for w in caught if "every epoch" in str(w.message)]
@@ -481,7 +488,7 @@ def test_memory_limit_counts_it(make, monkeypatch, freeze):
     assert places == [ScratchMemory]
     core, size = free.model_._core, 16 * free.model_._flat.size
     rows = 30 if freeze == "all" else free.history_[0]["tokens"]
-    # The frozen layers once take more than the trained ones.
+    # Computing the frozen layers once takes more memory than training the others.
     most = core.pass_size(np.arange(0, 16 * 31, 16), freeze=3)
     assert most >= core.reserved
     whole = size + core.packed_size("float32", backward=True) + most + rows * 32 * 4
@@ -535,7 +542,7 @@ def test_interrupted_while_frozen_layers_are_computed(make, tmp_path, monkeypatc
 
 
 def test_a_run_keeps_to_what_it_was_begun_with(make, tmp_path, monkeypatch, computed):
-    """Be there room or not, since that shows in the last bits."""
+    """Whether there is space or not, since that changes the last bits."""
     monkeypatch.setattr(frozen, "read_memory", lambda: {"available": 0})
     interrupt = at_step(5, lambda: signal.raise_signal(signal.SIGINT))
     with interrupt, pytest.raises(KeyboardInterrupt):
@@ -566,9 +573,11 @@ def test_on_the_command_line(base, tmp_path, capsys):
     command = ["train", str(data), "--model", str(base), "--epochs", "2", *SMALL,
                "--freeze-layers", "1", "--output", str(tmp_path / "out")]
     assert main([*command, "--frozen-cache", "bfloat16"]) == 1
-    assert "frozen_cache='bfloat16' cannot be: dropout" in capsys.readouterr().err
+    assert "--frozen-cache bfloat16 is not possible: dropout" in capsys.readouterr().err
     assert main([*command, "--freeze-dropout", "--frozen-cache", "bfloat16"]) == 0
     shown = capsys.readouterr()
-    assert "frozen_cache=bfloat16" in shown.out and "in bfloat16, in memory" in shown.err
-    saved = bertsent.BertClassifier.from_pretrained(tmp_path / "out")
-    assert saved.frozen_cache == "bfloat16"
+    assert "--frozen-cache bfloat16" in shown.out and "in bfloat16, in memory" in shown.err
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["parameters"]["frozen_cache"] == "bfloat16"
+    # It concerns the machine that trained, not the model.
+    assert bertsent.BertClassifier.from_pretrained(tmp_path / "out").frozen_cache == "auto"

@@ -33,6 +33,21 @@ CASES = {
     "one layer": ({"num_hidden_layers": 1}, [9, 2, 17], {"weights": True}),
     "three layers, one sequence": ({"num_hidden_layers": 3}, [21], {"holes": True}),
     "one token": ({}, [1], {}),
+    "no dropout after attention": ({"attention_output_dropout_prob": 0.0}, [7, 1, 12], {}),
+    "biases by distance": (
+        {"relative_bias": True, "max_position_embeddings": 150}, [150, 1, 47, 2],
+        {"weights": True},
+    ),
+    "biases by distance, means, many blocks": (
+        {"relative_bias": True, "max_position_embeddings": 400, "pooling": "mean",
+         "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}, [390, 33], {},
+    ),
+    "narrow embeddings": ({"embedding_size": 10}, [7, 1, 12, 30], {"weights": True}),
+    "wide embeddings": ({"embedding_size": 130, "pooling": "mean"}, [30, 40, 2], {}),
+    "positions without padding": (
+        {"position_offset": 2, "positions_skip_padding": True, "pad_token_id": 1,
+         "vocab_size": 9}, [7, 1, 12], {},
+    ),
     "one head, odd sizes": (
         {"hidden_size": 33, "num_attention_heads": 1, "intermediate_size": 51, "num_labels": 2},
         [11, 4, 26], {"weights": True, "holes": True},
@@ -65,6 +80,10 @@ CASES = {
          "num_hidden_layers": 1, "max_position_embeddings": 100},
         [100, 99, 30] * 12, {"weights": True},
     ),
+}
+CASES |= {
+    name: ({"hidden_act": name}, [7, 1, 12, 30], {})
+    for name in reference.ACTIVATIONS if name not in CASES
 }
 RATES = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
 
@@ -135,13 +154,13 @@ def test_parameter_table_lists_every_tensor_once_with_layer_and_decay():
 
 
 def test_directional_derivative_of_the_whole_model():
-    # One number through everything, from the engine's own losses: needs no twin.
+    # One directional derivative of everything, from the engine's own losses, without a twin.
     config, params, batch = _case("gelu", dropout=True)
     engine = Engine(config, params)
     settings = {"training": True, "seed": 1, "step": 2}
     _, _, grads = engine.loss_and_gradients(batch, **settings)
     rng = np.random.default_rng(3)
-    # Along the gradient, tensor by tensor perturbed, so that the slope is far above rounding.
+    # Each tensor is perturbed along its gradient, so that the slope is far above rounding.
     direction = {
         name: (g * rng.uniform(0.5, 1.5, g.shape)).astype(np.float32) for name, g in grads.items()
     }
@@ -220,11 +239,11 @@ def test_train_step_is_gradient_clip_and_adamw(name, freeze):
     for name, value in engine.params.items():
         if reference.is_frozen(name, freeze):
             np.testing.assert_array_equal(value, params[name], err_msg=name)
-        elif not name.endswith("attention.self.key.bias"):
+        elif not name.endswith("attention.key.bias"):
             change = np.linalg.norm(twin.params[name] - params[name])
             error = np.abs(value - twin.params[name])
             assert np.linalg.norm(error) <= 0.01 * change, name
-            # One by one where the gradient is not near zero: AdamW divides its errors by itself.
+            # Element by element where the gradient is not near zero, since AdamW divides by it.
             least = min(np.abs(g[name]).max() for g in history) * 1e-3
             solid = np.all([np.abs(g[name]) > least for g in history], axis=0)
             assert (error[solid] <= 0.05 * lr).all(), name
@@ -245,7 +264,7 @@ def test_no_dropout_in_what_is_frozen(freeze, pooling):
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     assert_gradients_agree(grads, expected, rel=2e-5)
     usual = engine.loss_and_gradients(batch, **settings)[1]
-    # With nothing frozen there is nothing to leave out.
+    # If nothing is frozen, freeze_dropout has no effect.
     assert np.array_equal(usual, logits) == (freeze == 0)
 
 
@@ -313,7 +332,7 @@ def test_every_group_has_its_own_learning_rate(name, freeze):
     for name, value in engine.params.items():
         if reference.is_frozen(name, freeze):
             np.testing.assert_array_equal(value, params[name], err_msg=name)
-        elif not name.endswith("attention.self.key.bias"):
+        elif not name.endswith("attention.key.bias"):
             change = np.linalg.norm(twin.params[name] - params[name])
             assert np.linalg.norm(value - twin.params[name]) <= 0.01 * change, name
 
@@ -409,7 +428,7 @@ def test_session_refuses_calls_out_of_order():
 
 def test_step_that_is_not_finite_changes_nothing():
     config, params, batch = _case("gelu", dropout=False)
-    params["classifier.bias"][0] = np.nan
+    params["head.output.bias"][0] = np.nan
     engine = Engine(config, params)
     before = engine.flat.copy()
     grads, mean, square = (np.zeros_like(engine.flat) for _ in range(3))
@@ -457,7 +476,7 @@ def test_sequence_longer_than_the_positions_is_refused():
 
 
 def _in_new_process(directory, *arguments, isa):
-    """Run Python there, with the package that is tested here; the choice is made once a process."""
+    """Run Python in a new process, because the instruction set is chosen once per process."""
     package = Path(_core.__file__).resolve().parent.parent
     return subprocess.run(
         [sys.executable, *arguments], cwd=directory, capture_output=True, text=True, check=False,
@@ -490,7 +509,7 @@ def test_size_of_micro_batches_changes_memory_and_last_bits_only(tokens, freeze)
     assert found[0] == pytest.approx(expected[0], rel=1e-6)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
     assert_gradients_agree(found[2], expected[2], rel=1e-5)
-    # Nothing is reserved beyond what the largest of them takes.
+    # No more memory is reserved than the largest of them takes.
     lengths = np.diff(batch["cu_seqlens"])
     most = max(
         engine.model.pass_size(np.cumsum([0, *part]), freeze=freeze)

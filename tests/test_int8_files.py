@@ -1,4 +1,4 @@
-"""Weights saved as int8: the same bits when scored in int8, and nothing others could mistake."""
+"""Weights saved as int8: the same scores in int8, and no file that others can misread."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from cases import engine_config, random_params
+from cases import bert_name_of, engine_config, random_params
 from conftest import write_tiny_model
 from safetensors.numpy import load_file, save_file
 from test_classifier import make_texts
@@ -14,9 +14,8 @@ from test_classifier import make_texts
 import bertsent
 from bertsent import _core
 from bertsent.errors import CheckpointError
-from bertsent.int8 import quantize, restore
+from bertsent.hub.int8 import quantize, restore
 
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
 WEIGHTS = "model.int8.safetensors"
 QUERY = "bert.encoder.layer.0.attention.self.query.weight"
 
@@ -32,7 +31,7 @@ def model():
     params = random_params({**config, "num_labels": 3}, np.random.default_rng(0))
     with made.edit_parameters() as parameters:
         for name, values in params.items():
-            parameters[name][:] = values
+            parameters[bert_name_of(name)][:] = values
         parameters[QUERY][0] = 0.0
         parameters[QUERY][1] = -0.75
         parameters[QUERY][2] *= 1e-38
@@ -65,7 +64,7 @@ def test_scoring_in_int8_gives_the_same_bits(model, tmp_path):
     first, second = (load_file(tmp_path / name / WEIGHTS) for name in ("int8", "twice"))
     assert first.keys() == second.keys()
     for name, values in first.items():
-        if name != QUERY + "_range":  # the row too small to divide by is zeros by now
+        if name != QUERY + "_range":  # the row that is too small to divide by has become zeros
             np.testing.assert_array_equal(second[name], values, err_msg=name)
 
 
@@ -113,7 +112,7 @@ def test_a_classifier_predicts_the_same(tmp_path):
     for name in _core.precisions():
         again.set_params(inference_precision=name)
         np.testing.assert_allclose(again.predict_proba(texts), clf.predict_proba(texts), atol=0.05)
-    # It can be trained on from there, too.
+    # It can also be trained further.
     clf.set_params(model=tmp_path / "model").fit(texts, labels)
 
 
@@ -136,7 +135,7 @@ def test_one_kind_takes_the_place_of_the_other(model, tmp_path):
 def test_what_is_not_finite_is_not_saved(model, tmp_path, value):
     with model.edit_parameters() as parameters:
         parameters[QUERY][7, 3] = value
-    with pytest.raises(ValueError, match="query.weight holds NaN or infinite values"):
+    with pytest.raises(ValueError, match="query.weight contains NaN or infinite values"):
         model.save_pretrained(tmp_path / "model", int8=True)
     assert not (tmp_path / "model").exists()
 
@@ -194,7 +193,7 @@ def test_under_another_name_it_is_refused(model, tmp_path):
         opened(tmp_path / "model")
     with open(path, "rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    assert header["__metadata__"] == {"format": "bertsent-int8"}
+    assert header["__metadata__"]["format"] == "bertsent-int8"
 
 
 def test_transformers_says_that_there_are_no_weights(model, tmp_path):

@@ -1,14 +1,14 @@
-"""Row-wise kernels that leave bfloat16 for the next product, against their twins."""
+"""Row-wise kernels that write bfloat16 for the next product, against their twins."""
 
 import numpy as np
 import pytest
 import reference_kernels as twins
 from guarded import call, poisoned, with_gap
-from test_kernels_low import SIZES, each_bf16_isa
+from test_kernels_packed import SIZES, each_bf16_isa
 
-# Attention's rows are longer than what the products' tests need.
+# Attention has longer rows than the tests of products need.
 LENGTHS = [*SIZES, 127, 128, 129, 300, 512]
-LINES = twins.DEEP  # bytes that a left operand's row is a multiple of
+LINES = twins.DEEP  # a left operand's row is a multiple of so many bytes
 
 
 def _assert_rounds(found, exact, error):
@@ -31,7 +31,7 @@ def test_bias_rows_equal_their_twin_byte_for_byte(isa):
             c = with_gap(rng.normal(0, 3, (rows, n)).astype(np.float32), gap)
             c[0, n // 2] = np.inf
             bias = rng.normal(size=n).astype(np.float32)
-            # No zeros are asked for behind a row: all of it stays as it is.
+            # No zeros are requested after a row, so nothing there may change.
             out = poisoned((rows + 1, 2 * n + 2 * gap), np.uint8)
             expected = out.copy()
             twins.bf16_bias_rows(expected, c, bias)
@@ -40,7 +40,7 @@ def test_bias_rows_equal_their_twin_byte_for_byte(isa):
 
 
 @each_bf16_isa
-@pytest.mark.parametrize("act", range(3))
+@pytest.mark.parametrize("act", range(len(twins.ACTIVATIONS)))
 def test_bias_activation_equals_its_twin(isa, act):
     rng = np.random.default_rng(2)
     for n in LENGTHS:
@@ -55,7 +55,7 @@ def test_bias_activation_equals_its_twin(isa, act):
             np.testing.assert_array_equal(found[rows], out[rows])
             np.testing.assert_array_equal(found[:, 2 * n :], out[:, 2 * n :])
             exact = twins.ACTIVATIONS[act][0](sums[:rows, :n].astype(np.float64))
-            # The fp32 activation's own bound, see test_kernels.py.
+            # The error bound of the fp32 activation, see test_kernels.py.
             error = 3e-7 * max(1, np.abs(exact).max())
             _assert_rounds(np.ascontiguousarray(found[:rows, : 2 * n]), exact, error)
             # Without u: the same bytes.
@@ -64,7 +64,7 @@ def test_bias_activation_equals_its_twin(isa, act):
 
 
 @each_bf16_isa
-@pytest.mark.parametrize("act", range(3))
+@pytest.mark.parametrize("act", range(len(twins.ACTIVATIONS)))
 def test_bias_activation_hides_neither_nan_nor_infinity(isa, act):
     for n in (1, 16, 17, 33, 64):
         for at in {0, n // 2, n - 1}:
@@ -107,7 +107,7 @@ def _relative_error(s, scale, lse=0.0):
 
 
 def _assert_row(found, out, exact, error):
-    """A row of a left operand: what it stands for, zeros, and nothing else written."""
+    """Check a row of a left operand: its values, its zeros, and that nothing else was written."""
     n, deep = len(exact), twins.round_up(2 * len(exact), LINES)
     _assert_rounds(found[: 2 * n], exact, error)
     assert not twins.bf16_values(found[2 * n : deep].view(np.uint16)).any(), "zeros"
@@ -132,7 +132,7 @@ def test_softmax_row_equals_its_twin(isa):
                     rel = _relative_error(exact, scale)
                     masked = weights * (1.0 if mask is None else mask)
                     _assert_row(found, out, masked, rel * masked + 1e-38)
-                    # Sums of positive numbers are as good as these, but for the 32 partial ones.
+                    # Sums of positive numbers are as exact, except for the 32 partial sums.
                     rel += (n // 32 + 8) * 2.0**-24
                     assert abs(reciprocal - one_by) <= rel * one_by
                     assert abs(lse - log_sum) <= rel + 3e-7 * abs(log_sum) + 2.0**-23 * abs(
@@ -161,7 +161,7 @@ def test_softmax_backward_row_equals_its_twin(isa):
                     rel = _relative_error(exact, scale, float(lse))
                     _assert_row(found_p, out, p * factor, rel * p * factor + 1e-38)
                     dot, size = (p * g).sum(), (p * np.abs(g)).sum()
-                    # The twin's own values, once more from the formula.
+                    # Check the twin itself against the formula.
                     values = exact * scale, d.astype(np.float64)
                     twins.softmax_backward_row(*values, mask, np.float64(lse), scale)
                     np.testing.assert_allclose(values[1], scale * p * (g - dot), atol=1e-12)
@@ -195,7 +195,7 @@ def test_softmax_hides_neither_nan_nor_infinity(isa, value):
             s, d = rng.normal(size=(2, n)).astype(np.float32)
             broken = s.copy()
             broken[at] = value
-            # Whatever the weights are, what they are multiplied by is no number.
+            # Whatever the weights are, the other factor is NaN.
             _, (reciprocal, lse) = call(
                 "bf16_softmax_row", isa, [out], broken, None, 0.5, returns=True
             )

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import reference_kernels as twins
 from guarded import call
-from test_kernels_low import columns_of, each_bf16_isa, each_fp32_isa, each_isa, int8_types
+from test_kernels_packed import columns_of, each_bf16_isa, each_fp32_isa, each_isa, int8_types
 
 from bertsent import _core
 
-# Below one tile, several tiles either way, more than one stretch of k, and tiles that are wide and
-# get lower.
+# Less than one tile, several tiles in both directions, more than one part of k, and wide tiles of
+# decreasing height.
 SHAPES = [(1, 1, 1), (2, 33, 5), (31, 65, 33), (70, 40, 312), (1, 900, 24), (700, 3, 17),
           (300, 500, 40), (129, 513, 63), (65, 100, 1030), (33, 64, 2100), (901, 801, 801)]
 
@@ -78,7 +78,7 @@ def test_gemm_fp32_equals_its_twin(isa):
             twins.gemm_fp32(expected, a, panels, beta, 1, False, *layout)
             (found,) = call("gemm_fp32", isa, [c], a, panels, beta, 1, False, offset=1)
             size = np.abs(a).astype(np.float64) @ np.abs(b) + (np.abs(c) if beta else 0)
-            # As of one product: where k is cut, c takes the place of what was summed up.
+            # As for one product: if k is cut, c holds the partial sum.
             assert (np.abs(found - expected) <= k * 2.0**-24 * size).all(), (m, n, k)
             for n_threads, transient in ((2, False), (3, beta == 0), (5, False)):
                 (other,) = call("gemm_fp32", isa, [c], a, panels, beta, n_threads, transient)
@@ -99,7 +99,7 @@ def test_gemm_int8_equals_its_twin(isa):
     for m, n, k in SHAPES:
         a, w = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(n, k))
         found = _int8_gemm(isa, a, w)
-        # From the very bytes that the kernel makes of the rows.
+        # From exactly the bytes that the kernel makes of the rows.
         q, scale, total = twins.int8_weight(w)
         elements, left_type, _ = int8_types(isa)
         size = twins.round_up(k * 4 // elements, 64)
@@ -109,7 +109,7 @@ def test_gemm_int8_equals_its_twin(isa):
         size = scale * (row_scale[:, None] * np.abs(exact) + np.abs(row_offset[:, None] * total))
         twins.int8_restore(exact, row_scale, row_offset, scale, total)
         assert (np.abs(found - exact) <= 6e-7 * size).all(), (m, n, k)
-        # And near the plain product: no row or column is off by more than its steps allow.
+        # And close to the exact product: no error is larger than the rounding steps allow.
         allowed = (row_scale[:, None] / 2 * np.abs(w).sum(axis=1)
                    + np.abs(a).sum(axis=1)[:, None] * scale / 2) * 1.01
         allowed += k / 4 * row_scale[:, None] * scale

@@ -1,10 +1,10 @@
-"""Products that become something else while they are in registers."""
+"""Products with a fused epilogue."""
 
 import numpy as np
 import pytest
 import reference_kernels as twins
 from guarded import call, poisoned
-from test_kernels_low import SIZES, _operands, columns_of, int8_types
+from test_kernels_packed import SIZES, _operands, columns_of, int8_types
 
 from bertsent import _core
 
@@ -13,7 +13,7 @@ each_bf16_isa = pytest.mark.parametrize(
     "isa", [isa for isa, there in ENTRIES.items() if there["bf16_product_into"]])
 each_int8_isa = pytest.mark.parametrize(
     "isa", [isa for isa, there in ENTRIES.items() if there["int8_product_into"]])
-# Rows that make every tile: one row, four, eight, twelve, and those that begin earlier.
+# Rows for every tile: one, four, eight and twelve rows, and tiles that overlap.
 ROWS = sorted({*SIZES, 3, 4, 5, 8, 9, 11, 13, 23, 25, 37})
 
 
@@ -31,7 +31,8 @@ def test_bf16_result_has_the_bits_of_product_and_epilogue(isa, of):
     for m in ROWS:
         for n in SIZES:
             a, b, groups = _bf16_case(isa, rng, m, n)
-            bias, act = rng.normal(size=n).astype(np.float32), int(rng.integers(3))
+            bias = rng.normal(size=n).astype(np.float32)
+            act = int(rng.integers(len(twins.ACTIVATIONS)))
             (c,) = call("bf16_product", isa, [np.zeros((m, n), np.float32)], a, b, n, groups, False)
             out, u = poisoned((m, 2 * n + 2), np.uint8), poisoned((m, n + 1))
             given = of, act, 1.0, bias, a, b, n, groups
@@ -65,7 +66,7 @@ def test_exponentials_and_their_sums_equal_their_twin(isa):
             np.testing.assert_array_equal(kept.view(np.uint32), u.view(np.uint32))
             c = np.zeros((m, n))
             twins.bf16_product(c, a, b, n, groups, False)
-            # As of a softmax's row: the polynomial, and what the exponent is off by.
+            # As for a row of softmax: the errors of the polynomial and of the exponent.
             largest = scale * np.abs(c).max() + 1
             rel = 4e-7 + 8 * largest * 2.0**-24 + scale * 2e-6 * largest
             values = np.exp(scale * c)
@@ -103,7 +104,7 @@ def test_int8_result_equals_its_twin(isa, of):
             right = rng.integers(-127, 128, (k, n)).astype(right_type)
             a, b = _operands(isa, left, right, 64 * (m % 2))
             groups = twins.round_up(k * 4 // elements, 64) // 4
-            act = int(rng.integers(3))
+            act = int(rng.integers(len(twins.ACTIVATIONS)))
             vectors = [rng.normal(1e-4, 1e-4, m), rng.normal(0, 0.01, m), rng.normal(1, 0.2, n),
                        right.astype(np.int64).sum(axis=0)]
             vectors = [v.astype(np.float32) for v in vectors]
@@ -120,7 +121,7 @@ def test_int8_result_equals_its_twin(isa, of):
             twins.int8_product(size, a, b, n, groups, False, elements, columns_of(isa))
             size = np.abs(size)
             twins.int8_restore(size, *map(np.abs, doubles))
-            # Of what is added up; the activation's own bound is absolute.
+            # Relative to the terms of the sum; the bound of the activation is absolute.
             limit = 1e-6 * (size + (np.abs(bias) if bias is not None else 0)) + 1e-30
             limit = limit * 1.2 + (5e-7 if of == twins.OF_ACTIVATION else 0)
             assert (np.abs(found - exact) <= limit).all(), (m, n, k)

@@ -8,8 +8,8 @@ from cases import (
     arrays,
     assert_gradients_agree,
     engine_config,
-    parameter_shapes,
     random_batch,
+    random_params,
     unflatten,
 )
 from reference_mlm import BFloat16MaskedBert, MaskedBert, hits
@@ -22,7 +22,7 @@ HAS_BF16 = "bfloat16" in _core.precisions()
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="these kernels have no bfloat16")
 NAMES = sorted(path.stem for path in GOLDEN.glob("masked_*.npz"))
 
-# name: (changes of the configuration, sequence lengths, part of the tokens that is masked)
+# name: (changes of the configuration, sequence lengths, fraction of masked tokens)
 CASES = {
     "gelu": ({}, [7, 1, 12, 30], 0.3),
     "gelu_new, one layer": ({"hidden_act": "gelu_new", "num_hidden_layers": 1}, [5, 40], 0.2),
@@ -36,7 +36,7 @@ CASES = {
         {"hidden_size": 144, "num_attention_heads": 2, "intermediate_size": 272,
          "max_position_embeddings": 140, "vocab_size": 1500}, [139, 64, 65, 17, 128, 1], 0.5,
     ),
-    # So large a vocabulary that logits are made in two parts.
+    # A vocabulary so large that logits are computed in two parts.
     "two chunks": (
         {"vocab_size": 140_000, "hidden_size": 8, "num_attention_heads": 2,
          "intermediate_size": 12, "num_hidden_layers": 1}, [40, 40, 40, 40], 0.8,
@@ -44,29 +44,11 @@ CASES = {
 }
 
 
-def masked_params(config, rng, scale=0.25):
-    hidden = config["hidden_size"]
-    shapes = {
-        name: shape for name, shape in parameter_shapes(config, 1).items()
-        if not name.startswith(("bert.pooler.", "classifier."))
-    }
-    stem = "cls.predictions.transform."
-    shapes |= {
-        stem + "dense.weight": (hidden, hidden), stem + "dense.bias": (hidden,),
-        stem + "LayerNorm.weight": (hidden,), stem + "LayerNorm.bias": (hidden,),
-        "cls.predictions.bias": (config["vocab_size"],),
-    }
-    return {
-        name: (rng.normal(0.0, scale, shape) + name.endswith("LayerNorm.weight")).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-
-
 def make_case(name, dropout=False, seed=0):
     changes, lengths, part = CASES[name]
     config = engine_config(**changes, **(RATES if dropout else NO_DROPOUT), head="masked_lm")
     rng = np.random.default_rng(seed)
-    params = masked_params(config, rng, 0.25 if config["hidden_size"] < 100 else 0.08)
+    params = random_params(config, rng, 0.25 if config["hidden_size"] < 100 else 0.08)
     batch = random_batch(config, rng, lengths)
     count = max(1, round(part * len(batch["ids"])))
     batch["tokens"] = np.sort(rng.choice(len(batch["ids"]), count, replace=False))
@@ -75,7 +57,7 @@ def make_case(name, dropout=False, seed=0):
 
 
 class MaskedEngine(Engine):
-    """The engine behind the same call as the twin."""
+    """The engine with the interface of the twin."""
 
     def loss_and_gradients(self, batch, *, freeze=0, **options):
         grads = np.full(self.table[0], np.nan, np.float32)
@@ -131,7 +113,7 @@ def test_twin_by_finite_differences():
     rng = np.random.default_rng(1)
     for name, value in twin.params.items():
         place = tuple(rng.integers(0, n) for n in value.shape)
-        if name.endswith("word_embeddings.weight"):
+        if name == "embeddings.word.weight":
             place = (batch["labels"][0], 3)
         kept, losses = value[place], []
         for h in (1e-5, -1e-5):
@@ -183,7 +165,7 @@ def test_gradients_in_bf16_equal_the_twins(name):
 
 @needs_bf16
 def test_vocabulary_products_are_in_bf16():
-    # With a rounded decoder the loss of the twin with an exact one is far off.
+    # The loss of a twin with an exact decoder is far off.
     config, params, batch = make_case("all masked")
     engine = MaskedEngine(config, params, precision="bfloat16")
     loss, _, _ = engine.loss_and_gradients(batch)
@@ -208,7 +190,9 @@ def test_steps_in_bf16_see_the_decoder_as_it_is():
 
 
 class MaskedGolden(Golden):
-    """A golden file of BertForMaskedLM."""
+    """A golden file of a model for masked language modelling."""
+
+    masked_lm = True
 
     def __init__(self, name):
         super().__init__(name)
@@ -227,10 +211,9 @@ def golden(request):
     return MaskedGolden(request.param)
 
 
-def test_there_are_golden_files_for_every_activation():
-    assert {MaskedGolden(name).config["hidden_act"] for name in NAMES} == set(
-        reference.ACTIVATIONS
-    )
+def test_golden_files_are_all_there():
+    activations = {MaskedGolden(name).config["hidden_act"] for name in NAMES}
+    assert activations == {"gelu", "gelu_new", "relu"}
 
 
 def test_twin_has_the_logits_loss_and_gradients_of_transformers(golden):
@@ -326,7 +309,7 @@ def test_nothing_masked_changes_nothing():
 def test_a_loss_that_is_not_finite_changes_nothing():
     config, params, batch = make_case("gelu")
     engine = MaskedEngine(config, params)
-    engine.params["cls.predictions.bias"][3] = np.nan
+    engine.params["masked_lm.output.bias"][3] = np.nan
     engine.model.touch()
     before = engine.flat.copy()
     with pytest.raises(FloatingPointError, match="the loss is"):
@@ -389,11 +372,11 @@ def test_heads_are_not_mistaken_for_each_other():
         _core.Model(config, flat).mlm_loss(
             *arrays(batch), batch["keys"], batch["tokens"], batch["labels"]
         )
-    with pytest.raises(ValueError, match="head is 'x', expected 'classifier' or 'masked_lm'"):
+    with pytest.raises(ValueError, match="head is 'x', expected 'pooled', .* or 'masked_lm'"):
         _core.parameter_table(config | {"head": "x"})
 
 
-def test_parameter_table_has_the_names_of_transformers():
+def test_parameter_table_has_a_head_for_masked_tokens():
     config, params, _ = make_case("gelu")
     _, entries = _core.parameter_table(config)
     assert {name: tuple(shape) for name, shape, *_ in entries} == {
@@ -401,9 +384,9 @@ def test_parameter_table_has_the_names_of_transformers():
     }
     layers = {name: layer for name, _, _, layer, _ in entries}
     decays = {name: decay for name, _, _, _, decay in entries}
-    assert all(layers[name] == 2 for name in layers if name.startswith("cls."))
-    assert [n for n, d in decays.items() if d and n.startswith("cls.")] == [
-        "cls.predictions.transform.dense.weight"
+    assert all(layers[name] == 2 for name in layers if name.startswith("masked_lm."))
+    assert [n for n, d in decays.items() if d and n.startswith("masked_lm.")] == [
+        "masked_lm.dense.weight"
     ]
 
 

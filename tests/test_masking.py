@@ -1,11 +1,11 @@
-"""Pieces of texts, and which of their tokens are hidden."""
+"""Pieces of texts, and which of their tokens are masked."""
 
 import numpy as np
 import pytest
 from conftest import tiny_vocabulary
 
-from bertsent.masking import FIXED, Masker, cut_pieces
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.pretraining.masking import FIXED, Masker, cut_pieces
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 TEXTS = [
     "the actor was enjoying the slow film", "", "a zebra", "watch it", "   ",
@@ -94,11 +94,11 @@ def test_whole_words_are_chosen_and_special_tokens_never(tokenizer):
     for i in range(1, len(ids)):
         if names[i].startswith("##") and not special[i - 1] and i not in cu:
             assert chosen[i] == chosen[i - 1]
-    # Of each piece as many as there are to be, or fewer by less than a word.
+    # In each piece the requested number of tokens, or fewer by less than a word.
     for begin, end in zip(cu[:-1], cu[1:], strict=True):
         plain = int((~special[begin:end]).sum())
         wanted, found = max(1, round(0.15 * plain)), int(chosen[begin:end].sum())
-        if found > wanted:  # only where every word is longer
+        if found > wanted:  # only if every word is longer
             assert min(word_sizes(names[begin:end])) > wanted
         assert (found > 0) == (plain > 0)
     assert 0.13 < chosen.sum() / (~special).sum() < 0.17
@@ -114,7 +114,7 @@ def test_a_word_cut_in_two_is_a_word_on_either_side(tokenizer):
     for epoch in range(60):
         tokens, _ = masker.hide(ids.copy(), np.array([0, 7]), [0], epoch)
         seen.add(tuple(tokens))
-    # One token is wanted: the word of two is too long for it.
+    # One token is requested: a word of two is too long.
     assert seen == {(3,), (5,)}
 
 
@@ -143,7 +143,7 @@ def test_four_fifths_are_hidden_and_a_tenth_is_replaced(tokenizer):
     assert abs(same.mean() - 0.1) < 0.02
     drawn = after[~hidden & ~same]
     assert not np.isin(drawn, tokenizer.all_special_ids).any()
-    # From the whole vocabulary, not from what there is in the texts.
+    # From the whole vocabulary, not only from the tokens in the texts.
     assert len(np.unique(drawn)) > 0.9 * (tokenizer.vocab_size - 5)
 
 
@@ -161,7 +161,7 @@ def test_what_is_drawn_depends_on_seed_epoch_and_piece_alone(tokenizer):
     for other in (drawn(masker, range(50), 1), drawn(Masker(tokenizer, 0.15, 8), range(50)),
                   drawn(masker, range(50), FIXED)):
         assert sum(other[row] != whole[row] for row in whole) > 40
-    # The same text elsewhere is another piece.
+    # The same text at another place is another piece.
     same = np.tile(pieces.ids[: pieces.offsets[1]], 2)
     masker.hide(same, np.array([0, len(same) // 2, len(same)]), [0, 1], 0)
     assert bytes(same[: len(same) // 2]) == whole[0]

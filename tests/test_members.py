@@ -1,24 +1,24 @@
-"""Several models in one classifier: how they are trained, vote, are saved and gone on with."""
+"""Several models in one classifier: training, voting, saving and resuming."""
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from test_classifier import flat, make_texts
-from test_cli import SMALL, write_csv
-from test_cli import run as run_command
+from test_cli import SMALL, run as run_command, write_csv
 from test_runs import at_step, names
 
 import bertsent
-from bertsent import fitting
+from bertsent.classifier import fitting
+from bertsent.classifier.estimator import predictor
 from bertsent.errors import CheckpointError
-from bertsent.schedule import draw_seeds, member_seeds
-from bertsent.validation import log_softmax, vote
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.objectives.classification import SingleLabelClassification
+from bertsent.texts import LabelType
+from bertsent.training.schedule import draw_seeds, member_seeds
 
 TEXTS, LABELS = make_texts(50)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
@@ -27,7 +27,7 @@ STEPS = 16  # of one member
 
 @pytest.fixture
 def make(base):
-    """A factory of classifiers of three members, 8 steps in each of two epochs."""
+    """A factory of classifiers with three members, for two epochs of 8 steps."""
 
     def factory(**options):
         settings = {
@@ -114,10 +114,10 @@ def test_the_mean_of_the_probabilities_counts(three):
     opinions = []
     for model in three.models_:
         single = bertsent.BertClassifier(**(three.get_params(deep=False) | {"members": 1}))
-        single.__dict__.update(vars(three) | {"models_": [model], "model_": model, "members": 1})
+        single._fitted = replace(three._fitted, models=[model])
         opinions.append(single.predict_proba(TEXTS))
     mean = np.mean(opinions, axis=0)
-    assert np.ptp(opinions, axis=0).max() > 1e-3  # they are not of one opinion
+    assert np.ptp(opinions, axis=0).max() > 1e-3  # they do not agree
     found = three.predict_proba(TEXTS)
     assert np.allclose(found, mean, rtol=0, atol=1e-6)
     assert np.array_equal(three.predict(TEXTS), three.classes_[mean.argmax(axis=1)])
@@ -127,9 +127,10 @@ def test_the_mean_of_the_probabilities_counts(three):
 
 def test_a_vote_of_logits_that_exponentials_cannot_hold():
     sure, unsure = np.array([[1000.0, -1000.0]]), np.array([[0.0, 0.0]])
-    logits = vote([sure, unsure])
-    assert np.allclose(np.exp(log_softmax(logits)), [[0.75, 0.25]])
-    assert np.isfinite(vote([sure, sure])).all()
+    objective = SingleLabelClassification(LabelType(np.array([0, 1])))
+    logits = objective.combine([sure, unsure])
+    assert np.allclose(objective.predict_proba(logits), [[0.75, 0.25]])
+    assert np.isfinite(objective.combine([sure, sure])).all()
 
 
 # --- saving -------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ def test_a_missing_member_is_named(three, tmp_path):
 
 
 def stop_at(clf, step):
-    """Fit, and press Ctrl-C after that many steps of all members together."""
+    """Fit, and press Ctrl-C after a number of steps, counted over all members."""
     done = []
 
     def count():
@@ -183,13 +184,13 @@ def test_a_run_goes_on_to_the_same_bits(make, tmp_path, step, seed):
     options = {"checkpoint_dir": tmp_path / "run", "checkpoint_every": 3, "random_state": seed}
     stop_at(make(**options), step)
     whole = None
-    if seed is None:  # the seeds are in the checkpoint alone
+    if seed is None:  # only the checkpoint has the seeds
         whole = make(**options | {"resume": True}).fit(TEXTS, LABELS)
     heard = []
     again = make(**options | {"resume": True}, callbacks=heard.append).fit(TEXTS, LABELS)
     assert_same_models(again, whole or make().fit(TEXTS, LABELS))
     begun = [e["member"] for e in heard if e["event"] == "start"]
-    if seed is not None:  # what was complete is not begun again
+    if seed is not None:  # members that were complete are not trained again
         assert begun == list(range((step - 1) // STEPS + 1, 4))
         whole = make().fit(TEXTS, LABELS)
         assert without_seconds(again.history_) == without_seconds(whole.history_)
@@ -212,7 +213,7 @@ def test_an_interrupt_leaves_those_that_are_complete(make, three):
     assert len(clf.models_) == 1
     assert np.array_equal(flat(clf), weights(three)[0])
     assert clf.predict(TEXTS).shape == (50,)
-    clf = stop_at(make(), 5)  # of one alone what it has learned so far
+    clf = stop_at(make(), 5)  # a single model keeps what it has learned so far
     assert len(clf.models_) == 1 and not np.array_equal(flat(clf), weights(three)[0])
 
 
@@ -248,13 +249,13 @@ def test_numbers_that_are_not_allowed(make, value):
 
 
 def test_a_time_budget_is_for_one(make):
-    with pytest.raises(ValueError, match="time_budget='1min' plans one model, not members=3"):
+    with pytest.raises(ValueError, match="time_budget='1min' can .* one model, not members=3"):
         make(time_budget="1min", epochs="auto").fit(TEXTS, LABELS)
 
 
 def test_partial_fit_is_for_one(make, three):
     for clf in (make(validation_fraction=None), three, three.set_params(members=1)):
-        with pytest.raises(ValueError, match="partial_fit trains one model alone"):
+        with pytest.raises(ValueError, match="partial_fit can only train one model"):
             clf.partial_fit(TEXTS, LABELS, classes=sorted(set(LABELS)))
 
 
@@ -264,7 +265,7 @@ def test_warm_start_goes_on_with_each(make, three):
     three.fit(TEXTS, LABELS)
     for old, new in zip(before, weights(three), strict=True):
         assert np.array_equal(old, new)
-    with pytest.raises(ValueError, match="3 models that are there, not with members=2"):
+    with pytest.raises(ValueError, match="3 fitted models, not with members=2"):
         three.set_params(members=2).fit(TEXTS, LABELS)
     assert len(three.models_) == 3
 
@@ -288,7 +289,7 @@ def test_each_trains_with_its_own_parameters(make, unlike):
     started = make(members=1, learning_rate=1e-30, weight_decay=0.0).fit(TEXTS, LABELS)
     before = started.model_.parameters["bert.embeddings.word_embeddings.weight"]
     assert np.array_equal(first, before) and not np.array_equal(second, before)
-    # The second has the seeds that it has in any run.
+    # The second one has the same seeds in any run.
     like = make(members=[{}, UNLIKE[1]]).fit(TEXTS, LABELS)
     assert np.array_equal(weights(unlike)[1], weights(like)[1])
 
@@ -297,10 +298,7 @@ def test_each_reads_what_it_was_trained_on(unlike, tmp_path):
     opinions = []
     for model, own in zip(unlike.models_, UNLIKE, strict=True):
         single = bertsent.BertClassifier(**(unlike.get_params(deep=False) | own | {"members": 1}))
-        single.__dict__.update(
-            vars(unlike) | {"models_": [model], "model_": model, "members": 1, "max_length": 16}
-            | own
-        )
+        single._fitted = replace(unlike._fitted, models=[model])
         opinions.append(single.predict_proba(TEXTS))
     found = unlike.predict_proba(TEXTS)
     assert np.allclose(found, np.mean(opinions, axis=0), rtol=0, atol=1e-6)
@@ -315,19 +313,19 @@ def test_a_length_of_auto_is_that_of_each(make):
     members = [{"max_length": 8}, {}]
     clf = make(members=members, max_length="auto").fit(TEXTS, LABELS)
     assert clf.max_length_[0] == 8 < clf.max_length_[1]
-    lengths = [clf._reader(model, number).max_length for number, model in enumerate(clf.models_)]
+    lengths = [predictor(clf).reader(number).max_length for number in range(2)]
     assert lengths == clf.max_length_
 
 
 @pytest.mark.parametrize(
     ("members", "match"),
     [
-        ([], "members=.*a list of up to so many dictionaries"),
-        ([2, 3], "members=.*a list of up to so many dictionaries"),
-        ([{}, {"pooling": "mean"}], r"members\[1\] has pooling, .* these are max_length, long_"),
-        ([{"model": "x", 3: 4}], r"members\[0\] has model, 3, which"),
+        ([], "members=.*a list of 1 to 16 dictionaries"),
+        ([2, 3], "members=.*a list of 1 to 16 dictionaries"),
+        ([{}, {"pooling": "mean"}], r"members\[1\] has pooling, .* can differ in max_length, l"),
+        ([{"model": "x", 3: 4}], r"members\[0\] has model, 3, in which members cannot"),
         ([{}, {"freeze_layers": -1}], r"members\[1\]: freeze_layers=-1"),
-        ([{"stride": 5, "max_length": 6}], r"members\[0\]: stride=5 leaves windows of"),
+        ([{"stride": 5, "max_length": 6}], r"members\[0\]: stride=5 leaves no room .* windows"),
     ],
 )
 def test_what_members_cannot_have_is_named(make, members, match):
@@ -348,9 +346,9 @@ def test_the_commands_take_json(base, tmp_path, capsys):
              '[{"epochs": 1}, {"epochs": 2, "max_length": 8}]']
     assert run_command(*train, "--output", tmp_path / "model", "--dry-run") == 0
     output = capsys.readouterr().out
-    assert "member 1: " in output and "(epochs=2)" in output and "max_length=8" in output
+    assert "member 1: " in output and "(--epochs 2)" in output and "--max-length 8" in output
     assert run_command(*train, "--output", tmp_path / "model") == 0
-    assert "at a peak learning rate of 0.002, 0.002," in capsys.readouterr().out
+    assert "at a peak learning rate of 0.002, 0.002;" in capsys.readouterr().out
     run = json.loads((tmp_path / "model" / "run.json").read_text())
     assert len(run["parameters"]["members"]) == 2
     for wrong in ("[1", "x", '{"epochs": 1}'):
@@ -368,11 +366,11 @@ def test_the_commands(base, tmp_path, capsys):
     assert "for each of 2 members" in capsys.readouterr().out
     assert run_command(*train, "--output", tmp_path / "model") == 0
     output = capsys.readouterr()
-    assert "members=2" in output.out
+    assert "--members 2" in output.out
     assert "member 1 of 2" in output.err and "member 2 of 2" in output.err
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert history["member"].tolist() == [1, 1, 2, 2]
     assert run_command("evaluate", tmp_path / "model", data) == 0
     capsys.readouterr()
     assert run_command(*train, "--time-budget", "1min", "--output", tmp_path / "other") == 1
-    assert "plans one model, not members=2" in capsys.readouterr().err
+    assert "can only plan one model, not --members 2" in capsys.readouterr().err

@@ -1,5 +1,6 @@
-"""memory_limit: kept to, refused where it cannot be, and of no consequence for what is learned."""
+"""memory_limit: it is kept, an error if it cannot be, and does not affect what is learned."""
 
+import json
 import re
 
 import numpy as np
@@ -10,12 +11,8 @@ import bertsent
 from bertsent import _core
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
-from bertsent.memory import Plan, format_size, parse_size, plan_scoring, plan_training
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
-    pytest.mark.filterwarnings("ignore:.*longer than max_length"),
-]
+from bertsent.model.memory import PassTokens, limit_scoring, limit_training
+from bertsent.system.units import format_size, parse_size
 
 TRAINING = [name for name in _core.precisions() if name != "int8"]
 TEXTS, LABELS = make_texts(96)
@@ -35,10 +32,10 @@ def make(base):
 
 
 def least_of(call):
-    """The limit that an error says is the least."""
-    with pytest.raises(ValueError, match="is too little to .* Raise it, or lower") as caught:
+    """The smallest possible limit, from the error message."""
+    with pytest.raises(ValueError, match="is too small to .* Raise the limit, or lower") as caught:
         call()
-    return re.search(r"the least is memory_limit='([\w.]+)'", str(caught.value))[1]
+    return re.search(r"the smallest possible is memory_limit='([\w.]+)'", str(caught.value))[1]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +74,7 @@ def test_training_stays_below_the_limit(make, freeze, precision):
         clf = make(memory_limit=limit, **options).fit(TEXTS, LABELS)
         reserved.append(clf.model_._core.reserved)
         assert size + reserved[-1] <= limit
-        # The same texts, masks and updates; only the order of sums differs.
+        # The same texts, dropout and updates; only the order of sums differs.
         for row, expected in zip(clf.history_, free.history_, strict=True):
             assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     assert reserved[0] < reserved[-1] and reserved == sorted(reserved)
@@ -103,7 +100,7 @@ def test_what_comes_beside_training_counts(make):
     kept = least(validation_fraction=0.3, early_stopping=True)
     assert plain < scored < kept
     clf = make().fit(TEXTS, LABELS)
-    # Weights that are packed for scoring alone count too.
+    # Weights that are packed only for scoring count too.
     for name in ("float32", "int8"):
         exact = {"precision": "float32", "inference_precision": name}
         more = least(validation_fraction=0.3, **exact) - least(**exact)
@@ -164,15 +161,15 @@ def test_plans_hold_for_every_batch_of_such_texts(make):
     plans = set()
     for room in range(10**6, 5 * 10**6, 10**5):
         try:
-            plan = plan_training(model, fixed + room, lengths, **options)
+            plan = limit_training(model, fixed + room, lengths, **options)
         except ValueError:
             continue
         plans.add(plan)
         for part in (part for batch in batches for part in cut(batch, plan.training or 2048)):
             assert model._core.pass_size(np.cumsum([0, *part]), n_threads=2) <= room
     assert len(plans) > 3
-    assert plan_training(model, None, lengths, **options) == Plan()
-    assert plan_scoring(model, 1, lengths[:0], n_threads=2) == Plan()
+    assert limit_training(model, None, lengths, **options) == PassTokens()
+    assert limit_scoring(model, 1, lengths[:0], n_threads=2) == PassTokens()
 
 
 @pytest.mark.parametrize("precision", TRAINING)
@@ -204,7 +201,7 @@ def test_packed_weights_count(make):
     lengths = np.array([20])
 
     def least(precision):
-        return parse_size(least_of(lambda: plan_training(
+        return parse_size(least_of(lambda: limit_training(
             model, 1, lengths, batch_size=8, freeze=0, n_threads=1, precision=precision
         )))
 
@@ -233,6 +230,9 @@ def test_limit_on_the_command_line(base, tmp_path, capsys):
     assert main([*args, "lots"]) == 2
     assert 'or a size such as "2GB"' in capsys.readouterr().err
     assert main([*args, "10kB"]) == 1
-    assert "memory_limit='10kB' is too little" in capsys.readouterr().err
+    assert "--memory-limit 10kB is too small" in capsys.readouterr().err
     assert main([*args, "50MB"]) == 0
-    assert bertsent.BertClassifier.from_pretrained(tmp_path / "out").memory_limit == "50MB"
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["parameters"]["memory_limit"] == "50MB"
+    # Another machine has other limits.
+    assert bertsent.BertClassifier.from_pretrained(tmp_path / "out").memory_limit is None

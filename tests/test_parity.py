@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertsent.model import BertForSequenceClassification
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.model.bert import BertForSequenceClassification
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "minilm.npz"
 

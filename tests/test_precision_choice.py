@@ -1,4 +1,4 @@
-"""What training and scoring compute in: parameters, what "auto" comes to, saving, the command."""
+"""The choice of precision: parameters, "auto", saving, the command line."""
 
 import json
 import os
@@ -18,7 +18,6 @@ from bertsent import _core
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
 
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
 needs_bf16 = pytest.mark.skipif(
     "bfloat16" not in _core.precisions(), reason="this processor has no bfloat16"
 )
@@ -59,10 +58,10 @@ def packed(directory, n=12):
 
 
 def without_bf16(program, *arguments, isa):
-    """Run Python with an instruction set that has no bfloat16; its output."""
+    """Run Python with an instruction set without bfloat16, and return its output."""
     if isa not in _core.isa_list():
         pytest.skip(f"this machine has no {isa}")
-    package = Path(_core.__file__).resolve().parent.parent  # the tree, or where it is installed
+    package = Path(_core.__file__).resolve().parent.parent  # source tree or installation
     tests = Path(__file__).resolve().parent
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)],
@@ -107,7 +106,7 @@ def test_bfloat16_rounds_factors_and_keeps_float32_weights(make):
     assert (exact.precision_, rounded.precision_) == ("float32", "bfloat16")
     assert not np.array_equal(flat(exact), flat(rounded))
     assert exact.history_[0]["loss"] == pytest.approx(rounded.history_[0]["loss"], abs=0.02)
-    # Weights themselves are not rounded: their lower halves are in use.
+    # The weights themselves are not rounded: their lower halves are not zero.
     assert np.count_nonzero(flat(rounded).view(np.uint32) & 0xFFFF) > flat(rounded).size // 2
 
 
@@ -300,7 +299,7 @@ def test_a_run_does_not_go_on_in_another_precision(make, tmp_path, monkeypatch):
     texts, labels = make_texts(32)
     run = {"checkpoint_dir": tmp_path / "run", "resume": True}
     make(precision="float32", inference_precision="float32", **run).fit(texts, labels)
-    # Without validation texts it does not matter what scoring computes in.
+    # Without validation texts, the precision of scoring does not matter.
     make(precision="float32", inference_precision="int8", **run).fit(texts, labels)
     monkeypatch.setattr(_core, "precisions", lambda: ["float32", "bfloat16", "int8"])
     with pytest.raises(CheckpointError, match="precision .saved: 'float32', now: 'bfloat16'"):
@@ -343,7 +342,7 @@ def test_commands_take_and_report_them(base, reviews, tmp_path, capsys):
     options += ["--precision", "float32", "--inference-precision", "int8", "--verbose", "0"]
     assert main(["train", str(reviews), *options, "--output", str(model)]) == 0
     out = capsys.readouterr().out
-    assert "precision=float32, inference_precision=int8" in " ".join(out.split())
+    assert "--precision float32, --inference-precision int8" in " ".join(out.split())
     assert "in float32 at a peak learning rate" in out and "computed in int8" in out
     record = json.loads((model / "run.json").read_text())
     assert record["precision"] == "float32"
@@ -369,7 +368,7 @@ def test_commands_take_and_report_them(base, reviews, tmp_path, capsys):
 def test_train_says_what_auto_has_come_to(base, reviews, tmp_path, capsys):
     options = ["--model", str(base), "--max-length", "16", "--epochs", "1"]
     assert main(["train", str(reviews), *options, "--output", str(tmp_path / "model")]) == 0
-    assert f"precision={_core.preferred_precision()} (auto)" in capsys.readouterr().out
+    assert f"--precision {_core.preferred_precision()} (auto)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])

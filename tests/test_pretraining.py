@@ -1,4 +1,4 @@
-"""Further pretraining: what it learns, saves, and goes on from."""
+"""Further pretraining: what it learns and saves, and how it resumes."""
 
 import inspect
 import json
@@ -15,14 +15,13 @@ from test_cli import start
 from test_runs import at_step
 
 import bertsent
-from bertsent import _core, masked_lm
+from bertsent import _core
 from bertsent.cli import main
-from bertsent.errors import CheckpointError, FreshWeightsWarning
-from bertsent.interrupts import Terminated
-from bertsent.pretraining_parameters import PRETRAINING
-from bertsent.runs import RunStore
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.errors import CheckpointError
+from bertsent.pretraining import masked_lm
+from bertsent.pretraining.parameters import PRETRAINING
+from bertsent.system.interrupts import Terminated
+from bertsent.training.checkpoints import RunStore
 
 PHRASES = [
     "the film was great and the actor was fine", "a slow story with a boring end",
@@ -33,7 +32,7 @@ TEXTS = [f"{PHRASES[i % 4]} {PHRASES[(i // 4 + i) % 4]} {i % 7}" for i in range(
 
 @pytest.fixture
 def run(base, tmp_path):
-    """A function that pretrains a tiny model: 8 steps an epoch, saved as tmp_path/NAME."""
+    """A function that pretrains a tiny model, 8 steps per epoch, saved as tmp_path/NAME."""
 
     def call(name="out", texts=TEXTS, **options):
         settings = {
@@ -78,18 +77,15 @@ def test_hidden_words_are_learned(run):
     assert first["tokens"] == found.tokens
 
 
-def test_a_classifier_starts_from_what_was_saved(run, base, tmp_path):
+def test_a_classifier_starts_from_what_was_saved(run, base, tmp_path, capsys):
     found = run()
     saved, before = tensors(found.directory), tensors(base)
     clf = bertsent.BertClassifier(
-        found.directory, epochs=1, learning_rate=1e-12, max_length=16, random_state=0, verbose=0
+        found.directory, epochs=1, learning_rate=1e-12, max_length=16, random_state=0
     )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clf.fit(TEXTS[:8], [0, 1] * 4)
-    # The pooler has come along, so that only the classifier is new.
-    said = [str(w.message) for w in caught if issubclass(w.category, FreshWeightsWarning)]
-    assert len(said) == 1 and "brings no classifier:" in said[0]
+    clf.fit(TEXTS[:8], [0, 1] * 4)
+    # The pooler was kept, so only the classifier is new.
+    assert "gets a new classification layer for 2 classes (0, 1)\n" in capsys.readouterr().err
     for name, value in clf.model_.parameters.items():
         if name.startswith("bert."):
             np.testing.assert_allclose(value, saved[name], atol=1e-6, err_msg=name)
@@ -104,15 +100,14 @@ def test_a_classifier_starts_from_what_was_saved(run, base, tmp_path):
     }
 
 
-def test_a_head_that_is_there_is_used_and_one_that_is_not_is_said(run, base, tmp_path):
-    masked_lm.checkpoint._said.clear()
-    with pytest.warns(FreshWeightsWarning, match="brings no head for masked tokens: starting"):
-        first = run("first")
-    assert first.fresh == ("head for masked tokens",)
+def test_a_head_that_is_there_is_used_and_one_that_is_not_is_said(run, base, tmp_path, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        second = run("second", model=first.directory, learning_rate=1e-12)
-    assert second.fresh == ()
+        first = run("first", verbose=1)
+        assert f"{base} gets a new head for masked tokens\n" in capsys.readouterr().err
+        second = run("second", model=first.directory, learning_rate=1e-12, verbose=1)
+        assert "gets a new" not in capsys.readouterr().err
+    assert (first.fresh, second.fresh) == (("head for masked tokens",), ())
     one, other = tensors(first.directory), tensors(second.directory)
     assert set(one) == set(other)
     for name, value in one.items():
@@ -130,7 +125,7 @@ def test_transformers_opens_it(run, tmp_path):
     assert not info["missing_keys"]
     theirs.eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(found.directory)
-    ours = masked_lm.MaskedLanguageModel.load(found.directory, "it", 0)
+    ours = masked_lm.MaskedLanguageModel.load(found.directory, 0)
     coded = tokenizer(["the film was [MASK] and the actor was fine"], return_tensors="pt")
     ids = coded["input_ids"][0].numpy().astype(np.int32)
     place = np.flatnonzero(ids == tokenizer.mask_token_id)
@@ -144,7 +139,7 @@ def test_transformers_opens_it(run, tmp_path):
 
 
 def write_masked(directory, base, **changes):
-    """A checkpoint with a head for masked tokens, as others write it."""
+    """A model with a head for masked tokens, as other programs save it."""
     from safetensors.numpy import save_file
 
     write_tiny_model(directory, prefix="bert.")
@@ -185,7 +180,7 @@ def test_heads_of_other_programs_are_read(run, base, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": {"tie_word_embeddings": False}}, "decoder .* has weights of its own"),
+        ({"config": {"tie_word_embeddings": False}}, "decoder .* has its own weights"),
         ({"without": ["decoder.bias"]}, "lack the tensor cls.predictions.bias"),
         ({"without": ["transform.dense.bias"]}, "lack the tensor cls.predictions.transform.dense"),
     ],
@@ -205,7 +200,7 @@ def test_texts_are_cut_and_held_out_as_told(run, tmp_path):
     assert found.tokens == inner.sum() + 2 * found.pieces
     html = run("html", ["<p>the film</p>", "<br />"], strip_html=True, epochs=1)
     assert (html.pieces, html.tokens) == (1, 4)
-    # Equal texts are all on one side, so half of eight is one of the two kinds.
+    # Equal texts stay together, so half of eight is one of the two kinds.
     half = run("half", [PHRASES[0], PHRASES[1]] * 4, validation_fraction=0.5, epochs=1)
     assert half.pieces == 4
 
@@ -214,7 +209,7 @@ def test_held_out_texts_have_the_same_words_hidden_every_time(run):
     found = run(validation_fraction=0.3, learning_rate=1e-12, eval_every=2, epochs=3)
     losses = [row["validation_loss"] for row in found.evaluations]
     assert len(losses) > 6 and np.ptp(losses) < 1e-5
-    # What is trained on has others in every epoch, and dropout.
+    # Training masks other words in every epoch, and has dropout.
     assert np.ptp([row["loss"] for row in found.history]) > 1e-3
 
 
@@ -243,11 +238,11 @@ def test_interrupted_anywhere_and_resumed(run, tmp_path, step):
     saving = {"checkpoint_dir": tmp_path / "run", "checkpoint_every": 2} | options
     whole = run("whole", **options)
     caught = interrupt(run, step, name="part", **saving)
-    assert "resume=True (--resume) goes on" in str(caught.value)
+    assert "the same call with resume=True continues" in str(caught.value)
     assert not (tmp_path / "part").exists()
     assert (tmp_path / "run" / f"step-{step:08d}.safetensors").exists()
     assert_same(run("part", resume=True, n_threads=2, **saving), whole)
-    # It is finished now, and not trained again.
+    # It is finished, and not trained again.
     assert_same(run("again", resume=True, **saving), whole)
 
 
@@ -293,7 +288,7 @@ def test_interrupted_without_checkpoints_the_model_is_saved(run, tmp_path):
     assert caught.type is Terminated and "trained so far is saved in" in str(caught.value)
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["interrupted"] is True
-    masked_lm.MaskedLanguageModel.load(tmp_path / "out", "it", 0)
+    masked_lm.MaskedLanguageModel.load(tmp_path / "out", 0)
 
 
 # --- what is checked before ------------------------------------------------------------------
@@ -317,7 +312,7 @@ def test_nothing_is_overwritten_unasked(run, tmp_path):
         ({"texts": []}, ValueError, "no word"),
         ({"texts": ["", " "]}, ValueError, "no word in any of them"),
         ({"texts": ["a", None]}, TypeError, r"texts\[1\] is None"),
-        ({"max_length": 65}, ValueError, "65 is more than the 64 positions"),
+        ({"max_length": 65}, ValueError, "65 is larger than the 64 positions"),
         ({"mask_probability": 0}, ValueError, "mask_probability=0 .*above 0 and below 1"),
         ({"mask_probability": None}, ValueError, "mask_probability=None"),
         ({"learning_rate": "auto"}, ValueError, "learning_rate='auto' .*a number above 0"),
@@ -333,10 +328,8 @@ def test_what_is_not_allowed(run, tmp_path, options, error, message):
 
 
 def test_a_tokenizer_without_mask_token(run, tmp_path):
-    from conftest import tiny_vocabulary
-
-    words = ["[pad4]" if word == "[MASK]" else word for word in tiny_vocabulary()]
-    write_tiny_model(tmp_path / "unmasked", vocabulary=words)
+    config = write_tiny_model(tmp_path / "unmasked") / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"mask_token": None}))
     with pytest.raises(ValueError, match="no mask token"):
         run(model=tmp_path / "unmasked")
 
@@ -387,13 +380,13 @@ def test_command(table, base, tmp_path, run, capsys):
             tmp_path / "reviews", "--validation-fraction", "0.2"]
     assert main([str(arg) for arg in args]) == 0
     out, err = capsys.readouterr()
-    assert re.search(r"held-out loss of hidden tokens: \d\.\d+ after the first epoch, \d", out)
+    assert re.search(r"held-out loss of masked tokens: \d\.\d+ after the first epoch, \d", out)
     assert "bertsent train --model" in out and "60 texts" in out
-    assert "masked language modelling of" in err and "tokens/s" in err
+    assert "masked language modelling on" in err and "tokens/s" in err
     record = json.loads((tmp_path / "reviews" / "run.json").read_text())
     assert record["data"]["rows"] == 60 and record["parameters"]["mask_probability"] == 0.15
     assert len(record["history"]) == 2 and record["interrupted"] is False
-    # The same as the function, the seed of a command being 0.
+    # The same as the function, since the seed of a command is 0.
     assert weights(run(validation_fraction=0.2).directory) == weights(tmp_path / "reviews")
     assert main([str(arg) for arg in args]) == 1
     assert "--force" in capsys.readouterr().err
@@ -409,7 +402,7 @@ def test_command(table, base, tmp_path, run, capsys):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["pretrain"], "DATA"),
+        (["pretrain"], "DATA and --output/-o are missing"),
         (["pretrain", "a.csv"], "--output"),
         (["pretrain", "a.csv", "-o", "x", "--resume"], "--resume needs --checkpoint-dir"),
         (["pretrain", "a.csv", "-o", "x", "--mask-probability", "1"], "above 0 and below 1"),
@@ -434,7 +427,7 @@ def test_bad_data_is_an_error_in_one_line(table, base, tmp_path, capsys):
     assert "1 empty cells left out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_command_interrupted_and_resumed(table, base, tmp_path, number):
     command = ["pretrain", table, "--model", base, *SMALL, "--epochs", "40",
                "--checkpoint-every", "5", "--checkpoint-dir", tmp_path / "run"]
@@ -445,7 +438,7 @@ def test_command_interrupted_and_resumed(table, base, tmp_path, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, err
-    assert "--resume) goes on" in err and "Traceback" not in err
+    assert "the same command with --resume continues" in err and "Traceback" not in err
     process = start(*command, "--resume", "--output", tmp_path / "one")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

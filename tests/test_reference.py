@@ -1,4 +1,4 @@
-"""The float64 twin proved by finite differences and known answers, without the engine."""
+"""The float64 twin against finite differences and known answers, without the engine."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_philox_gives_the_published_answers(counter, key, answer):
 
 
 def test_no_two_elements_share_their_sixteen_bits():
-    # 256 columns are 32 counters of 8 halves: were one used twice, two columns would agree in
+    # 256 columns are 32 counters of 8 halves: if one were used twice, two columns would agree in
     # every row.
     drawn = reference.dropout_words((1, 2), 0, 1, 0, np.arange(64)[:, None], np.arange(300))
     assert len({tuple(column) for column in drawn.T}) == 300
@@ -83,7 +83,7 @@ def test_smoothed_loss_is_a_mixture_and_its_gradient_agrees_with_finite_differen
     logits, labels = rng.normal(0, 3, (5, 4)), rng.integers(0, 4, 5)
     weights = rng.uniform(0.2, 3.0, 5)
     loss, grad = reference.cross_entropy(logits, labels, weights, smoothing)
-    # What PyTorch documents: the loss of the label, and the mean loss over all classes.
+    # As PyTorch documents it: the loss of the label, and the mean loss over all classes.
     own = reference.cross_entropy(logits, labels, weights)[0]
     all_classes = [
         reference.cross_entropy(logits, np.full(5, c), weights)[0] for c in range(4)
@@ -113,7 +113,7 @@ def _slope(model, batch, name, direction, settings, h=1e-5):
 @pytest.mark.parametrize("name", CASES)
 def test_every_gradient_of_the_twin_agrees_with_finite_differences(name, training):
     rng, _, model, batch = _case(name)
-    # The padding row takes no gradient from look-ups by design, so it is not looked up here.
+    # The padding row has no gradient from look-ups by design, so it is not looked up here.
     batch["ids"] = np.maximum(batch["ids"], 1)
     settings = {"training": training, "seed": 11, "step": 3}
     _, _, grads = model.loss_and_gradients(batch, **settings)
@@ -152,7 +152,7 @@ def test_backward_takes_any_gradient_at_the_logits():
 
 def test_padding_row_takes_no_gradient_and_other_rows_keep_theirs():
     _, config, model, batch = _case("gelu")
-    word = "bert.embeddings.word_embeddings.weight"
+    word = "embeddings.word.weight"
     batch["ids"][:] = 1
     batch["ids"][2] = 0
     with_padding = model.loss_and_gradients(batch)[2][word]
@@ -173,8 +173,8 @@ def test_freezing_blanks_what_is_below_and_leaves_the_rest():
                 assert not value.any(), name
             else:
                 assert np.array_equal(value, full[name]), name
-    assert not reference.is_frozen("bert.pooler.dense.bias", 2)
-    assert reference.is_frozen("bert.embeddings.LayerNorm.bias", 1)
+    assert not reference.is_frozen("head.dense.bias", 2)
+    assert reference.is_frozen("embeddings.norm.bias", 1)
 
 
 def test_a_sequence_gives_the_same_logits_in_any_company():

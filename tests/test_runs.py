@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted and gone on with, to the same bits as ones that never were."""
+"""Runs that are killed or interrupted and resumed: the same bits as without interruption."""
 
 import contextlib
 import errno
@@ -22,16 +22,15 @@ from test_cli import SMALL, start
 
 import bertsent
 import bertsent.cli
-from bertsent import files, runs, training
 from bertsent.errors import CheckpointError
-from bertsent.interrupts import Terminated
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.files import atomic
+from bertsent.system.interrupts import Terminated
+from bertsent.training import checkpoints, loop as training_loop
 
 
 @pytest.fixture
 def make(base, tmp_path):
-    """A factory of classifiers whose run is saved every 3 steps; 8 steps an epoch."""
+    """A factory of classifiers with a checkpoint every 3 steps; 8 steps per epoch."""
 
     def factory(**options):
         settings = {
@@ -63,8 +62,8 @@ def assert_same_run(one, other):
 
 @contextlib.contextmanager
 def at_step(number, act):
-    """Do something right after the training step of this number (counted from 1), or each one."""
-    plain = training._Loop.step
+    """Do something after the training step with this number (from 1), or after each step."""
+    plain = training_loop._Loop.step
 
     def step(loop):
         done = plain(loop)
@@ -72,11 +71,11 @@ def at_step(number, act):
             act()
         return done
 
-    training._Loop.step = step
+    training_loop._Loop.step = step
     try:
         yield
     finally:
-        training._Loop.step = plain
+        training_loop._Loop.step = plain
 
 
 def interrupt(clf, step, number=signal.SIGINT, weights=WEIGHTS):
@@ -110,7 +109,9 @@ def test_interrupted_anywhere_and_resumed(make, unbroken, step):
     interrupt(clf, step)
     assert f"step-{step:08d}.safetensors" in names(clf.checkpoint_dir)
     assert clf.predict(TEXTS[:2]).shape == (2,)
-    assert len(clf.history_) == (step - 1) // 8
+    *whole, last = clf.history_
+    assert whole == clf.history_[: (step - 1) // 8]
+    assert last["epoch"] == len(clf.history_) and last.get("part", 1) == ((step - 1) % 8 + 1) / 8
     assert_same_run(make(resume=True, n_threads=2).fit(TEXTS, LABELS, WEIGHTS), unbroken)
 
 
@@ -148,12 +149,12 @@ def test_early_stopping_goes_on_counting(make):
 
 def test_a_finished_run_is_not_trained_again(make, unbroken):
     make().fit(TEXTS, LABELS, WEIGHTS)
-    plain = training._Loop.step
-    training._Loop.step = None
+    plain = training_loop._Loop.step
+    training_loop._Loop.step = None
     try:
         assert_same_run(make(resume=True).fit(TEXTS, LABELS, WEIGHTS), unbroken)
     finally:
-        training._Loop.step = plain
+        training_loop._Loop.step = plain
 
 
 def test_without_a_seed_the_run_goes_on_with_its_own(make):
@@ -205,7 +206,7 @@ def test_killed_at_random_points(base, tmp_path):
     while True:
         process = launch("killed-run", "killed", 7)
         with process.stdout:
-            # The first few are killed within a part of the run, the last may end.
+            # The first ones are killed during the run, the last one may finish.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(rng.uniform(0, length / 4) if kills < 5 else 300)
             if process.poll() is not None:
@@ -224,7 +225,7 @@ def test_killed_at_random_points(base, tmp_path):
 
 
 def test_killed_between_any_two_calls_that_write(make, unbroken, tmp_path):
-    """Every fsync, rename and removal of one checkpoint in turn is the last thing done."""
+    """Kill the process at every fsync, rename and removal of one checkpoint in turn."""
     for last in range(1, 12):
         child = os.fork()
         if child == 0:  # pragma: no cover
@@ -266,7 +267,7 @@ def other_tokenizer(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: {"epochs": 4}, r"differs: epochs \(saved: 3, now: 4\)\. Call"),
+        (lambda p: {"epochs": 4}, r"differs: epochs \(saved: 3, now: 4\)\. Use"),
         (lambda p: {"batch_size": 4, "max_length": 12},
          "batch_size .*: 5, now: 4., max_length .*: 16,"),
         (lambda p: {"learning_rate": 1e-3}, r"learning_rate \(saved: 0.002, now: 0.001\)"),
@@ -299,15 +300,15 @@ def test_validation_texts_belong_to_a_run(make):
 
 def test_other_instructions_are_a_warning(make, monkeypatch):
     interrupt(make(), 4)
-    monkeypatch.setattr(runs, "_machine", lambda: "quantum")
-    with pytest.warns(UserWarning, match="quantum.*not to the same bits"):
+    monkeypatch.setattr(checkpoints, "_machine", lambda: "quantum")
+    with pytest.warns(UserWarning, match="quantum.*will differ slightly"):
         make(resume=True).fit(TEXTS, LABELS, WEIGHTS)
 
 
 def test_a_run_is_not_overwritten_unasked(make, tmp_path):
     interrupt(make(), 4)
     content = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(FileExistsError, match="resume=True .--resume"):
+    with pytest.raises(FileExistsError, match="resume=True, or"):
         make().fit(TEXTS, LABELS, WEIGHTS)
     assert content == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
@@ -321,11 +322,28 @@ def test_files_of_others_are_left_alone(make, tmp_path):
 
 
 def test_one_process_at_a_time(make, tmp_path):
-    with runs.RunStore(tmp_path / "run", 2, False), pytest.raises(
+    with checkpoints.RunStore(tmp_path / "run", 2, False), pytest.raises(
         BlockingIOError, match="another process"
     ):
         make().fit(TEXTS, LABELS)
     make().fit(TEXTS, LABELS)
+
+
+def test_a_process_that_was_forked_meanwhile_does_not_keep_the_directory(tmp_path):
+    end, waits = os.pipe()
+    with checkpoints.RunStore(tmp_path / "run", 2, False):
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            os.close(waits)
+            os.read(end, 1)
+            os._exit(0)
+    try:
+        with checkpoints.RunStore(tmp_path / "run", 2, False):
+            pass
+    finally:
+        os.close(waits)
+        os.close(end)
+        os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "header", "bit", "empty"])
@@ -361,7 +379,7 @@ def test_a_full_disk_does_not_end_training(make, unbroken, tmp_path, monkeypatch
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         plain(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
     with pytest.warns(UserWarning, match="no checkpoint of step 9.*No space left"):
         clf = make().fit(TEXTS, LABELS, WEIGHTS)
     assert_same_run(clf, unbroken)
@@ -372,7 +390,7 @@ def test_a_full_disk_does_not_end_training(make, unbroken, tmp_path, monkeypatch
     ("options", "message"),
     [
         ({"checkpoint_dir": None, "checkpoint_every": None, "resume": True}, "resume=True needs"),
-        ({"checkpoint_dir": None}, "checkpoint_every=3 needs a checkpoint_dir"),
+        ({"checkpoint_dir": None}, "checkpoint_every=3 needs checkpoint_dir"),
         ({"checkpoint_every": 0}, "checkpoint_every=0.*at least 1"),
         ({"checkpoint_keep": 0}, "checkpoint_keep=0.*at least 1"),
         ({"checkpoint_dir": ""}, "checkpoint_dir=''.*name of a directory"),
@@ -387,12 +405,14 @@ def test_what_is_not_allowed(make, options, message):
 # --- signals ------------------------------------------------------------------------------
 
 
-def test_sigterm_is_as_ctrl_c(make, unbroken):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_requests_to_end_are_as_ctrl_c(make, unbroken, number):
     clf = make()
-    caught = interrupt(clf, 6, signal.SIGTERM)
-    assert caught.type is Terminated
+    caught = interrupt(clf, 6, number)
+    assert isinstance(caught.value, Terminated) and caught.value.number == number
+    assert "interrupted after step 6 of 24, in epoch 1 of 3; the class" in str(caught.value)
     assert hasattr(clf, "model_")
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     assert_same_run(make(resume=True).fit(TEXTS, LABELS, WEIGHTS), unbroken)
 
@@ -404,7 +424,7 @@ def test_a_second_ctrl_c_does_not_wait(make, tmp_path):
 
     with at_step(4, press_twice), pytest.raises(KeyboardInterrupt):
         make().fit(TEXTS, LABELS, WEIGHTS)
-    # In the middle of things: nothing is saved but what was there.
+    # The step is interrupted, so no further checkpoint is written.
     assert names(tmp_path / "run") == ["step-00000003.safetensors"]
 
 
@@ -417,6 +437,16 @@ def test_handlers_of_others_are_left_alone(make):
         assert len(seen) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_nohup_is_respected(make):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with at_step(4, lambda: signal.raise_signal(signal.SIGHUP)):
+            make().fit(TEXTS, LABELS)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_training_in_another_thread(make):
@@ -448,7 +478,7 @@ def test_command_with_checkpoints(command, tmp_path, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, err
-    assert "--resume goes on" in err and "Traceback" not in err
+    assert "--resume continues" in err and "Traceback" not in err
     assert not (tmp_path / "one" / "out").exists()
     process = start(*command, *saving, "--output", tmp_path / "one" / "out")
     _, err = process.communicate(timeout=120)
@@ -466,14 +496,15 @@ def test_command_with_checkpoints(command, tmp_path, number):
     assert record["interrupted"] is False
 
 
-def test_command_without_checkpoints_saves_the_model_on_sigterm(command, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_command_without_checkpoints_saves_the_model(command, tmp_path, number):
     process = start(*command, "--epochs", "100000", "--output", tmp_path / "out")
     for line in process.stderr:
         if "done: loss" in line:
             break
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
     assert "trained so far is saved" in err and "Traceback" not in err
     assert len(bertsent.BertClassifier.from_pretrained(tmp_path / "out").history_) >= 1
 

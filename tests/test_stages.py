@@ -1,4 +1,4 @@
-"""The engine's clock: where the time of a call goes."""
+"""The engine's clock: how long each stage of a call takes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Passes that begin with stored rows, the output of frozen layers: the bits of whole passes."""
+"""Passes that begin with stored output of frozen layers: the same bits as whole passes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from cases import (
 )
 
 from bertsent import _core
-from bertsent.frozen import to_bfloat16
+from bertsent.training.frozen import to_bfloat16
 
 TRAINING = [name for name in _core.precisions() if name != "int8"]
 LENGTHS = [20, 7, 33, 1, 40, 12]
@@ -31,7 +31,7 @@ def case(seed=0, **changes):
 
 
 def stored_rows(engine, batch, freeze, tokens=0, n_threads=1):
-    """What the frozen layers make of the batch, and where each sequence begins in it."""
+    """Output of the frozen layers for a batch, and where each sequence begins in it."""
     offsets = batch["cu_seqlens"]
     count = len(batch["ids"]) if freeze < LAYERS else len(LENGTHS)
     rows = np.full(count * HIDDEN, np.nan, np.float32)
@@ -90,7 +90,7 @@ def test_rows_of_other_company_agree_to_the_last_bits(freeze):
 
 @pytest.mark.parametrize("freeze", [1, 2, LAYERS])
 def test_rows_may_lie_anywhere(freeze):
-    """As those of a whole data set do, of which a batch takes some sequences in any order."""
+    """Rows of a whole data set, of which a batch takes some sequences in any order."""
     config, params, batch = case()
     engine = Engine(config, params)
     rows, first = stored_rows(engine, batch, freeze)
@@ -134,7 +134,7 @@ def test_bfloat16_is_widened(freeze):
 
 
 def test_rounding_is_to_the_nearest_and_then_the_even():
-    one = 2.0**-7  # of the last place kept, for numbers from 1 to 2
+    one = 2.0**-7  # of the last bit that is kept, for numbers from 1 to 2
     values = np.array(
         [1, 1 + one, 1 + 0.49 * one, 1 + 0.51 * one, 1 + 0.5 * one, 1 + 1.5 * one, -1 - 0.51 * one,
          0.0, -0.0, np.inf, -np.inf, 2.0**-140],
@@ -151,7 +151,7 @@ def test_rounding_is_to_the_nearest_and_then_the_even():
 
 @pytest.mark.parametrize("freeze", [1, 2, LAYERS])
 def test_what_is_frozen_is_not_computed(freeze):
-    """Weights that are not finite would show; the clock sees neither embeddings nor layers."""
+    """Weights that are not finite would show, and the clock must show no time in these layers."""
     config, params, batch = case()
     engine = Engine(config, params)
     stored = stored_rows(engine, batch, freeze)

@@ -1,10 +1,10 @@
-"""How many threads a call uses."""
+"""The number of threads that a call uses."""
 
 import os
 
 import pytest
 
-from bertsent.threads import available_cpus, cgroup_quota, resolve_n_threads
+from bertsent.system.threads import available_cpus, cgroup_quota, resolve_n_threads
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_affinity_is_kept_to(monkeypatch):
 def test_quota_cuts_the_affinity(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     for quota, expected in [(None, 16), (2.5, 3), (0.2, 1), (40.0, 16)]:
-        monkeypatch.setattr("bertsent.threads.cgroup_quota", lambda quota=quota: quota)
+        monkeypatch.setattr("bertsent.system.threads.cgroup_quota", lambda quota=quota: quota)
         assert available_cpus() == expected
 
 

@@ -1,4 +1,4 @@
-"""time_budget and --dry-run: what is planned, on a machine whose speed and clock are made up."""
+"""time_budget and --dry-run: their plans, on a machine with fake speed and clock."""
 
 import json
 import re
@@ -13,19 +13,16 @@ from test_cli import write_csv
 from test_runs import at_step
 
 import bertsent
-from bertsent import _core, plan, speed, survey
-from bertsent.budget import parse_time
+from bertsent import _core
+from bertsent.classifier import plan, survey
+from bertsent.classifier.plan import Rung, choose, describe_plan, list_rungs
+from bertsent.classifier.survey import Work
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
-from bertsent.memory import Plan, plan_training
-from bertsent.plan import Rung, choose, describe_plan, list_rungs
-from bertsent.speed import Rates, attended
-from bertsent.survey import Work
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
-    pytest.mark.filterwarnings("ignore:.*longer than max_length"),
-]
+from bertsent.model import speed
+from bertsent.model.memory import PassTokens, limit_training
+from bertsent.model.speed import Rates, attended
+from bertsent.system.units import parse_time
 
 TEXTS, LABELS = make_texts(60)
 TEXTS = [f"{text} {i} " + "a slow scene " * (i % 5) for i, text in enumerate(TEXTS)]
@@ -53,7 +50,7 @@ def make(base):
 
 @pytest.fixture
 def machine(monkeypatch, clock):  # noqa: F811
-    """A machine as fast as `ROWS` say, whose clock stands still, and a ladder of short lengths."""
+    """A machine with the speeds in `ROWS`, a clock that stands still, and short lengths."""
 
     def measure(model, jobs, **options):
         machine.jobs = jobs
@@ -100,7 +97,7 @@ def test_measuring_leaves_the_model_as_it_is(base):
     before = np.array(model._flat)
     rates = speed.measure_rates(
         model, [(np.array([30, 40]), 0), (np.array([10]), 0), (np.array([30, 40]), 1)],
-        precision="float32", inference_precision="float32", n_threads=1, plan=Plan(32, 32),
+        precision="float32", inference_precision="float32", n_threads=1, passes=PassTokens(32, 32),
         seconds=0.02,
     )
     assert np.array_equal(before.view(np.uint32), np.asarray(model._flat).view(np.uint32))
@@ -123,7 +120,7 @@ def test_what_is_set_stays_and_only_the_rest_is_chosen():
     assert {rung.freeze for rung in list_rungs(FREE | {"freeze_layers": 2}, 512, 6)} == {2}
     windows = list_rungs(FREE | {"long_text": "windows", "stride": 200}, 512, 6)
     assert {rung.max_length for rung in windows} == {512, 256}
-    # Without a budget "auto" has one meaning.
+    # Without a budget, "auto" has a fixed meaning.
     assert list_rungs(FREE | {"time_budget": None}, 512, 6) == [Rung(3, 256, 0)]
     assert list_rungs(FREE | {"time_budget": None}, 64, 6) == [Rung(3, 64, 0)]
 
@@ -168,7 +165,7 @@ def test_evaluations_and_updates_count():
         assert few["texts"] < 200
         part = 1 if fraction is None else few["texts"] / 200
         assert few["evaluation"] == pytest.approx(part * 2 * 40 * 300 / 4000, abs=1e-3)
-        # What is there is used, but for what evaluations may take longer.
+        # All time is used, except for a reserve in case evaluations take longer.
         taken = few["training"] / 0.95 + 1.25 * few["evaluation"]
         assert 0.9 * few["budget"] < taken <= 0.98 * few["budget"]
 
@@ -188,12 +185,12 @@ def test_where_shorter_windows_cost_more_the_cheapest_way_has_fewer_texts():
 
 def test_a_budget_for_nothing_names_the_least():
     rungs, job, rates = list_rungs(FREE, 512, 6), work(n=1000), Rates(ROWS[:1])
-    with pytest.raises(ValueError, match="of 5 seconds is too little: 2.0 s are used") as e:
+    with pytest.raises(ValueError, match="of 5 seconds is too short: 2.0 s pass before") as e:
         choose(rungs, job, rates, budget=5.0, used=2.0)
-    assert "100 of 1,000 texts at epochs=1, max_length=128 and freeze_layers=3" in str(e.value)
-    least = parse_time(re.search("least is about time_budget='(.*)'", str(e.value))[1])
+    assert "100 of 1,000 texts with epochs=1, max_length=128 and freeze_layers=3" in str(e.value)
+    least = parse_time(re.search("shortest possible is about time_budget='(.*)'", str(e.value))[1])
     assert choose(rungs, job, rates, budget=least, used=2.0)["texts"] >= 100
-    with pytest.raises(ValueError, match="is too little"):
+    with pytest.raises(ValueError, match="is too short"):
         choose(rungs, job, rates, budget=least - 2, used=2.0)
 
 
@@ -296,7 +293,7 @@ def test_slower_than_measured_it_ends_in_time_and_says_so(make, machine, clock, 
 
 def test_too_little_is_an_error_and_leaves_all_as_it_was(make, machine):
     clf = make(time_budget=0.01)
-    with pytest.raises(ValueError, match="the least is about time_budget='(.*)'") as error:
+    with pytest.raises(ValueError, match="possible is about time_budget='(.*)'") as error:
         clf.fit(TEXTS, LABELS)
     assert not hasattr(clf, "classes_")
     least = re.search("about time_budget='(.*)'", str(error.value))[1]
@@ -309,12 +306,12 @@ def test_lengths_that_memory_has_no_room_for_are_not_chosen(make, machine, base)
     model = make(epochs=1).fit(TEXTS, LABELS).model_
     how = {"batch_size": 5, "freeze": 0, "n_threads": 1,
            "precision": _core.preferred_precision()}
-    with pytest.raises(ValueError, match="least") as error:
-        plan_training(model, 1, np.array([10]), **how)
+    with pytest.raises(ValueError, match="smallest possible") as error:
+        limit_training(model, 1, np.array([10]), **how)
     least = re.search("memory_limit='(.*)'", str(error.value))[1]
     clf = make(time_budget="1h", memory_limit=least).fit(TEXTS, LABELS)
     assert clf.max_length_ == 10
-    with pytest.raises(ValueError, match="memory_limit='1kB' is too little"):
+    with pytest.raises(ValueError, match="memory_limit='1kB' is too small"):
         make(time_budget="1h", memory_limit="1kB").fit(TEXTS, LABELS)
 
 
@@ -323,7 +320,7 @@ def test_lengths_that_memory_has_no_room_for_are_not_chosen(make, machine, base)
 
 @pytest.fixture
 def interrupt(make, machine, clock, tmp_path):  # noqa: F811
-    """A function that interrupts a run of 60 seconds in its eighth step, and gives its options."""
+    """A function that interrupts a run of 60 seconds in step 8, and returns its options."""
 
     def run(seconds):
         options = {"time_budget": 60.0, "validation_fraction": 0.2, "eval_every": 3,
@@ -361,7 +358,7 @@ def test_the_time_used_counts(make, interrupt, clock):  # noqa: F811
         clf.fit(TEXTS, LABELS)
     assert 8.0 <= clock.time - started <= 20.0
     assert clf.evaluations_[-1]["step"] == 8 + (clock.time - started) / 4
-    # What is finished stays so.
+    # A finished run stays finished.
     resumed = make(**options).fit(TEXTS, LABELS)
     assert np.array_equal(flat(resumed), flat(clf)) and resumed.history_ == clf.history_
 
@@ -370,7 +367,9 @@ def test_where_no_time_is_left_nothing_is_done(make, interrupt):
     options = interrupt(59.9)
     with at_step(None, lambda: pytest.fail("there is no time for a step")):
         clf = make(**options).fit(TEXTS, LABELS)
-    assert [row["step"] for row in clf.evaluations_] == [3, 6] and clf.history_ == []
+    assert [row["step"] for row in clf.evaluations_] == [3, 6]
+    (row,) = clf.history_
+    assert row["epoch"] == 1 and 0 < row["part"] < 1
     assert clf.best_step_ in (3, 6)
 
 
@@ -404,7 +403,7 @@ def test_a_run_by_the_command_is_recorded(base, machine, tmp_path, capsys):
     parts = pd.read_csv(out / "split.csv")["part"].value_counts()
     assert parts["test"] == 80 and parts["train"] == pytest.approx(record["plan"]["texts"], abs=9)
     assert parts["unused"] + parts["train"] + parts["validation"] == 320
-    assert "time_budget=1.5" in capsys.readouterr().out
+    assert "--time-budget 1.5" in capsys.readouterr().out
 
 
 def test_dry_run_counts_and_writes_nothing(base, machine, tmp_path, capsys, monkeypatch):
@@ -431,13 +430,13 @@ def test_dry_run_counts_and_writes_nothing(base, machine, tmp_path, capsys, monk
         ).sum()
         for part, rows in split.groupby("part")
     }
-    assert (f"tokens   {tokens['train']:,} an epoch, {tokens['validation']:,} held out, "
-            f"{tokens['test']:,} to test, at max_length=12") in out
+    assert (f"tokens   {tokens['train']:,} per epoch, {tokens['validation']:,} held out, "
+            f"{tokens['test']:,} to test, with --max-length 12") in out
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history["tokens"].iloc[0] == tokens["train"]
-    assert "steps    32 (epochs=4) in " in out and "evaluations: 4" in out
-    assert re.search(r"time .*training, .*evaluation, .*testing", out)
-    # Checkpoints of 4 times the weights, early stopping's among them; 3 at once.
+    assert "steps    32 (--epochs 4) in " in out and "evaluations: 4" in out
+    assert re.search(r"time .*training, .*evaluation, .*testing", " ".join(out.split()))
+    # Checkpoints are 4 times the weights, including those of early stopping; 3 at once.
     size = (4 * (tmp_path / "out" / "model.safetensors").stat().st_size)
     said = re.search(r"checkpoints up to (\d) x ([\d.]+)kB", out)
     assert said[1] == "3" and float(said[2]) * 1000 == pytest.approx(size, rel=0.05)
@@ -463,10 +462,10 @@ def test_dry_run_with_a_budget_tells_the_plan(base, machine, tmp_path, capsys):
     data = write_csv(tmp_path / "a.csv", 100)
     flags = ["--output", tmp_path / "out", "--dry-run"]
     assert command(base, data, *flags, "--time-budget", "1h") == 0
-    assert "plan for 1:00 h: epochs=3 over 80 texts" in capsys.readouterr().out
+    assert "plan for 1:00 h: --epochs 3 over 80 texts" in capsys.readouterr().out
     assert command(base, data, *flags, "--time-budget", "0.001s") == 1
-    assert "the least is about time_budget=" in capsys.readouterr().err
+    assert "the shortest possible is about --time-budget " in capsys.readouterr().err
     assert command(base, data, *flags) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "plan for" not in out and "max_length=64 (auto), epochs=3 (auto)" in out
+    assert "plan for" not in out and "--max-length 64 (auto), --epochs 3 (auto)" in out
     assert not (tmp_path / "out").exists()

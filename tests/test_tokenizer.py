@@ -1,4 +1,4 @@
-"""WordPieceTokenizer as its users see it."""
+"""The public behaviour of WordPieceTokenizer."""
 
 import json
 import pickle
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bertsent.errors import CheckpointError
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "good", "##ness", "un", "##afford", "##able", "cafe", ".", ",", "!", "'", "s"]
@@ -189,7 +189,7 @@ def test_special_tokens_can_be_taken_as_plain_text(tokenizer):
 
 @pytest.mark.parametrize("before", range(4091, 4097))
 def test_a_special_token_as_plain_text_can_lie_across_two_stretches(tokenizer, before):
-    """Under the sanitizers this also sees what is read beyond the text."""
+    """Under the sanitizers, this also finds reads beyond the text."""
     texts = ["." * before + "[SEP]", "." * before + "[SEP]" + "the" * 900 + "[MASK]"]
     encoding = tokenizer.encode_batch(texts, split_special_tokens=True)
     assert rows(encoding) == [
@@ -219,7 +219,7 @@ MEGA = 1_000_000
     ids=lambda value: ascii(value[:9]) if isinstance(value, str) else "",
 )
 def test_megabytes(tokenizer, text, expected):
-    """None of these would end if time grew with the square of the length."""
+    """These would take forever if time grew with the square of the length."""
     ids = tokenizer._core.encode_batch([text], add_special=False)[0]
     assert ids.tolist() == expected
     short = tokenizer.encode_batch([text], max_length=4)
@@ -277,7 +277,8 @@ def test_a_vocabulary_without_the_needed_tokens_is_refused(name):
         ({"vocab": "abc"}, TypeError, "got str"),
         ({"vocab": [*SPECIALS, 5]}, TypeError, "got int"),
         ({"vocab": {"[UNK]": -1}}, ValueError, "must be 0 or more"),
-        ({"vocab": {"[UNK]": 1 << 40}}, ValueError, "out of all proportion"),
+        ({"vocab": {"[UNK]": 1 << 40}}, ValueError, "far too large for 1 token"),
+        ({"vocab": map(str, range(2**20 + 1))}, ValueError, "1,048,577 tokens are too many"),
         ({"vocab": [*SPECIALS, "a\ud800"]}, ValueError, "surrogate"),
         ({"vocab": SPECIALS, "max_word_chars": 0}, ValueError, "max_word_chars"),
     ],
@@ -338,7 +339,7 @@ def test_pieces_are_the_longest_that_there_are():
 
 
 def test_words_that_begin_alike_are_not_mistaken_for_each_other():
-    """Split words are remembered by a hash; these are enough for equal ones."""
+    """Split words are cached by a hash; these are enough for collisions."""
     digits = [f"##{i}" for i in range(10)]
     tokenizer = WordPieceTokenizer([*SPECIALS, "abcdefgh", *digits])
     numbers = [f"{i:04}" for i in range(2000)] * 2
@@ -358,7 +359,7 @@ def test_a_word_of_the_vocabulary_can_be_too_long():
 
 @pytest.mark.parametrize("normalized", [False, True])
 def test_white_space_is_no_token_where_the_token_before_has_taken_it(normalized):
-    """As the library has it: found by the fuzzer."""
+    """As in the library; found by the fuzzer."""
     added = [
         {"content": "<x>", "id": 4, "rstrip": True},
         {"content": "\u3000", "id": 5, "lstrip": True},
@@ -379,7 +380,7 @@ def test_white_space_is_no_token_where_the_token_before_has_taken_it(normalized)
 
 @pytest.mark.parametrize("normalized", [False, True])
 def test_tokens_of_white_space_that_take_white_space(normalized):
-    """Each takes all that follows; where it ends is not sought anew."""
+    """Each takes all that follows; its end must not be searched for again."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
     tokenizer = WordPieceTokenizer(
         ["[UNK]", "[CLS]", "[SEP]", "the", "\u3000", "never"],
@@ -461,9 +462,9 @@ def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(tokenizer, saved):
         ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "its model is BPE"),
         ({"model": {"type": "Unigram", "vocab": []}}, "its model is Unigram"),
         ({"normalizer": {"type": "Lowercase"}}, "normalizer is Lowercase"),
-        ({"normalizer": None}, "normalizer is None"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 2}}, "NFC and NFC"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer is Whitespace"),
-        ({"post_processor": {"type": "RobertaProcessing"}}, "post-processor is Roberta"),
+        ({"post_processor": {"type": "ByteLevel"}}, "post-processor is ByteLevel"),
         ({"post_processor": {"type": "TemplateProcessing", "single": []}}, "one special token"),
     ],
 )
@@ -493,6 +494,27 @@ def test_other_files_are_refused(saved, tmp_path):
         WordPieceTokenizer.from_files(saved)
     with pytest.raises(FileNotFoundError, match="not a directory"):
         WordPieceTokenizer.from_files(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"added_tokens": [{"content": "x", "id": -1}]}, "the id of 'x' is -1; must be 0 or more"),
+        ({"added_tokens": [{"content": "x", "id": "1"}]}, "the id of 'x' is '1'"),
+        ({"added_tokens": [{"content": "", "id": 1}]}, "content must be a text, got ''"),
+        ({"added_tokens": [{"id": 1}]}, "content must be a text, got None"),
+        ({"added_tokens": [{"content": "x", "id": 5}] * 2}, "two of them have the same content"),
+        (
+            {"added_tokens": [{"content": c, "id": 5, "normalized": True} for c in ("Ö", "o")]},
+            "'Ö' and 'o' are the same after normalization, 'o'",
+        ),
+    ],
+)
+def test_added_tokens_are_checked(options, said):
+    with pytest.raises(ValueError, match=f"added_tokens: .*{said}"):
+        WordPieceTokenizer(SPECIALS + WORDS, **options)
+    with pytest.raises(ValueError, match="vocab: two tokens have the same id"):
+        WordPieceTokenizer({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 2})
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"model": {"vocab": {}}', "{}"])

@@ -1,21 +1,25 @@
-"""The tokenizer's ids against those of the reference library: checksums made once from it."""
+"""The tokenizer's ids against checksums of those of the reference library."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from arrow_capsules import as_arrow
 
-from bertsent.arrow_texts import ArrowTexts
-from bertsent.tokenizer import WordPieceTokenizer
+import bertsent
+from bertsent import _core
+from bertsent.texts.arrow import arrow_texts
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 DATA = Path(__file__).parent / "data" / "tokenizer"
 sys.path.insert(0, str(DATA))
 import material  # noqa: E402
 
 GOLDEN = json.loads((DATA / "golden.json").read_text(encoding="utf-8"))
-ISAS = ["portable", "avx2", "avx512"]
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +55,12 @@ def spans(tokenizer, texts, **options):
 
 
 def as_utf8(*texts):
-    """Take texts to the engine as Arrow's buffers would come, without Arrow."""
-    coded = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, coded)], dtype=np.int64)
-    chunks = ArrowTexts.__new__(ArrowTexts)
-    chunks.utf8_chunks = [(ends, b"".join(coded), 0, len(coded), True)]
-    return chunks
+    """Pass texts to the engine as Arrow buffers, without Arrow."""
+    return arrow_texts(as_arrow(texts))
 
 
 def with_added(vocabulary, added, ids):
-    """Make a tokenizer that knows added tokens beside the special ones."""
+    """Make a tokenizer with added tokens besides the special ones."""
     specials = [
         {"content": token, "id": i, "single_word": False, "normalized": False, "special": True}
         for i, token in enumerate(material.SPECIALS)
@@ -99,16 +99,24 @@ def test_marks_are_put_in_canonical_order(mode, tokenizers_by_mode):
 
 
 @pytest.mark.parametrize("mode", material.MODES)
-@pytest.mark.parametrize("isa", ISAS)
-def test_mixed_texts_of_all_widths(mode, isa, vocabulary, monkeypatch):
-    monkeypatch.setenv("BERTSENT_ISA", isa)
-    lowercase, strip, chinese = material.MODES[mode]
-    tokenizer = WordPieceTokenizer(
-        vocabulary, lowercase=lowercase, strip_accents=strip, tokenize_chinese_chars=chinese
-    )
+def test_mixed_texts_of_all_widths(mode, tokenizers_by_mode):
     texts = material.mixtures()
-    sums = material.block_checksums(*encode(tokenizer, texts), 100)
+    sums = material.block_checksums(*encode(tokenizers_by_mode[mode], texts), 100)
     assert_equal(sums, GOLDEN["mixtures"][mode], texts, 100)
+
+
+@pytest.mark.parametrize(
+    "isa", sorted({row["scanner"] for row in _core.isa_table() if row["available"]}))
+def test_mixed_texts_with_every_scanner(isa):
+    package = Path(bertsent.__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k",
+         "test_mixed_texts_of_all_widths"],
+        env={**os.environ, "BERTSENT_ISA": isa, "PYTHONPATH": str(package)}, cwd=package,
+        capture_output=True, text=True, timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(material.MODES)} passed" in done.stdout
 
 
 @pytest.mark.parametrize("mode", material.MODES)
@@ -158,7 +166,7 @@ def test_the_characters_of_tokens(mode, tokenizers_by_mode, sweeps):
 @pytest.mark.parametrize("form", ["str", "utf-8"])
 @pytest.mark.parametrize("cut", material.CUTS)
 def test_pairs(form, cut, tokenizers_by_mode):
-    """Ids, types and characters of pairs, for each way to cut; None where it cannot be."""
+    """Ids, types and characters of pairs, for each truncation; None if it is impossible."""
     tokenizer = tokenizers_by_mode["uncased"]
     pairs, lengths = material.pairs()
     sums = []

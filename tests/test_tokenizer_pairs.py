@@ -1,4 +1,4 @@
-"""Pairs of texts, ways to cut, and the characters that tokens stand for, as users see them."""
+"""Pairs of texts, truncation, and the characters of each token."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bertsent
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -24,7 +24,7 @@ def tokenizer():
 
 
 def shown(tokenizer, text, pair=None, **options):
-    """Encode one text or pair; its tokens in a line."""
+    """Encode one text or pair, and return its tokens as a line."""
     encoding = tokenizer.encode_batch([text], None if pair is None else [pair], **options)
     return " ".join(tokenizer.convert_ids_to_tokens(encoding.ids))
 

@@ -1,4 +1,4 @@
-"""The tokenizer side by side with the `tokenizers` library, where that is installed."""
+"""The tokenizer against the `tokenizers` library, if that is installed."""
 
 import functools
 import random
@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 tokenizers = pytest.importorskip("tokenizers")
 sys.path.insert(0, str(Path(__file__).parent / "data" / "tokenizer"))
@@ -23,7 +22,7 @@ PIECES += ["##aaa", "##bbb", "##the", "!", "[", "]", "##e", "e", "##中", "ᄀ",
 
 
 def both(pieces, lowercase=True, strip=None, chinese=True, added=()):
-    """Make the same tokenizer twice."""
+    """Make a tokenizer and its counterpart in the library."""
     names = material.SPECIALS + [p for p in pieces if p not in material.SPECIALS]
     vocab = {token: i for i, token in enumerate(dict.fromkeys(names))}
     theirs = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token="[UNK]"))
@@ -48,7 +47,7 @@ def both(pieces, lowercase=True, strip=None, chinese=True, added=()):
 
 
 def texts(pieces):
-    """Draw texts that are likely to find what is wrong."""
+    """Draw random texts that are likely to find errors."""
     piece = st.one_of(
         st.text(max_size=20),
         st.sampled_from(pieces + material.SPECIALS + material.CASES + [" ", "\n", "A", "É"]),
@@ -77,7 +76,7 @@ def test_any_text(mode):
 
 
 def assert_same(ours, theirs, **options):
-    """Hold ids, types and characters of one encoding against the library's."""
+    """Compare ids, types and characters of one encoding with the library's."""
     got = ours(return_token_type_ids=True, return_offsets_mapping=True, padding=False, **options)
     assert got["input_ids"][0].tolist() == theirs.ids
     assert got["token_type_ids"][0].tolist() == theirs.type_ids
@@ -136,7 +135,7 @@ def test_any_pair(first, second, length, cut, special):
     }  # fmt: skip
     try:
         expected = theirs.encode(first, second, add_special_tokens=special)
-    except Exception as error:  # the library's error has no class of its own
+    except Exception as error:  # the library's error has no specific class
         assert "Truncation error" in str(error), error
         with pytest.raises(ValueError, match="cannot be cut"):
             ours(**options)
@@ -162,7 +161,7 @@ def peers_for_pairs():
     words=st.lists(st.text("abc", max_size=14), max_size=6),
 )
 def test_any_vocabulary(vocab, tails, words):
-    """The trie with failure links finds what trying the longest first finds."""
+    """The trie with failure links finds the same as trying the longest piece first."""
     ours, theirs = both(vocab + ["##" + tail for tail in tails])
     text = " ".join(words)
     assert ids_of(ours, text) == theirs_of(theirs, text)
@@ -188,7 +187,7 @@ def test_added_tokens_of_every_kind():
 
 
 def test_tables_agree_with_the_installed_library():
-    """Says which characters differ when the library has moved on: generate the tables again."""
+    """Names characters that differ in a newer library: then generate the tables again."""
     ours, theirs = both(["a"])
     mine, normalize = ours._core.normalize, theirs.normalizer.normalize_str
     differ = [

@@ -1,9 +1,14 @@
-"""Padding, look-ups and decoding, as users of Hugging Face's tokenizers know them."""
+"""Padding, look-ups and decoding, as in Hugging Face's tokenizers."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from bertsent.tokenizer import WordPieceTokenizer
+import bertsent
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "good", "##ness", ".", "'", "s"]
@@ -123,3 +128,51 @@ def test_special_tokens_are_known_by_their_roles(tokenizer):
     assert tokenizer.all_special_ids == [UNK, SEP, PAD, CLS, MASK]
     assert tokenizer.get_added_vocab() == {token: i for i, token in enumerate(SPECIALS)}
     assert WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]"]).all_special_ids == [0, 2, 1]
+
+
+def run_program(program):
+    """Run a program that imports bertsent; return what it prints."""
+    above = os.path.dirname(os.path.dirname(os.path.abspath(bertsent.__file__)))
+    return subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": above}, check=True,
+        capture_output=True, text=True, timeout=120,
+    ).stdout  # fmt: skip
+
+
+MAKE = """
+import resource, sys
+from bertsent import _core
+
+def make(vocab=(), added=()):
+    vocab = ["[UNK]", "[CLS]", "[SEP]", *vocab]
+    return _core.Tokenizer(
+        vocab, unk_id=0, cls_id=1, sep_id=2, max_word_chars=10**6, lowercase=False, added=added
+    )
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (
+        1 << 20 if sys.platform == "darwin" else 1 << 10
+    )
+"""
+
+
+def test_a_long_token_takes_memory_in_proportion_to_its_length():
+    """Where its pieces are tokens, too, one of 30,000 characters took 1.8 GB."""
+    grown = run_program(MAKE + """
+before = peak()
+token = "a" * 30_000
+ids = make(["a", "##a", token]).encode_batch([token, token[1:]])[0]
+assert ids.tolist() == [1, 5, 2, 1, 3, *[4] * 29_998, 2]
+print(peak() - before)
+""")
+    assert int(grown) < 400
+
+
+def test_many_added_tokens_with_different_first_characters_are_found():
+    """Each of them was compared with all that came before it."""
+    run_program(MAKE + """
+n, flags = 400_000, (False, False, False, False, False)
+added = [(chr(0x20000 + i), 3 + i % 2, *flags) for i in range(n)]
+ids = make(["a", "b"], added).encode_batch([chr(0x20000) + chr(0x20000 + n - 1)])[0]
+assert ids.tolist() == [1, 3, 4, 2]
+""")

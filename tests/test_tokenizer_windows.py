@@ -1,11 +1,11 @@
-"""Windows over long texts: by their rule, and as the `tokenizers` library makes them."""
+"""Windows over long texts: against their definition and the `tokenizers` library."""
 
 import random
 
 import numpy as np
 import pytest
 
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -94,11 +94,11 @@ def test_threads_give_the_same_windows(tokenizer):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"stride": -1}, ValueError, "stride is -1; windows with room for 6 tokens .* 0 to 5"),
-        ({"stride": 6}, ValueError, "stride is 6; windows with room for 6"),
+        ({"stride": -1}, ValueError, "stride is -1; windows of 6 tokens .* 0 to 5"),
+        ({"stride": 6}, ValueError, "stride is 6; windows of 6 tokens"),
         ({"stride": "2"}, TypeError, "stride: expected int, got str"),
         ({"stride": True}, TypeError, "stride: expected int, got bool"),
-        ({"max_length": 2}, ValueError, r"\[CLS\] and \[SEP\] leave windows no room"),
+        ({"max_length": 2}, ValueError, r"\[CLS\] and \[SEP\] leave no room for windows"),
         ({"max_length": None, "stride": -1}, ValueError, "at least 0"),
         ({"truncation": "head", "stride": 2}, ValueError, "needs truncation='windows'"),
         ({"text_pairs": ["w2"]}, ValueError, "single texts, not for text_pairs"),

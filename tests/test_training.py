@@ -8,38 +8,44 @@ import os
 import numpy as np
 import pytest
 
-from bertsent.parameters import (
-    PARAMETERS,
-    RATE_ALL_FROZEN,
-    resolve_freeze,
-    resolve_learning_rate,
-    resolve_max_length,
-)
-from bertsent.progress import Bar, Lines, Silent, format_seconds, make_progress
-from bertsent.schedule import epoch_order, group_rates, rate_factor
-from bertsent.state import State
-from bertsent.training import Examples, Recipe, train
-from bertsent.validation import evaluate
+from bertsent.classifier.parameters import PARAMETERS
+from bertsent.classifier.resolve import RATE_ALL_FROZEN, resolve_freeze, resolve_learning_rate
+from bertsent.objectives import SingleLabelClassification
+from bertsent.system.bars import Bar
+from bertsent.system.lines import Lines
+from bertsent.system.progress import Silent, make_progress
+from bertsent.system.units import format_seconds
+from bertsent.texts import LabelType
+from bertsent.texts.long_text import resolve_max_length
+from bertsent.training.evaluation import evaluate
+from bertsent.training.examples import Examples
+from bertsent.training.loop import train
+from bertsent.training.options import TrainingOptions
+from bertsent.training.schedule import epoch_order, group_rates, rate_factor
+from bertsent.training.state import State
+
+BINARY = SingleLabelClassification(LabelType(np.array([0, 1])))
 
 
 class FakeEngine:
-    """Stands for the engine: notes what it is asked, and answers with a falling loss."""
+    """Replaces the engine: records its arguments, and returns a decreasing loss."""
 
     def __init__(self, fail_at=None, error=None):
         self.calls = []
         self.fail_at = fail_at
         self.error = error or FloatingPointError("the loss is not finite")
 
-    def train_step(self, ids, types, positions, cu_seqlens, keys, labels, weights, *state, **how):
+    def train_step(self, ids, types, positions, cu_seqlens, keys, targets, weights, *state, **how):
         assert types is None and positions is None
         if len(self.calls) == self.fail_at:
             raise self.error
         self.calls.append(
-            {"ids": ids, "cu": cu_seqlens, "keys": keys, "labels": labels, "weights": weights} | how
+            {"ids": ids, "cu": cu_seqlens, "keys": keys, "targets": targets, "weights": weights}
+            | how
         )
         for buffer in state:
             assert buffer.dtype == np.float32 and buffer.shape == (12,)
-        logits = np.zeros((len(labels), 2), dtype=np.float32)
+        logits = np.zeros((len(targets), 2), dtype=np.float32)
         logits[:, 1] = 1.0
         return 1.0 / len(self.calls), logits, 1.0
 
@@ -52,6 +58,8 @@ class FakeModel:
     def _trained(self, freeze):
         return self._flat
 
+    num_labels = 2
+
     def score_packed(self, ids, offsets, n_threads, precision, chunk_tokens):
         return np.tile(np.array([0.0, 2.0], dtype=np.float32), (len(offsets) - 1, 1))
 
@@ -62,7 +70,7 @@ def make_examples(n=10, weights=None, seed=0):
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ids = rng.integers(5, 1000, size=offsets[-1]).astype(np.int32)
     labels = rng.integers(0, 2, size=n).astype(np.int32)
-    return Examples(ids, offsets, labels, weights)
+    return Examples(ids, offsets, labels, BINARY, weights)
 
 
 def run(model, examples, **options):
@@ -71,7 +79,7 @@ def run(model, examples, **options):
     state = settings.pop("state", None)
     validation = settings.pop("validation", None)
     return train(
-        model, examples, Recipe(**settings), n_threads=1, validation=validation,
+        model, examples, TrainingOptions(**settings), n_threads=1, validation=validation,
         progress=display, state=state,
     ).history
 
@@ -90,13 +98,13 @@ def test_batches_hold_the_tokens_of_their_texts():
 def test_every_text_once_an_epoch_and_the_partial_batch_is_kept():
     model, examples = FakeModel(), make_examples(10)
     run(model, examples)
-    assert [len(call["labels"]) for call in model._core.calls] == [4, 4, 2, 4, 4, 2]
+    assert [len(call["targets"]) for call in model._core.calls] == [4, 4, 2, 4, 4, 2]
     keys = [call["keys"] for call in model._core.calls]
     for epoch in (keys[:3], keys[3:]):
         assert sorted(np.concatenate(epoch).tolist()) == list(range(10))
     assert np.concatenate(keys[:3]).tolist() != np.concatenate(keys[3:]).tolist()
     for call in model._core.calls:
-        assert call["labels"].tolist() == examples.labels[call["keys"].astype(int)].tolist()
+        assert call["targets"].tolist() == examples.targets[call["keys"].astype(int)].tolist()
 
 
 def test_order_depends_on_seed_and_epoch_only():
@@ -148,7 +156,7 @@ def test_history_has_a_row_an_epoch():
     history = run(FakeModel(), examples)
     assert [row["epoch"] for row in history] == [1, 2]
     assert history[0]["loss"] == pytest.approx((4 * 1 + 4 / 2 + 2 / 3) / 10)
-    assert history[0]["accuracy"] == pytest.approx(examples.labels.mean())
+    assert history[0]["accuracy"] == pytest.approx(examples.targets.mean())
     assert all(row["tokens"] == len(examples.ids) and row["seconds"] >= 0 for row in history)
     assert "validation_loss" not in history[0]
 
@@ -156,7 +164,7 @@ def test_history_has_a_row_an_epoch():
 def test_validation_is_scored_after_every_epoch():
     held_out = make_examples(6, seed=1)
     history = run(FakeModel(), make_examples(), validation=held_out)
-    share = held_out.labels.mean()
+    share = held_out.targets.mean()
     loss = math.log1p(math.exp(2.0)) - 2.0 * share
     for row in history:
         assert row["validation_accuracy"] == pytest.approx(share)
@@ -170,7 +178,7 @@ def test_a_batch_without_weight_is_passed_over():
     weights[first_batch] = 0
     model = FakeModel()
     history = run(model, make_examples(weights=weights), epochs=1)
-    # Its step counts in the schedule, its loss does not exist.
+    # The step counts in the schedule, but has no loss.
     assert [call["step"] for call in model._core.calls] == [1, 2]
     assert history[0]["loss"] == pytest.approx((4 * 1 + 2 / 2) / 6)
     assert math.isfinite(history[0]["accuracy"])
@@ -184,7 +192,7 @@ def test_history_counts_texts_by_weight():
     of_batch = [call["weights"].sum() for call in model._core.calls]
     expected = sum(w / (i + 1) for i, w in enumerate(of_batch)) / weights.sum()
     assert history[0]["loss"] == pytest.approx(expected)
-    hits = weights[examples.labels == 1].sum() / weights.sum()
+    hits = weights[examples.targets == 1].sum() / weights.sum()
     assert history[0]["accuracy"] == pytest.approx(hits)
 
 
@@ -228,7 +236,7 @@ def test_max_length_has_the_models_limit():
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
 def test_parameters_refuse_nonsense_and_name_what_is_allowed(parameter):
-    # No callbacks at all is a list of callbacks.
+    # An empty list of callbacks is allowed.
     nothing = [object()] if parameter.name == "callbacks" else []
     for value in (nothing, b"x", object(), float("nan"), -3):
         with pytest.raises((ValueError, TypeError)) as caught:

@@ -1,4 +1,4 @@
-"""What weighs texts, shapes targets and sets rates, through `fit` and the command line."""
+"""Options for weights, targets and learning rates, in `fit` and on the command line."""
 
 import json
 
@@ -12,9 +12,7 @@ from test_training import FakeModel, make_examples, run
 import bertsent
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
-from bertsent.schedule import rate_factor
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.training.schedule import rate_factor
 
 TEXTS, LABELS = make_texts(30)
 
@@ -67,7 +65,7 @@ def test_label_smoothing_keeps_it_from_being_sure(make):
     sure = make(**options).fit(TEXTS, LABELS)
     doubtful = make(label_smoothing=0.6, **options).fit(TEXTS, LABELS)
     assert sure.predict_proba(TEXTS).max() > 0.8 > doubtful.predict_proba(TEXTS).max()
-    # Training loss is that of the smoothed targets, validation loss that of the labels.
+    # The training loss uses smoothed targets, the validation loss the labels.
     assert doubtful.history_[-1]["loss"] > 0.6 > sure.history_[-1]["loss"]
     rows = doubtful.validation_rows_
     own = doubtful.predict_proba([TEXTS[row] for row in rows])
@@ -105,7 +103,7 @@ def test_classes_that_are_numbers_may_be_named_by_strings(make, tmp_path):
 
 
 def moved(clf, start):
-    """Names of the parameters that are not what they were."""
+    """Names of the parameters that have changed."""
     return {
         name for name, values in clf.model_.parameters.items()
         if not np.array_equal(values, start.parameters[name])
@@ -149,16 +147,16 @@ def test_mean_pooling_is_trained_saved_and_gone_on_with(make, tmp_path):
     bare.inference_precision = "float32"
     assert bare.config["classifier_pooling"] == "mean"
     tokens = clf.tokenizer_(TEXTS, max_length=16)
-    # Padding is no part of the mean.
+    # Padding is not included in the mean.
     logits = bare(tokens["input_ids"], tokens["attention_mask"])
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], clf.decision_function(TEXTS), atol=1e-5)
-    # As it was saved, unless told otherwise.
+    # As it was saved, unless a parameter says otherwise.
     options = {"model": tmp_path / "model", "learning_rate": 1e-30, "weight_decay": 0.0}
     onward = make(**options).fit(TEXTS, LABELS)
     np.testing.assert_allclose(onward.predict_proba(TEXTS), clf.predict_proba(TEXTS), atol=1e-5)
     other = make(pooling="cls", **options).fit(TEXTS, LABELS)
     assert np.abs(other.predict_proba(TEXTS) - clf.predict_proba(TEXTS)).max() > 1e-3
-    with pytest.raises(ValueError, match="goes on with pooling='mean', not 'cls'"):
+    with pytest.raises(ValueError, match="continues with pooling='mean', not 'cls'"):
         clf.set_params(warm_start=True, pooling="cls").fit(TEXTS, LABELS)
 
 
@@ -180,7 +178,7 @@ def test_pooling_of_another_name(make, tmp_path):
         ({"label_smoothing": 1.0}, ValueError, "label_smoothing=1.0.*below 1"),
         ({"class_weight": "even"}, ValueError, 'class_weight=.even.*"balanced"'),
         ({"class_weight": {"positive": -1}}, TypeError, "class_weight.*at least 0"),
-        ({"class_weight": {"good": 1}}, ValueError, "'good', which is no class.*'negative', 'pos"),
+        ({"class_weight": {"good": 1}}, ValueError, "'good', which is not a class.*'negative', 'p"),
         ({"class_weight": {"negative": 0, "positive": 0}}, ValueError, "leaves no text any weight"),
     ],
 )
@@ -210,7 +208,7 @@ def test_on_the_command_line(base, tmp_path, capsys):
              "--freeze-layers", "1"]
     assert main([*command, *flags, "--output", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
-    assert "schedule=cosine" in shown and "layer_decay=0.9" in shown
+    assert "--schedule cosine" in shown and "--layer-decay 0.9" in shown
     record = json.loads((tmp_path / "out" / "run.json").read_text())["parameters"]
     clf = bertsent.BertClassifier.from_pretrained(tmp_path / "out")
     assert clf.class_weight == {"negative": 1.0, "positive": 2.5}
@@ -221,4 +219,4 @@ def test_on_the_command_line(base, tmp_path, capsys):
     assert "schedule" not in capsys.readouterr().out
     for wrong in ("positive", "=2", "positive=much", "positive=-1"):
         assert main([*command, "--class-weight", wrong]) == 2
-        assert "--class-weight: expected None, \"balanced\"" in capsys.readouterr().err
+        assert "--class-weight: expected \"balanced\" or classes" in capsys.readouterr().err

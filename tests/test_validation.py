@@ -1,4 +1,4 @@
-"""Held-out texts: which they are, when they are scored, and when training stops by them."""
+"""Held-out texts: which they are, when they are scored, and early stopping."""
 
 import json
 
@@ -11,11 +11,10 @@ from test_training import FakeModel, make_examples
 
 import bertsent
 from bertsent.cli import main
-from bertsent.state import State
-from bertsent.training import Recipe, train
-from bertsent.validation import Best
-
-pytestmark = pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning")
+from bertsent.training.evaluation import Best
+from bertsent.training.loop import train
+from bertsent.training.options import TrainingOptions
+from bertsent.training.state import State
 
 
 @pytest.fixture
@@ -58,9 +57,9 @@ class Scripted(FakeModel):
 def run(model, *, best=None, n=12, **settings):
     """Train on 12 texts, 3 steps an epoch, with held-out texts of class 1."""
     held_out = make_examples(4)
-    held_out.labels[:] = 1
+    held_out.targets[:] = 1
     state = State.fresh(model, best)
-    recipe = Recipe(**({"epochs": 4, "batch_size": 4, "learning_rate": 1e-3} | settings))
+    recipe = TrainingOptions(**({"epochs": 4, "batch_size": 4, "learning_rate": 1e-3} | settings))
     train(model, make_examples(n), recipe, n_threads=1, validation=held_out, state=state)
     return state
 
@@ -68,7 +67,7 @@ def run(model, *, best=None, n=12, **settings):
 def test_evaluation_every_n_steps_and_after_every_epoch():
     model = Scripted(range(20))
     state = run(model, epochs=2, eval_every=2)
-    # Steps 2, 4 and 6 by eval_every; 3 and 6 end an epoch, and 6 is scored once.
+    # Steps 2, 4 and 6 by eval_every; 3 and 6 end an epoch. Step 6 is scored once.
     assert model.scored_at == [2, 3, 4, 6]
     assert [row["step"] for row in state.evaluations] == [2, 3, 4, 6]
     assert [row["epoch"] for row in state.evaluations] == [1, 1, 2, 2]
@@ -107,7 +106,7 @@ def test_without_early_stopping_the_last_weights_stay():
 
 
 def test_best_by_accuracy_and_the_first_of_equals():
-    best = Best("accuracy", 2)
+    best = Best("accuracy", 2, greater_is_better=True)
     weights = np.zeros(3, dtype=np.float32)
     rows = [
         {"step": step, "validation_accuracy": accuracy, "validation_loss": step}
@@ -132,7 +131,7 @@ def test_validation_fraction_holds_out_some_texts_of_every_class(make):
     assert len(rows) == 12 and len(set(rows)) == 12
     share = np.mean(labels == "positive")
     assert abs(np.mean(labels[rows] == "positive") - share) < 0.1
-    # What is held out was not trained on, and is what is scored.
+    # Held-out texts are not trained on, and are the ones that are scored.
     kept = np.setdiff1d(np.arange(60), rows)
     assert not clf.seen_in_training([texts[row] for row in rows]).any()
     assert clf.seen_in_training([texts[row] for row in kept]).all()
@@ -140,7 +139,7 @@ def test_validation_fraction_holds_out_some_texts_of_every_class(make):
     assert clf.history_[-1]["validation_accuracy"] == pytest.approx(
         clf.score(held_out, labels[rows])
     )
-    # The same as passing the same rows by hand.
+    # Passing the same rows as X_val gives the same result.
     by_hand = make().fit(
         [texts[row] for row in kept], labels[kept], X_val=held_out, y_val=labels[rows]
     )
@@ -156,7 +155,7 @@ def test_validation_fraction_holds_out_some_texts_of_every_class(make):
 def test_early_stopping_in_fit(make):
     texts, labels = make_texts(48)
     wrong = np.where(labels == "positive", "negative", "positive")
-    # The better it learns, the worse it gets on labels that are turned round.
+    # The better it learns, the worse it gets on flipped labels.
     clf = make(epochs=50, early_stopping=True, patience=2, eval_every=4)
     clf.fit(texts, labels, X_val=texts, y_val=wrong)
     assert len(clf.history_) < 50

@@ -1,4 +1,4 @@
-"""The gradient of texts read in windows: that of the whole text, whatever is computed at once."""
+"""The gradient of texts in windows is that of the whole text, however it is divided."""
 
 import numpy as np
 import pytest
@@ -13,17 +13,17 @@ from cases import (
 )
 
 from bertsent import WordPieceTokenizer, _core
-from bertsent.long_text import Reader, Windows, count_tokens, most_sequences
+from bertsent.texts.long_text import Reader, Windows, count_tokens, most_sequences
 
 TRAINING = [name for name in _core.precisions() if name != "int8"]
 RATES = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
-# Windows of each of six texts, one of them of one window, the longest of nine.
+# Windows of six texts: one text has a single window, the longest has nine.
 LENGTHS = [[20, 20, 7], [3], [20] * 8 + [1], [20, 2], [11], [20, 20]]
 HOW = {"training": True, "seed": 2**40 + 17, "step": 5}
 
 
 def case(seed=0, **changes):
-    """A model, a batch of windows, and which of them make a text."""
+    """A model, a batch of windows, and which windows form each text."""
     config = engine_config(**(RATES | changes))
     rng = np.random.default_rng(seed)
     params = random_params(config, rng)
@@ -31,7 +31,7 @@ def case(seed=0, **changes):
     batch["labels"] = rng.integers(0, config["num_labels"], len(LENGTHS)).astype(np.int32)
     batch["weights"] = rng.uniform(0.2, 3.0, len(LENGTHS)).astype(np.float32)
     first = np.cumsum([0, *map(len, LENGTHS)])
-    # Not the shares that bertsent takes: the engine takes any.
+    # Not the weights that bertsent uses: the engine accepts any.
     shares = rng.uniform(0.1, 1.0, first[-1])
     shares /= np.repeat(np.add.reduceat(shares, first[:-1]), np.diff(first))
     return config, params, batch, (first, shares.astype(np.float32))
@@ -50,7 +50,7 @@ def twin_of(config, params, batch, windows, *, freeze=0, smoothing=0.0, calm=0):
 @pytest.mark.parametrize("tokens", [0, 60, 45, 20, 1])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_it_is_that_of_the_twin(tokens, pooling):
-    """0: all at once; 60: the longest text in three parts; 45: in five; 20 and 1: one by one."""
+    """0: all at once; 60: the longest text in 3 parts; 45: in 5; 20 and 1: one by one."""
     config, params, batch, windows = case(pooling=pooling)
     loss, logits, grads = twin_of(config, params, batch, windows, smoothing=0.1)
     engine = Engine(config, params)
@@ -82,7 +82,7 @@ def test_it_is_the_slope_of_the_loss():
     rng = np.random.default_rng(1)
     direction = {name: rng.normal(0.0, 1.0, value.shape) for name, value in params.items()}
     # The padding token's row is not trained.
-    direction["bert.embeddings.word_embeddings.weight"][config["pad_token_id"]] = 0.0
+    direction["embeddings.word.weight"][config["pad_token_id"]] = 0.0
     slope = sum((grads[name] * direction[name]).sum() for name in grads)
     h = 1e-5
     up, down = (
@@ -102,8 +102,8 @@ def test_parts_make_no_difference(precision):
             batch, windows=windows, micro_batch_tokens=tokens, **HOW
         )
         np.testing.assert_allclose(found[1], stored[1], rtol=1e-5, atol=1e-5)
-        # In bfloat16 what lies near a tie may round the other way, each time a step of 2^-8.
-        # So do those of keys' biases, which sum up to nothing else.
+        # In bfloat16, values close to a tie may be rounded the other way, a step of 2^-8.
+        # So do those of the keys' biases, which are sums of rounding errors only.
         allowed = ({"rel": 1e-5} if precision == "float32" else {"rel": 2.0**-7, "of_all": 1e-4})
         assert_gradients_agree(found[2], stored[2], **allowed)
 
@@ -153,7 +153,7 @@ def test_memory_is_that_of_a_part():
             batch, windows=windows, micro_batch_tokens=80, **HOW
         )
         assert logits.shape == (1, 3) and np.isfinite(loss)
-        assert np.abs(grads["classifier.weight"]).max() > 1e-3
+        assert np.abs(grads["head.output.weight"]).max() > 1e-3
         sizes.append((engine.model.reserved, engine.model.allocations))
     assert sizes[0] == sizes[1]
     offsets = np.array([0, 40, 80])
@@ -184,7 +184,7 @@ def test_a_step_is_gradient_and_update():
 
 def test_a_loss_that_is_not_finite_is_an_error():
     config, params, batch, windows = case()
-    params["classifier.bias"][0] = np.inf
+    params["head.output.bias"][0] = np.inf
     with pytest.raises(FloatingPointError, match="loss"):
         Engine(config, params).loss_and_gradients(
             batch, windows=windows, micro_batch_tokens=45, **HOW
@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
         (lambda first, shares: (first, -shares), "window 0 has share -"),
         (lambda first, shares: (first, shares * np.float32(np.nan)), "window 0 has share"),
         (lambda first, shares: (first, shares[:-1]), "shares: expected 18 items, got 17"),
-        (lambda first, shares: (first[[0, 2, 3, 4, 5, 6]], shares), "labels: expected 5 items"),
+        (lambda first, shares: (first[[0, 2, 3, 4, 5, 6]], shares), "targets: expected 5 items"),
         (lambda first, shares: (first.astype(np.int32), shares), "windows: expected .*int64"),
         (lambda first, shares: [first, shares], "windows: expected a tuple"),
         (lambda first, shares: (first,), "windows: expected a tuple"),
@@ -215,7 +215,7 @@ def test_windows_that_cannot_be_are_refused(change, message):
 
 
 def test_each_window_draws_dropout_of_its_own():
-    """By its text and its place there, so that a text draws the same in any batch."""
+    """Keyed by text and position in it, so that a text has the same dropout in any batch."""
     windows = Windows(np.array([0, 1, 4, 6]), np.ones(6, np.float32))
     rows, taken = windows.take(np.array([2, 0, 1]))
     assert rows.tolist() == [4, 5, 0, 1, 2, 3]
@@ -225,7 +225,7 @@ def test_each_window_draws_dropout_of_its_own():
 
 
 def test_lengths_are_those_of_the_tokenizer():
-    """What `bertsent doctor` counts by, without making the windows."""
+    """The count that `bertsent doctor` uses, without making the windows."""
     tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
     totals = np.array([0, 1, 9, 10, 11, 20, 21, 500])
     texts = ["a " * n for n in totals]

@@ -1,7 +1,7 @@
 """Fine-tune with bertsent: one side of ``finetune.py``.
 
-The same rows, batches, initial classifier, optimizer and schedule as the other
-side. The last line of stdout is a JSON object.
+Rows, batches, initial classifier, optimizer and schedule are the same as on the other side. The
+last line of stdout is a JSON object.
 """
 
 import json
@@ -13,7 +13,8 @@ import numpy as np
 
 import bertsent
 from bertsent import BertForSequenceClassification, WordPieceTokenizer, _core
-from bertsent.training import Examples
+from bertsent.objectives import SingleLabelClassification
+from bertsent.training.examples import Examples
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import common
@@ -33,8 +34,8 @@ def main():
         parameters["classifier.bias"][...] = bias
 
     tokens = tokenizer.encode_batch(train["review"], max_length=a.max_length, n_threads=a.threads)
-    labels = train["label"].to_numpy(np.int32)
-    examples = Examples(tokens.ids, tokens.offsets, labels)
+    objective, labels = SingleLabelClassification.learn(train["label"], len(train))
+    examples = Examples(tokens.ids, tokens.offsets, labels, objective)
     lengths = np.diff(tokens.offsets)
     steps = common.grouped_batches(lengths, a.batch_size, a.epochs, a.seed)
     total = len(steps)
@@ -43,7 +44,7 @@ def main():
     grads, exp_avg, exp_avg_sq = (np.zeros(model._flat.size, np.float32) for _ in range(3))
     versions = {"bertsent": bertsent.__version__, "numpy": np.__version__,
                 "blas": _core.blas_info(), "isa": _core.isa()}
-    # An engine without the parameter refuses it, and the comparison goes on without this side.
+    # A build without this parameter raises, and the comparison continues without this side.
     precision = {} if a.precision == "float32" else {"precision": a.precision}
     meter = common.Meter("bertsent", versions, a, len(steps))
     for step, rows in enumerate(steps[: a.max_steps]):
@@ -72,7 +73,7 @@ def main():
 
 
 def with_config(model, changes):
-    """The same parameters under a changed config."""
+    """Return a model with the same parameters and a changed config."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""The virtual environment of the peers: made once, outside the tree, with fixed versions.
+"""The virtual environment of the peers: created once, outside the tree, with fixed versions.
 
-Needs the standard library only. PyTorch comes first and by itself, so that a CPU build is taken
-where the package index offers one, and nothing after it exchanges it.
+Only needs the standard library. PyTorch is installed first and alone, so that a CPU build is used
+if the package index offers one, and later packages do not replace it.
 """
 
 import os
@@ -15,21 +15,21 @@ THEN = ("transformers==5.23.0", "pandas", "onnx==1.23.2", "onnxruntime==1.32.0",
 
 
 def default_cache():
-    """Directory for what the benchmarks make once: the environment, converted models."""
+    """Return the directory for the environment and the converted models."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bertsent-benchmarks"
 
 
 def add_arguments(parser):
     parser.add_argument("--cache", type=Path, default=default_cache(),
-                        help="for the environment of the peers and converted models (%(default)s)")
+                        help="directory of the peers and converted models (%(default)s)")
     parser.add_argument("--peers-venv", type=Path,
-                        help="environment of the peers, made if absent (peers in the cache)")
+                        help="environment of the peers, created if missing (peers in the cache)")
     parser.add_argument("--peer-python",
                         help="use this interpreter, which has torch and transformers")
 
 
 def peer_python(options):
-    """Return the interpreter of the peers; make its environment if there is none."""
+    """Return the interpreter of the peers; create its environment if there is none."""
     if options.peer_python:
         return options.peer_python
     venv = options.peers_venv or options.cache / "peers"

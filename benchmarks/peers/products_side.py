@@ -1,4 +1,4 @@
-"""PyTorch's side of ``products.py``: one JSON object in, the seconds of the quickest run out."""
+"""PyTorch's side of ``products.py``: reads a JSON object, prints the seconds of the fastest run."""
 
 import json
 import sys

@@ -1,8 +1,8 @@
 """Fine-tune with PyTorch and transformers: one side of ``finetune.py``.
 
-Runs in an environment that has torch and transformers. Batches are grouped by
-length and padded to their longest text only (``--padded``: neither); AdamW,
-clipping and schedule are those of the usual recipe. The last line of stdout is a JSON object.
+Runs in an environment with torch and transformers. Batches are grouped by length and padded to
+their longest text (with ``--padded``, neither). AdamW, clipping and schedule are the usual ones.
+The last line of stdout is a JSON object.
 """
 
 import json

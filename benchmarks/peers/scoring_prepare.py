@@ -1,15 +1,16 @@
-"""Make what all sides of ``scoring.py`` read: one checkpoint, its ids, and the peers' formats.
+"""Write the files for all sides of ``scoring.py``: a model, token ids, and the peers' formats.
 
-Runs in the environment of the peers, once for a model. In the directory it makes:
+Runs in the environment of the peers, once for each model. It writes a directory with:
 
-``model``      the encoder, its pooler and a linear head of fixed random weights, as transformers
-               saves them; the head is scaled so that the difference of the two logits has mean 0
-               and standard deviation 1 over some reviews, which makes an error readable
-``ids.npz``    token ids of the reviews and where each begins
-``fp32.onnx``  with fused attention, and ``int8.onnx``, quantised dynamically, weights per channel
-``fp32.xml``   OpenVINO, converted from PyTorch, and ``int8.xml``, weights and activations quantised
-               by NNCF (8-bit post-training quantisation, calibrated on reviews that are not scored)
-``ct2``        CTranslate2; the head is applied outside, in NumPy
+``model``      The encoder, its pooler and a linear head with fixed random weights, as saved by
+               transformers. The head is scaled so that the difference of the two logits has mean 0
+               and standard deviation 1 over some reviews, which makes errors comparable.
+``ids.npz``    Token ids of the reviews, and the start of each.
+``fp32.onnx``  With fused attention; and ``int8.onnx``, quantised dynamically, weights per channel.
+``fp32.xml``   OpenVINO, converted from PyTorch; and ``int8.xml``, with weights and activations
+               quantised by NNCF (8-bit post-training quantisation, calibrated on reviews that are
+               not scored).
+``ct2``        CTranslate2. The head is applied outside, in NumPy.
 """
 
 import argparse
@@ -25,7 +26,7 @@ CALIBRATION = 128
 
 
 class Logits:
-    """Builds the module that is exported; here, so that torch is imported late."""
+    """Builds the module to export. Inside a class, so that torch is imported late."""
 
     @staticmethod
     def of(model):
@@ -42,7 +43,7 @@ class Logits:
         return Module().eval()
 
 
-def save_checkpoint(source, target, tokenizer_source, ids):
+def save_model_directory(source, target, tokenizer_source, ids):
     """Give an encoder a head and save it; ``random-base`` is BERT-base with random weights."""
     import torch
     from transformers import (
@@ -79,7 +80,7 @@ def export_onnx(folder):
     from onnxruntime.transformers import optimizer
     from transformers import AutoModelForSequenceClassification
 
-    # Eager attention is the pattern that ONNX Runtime's fusion knows.
+    # ONNX Runtime's fusion recognises the pattern of eager attention.
     model = AutoModelForSequenceClassification.from_pretrained(
         folder / "model", attn_implementation="eager"
     )
@@ -132,7 +133,7 @@ def export_ctranslate2(folder):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", required=True, help="directory of an encoder, or random-base")
-    p.add_argument("--tokenizer", required=True, help="directory with the tokenizer's files")
+    p.add_argument("--tokenizer", required=True, help="directory with the files of the tokenizer")
     p.add_argument("--data", required=True)
     p.add_argument("--rows", type=int, required=True)
     p.add_argument("--max-length", type=int, required=True)
@@ -149,7 +150,7 @@ def main():
     rows, calibration = encoded[: a.rows], encoded[a.rows :]
     offsets = np.cumsum([0] + [len(row) for row in rows])
     np.savez(a.output / "ids.npz", ids=np.concatenate(rows), offsets=offsets)
-    save_checkpoint(a.model, a.output / "model", a.tokenizer, calibration[:64])
+    save_model_directory(a.model, a.output / "model", a.tokenizer, calibration[:64])
     for name, export in (("onnxruntime", lambda: export_onnx(a.output)),
                          ("openvino", lambda: export_openvino(a.output, calibration)),
                          ("ctranslate2", lambda: export_ctranslate2(a.output))):

@@ -1,12 +1,13 @@
-"""One side of ``scoring.py``: a library at one precision, in a process of its own.
+"""One side of ``scoring.py``: a library in one precision, as a separate process.
 
-Reads commands from stdin, one JSON object a line, and answers each with one:
+Reads commands from stdin, one JSON object per line, and answers each with a JSON object:
 
-``load``     with the settings; answers with versions and kernels, or with ``unavailable``
-``score``    lists of rows, each one batch (bertsent takes them all at once); answers with
-             seconds, CPU seconds and logits
-``latency``  lists of rows, scored one by one, several times; answers with the seconds of each
-``memory``   the largest resident set so far
+``load``     Loads the model with the given settings; returns versions and kernels, or
+             ``unavailable``.
+``score``    Scores lists of rows, each one batch (bertsent scores them all at once); returns
+             seconds, CPU seconds and logits.
+``latency``  Scores single rows several times; returns the seconds of each.
+``memory``   Returns the peak resident set so far.
 """
 
 import json
@@ -25,7 +26,7 @@ import common
 
 
 def padded(sequences, dtype=np.int64):
-    """Ids and mask of one batch, padded to its longest sequence."""
+    """Return ids and mask of a batch, padded to its longest sequence."""
     longest = max(map(len, sequences))
     ids = np.zeros((len(sequences), longest), dtype)
     mask = np.zeros((len(sequences), longest), dtype)
@@ -36,7 +37,7 @@ def padded(sequences, dtype=np.int64):
 
 
 class PyTorch:
-    """Variants: eager or compiled; bf16 by converted weights or by autocast; int8 by engine."""
+    """Variants: eager or compiled; bf16 with converted weights or autocast; int8 by engine."""
 
     def __init__(self, folder, precision, variant, threads, streams):
         import torch
@@ -51,11 +52,11 @@ class PyTorch:
             model = model.to(torch.bfloat16)
         if precision == "int8":
             torch.backends.quantized.engine = variant
-            # A scale for each output channel, which is more exact at the same speed.
+            # One scale per output channel is more accurate at the same speed.
             model = torch.ao.quantization.quantize_dynamic(
                 model, {torch.nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
             )
-        # inference_mode and freezing do not go together.
+        # inference_mode and freezing are incompatible.
         self.no_grad = torch.inference_mode
         if "compiled" in variant:
             import torch._inductor.config as inductor
@@ -71,7 +72,7 @@ class PyTorch:
                          "blas": blas, "isa": torch.backends.cpu.get_cpu_capability()}
 
     def enter_thread(self):
-        # OpenMP counts threads for each calling thread.
+        # The number of OpenMP threads is per calling thread.
         self.torch.set_num_threads(self.per_stream)
 
     def logits(self, sequences):
@@ -100,7 +101,7 @@ class OnnxRuntime:
 
 
 class OpenVINO:
-    """Variants of int8: what is not quantised runs in float32 or in bfloat16."""
+    """Variants of int8: parts that are not quantised run in float32 or in bfloat16."""
 
     def __init__(self, folder, precision, variant, threads, streams):
         import openvino
@@ -128,7 +129,7 @@ class OpenVINO:
             self.requests.put(request)
 
     def kernels(self):
-        """Implementations chosen for matrix products and attention, and how many of each."""
+        """Count the implementations that were chosen for matrix products and attention."""
         count = {}
         for op in self.compiled.get_runtime_model().get_ops():
             info = op.get_rt_info()
@@ -142,7 +143,7 @@ class OpenVINO:
 
 
 class CTranslate2:
-    """The variant is an instruction set: by itself it uses no AVX-512 outside MKL."""
+    """Variants are instruction sets: by default it uses no AVX-512 outside MKL."""
 
     def __init__(self, folder, precision, variant, threads, streams):
         if variant:
@@ -167,7 +168,7 @@ class CTranslate2:
 
 
 class Bertsent:
-    whole = True  # takes any number of sequences, packed, and divides them itself
+    whole = True  # accepts any number of packed sequences and splits them itself
 
     def __init__(self, folder, precision, variant, threads, streams):
         import bertsent
@@ -180,7 +181,7 @@ class Bertsent:
                 **({} if precision == "float32" else {"inference_precision": precision}),
             )
         except TypeError:
-            # No such parameter: the engine may have it already, or refuse it when it scores.
+            # Without this parameter, the engine uses its default or raises when it scores.
             self.model = BertForSequenceClassification.from_pretrained(
                 folder / "model", n_threads=threads
             )
@@ -280,7 +281,7 @@ def cpu_seconds():
 
 def main():
     folder, side, precision = sys.argv[1:]
-    # Libraries print as they like; the answers keep the true stdout to themselves.
+    # Libraries may print; only answers are written to the real stdout.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = Worker(Path(folder), side, precision)

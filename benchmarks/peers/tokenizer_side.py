@@ -1,10 +1,10 @@
-"""One side of ``tokenizer.py``: a process that encodes what it is told to, and says how long.
+"""One side of ``tokenizer.py``: a process that encodes texts and reports the time.
 
     python tokenizer_side.py SIDE MODEL_DIR THREADS
 
-Commands come as lines of JSON on stdin, answers go to stdout. Only the standard library is
-imported until a side imports more, so that memory can be told apart. Each side is used in the
-quickest way that it has; what is left out of the time is left out in its favour.
+Commands are lines of JSON on stdin; answers are written to stdout. Only the standard library is
+imported before the side itself, so that its memory can be measured. Each side is used in its
+fastest way; whatever is not timed is left out in its favour.
 """
 
 import ctypes
@@ -21,12 +21,12 @@ UNLIMITED = 1 << 30
 
 
 class Bertsent:
-    """Ids of all texts in one array."""
+    """Returns the ids of all texts in one array."""
 
     def __init__(self, model, threads):
         import bertsent
         from bertsent import WordPieceTokenizer, _core
-        from bertsent.tokenizer_files import read_tokenizer
+        from bertsent.tokenizer.files import read_tokenizer
 
         self.make, self.read = WordPieceTokenizer, read_tokenizer
         self.model, self.threads = model, threads
@@ -53,7 +53,7 @@ class Bertsent:
 
 
 class Tokenizers:
-    """Encodings without offsets; that each is still to be turned into a list is not timed."""
+    """Returns encodings without offsets. Converting each to a list of ids is not timed."""
 
     def __init__(self, model, threads):
         os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
@@ -87,10 +87,10 @@ class Tokenizers:
 
 
 class Flash:
-    """The compiled class below its Python wrapper, which would add masks.
+    """The compiled class without its Python wrapper, which would add masks.
 
-    Its limit of characters in a word is the max_length: without one, it cuts the words that
-    others take for unknown.
+    It uses max_length as its limit of characters per word. Without a max_length, it splits words
+    that the others treat as unknown.
     """
 
     def __init__(self, model, threads):
@@ -103,7 +103,7 @@ class Flash:
     def build(self):
         try:
             self.tokenizer = self.make(self.file, True, UNLIMITED, True)
-        except TypeError:  # Before 1.1.5 ideographs are always words.
+        except TypeError:  # Before 1.1.5, ideographs are always words.
             self.tokenizer = self.make(self.file, True, UNLIMITED)
         self.version = self.tokenizer.version()  # with its compiler
 
@@ -116,10 +116,10 @@ class Flash:
 
 
 class BlingFire:
-    """Its C function without its wrapper, which makes a ctypes array of every length anew.
+    """The C function without its wrapper, which creates a ctypes type for every length.
 
-    It has no batches and no vocabulary of one's own: bert_base_tok.bin is that of
-    bert-base-uncased. Its threads are Python's; calls release the lock.
+    It supports neither batches nor custom vocabularies: bert_base_tok.bin is that of
+    bert-base-uncased. Threads are Python threads; calls release the GIL.
     """
 
     def __init__(self, model, threads):
@@ -176,7 +176,7 @@ SIDES = {"bertsent": Bertsent, "tokenizers": Tokenizers, "flash-tokenizer": Flas
 
 
 def resident():
-    """Resident set and its largest value so far, in MB (10**6 bytes); None where unknown."""
+    """Return the resident set and its peak so far, in MB (10**6 bytes); None if unknown."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -1,114 +1,122 @@
-"""What ``bertsent train`` trains and tests on, read and split."""
+"""Read and split the data of ``bertsent train``."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 import bertsent
-from bertsent.cli.arguments import DEFAULT_TEST_SIZE
-from bertsent.data import (
-    column_labels,
-    drop_missing,
+from bertsent.cli.flags import DEFAULT_TEST_SIZE, read_source
+from bertsent.files import (
+    Dialect,
+    find_source,
     hash_data,
     is_split_folder,
-    match_labels,
-    read_table,
-    require_columns,
+    read_rows,
+    row_namer,
 )
-from bertsent.labels import check_labels
-from bertsent.split import split_rows
-from bertsent.texts import check_texts, strip_html
+from bertsent.texts import check_texts, check_training_texts, split_rows, strip_html
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from bertsent.files import Field, Source
+    from bertsent.objectives import Objective
+
+# The arguments that decide which texts are trained on.
+_FLAGS = (
+    "data", "sample", "text_column", "label_column", "missing", "test_size", "test_data",
+    *(field.name for field in fields(Dialect)),
+)
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts and labels of both sides.
+    """Texts and labels for training and for testing.
 
     Parameters
     ----------
     train_texts, test_texts : list of str
     train_labels, test_labels : ndarray
     split : DataFrame
-        One row of ``source``, ``row``, ``part`` for each row used.
+        One row for each row of the data, with ``source``, ``row`` and ``part``.
     origin : dict
-        Where the rows come from, with their hash, for ``run.json``.
+        Description of the data, with its hash, for ``run.json``.
     summary : str
-        The same for people.
+        Description of the data for people.
+    name_train, name_test : callable
+        Take the number of a text, and return the row of the data in words.
     """
 
-    train_texts: list
-    train_labels: np.ndarray
-    test_texts: list
-    test_labels: np.ndarray
+    train_texts: list[str]
+    train_labels: npt.NDArray[Any]
+    test_texts: list[str]
+    test_labels: npt.NDArray[Any]
     split: pd.DataFrame
-    origin: dict
+    origin: dict[str, Any]
     summary: str
+    name_train: Callable[[int], str]
+    name_test: Callable[[int], str]
 
 
-def load_corpus(args, parameters):
-    """Read and split what the command line names."""
+@dataclass(frozen=True)
+class _Labelled:
+    """The rows of a collection, with their labels as the objective takes them."""
+
+    source: Source
+    name: str
+    columns: dict[str, str]
+    frame: pd.DataFrame
+    n_missing: int
+    labels: npt.NDArray[Any]
+    objective: Objective
+    targets: npt.NDArray[Any]
+    texts: list[str]
+
+
+def load_corpus(
+    args: argparse.Namespace, parameters: Mapping[str, Any], objective_class: type[Objective]
+) -> Corpus:
+    """Read and split the data that the command line names."""
+    held_out_source = None if args.test_data is None else read_source(args, args.test_data)
+    read = _read_labelled(args, objective_class)
+    source, name, columns, frame = read.source, read.name, read.columns, read.frame
+    labels, objective = read.labels, read.objective
+    origin: dict[str, Any] = {
+        "source": name, "sha256": hash_data(source), "rows": len(frame),
+        "rows_left_out": read.n_missing, "seed": parameters["random_state"],
+    }
+    counts = objective.describe_targets(read.targets)
+    lines = [f"data:  {name}, {len(frame):,} texts" + (counts and f": {counts}")]
     if args.sample:
-        source, name = SAMPLE, "the bundled sample"
-        columns = {"--text-column": "review", "--label-column": "sentiment"}
-    else:
-        source = name = args.data
-        columns = {"--text-column": args.text_column, "--label-column": args.label_column}
-    frame, n_missing = _read(source, columns, args.missing)
-    text_column, label_column = columns.values()
-    labels, _, _ = check_labels(
-        column_labels(frame[label_column]), f"column {label_column!r}"
-    )
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"{name}: column {label_column!r} holds one class only ({classes.tolist()}); "
-            "a classifier needs at least two"
-        )
-    texts = check_texts(frame[text_column])
-    seed = parameters["random_state"]
-    origin = {"source": str(name), "sha256": hash_data(source), "rows": len(frame),
-              "rows_left_out": n_missing, "seed": seed}
-    lines = [f"data:  {name}, {len(frame):,} texts: " + _class_counts(classes, counts)]
-    if args.sample:
-        lines.append("       short reviews written for this package, for trying it out only")
-    if n_missing:
-        lines.append(f"       {n_missing:,} rows with an empty cell left out")
-
-    if args.test_data is not None:
-        is_test = np.zeros(len(frame), dtype=bool)
-        lines.append("split: all rows are trained on")
-    elif not args.sample and is_split_folder(source):
-        if args.test_size is not None:
-            args.usage_error("an aclImdb folder brings its own split; leave --test-size out")
-        is_test = (frame["part"] == "test").to_numpy()
-        lines.append("split: by the folders train and test")
-    else:
-        test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
-        as_read = [strip_html(text) for text in texts] if parameters["strip_html"] else texts
-        is_test, n_repeats = split_rows(as_read, labels, test_size, seed)
-        origin |= {"test_size": test_size, "repeated_texts": n_repeats}
-        lines.append(
-            f"split: shuffled, every class alike, seed {seed}\n"
-            f"       {n_repeats:,} rows repeat the text of another; equal texts stay on one side"
-        )
-        if not is_test.any():
-            raise ValueError(f"{name}: {len(frame)} rows are too few to split")
+        lines.append("       short reviews written for this package, only for trying it out")
+    if read.n_missing:
+        lines.append(f"       {read.n_missing:,} rows with an empty cell left out")
+    is_test = _choose_test(args, parameters, read, lines, origin)
     split = pd.DataFrame(
-        {"source": str(name), "row": frame.index, "part": np.where(is_test, "test", "train")}
+        {"source": name, "row": frame.index, "part": np.where(is_test, "test", "train")}
     )
-    sides = np.array(texts, dtype=object)
+    sides = np.array(read.texts, dtype=object)
     test_texts, test_labels = sides[is_test].tolist(), labels[is_test]
-    if args.test_data is not None:
-        held_out, n_missing = _read(args.test_data, columns, args.missing)
-        test_texts = check_texts(held_out[text_column])
-        test_labels = match_labels(held_out[label_column], classes, args.test_data)
-        origin["test"] = {"source": args.test_data, "sha256": hash_data(args.test_data),
+    name_train = row_namer(source, frame.index[~is_test])
+    name_test = row_namer(source, frame.index[is_test])
+    if held_out_source is not None:
+        held_out, n_missing = read_rows(held_out_source, columns, args.missing)
+        test_texts = check_texts(held_out[columns["text_column"]])
+        name_test = row_namer(held_out_source, held_out.index)
+        test_labels = objective.match_column(
+            held_out[columns["label_column"]], str(held_out_source)
+        )
+        origin["test"] = {"source": str(held_out_source), "sha256": hash_data(held_out_source),
                           "rows": len(held_out), "rows_left_out": n_missing}
-        tested = {"source": args.test_data, "row": held_out.index, "part": "test"}
+        tested = {"source": str(held_out_source), "row": held_out.index, "part": "test"}
         split = pd.concat([split, pd.DataFrame(tested)])
     lines.append(f"       {int((~is_test).sum()):,} texts to train on, {len(test_texts):,} to test")
     return Corpus(
@@ -119,18 +127,93 @@ def load_corpus(args, parameters):
         split=split,
         origin=origin,
         summary="\n".join(lines),
+        name_train=name_train,
+        name_test=name_test,
     )
 
 
-def _read(source, columns, missing):
-    frame = read_table(source)
-    require_columns(frame.columns, columns, source)
-    frame, n_missing = drop_missing(frame, list(columns.values()), missing, source)
-    if len(frame) == 0:
-        raise ValueError(f"{source}: every row has an empty cell")
-    return frame, n_missing
+def load_training_part(
+    args: argparse.Namespace, parameters: Mapping[str, Any], objective_class: type[Objective]
+) -> tuple[list[str], npt.NDArray[Any], Callable[[int], str]]:
+    """Return texts and labels that `load_corpus` would train on, and a function that names rows."""
+    read = _read_labelled(args, objective_class)
+    train = ~_choose_test(args, parameters, read, [], {})
+    texts = np.array(read.texts, dtype=object)[train].tolist()
+    return texts, read.labels[train], row_namer(read.source, read.frame.index[train])
 
 
-def _class_counts(classes, counts):
-    shown = [f"{count:,} {label}" for label, count in zip(classes.tolist(), counts, strict=True)]
-    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more classes" if shown[10:] else "")
+def reading_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that decide which texts are trained on, as plain values."""
+    return {name: getattr(args, name) for name in _FLAGS}
+
+
+def restore_flags(saved: Field) -> argparse.Namespace:
+    """Undo `reading_flags` for arguments from a log, which are checked."""
+    flags = {name: saved[name] for name in _FLAGS}
+    for name in ("sample", "header"):
+        flags[name].flag()
+    for name in ("text_column", "label_column"):
+        flags[name].shown()
+    flags["missing"].text("error", "skip")
+    if flags["test_size"].value is not None:
+        flags["test_size"].number(0, 1)
+    for name in ("delimiter", "escapechar", "errors"):  # may be a tab, and are never shown
+        if flags[name].value is not None:
+            flags[name].text()
+    for name in ("data", "test_data", "quoting", "encoding", "format"):
+        if flags[name].value is not None:
+            flags[name].shown()
+    return argparse.Namespace(**{name: flag.value for name, flag in flags.items()})
+
+
+def _read_labelled(args: argparse.Namespace, objective_class: type[Objective]) -> _Labelled:
+    if args.sample:
+        source, name = find_source(SAMPLE), "the bundled sample"
+        columns = {"text_column": "review", "label_column": "sentiment"}
+    else:
+        source = read_source(args, args.data)
+        name = str(source)
+        columns = {"text_column": args.text_column, "label_column": args.label_column}
+    frame, n_missing = read_rows(source, columns, args.missing)
+    text_column, label_column = columns.values()
+    labels = objective_class.read_column(frame[label_column])
+    objective, targets = objective_class.learn(
+        pd.Series(labels, index=frame.index, dtype=labels.dtype), len(frame),
+        f"{name}: column {label_column!r}",
+    )
+    texts = check_training_texts(frame[text_column], labels)
+    return _Labelled(
+        source, name, columns, frame, n_missing, labels, objective, targets, texts
+    )
+
+
+def _choose_test(
+    args: argparse.Namespace,
+    parameters: Mapping[str, Any],
+    read: _Labelled,
+    lines: list[str],
+    origin: dict[str, Any],
+) -> npt.NDArray[np.bool_]:
+    """Return which rows are for testing, and describe the split in `lines` and `origin`."""
+    seed = parameters["random_state"]
+    if args.test_data is not None:
+        lines.append("split: all rows are for training")
+        return np.zeros(len(read.frame), dtype=bool)
+    if not args.sample and is_split_folder(read.source):
+        if args.test_size is not None:
+            args.usage_error("an aclImdb folder has its own split; leave out --test-size")
+        lines.append("split: by the folders train and test")
+        return (read.frame["part"] == "test").to_numpy()
+    test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
+    texts, objective = read.texts, read.objective
+    as_read = [strip_html(text) for text in texts] if parameters["strip_html"] else texts
+    is_test, n_repeats = split_rows(as_read, objective.strata(read.targets), test_size, seed)
+    origin |= {"test_size": test_size, "repeated_texts": n_repeats}
+    lines.append(f"split: shuffled and stratified by class, seed {seed}")
+    if n_repeats:
+        rows = "1 row repeats" if n_repeats == 1 else f"{n_repeats:,} rows repeat"
+        lines.append(f"       {rows} the text of another row; equal texts stay together")
+    if not is_test.any():
+        doubts = "".join(f"; {doubt}" for doubt in objective.describe_doubts(read.targets))
+        raise ValueError(f"{read.name}: {len(read.frame)} rows are too few to split{doubts}")
+    return is_test

@@ -1,39 +1,79 @@
-"""``bertsent predict``: label reviews with a saved model."""
+"""``bertsent predict``: label texts with a saved model."""
 
+from __future__ import annotations
+
+import argparse
+import shlex
 import sys
+from typing import TYPE_CHECKING
 
-import bertsent
-from bertsent.cli.arguments import shared_parameters
-from bertsent.formats import require_source
-from bertsent.output import check_output
-from bertsent.stream import label_file
+from bertsent.classifier import open_predictor
+from bertsent.cli.flags import check_order, prediction_parameters, read_source
+from bertsent.cli.output import print_json
+from bertsent.files import DECIMALS, check_files, label_file, require_printable, to_plain
+from bertsent.texts import name_texts
+
+if TYPE_CHECKING:
+    from bertsent.classifier import Predictor
 
 
-def run(args):
-    """Carry out the command."""
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
     if (args.file is None) == (args.text is None):
-        args.usage_error("pass either FILE or --text")
+        args.usage_error("pass either FILE or --text" + ", not both" * (args.file is not None))
     if args.text is not None and args.output is not None:
-        args.usage_error("--output goes with FILE; --text prints to stdout")
-    if args.file is not None:
-        require_source(args.file)
-    if args.output is not None:
-        check_output(args.output, args.force)
-    classifier = bertsent.BertClassifier.from_pretrained(args.directory)
-    classifier.set_params(**shared_parameters(args))
-    precision = classifier._check_ready()
-    if args.text is not None:
-        for label, confidence in zip(*classifier._label(args.text), strict=True):
-            print(f"{label}\t{confidence:.4f}")
+        args.usage_error("--output requires FILE; the result of --text is printed to stdout")
+    if args.json and args.output is not None:
+        args.usage_error("--json prints to stdout; the name of OUT says in which format it is")
+    for text in args.text or []:
+        require_text(text)
+    check_order(args)
+    source = None if args.file is None else read_source(args, args.file)
+    if source is not None:
+        check_files(source, args.output, args.text_column, args.force)
+    ready = open_predictor(args.directory, prediction_parameters(args))
+    precision = ready.check()
+    if args.output is None and not args.json:
+        names = ready.fitted.objective.label_names
+        require_printable(names, lambda number: f"the name of class {number}")
+    if source is None:
+        print_texts(ready, args.text, args.json)
         return
     scored = label_file(
-        classifier, args.file, args.output, text_column=args.text_column,
-        chunk_rows=args.chunk_rows, missing=args.missing, overwrite=args.force,
+        ready.table, ready.fitted.objective.prediction_columns, source, args.output,
+        text_column=args.text_column,
+        possible=ready.fitted.objective.possible_predictions, chunk_rows=args.chunk_rows,
+        missing=args.missing, overwrite=args.force, printed="json" if args.json else "csv",
     )
     if scored.rows_left_out:
         print(f"{scored.rows_left_out:,} rows with an empty cell left out", file=sys.stderr)
     if args.output is not None:
         print(
-            f"{scored.rows:,} rows labelled in {args.output}, computed in {precision}",
+            f"{scored.rows:,} labelled rows written to {args.output}, computed in {precision}",
             file=sys.stderr,
         )
+
+
+def require_text(text: str) -> None:
+    """Raise a ValueError if the bytes of an argument are not text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        advice = "" if encoding == "utf-8" else "; set PYTHONUTF8=1 in the environment"
+        raise ValueError(
+            f"--text {text!a} is not text in {encoding}, the encoding of arguments{advice}"
+        ) from None
+
+
+def print_texts(ready: Predictor, texts: list[str], as_json: bool) -> None:
+    """Print the predictions for texts: a line each, of values or of JSON."""
+    with name_texts(lambda number: f"--text {shlex.quote(texts[number])}"):
+        columns = ready.table(texts, decimals=DECIMALS)
+    for text, *values in zip(texts, *columns.values(), strict=True):
+        if as_json:
+            named = zip(columns, map(to_plain, values), strict=True)
+            print_json({"text": text} | dict(named), indent=None)
+        else:
+            label, *probabilities = values
+            print(label, *(f"{value:.4f}" for value in probabilities), sep="\t")

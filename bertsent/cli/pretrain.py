@@ -1,39 +1,34 @@
 """``bertsent pretrain``: masked language modelling on texts without labels."""
 
-from bertsent.cli.arguments import chosen_parameters
-from bertsent.data import column_texts, drop_missing, hash_data, read_table, require_columns
-from bertsent.files import check_target
-from bertsent.precision import resolve_precision
-from bertsent.pretraining import run_pretraining
-from bertsent.pretraining_parameters import PRETRAINING, check_pretraining
-from bertsent.progress import format_seconds
-from bertsent.threads import resolve_n_threads
+import argparse
+
+from bertsent.cli.flags import check_checkpoint_flags, chosen_parameters, read_source
+from bertsent.files import check_target, column_texts, hash_data, read_rows
+from bertsent.model import resolve_precision
+from bertsent.pretraining import PRETRAINING, check_pretraining, run_pretraining
+from bertsent.system import format_seconds, resolve_n_threads
 
 
-def run(args):
-    """Carry out the command."""
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
     parameters = chosen_parameters(args, PRETRAINING)
-    if parameters["checkpoint_dir"] is None:
-        for name in ("resume", "checkpoint_every"):
-            if parameters[name]:
-                args.usage_error(f"--{name.replace('_', '-')} needs --checkpoint-dir")
+    check_checkpoint_flags(args, parameters)
     check_pretraining(parameters)
-    check_target(args.output, args.force)
     resolve_precision(parameters["precision"], "precision")
-    frame = read_table(args.data)
-    require_columns(frame.columns, {"--text-column": args.text_column}, args.data)
-    frame, n_missing = drop_missing(frame, [args.text_column], args.missing, args.data)
-    texts = column_texts(frame, args.text_column, args.data)
+    source = read_source(args, args.data)
+    frame, n_missing = read_rows(source, {"text_column": args.text_column}, args.missing)
+    texts = column_texts(frame, args.text_column, source)
+    check_target(args.output, args.force)
     threads = resolve_n_threads(parameters["n_threads"])
     left_out = f", {n_missing:,} empty cells left out" if n_missing else ""
-    print(f"data:  {args.data}, {len(texts):,} texts{left_out}")
+    print(f"data:  {source}, {len(texts):,} texts{left_out}")
     print(
         f"model: {parameters['model']}, on {threads} thread{'s' if threads > 1 else ''}, "
         f"seed {parameters['random_state']}",
         flush=True,
     )
     origin = {
-        "source": str(args.data), "sha256": hash_data(args.data), "rows": len(frame),
+        "source": str(source), "sha256": hash_data(source), "rows": len(frame),
         "rows_left_out": n_missing,
     }
     found = run_pretraining(
@@ -47,6 +42,6 @@ def run(args):
     )
     what = "held-out " if "validation_loss" in last else ""
     key = "validation_loss" if what else "loss"
-    print(f"{what}loss of hidden tokens: {first[key]:.4f} after the first epoch", end="")
+    print(f"{what}loss of masked tokens: {first[key]:.4f} after the first epoch", end="")
     print(f", {last[key]:.4f} after the last" if len(found.history) > 1 else "")
     print(f"saved in {args.output}; bertsent train --model {args.output} starts from it")

@@ -1,170 +1,169 @@
-"""``bertsent train``: fine-tune, test, save."""
+"""``bertsent train``: fine-tune a model, test it and save it."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import platform
 import textwrap
 import time
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 import bertsent
-from bertsent.cli.arguments import chosen_parameters, default_parameters
-from bertsent.cli.audit import audit_table, describe_audit, example_table
-from bertsent.cli.corpus import load_corpus
-from bertsent.cli.report import compute_metrics, describe_seen, format_metrics, score_texts
-from bertsent.config import engine_config, read_config
-from bertsent.files import atomic_directory, check_target
-from bertsent.hub import resolve
-from bertsent.members import count_members, is_list, member_parameters
-from bertsent.parameters import (
+from bertsent.classifier import (
+    PARAMETERS,
     check_parameters,
-    resolve_freeze,
-    resolve_learning_rate,
-    resolve_max_length,
+    count_members,
+    evaluate,
+    is_list,
+    predictor,
+    resolve_auto,
 )
-from bertsent.plan import CHOSEN, settle
-from bertsent.precision import PRECISIONS, resolve_precision
-from bertsent.progress import format_seconds
-from bertsent.runs import has_checkpoints
-from bertsent.saved import plain
-from bertsent.threads import resolve_n_threads
+from bertsent.cli.audit import audit_table, describe_audit, example_table
+from bertsent.cli.corpus import load_corpus, reading_flags
+from bertsent.cli.flags import (
+    check_checkpoint_flags,
+    chosen_parameters,
+    default_value,
+    flag_name,
+)
+from bertsent.cli.layout import print_fitted, screen_width
+from bertsent.files import atomic_directory, check_target, to_plain
+from bertsent.model import PRECISIONS, resolve_precision
+from bertsent.objectives import SingleLabelClassification
+from bertsent.system import format_seconds, interrupted, resolve_n_threads, uninterrupted
+from bertsent.texts import name_texts
+from bertsent.training import callback_name, has_checkpoints, is_callback
 
-HISTORY_COLUMNS = ["epoch", "loss", "accuracy", "tokens", "seconds"]
-SHOWN_ELSEWHERE = {"model", "n_threads", "random_state", "verbose"}
-# Said only where they are not what they always are.
-DETAILS = {
-    "checkpoint_keep", "patience", "schedule", "layer_decay", "accumulate_steps",
-    "label_smoothing", "long_text", "stride", "frozen_cache", "inference_long_text", "members",
-}
-VALIDATION_COLUMNS = ["validation_loss", "validation_accuracy"]
+if TYPE_CHECKING:
+    from bertsent.classifier import BertClassifier, Evaluation
+    from bertsent.cli.corpus import Corpus
+
+# The objective of the models that this command trains.
+OBJECTIVE = SingleLabelClassification
 
 
-def run(args):
-    """Carry out the command."""
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
     if (args.data is None) != args.sample:
         args.usage_error("pass either DATA or --sample")
     if args.sample and args.test_data is not None:
-        args.usage_error("--test-data goes with DATA, not with --sample")
+        args.usage_error("--test-data cannot be used with --sample")
     parameters = chosen_parameters(args)
-    if parameters["checkpoint_dir"] is None:
-        for name in ("resume", "checkpoint_every"):
-            if parameters[name]:
-                args.usage_error(f"--{name.replace('_', '-')} needs --checkpoint-dir")
+    check_checkpoint_flags(args, parameters)
     check_parameters(parameters)
     if parameters["early_stopping"] and parameters["validation_fraction"] is None:
         args.usage_error("--early-stopping needs --validation-fraction")
-    check_target(args.output, args.force)
     precisions = {name: resolve_precision(parameters[name], name) for name in PRECISIONS}
     resolved = resolve_auto(parameters) | precisions
-    corpus = load_corpus(args, parameters)
-    print(corpus.summary)
+    resolved["learning_rate"] = format_rates(resolved["learning_rate"])
+    corpus = load_corpus(args, parameters, OBJECTIVE)
+    # After the data, so that this does not hide what is wrong there.
+    if not args.dry_run:
+        check_target(args.output, args.force)
+    print_fitted(corpus.summary)
     print(describe_run(parameters, resolved), flush=True)
     if args.dry_run:
-        from bertsent.cli.dry_run import run as estimate
+        from bertsent.cli.dry_run import run as dry_run
 
-        estimate(args, parameters, corpus)
+        dry_run(args, parameters, OBJECTIVE, corpus)
         return
 
     classifier = bertsent.BertClassifier(**parameters)
+    classifier._origin = {**corpus.origin, "flags": reading_flags(args)}
     started = time.time()
-    metrics = audited = None
+    metrics: Evaluation | None = None
+    audited: pd.DataFrame | None = None
     try:
-        classifier.fit(corpus.train_texts, corpus.train_labels)
+        with name_texts(corpus.name_train):
+            classifier.fit(corpus.train_texts, corpus.train_labels)
         trained = time.time()
-        metrics = test(
-            classifier, corpus, precisions["inference_precision"], parameters["verbose"]
-        )
+        with name_texts(corpus.name_test):
+            metrics = evaluate(
+                predictor(classifier), corpus.test_texts, corpus.test_labels, parameters["verbose"]
+            )
         if parameters["track_examples"]:
             audited = audit_table(classifier, corpus)
     except KeyboardInterrupt as stop:
         directory = parameters["checkpoint_dir"]
         if directory is not None and has_checkpoints(directory):
-            raise type(stop)(
-                "interrupted; the same command with --resume goes on from here"
-            ) from None
-        if not hasattr(classifier, "classes_"):
-            raise type(stop)("interrupted before training; nothing is saved") from None
-        save(args, classifier, corpus, started, metrics=None)
-        raise type(stop)(
-            f"interrupted; the model as trained so far is saved in {args.output}"
-        ) from None
+            kept = "the same command with --resume continues from here"
+        elif hasattr(classifier, "classes_") and uninterrupted(
+            lambda: save(args, classifier, corpus, started, metrics=None)
+        ):
+            kept = f"the model trained so far is saved in {args.output}"
+        else:
+            kept = "nothing was saved"
+        raise interrupted(stop, f"{str(stop) or 'interrupted'}; {kept}") from None
     save(args, classifier, corpus, started, metrics, audited)
     print(
         f"\ntrained in {format_seconds(trained - started)} in {classifier.precision_} at a peak "
-        f"learning rate of {format_rates(classifier.learning_rate_)}, tested once at the end:"
+        f"learning rate of {format_rates(classifier.learning_rate_)}; tested once:"
     )
-    print(format_metrics(metrics))
-    seen = describe_seen(metrics)
-    if seen is not None:
-        print(f"\nnote: {seen}")
+    print(metrics)
     if audited is not None:
         print(f"\n{describe_audit(audited)}")
     print(f"\nsaved in {args.output}")
 
 
-def resolve_auto(parameters):
-    """What `fit` will take for "auto"; what does not go with the model is an error already."""
-    directory = resolve(parameters["model"], weights=False)
-    config = engine_config(read_config(directory), 2, directory / "config.json")
-    positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
-    for own in member_parameters(parameters):
-        resolve_max_length(own["max_length"], positions)
-        resolve_freeze(own["freeze_layers"], n_layers)
-    freeze = resolve_freeze(parameters["freeze_layers"], n_layers)
-    rate = resolve_learning_rate(
-        parameters["learning_rate"], config["hidden_size"], n_layers, freeze
-    )
-    if parameters["time_budget"] is None:
-        parameters = settle(parameters, None, positions)
-    return {"learning_rate": f"{rate:g}"} | {name: parameters[name] for name in CHOSEN}
-
-
-def format_rates(rates):
-    """The peak learning rate, or those of members in their order."""
+def format_rates(rates: Any) -> str:
+    """Return the peak learning rate, or those of all members, as text."""
     return ", ".join(f"{rate:g}" for rate in (rates if is_list(rates) else [rates]))
 
 
-def describe_run(parameters, resolved):
-    """The parameters in a few lines; `resolved` is what "auto" has come to."""
+def describe_run(parameters: dict[str, Any], resolved: Mapping[str, Any]) -> str:
+    """Return the parameters as a few lines of text; `resolved` has the values of "auto"."""
     resolved = {
         name: f"{value} (auto)" if parameters[name] == "auto" != value else value
         for name, value in resolved.items()
     }
-    defaults = default_parameters()
-    shown = ", ".join(
-        f"{name}={value}"
-        for name, value in (parameters | resolved).items()
-        if name not in SHOWN_ELSEWHERE
-        and value is not None and value is not False
-        and not (name in DETAILS and value == defaults[name])
-    )
+    shown = []
+    for parameter in PARAMETERS:
+        value = (parameters | resolved)[parameter.name]
+        is_default = value == default_value(parameter)
+        hidden = parameter.summary == "never" or (parameter.summary == "changed" and is_default)
+        if not hidden and value is not None and value is not False:
+            flag = flag_name(parameter.name)
+            # A flag and its value stay on one line.
+            shown.append(flag if value is True else f"{flag} {_shown(value)}".replace(" ", "\0"))
     threads = resolve_n_threads(parameters["n_threads"])
+    listed = textwrap.wrap(
+        ", ".join(shown), min(80, screen_width()), initial_indent=" " * 7,
+        subsequent_indent=" " * 7, break_on_hyphens=False,
+    )
     lines = [
         f"model: {parameters['model']}, on {threads} thread{'s' if threads > 1 else ''}, "
         f"seed {parameters['random_state']}",
-        *textwrap.wrap(shown, 88, initial_indent=" " * 7, subsequent_indent=" " * 7),
+        *(line.replace("\0", " ") for line in listed),
     ]
     return "\n".join(lines)
 
 
-def test(classifier, corpus, precision, show_bar):
-    """Metrics on the test rows."""
-    return compute_metrics(
-        corpus.test_labels,
-        score_texts(classifier, corpus.test_texts, show_bar),
-        classifier.classes_,
-        classifier.seen_in_training(corpus.test_texts),
-        precision,
-    )
+def _shown(value: Any) -> str:
+    """Return the value of a parameter as text; a callback is shown as the flag names it."""
+    if isinstance(value, list | tuple) and value and all(map(is_callback, value)):
+        return ",".join(map(callback_name, value))
+    return str(value)
 
 
-def save(args, classifier, corpus, started, metrics, audited=None):
-    """Save the model and all that tells how it came about; without metrics it was interrupted."""
+def save(
+    args: argparse.Namespace,
+    classifier: BertClassifier,
+    corpus: Corpus,
+    started: float,
+    metrics: Mapping[str, Any] | None,
+    audited: pd.DataFrame | None = None,
+) -> None:
+    """Save the model and the record of its training, which has no metrics if interrupted."""
     record = {
         "parameters": {
-            name: plain(value) for name, value in classifier.get_params(deep=False).items()
+            name: to_plain(value) for name, value in classifier.get_params(deep=False).items()
         },
         "learning_rate": classifier.learning_rate_,
         "precision": classifier.precision_,
@@ -182,43 +181,48 @@ def save(args, classifier, corpus, started, metrics, audited=None):
         "seconds": round(time.time() - started, 3),
     }
     columns = ["member"] if count_members(classifier.members) > 1 else []
-    columns += HISTORY_COLUMNS
+    columns += ["epoch", "loss", OBJECTIVE.metric, "tokens", "seconds"]
     if classifier.validation_rows_ is not None:
-        columns += VALIDATION_COLUMNS
+        columns += ["validation_loss", f"validation_{OBJECTIVE.metric}"]
+    if any("part" in row for row in classifier.history_):
+        columns.append("part")
     history = pd.DataFrame(classifier.history_, columns=columns)
     split = mark_parts(corpus.split, classifier)
-    with atomic_directory(args.output, args.force) as scratch:
-        classifier.save_files(scratch)
-        _write_json(scratch / "run.json", record)
+    with atomic_directory(args.output, args.force) as staging:
+        classifier.save_files(staging)
+        _write_json(staging / "run.json", record)
         if metrics is not None:
-            _write_json(scratch / "metrics.json", metrics)
-        history.to_csv(scratch / "history.csv", index=False)
-        split.to_csv(scratch / "split.csv", index=False)
+            _write_json(staging / "metrics.json", metrics)
+        history.to_csv(staging / "history.csv", index=False)
+        split.to_csv(staging / "split.csv", index=False)
         if classifier.example_history_ is not None:
             examples = example_table(classifier, corpus)
-            examples.to_csv(scratch / "examples.csv", index=False)
+            examples.to_csv(staging / "examples.csv", index=False)
         if audited is not None:
-            audited.to_csv(scratch / "audit.csv", index=False)
+            audited.to_csv(staging / "audit.csv", index=False)
 
 
-def mark_parts(split, classifier):
-    """The split with the rows that `fit` held out, and those that there was no time for."""
+def mark_parts(split: pd.DataFrame, classifier: BertClassifier) -> pd.DataFrame:
+    """Mark the rows that `fit` held out, and those for which there was no time, in the split."""
     split = split.copy()
     given, part = np.flatnonzero(split["part"] == "train"), split.columns.get_loc("part")
-    split.iloc[given, part] = "unused"
-    split.iloc[given[classifier.training_rows_], part] = "train"
+    cells: Any = split.iloc  # the stubs of pandas know no arrays of rows here
+    cells[given, part] = "unused"
+    cells[given[classifier.training_rows_], part] = "train"
     if classifier.validation_rows_ is not None:
-        split.iloc[given[classifier.validation_rows_], part] = "validation"
+        cells[given[classifier.validation_rows_], part] = "validation"
     return split
 
 
-def _write_json(path, value):
+def _write_json(path: Path, value: object) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _versions():
-    versions = {"bertsent": bertsent.__version__, "python": platform.python_version()}
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {
+        "bertsent": bertsent.__version__, "python": platform.python_version(),
+    }
     for name in ("numpy", "pandas", "scikit-learn", "safetensors", "huggingface_hub"):
         try:
             versions[name] = metadata.version(name)

@@ -23,15 +23,20 @@ bs_status bs_arena_reserve(bs_arena *a, size_t size, bs_error *e)
 
 void *bs_arena_take(bs_arena *a, size_t count, size_t item)
 {
-    const size_t bytes = (count * item + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    size_t bytes, end;
+    if (__builtin_mul_overflow(count, item, &bytes) || bytes > SIZE_MAX - ALIGNMENT
+        || __builtin_add_overflow(a->used, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, &end)) {
+        a->used = SIZE_MAX; /* no block has that size, so this happens only while counting */
+        return NULL;
+    }
     void *taken = a->block != NULL ? a->block + a->used : NULL;
-    a->used += bytes;
+    a->used = end;
     return taken;
 }
 
 void bs_arena_free(bs_arena *a)
 {
     void *block = a->block;
-    *a = (bs_arena){0}; /* first, so that a fork in between leaves the child no dead pointer */
+    *a = (bs_arena){0}; /* cleared first: a fork in between must not leave a dangling pointer */
     free(block);
 }

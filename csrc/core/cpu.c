@@ -1,12 +1,18 @@
 #include "core/cpu.h"
 
+const char *const bs_cpu_feature_names[BS_CPU_FEATURE_COUNT] = {
+#define NAME(id, name) name,
+    BS_CPU_FEATURES(NAME)
+#undef NAME
+};
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Linux grants the tile registers to a process that asks, for all its threads. */
+/* Linux grants tile registers to a process on request, for all its threads. */
 static bool tiles_granted(void)
 {
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
@@ -37,19 +43,25 @@ bs_cpu bs_cpu_detect(void)
     if (!__get_cpuid(1, &a, &b, &c, &d))
         return cpu;
     const bool fma = c & (1u << 12), osxsave = c & (1u << 27), avx = c & (1u << 28);
-    if (!osxsave || !avx || !fma || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+    if (!osxsave || !avx || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return cpu;
     const uint64_t state = saved_state();
     const bool ymm = (state & 0x6) == 0x6, zmm = (state & 0xe6) == 0xe6;
-    const unsigned need = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
-    cpu.avx2 = ymm && (b & (1u << 5));
-    cpu.avx512 = cpu.avx2 && zmm && (b & need) == need;
-    cpu.avx512_vnni = cpu.avx512 && (c & (1u << 11));
-    const unsigned tiles = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tiles, int8 */
-    const bool has_tiles = (d & tiles) == tiles && (state & 0x60000) == 0x60000;
+    const bool tiles = (state & 0x60000) == 0x60000 && (d & (1u << 24)) && tiles_granted();
+#define FEATURE(id, there) cpu.features |= (there) ? BS_CPU_##id : 0u
+    FEATURE(FMA, ymm && fma);
+    FEATURE(AVX2, ymm && (b & (1u << 5)));
+    FEATURE(AVX512F, zmm && (b & (1u << 16)));
+    FEATURE(AVX512DQ, zmm && (b & (1u << 17)));
+    FEATURE(AVX512BW, zmm && (b & (1u << 30)));
+    FEATURE(AVX512VL, zmm && (b & (1u << 31)));
+    FEATURE(AVX512_VNNI, zmm && (c & (1u << 11)));
+    FEATURE(AMX_BF16, tiles && (d & (1u << 22)));
+    FEATURE(AMX_TILE, tiles);
+    FEATURE(AMX_INT8, tiles && (d & (1u << 25)));
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
-        cpu.avx512_bf16 = cpu.avx512_vnni && (a & (1u << 5));
-    cpu.amx = cpu.avx512_bf16 && has_tiles && tiles_granted();
+        FEATURE(AVX512_BF16, zmm && (a & (1u << 5)));
+#undef FEATURE
     return cpu;
 }
 #else

@@ -1,21 +1,47 @@
-/* What the processor offers, and small things that only it can do. */
+/* What the processor can do, and small operations that depend on it. */
 #ifndef BS_CORE_CPU_H
 #define BS_CORE_CPU_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Processor features that instruction sets need, X(id, name), under the names that Linux uses. */
+#define BS_CPU_FEATURES(X)                                                                        \
+    X(AVX2, "avx2")                                                                               \
+    X(FMA, "fma")                                                                                 \
+    X(AVX512F, "avx512f")                                                                         \
+    X(AVX512BW, "avx512bw")                                                                       \
+    X(AVX512DQ, "avx512dq")                                                                       \
+    X(AVX512VL, "avx512vl")                                                                       \
+    X(AVX512_VNNI, "avx512_vnni")                                                                 \
+    X(AVX512_BF16, "avx512_bf16")                                                                 \
+    X(AMX_TILE, "amx_tile")                                                                       \
+    X(AMX_BF16, "amx_bf16")                                                                       \
+    X(AMX_INT8, "amx_int8")
+
+enum {
+#define BS_CPU(id, name) BS_CPU_INDEX_##id,
+    BS_CPU_FEATURES(BS_CPU)
+#undef BS_CPU
+    BS_CPU_FEATURE_COUNT
+};
+enum {
+#define BS_CPU(id, name) BS_CPU_##id = 1 << BS_CPU_INDEX_##id,
+    BS_CPU_FEATURES(BS_CPU)
+#undef BS_CPU
+};
+
+extern const char *const bs_cpu_feature_names[BS_CPU_FEATURE_COUNT];
+
 typedef struct {
-    bool avx2;   /* AVX2 and FMA, with the operating system saving the registers */
-    bool avx512; /* AVX-512 F, BW, DQ, VL, likewise */
-    bool avx512_vnni, avx512_bf16;
+    unsigned features; /* BS_CPU_..., only those whose registers the operating system saves */
     bool intel;
-    bool amx; /* tiles of bf16 and int8, which the operating system lets this process use */
 } bs_cpu;
 
+/* On Linux, requests permission to use tile registers if the processor has them. */
 bs_cpu bs_cpu_detect(void);
 
-/* Tells the core that this is a spinning wait. */
+/* Tells the processor that this is a spin-wait loop. */
 static inline void bs_cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -25,8 +51,8 @@ static inline void bs_cpu_relax(void)
 #endif
 }
 
-/* Makes subnormals zero in this thread (they cost a hundred cycles each and carry
- * nothing here); returns what bs_cpu_restore needs to undo it. */
+/* Flushes subnormals to zero in this thread: each costs about a hundred cycles, and their values do
+ * not matter here. Returns what bs_cpu_restore needs to undo it. */
 static inline uint32_t bs_cpu_flush_subnormals(void)
 {
 #if defined(__x86_64__)

@@ -1,5 +1,5 @@
-/* Philox4x32-10, one block at a time (Salmon et al., SC 2011). The kernels draw many
- * at once from the same function; this one derives the keys. */
+/* Philox4x32-10 (Salmon et al., SC 2011), one block at a time, for deriving keys. The kernels
+ * compute many blocks at once. */
 #ifndef BS_CORE_PHILOX_H
 #define BS_CORE_PHILOX_H
 
@@ -24,7 +24,7 @@ static inline void bs_philox(uint32_t out[4], const uint32_t counter[4], uint64_
     out[3] = c3;
 }
 
-/* The key of one sequence at one step: what every dropout of that sequence starts from. */
+/* The key of one sequence at one step. All dropout masks of the sequence derive from it. */
 static inline uint64_t bs_sequence_key(uint64_t seed, uint64_t sequence, uint32_t step)
 {
     const uint32_t counter[4] = {(uint32_t)sequence, (uint32_t)(sequence >> 32), step,

@@ -1,7 +1,7 @@
-/* Status codes and the error record that every fallible call fills.
+/* Status codes, and the error record that every fallible function fills.
  *
- * The engine never touches Python: it returns a status, and csrc/python turns
- * the record into an exception. */
+ * The engine never touches Python: it returns a status, and csrc/python turns the record into an
+ * exception. */
 #ifndef BS_CORE_STATUS_H
 #define BS_CORE_STATUS_H
 
@@ -25,7 +25,7 @@ typedef struct {
 
 #define BS_ERROR_INIT {BS_OK, -1, {0}}
 
-/* Records a failure and returns `status`. The first failure is kept. `e` may be NULL. */
+/* Records a failure and returns `status`. Only the first failure is kept. `e` may be NULL. */
 bs_status bs_error_set(bs_error *e, bs_status status, int64_t item, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 4, 5)))

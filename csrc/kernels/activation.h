@@ -1,8 +1,9 @@
 /* The activations of the feed-forward layer and their derivatives. */
 
-/* Phi(x), the normal distribution function, and e = exp(-x^2/2).
- * Phi(-|x|) = e Q(t), t = 1 / (1 + |x|/4), Q a minimax polynomial for the Mills
- * ratio / sqrt(2 pi) on 0 <= |x| <= 14; relative error below 5e-7. */
+/* Phi(x), the normal cumulative distribution, and e = exp(-x^2/2).
+ *   Phi(-|x|) = e Q(t), t = 1 / (1 + |x|/4)
+ * Q is a minimax polynomial for the Mills ratio / sqrt(2 pi) on 0 <= |x| <= 14. The relative error
+ * is below 5e-7. */
 static inline vf normal_cdf(vf x, vf *e)
 {
     const vf z = vf_max(x, -x);
@@ -22,9 +23,24 @@ static inline vf normal_cdf(vf x, vf *e)
     return vf_select(x > 0.0f, 1.0f - tail, tail);
 }
 
+static inline vf gelu(vf x)
+{
+    vf e;
+    return x * normal_cdf(x, &e);
+}
+
+/* Returns gelu(x), and its derivative in *slope. */
+static inline vf gelu_slope(vf x, vf *slope)
+{
+    vf e;
+    const vf cdf = normal_cdf(x, &e);
+    *slope = cdf + x * e * 0.3989422804f;
+    return x * cdf;
+}
+
 #if BS_LANES == 16
-/* Phi(z) - 1/2 for z >= 0: cubics on 31 intervals of 5.5 / 31 around multiples of it, constant
- * after the last. Each is a Chebyshev interpolant; coefficients by degree. */
+/* Phi(z) - 1/2 for z >= 0: one cubic for each multiple of 5.5 / 31 below 5.5, valid around it, and
+ * a constant beyond. Each cubic is a Chebyshev interpolant; coefficients are sorted by degree. */
 #define GELU_INTERVALS 31
 static const float gelu_coefficients[4][GELU_INTERVALS + 1] = {
     {0.0f, 0.0704104304f, 0.138644665f, 0.2027262f, 0.261047721f, 0.31248644f, 0.356452376f,
@@ -54,15 +70,15 @@ static const float gelu_coefficients[4][GELU_INTERVALS + 1] = {
      7.23776905e-09f, 0.0f},
 };
 
-/* x Phi(x) = x/2 + |x| (Phi(|x|) - 1/2) to within 3e-7, or 3e-7 x where x > 1: as good as any for a
- * result that is rounded to bfloat16 or int8, in half the time. Far below 0 it is not relatively
- * exact, as the other one is. */
+/* x Phi(x) = x/2 + |x| (Phi(|x|) - 1/2) to within 3e-7, or 3e-7 x where x > 1. That is accurate
+ * enough for a result that is rounded to bfloat16 or int8, and takes half the time. Unlike gelu, it
+ * loses relative accuracy far below 0. */
 static inline vf gelu_to_round(vf x)
 {
     const vf z = (vf)((vi)x & 0x7fffffff);
-    /* Written with the bound first, a NaN is handed on. */
+    /* With the bound as the first operand, NaN propagates. */
     const vf at = vf_min(vf_set(GELU_INTERVALS), z * (GELU_INTERVALS / 5.5f));
-    /* 2^23 + a whole number: the number is in the low bits */
+    /* Adding 2^23 leaves the rounded integer in the low bits. */
     const vf shifted = at + 8388608.0f;
     const vf rest = at - (shifted - 8388608.0f);
     __m512 c[4];
@@ -76,54 +92,91 @@ static inline vf gelu_to_round(vf x)
 #else
 static inline vf gelu_to_round(vf x)
 {
-    vf e;
-    return x * normal_cdf(x, &e);
+    return gelu(x);
 }
 #endif
 
-/* For gelu_new: the tanh argument's logistic, sigmoid(2 y), y = sqrt(2/pi) (x + 0.044715 x^3). */
+/* For gelu_new: (1 + tanh(y)) / 2 = sigmoid(2 y), where y = sqrt(2/pi) (x + 0.044715 x^3). */
 static inline vf tanh_gate(vf x)
 {
     const vf y2 = 1.5957691216f * (x + 0.044715f * x * x * x);
     return 1.0f / (1.0f + vf_exp(-y2));
 }
 
-static inline vf activation(vf x, bs_activation act)
+static inline vf gelu_new(vf x)
 {
-    vf e;
-    switch (act) {
-    case BS_GELU:
-        return x * normal_cdf(x, &e);
-    case BS_GELU_NEW:
-        return x * tanh_gate(x);
-    default:
-        return vf_select(x <= 0.0f, vf_set(0.0f), x);
-    }
+    return x * tanh_gate(x);
 }
 
-/* The same of a result that is rounded to bfloat16 or int8. */
-static inline vf activation_to_round(vf x, bs_activation act)
+static inline vf gelu_new_slope(vf x, vf *slope)
 {
-    return act == BS_GELU ? gelu_to_round(x) : activation(x, act);
+    const vf g = tanh_gate(x);
+    *slope = g + x * g * (1.0f - g) * 1.5957691216f * (1.0f + 0.134145f * x * x);
+    return x * g;
 }
 
-/* Returns act(x), and act'(x) in *slope. */
-static inline vf activation_slope(vf x, bs_activation act, vf *slope)
+static inline vf relu(vf x)
 {
-    if (act == BS_GELU) {
-        vf e;
-        const vf cdf = normal_cdf(x, &e);
-        *slope = cdf + x * e * 0.3989422804f;
-        return x * cdf;
-    }
-    if (act == BS_GELU_NEW) {
-        const vf g = tanh_gate(x);
-        *slope = g + x * g * (1.0f - g) * 1.5957691216f * (1.0f + 0.134145f * x * x);
-        return x * g;
-    }
-    *slope = vf_select(x <= 0.0f, vf_set(0.0f), vf_set(1.0f));
     return vf_select(x <= 0.0f, vf_set(0.0f), x);
 }
+
+static inline vf relu_slope(vf x, vf *slope)
+{
+    *slope = vf_select(x <= 0.0f, vf_set(0.0f), vf_set(1.0f));
+    return relu(x);
+}
+
+/* Selects the functions of `act`, a compile-time constant wherever these are inlined. */
+static inline vf activation(vf x, bs_activation act)
+{
+    switch (act) {
+#define CASE(id, name, rounded)                                                                   \
+    case BS_##id:                                                                                 \
+        return name(x);
+        BS_ACTIVATIONS(CASE)
+#undef CASE
+    default:
+        __builtin_trap();
+    }
+}
+
+static inline vf activation_to_round(vf x, bs_activation act)
+{
+    switch (act) {
+#define CASE(id, name, rounded)                                                                   \
+    case BS_##id:                                                                                 \
+        return rounded(x);
+        BS_ACTIVATIONS(CASE)
+#undef CASE
+    default:
+        __builtin_trap();
+    }
+}
+
+static inline vf activation_slope(vf x, bs_activation act, vf *slope)
+{
+    switch (act) {
+#define CASE(id, name, rounded)                                                                   \
+    case BS_##id:                                                                                 \
+        return name##_slope(x, slope);
+        BS_ACTIVATIONS(CASE)
+#undef CASE
+    default:
+        __builtin_trap();
+    }
+}
+
+/* Runs CALL(BS_<id>) for the activation `act`, so that the branch is outside the loops. */
+#define ACTIVATION_CASE(id, name, rounded)                                                        \
+    case BS_##id:                                                                                 \
+        CALL(BS_##id);                                                                            \
+        break;
+#define FOR_ACTIVATION(act)                                                                       \
+    switch (act) {                                                                                \
+        BS_ACTIVATIONS(ACTIVATION_CASE)                                                           \
+    default:                                                                                      \
+        __builtin_trap();                                                                         \
+    }
 
 static inline __attribute__((always_inline)) void
 bias_activation_rows(float *a, float *u, const float *bias, int64_t rows, int64_t n, int64_t ld,
@@ -162,34 +215,26 @@ static inline void activation_backward_rows(float *a, float *d, const float *u, 
     }
 }
 
-/* The choice is made once a call, so that the loops hold no branch. */
 static void bias_activation(float *a, float *u, const float *bias, int64_t rows, int64_t n,
                             int64_t ld, bs_activation act)
 {
-    if (act == BS_GELU)
-        bias_activation_rows(a, u, bias, rows, n, ld, BS_GELU, activation);
-    else if (act == BS_GELU_NEW)
-        bias_activation_rows(a, u, bias, rows, n, ld, BS_GELU_NEW, activation);
-    else
-        bias_activation_rows(a, u, bias, rows, n, ld, BS_RELU, activation);
+#define CALL(constant) bias_activation_rows(a, u, bias, rows, n, ld, constant, activation)
+    FOR_ACTIVATION(act)
+#undef CALL
 }
 
 static void bias_activation_to_round(float *a, float *u, const float *bias, int64_t rows,
                                      int64_t n, int64_t ld, bs_activation act)
 {
-    if (act == BS_GELU)
-        bias_activation_rows(a, u, bias, rows, n, ld, BS_GELU, activation_to_round);
-    else
-        bias_activation(a, u, bias, rows, n, ld, act);
+#define CALL(constant) bias_activation_rows(a, u, bias, rows, n, ld, constant, activation_to_round)
+    FOR_ACTIVATION(act)
+#undef CALL
 }
 
 static void activation_backward(float *a, float *d, const float *u, int64_t rows, int64_t n,
                                 int64_t ld, bs_activation act)
 {
-    if (act == BS_GELU)
-        activation_backward_rows(a, d, u, rows, n, ld, BS_GELU);
-    else if (act == BS_GELU_NEW)
-        activation_backward_rows(a, d, u, rows, n, ld, BS_GELU_NEW);
-    else
-        activation_backward_rows(a, d, u, rows, n, ld, BS_RELU);
+#define CALL(constant) activation_backward_rows(a, d, u, rows, n, ld, constant)
+    FOR_ACTIVATION(act)
+#undef CALL
 }

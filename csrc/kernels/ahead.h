@@ -1,20 +1,20 @@
-/* The panel of a right operand that is needed next, fetched a part at a time: come to only when its
- * turn is there, all of it would be waited for at once. */
+/* Prefetches the next panel of a right operand in parts. Fetched all at once when it is needed, it
+ * would have to be waited for. */
 
 typedef struct {
     const char *at, *end;
-    int64_t share; /* bytes at a time */
-} low_ahead;
+    int64_t share; /* bytes per part */
+} panel_ahead;
 
-/* All `size` bytes in `times` parts; NULL: nothing. */
-static inline low_ahead low_ahead_of(const char *panel, int64_t size, int64_t times)
+/* Divides the `size` bytes of a panel into `times` parts. A NULL panel has none. */
+static inline panel_ahead panel_ahead_of(const char *panel, int64_t size, int64_t times)
 {
     if (panel == NULL || times < 1)
-        return (low_ahead){0};
-    return (low_ahead){panel, panel + size, (size / times + 63) / 64 * 64 + 64};
+        return (panel_ahead){0};
+    return (panel_ahead){panel, panel + size, (size / times + 63) / 64 * 64 + 64};
 }
 
-static inline void low_fetch(low_ahead *a)
+static inline void panel_fetch(panel_ahead *a)
 {
     const char *end = a->end - a->at < a->share ? a->end : a->at + a->share;
     for (; a->at < end; a->at += 64)

@@ -1,6 +1,6 @@
-/* C = A B over packed operands in tiles of AMX: 32 x 32 of C at a time, in four of the eight
- * tile registers; two more hold A, two hold B. Rows of A stay in the first-level cache for all
- * panels, so those of B are loaded with a hint that they pass it by. */
+/* C = A B over packed operands in AMX tiles: 32 x 32 of C at a time in four of the eight tile
+ * registers; two more hold A and two hold B. Rows of A stay in the first-level cache for all
+ * panels, so B is loaded with a hint to bypass it. */
 
 typedef struct {
     uint8_t palette, start_row, reserved[14];
@@ -8,24 +8,24 @@ typedef struct {
     uint8_t rows[16];
 } amx_layout;
 
-/* All eight tiles: 16 rows of 64 bytes. */
+/* All eight tiles: 16 rows of 64 bytes each. */
 static const amx_layout amx_whole = {
     .palette = 1,
     .bytes = {64, 64, 64, 64, 64, 64, 64, 64},
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
-/* An instruction on tiles, and eight that do nothing. On a core whose other thread is busy, as it
- * seems where tiles have half of their rate, those that stand close together wait for each other: a
- * chunk of parts_block took 581 ns there, 442 with five between them, and 356 with seven or more. On a
- * core that is left alone it takes 144 to 149 with any number. Why that is so no manual tells. */
+/* A tile instruction followed by eight nops. If the other thread of the core is busy, tiles seem to
+ * run at half rate, and tile instructions that follow each other closely stall: a chunk of
+ * parts_block took 581 ns without nops, 442 ns with five and 356 ns with seven or more. If the core
+ * is otherwise idle, it takes 144 to 149 ns with any number. No manual explains this. */
 #define AMX_STEP(INSTRUCTION)                                                                     \
     do {                                                                                          \
         INSTRUCTION;                                                                              \
         __asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop");                               \
     } while (0)
 
-/* Asking what they are takes a twelfth of the time of laying them out. */
+/* Reading the configuration takes a twelfth of the time of loading it. */
 static inline void amx_begin(void)
 {
     amx_layout now;
@@ -34,7 +34,7 @@ static inline void amx_begin(void)
         _tile_loadconfig(&amx_whole);
 }
 
-/* Gives them back: as long as they are in use a thread is dearer to suspend. */
+/* Releases the tiles: suspending a thread costs more while they are in use. */
 static void amx_end(void)
 {
     _tile_release();
@@ -49,8 +49,8 @@ static inline void amx_copy(void *to, int64_t ld_to, const void *from, int64_t l
                (size_t)(4 * cols));
 }
 
-/* Four tiles of C, `high` x `wide` elements of 4 bytes in rows ldc elements apart: loaded, or zero
- * without `add`. One that reaches beyond C goes by way of `corner`, which is 32 x 32. */
+/* Loads four tiles of C, `high` x `wide` elements of 4 bytes in rows ldc elements apart, or zeroes
+ * them without `add`. Tiles that reach beyond C go through `corner`, which is 32 x 32. */
 static inline __attribute__((always_inline)) void amx_open(const void *c, int64_t ldc, void *corner,
                                                            int64_t high, int64_t wide, bool add)
 {
@@ -72,7 +72,7 @@ static inline __attribute__((always_inline)) void amx_open(const void *c, int64_
     _tile_loadd(3, from + 16 * ld + 64, ld);
 }
 
-/* And stored. */
+/* Stores them. */
 static inline __attribute__((always_inline)) void amx_close(void *c, int64_t ldc, void *corner,
                                                             int64_t high, int64_t wide)
 {
@@ -87,13 +87,13 @@ static inline __attribute__((always_inline)) void amx_close(void *c, int64_t ldc
         amx_copy(c, ldc, corner, 32, high, wide);
 }
 
-/* One function for each of the two products, as the operation is part of the instruction. */
+/* One function per product, as the operation is part of the instruction. */
 #define AMX_PRODUCT(NAME, TYPE, DOT)                                                              \
     static void NAME(TYPE *c, int64_t ldc, const void *a, int64_t lda, const void *b,             \
                      int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)      \
     {                                                                                             \
-        /* Results of short products are the scratch of attention, in the first-level cache. */    \
-        const bool far = add || groups > 4 * BS_LOW_GROUPS;                                       \
+        /* The result of a short product is attention's scratch, in the first-level cache. */      \
+        const bool far = add || groups > 4 * BS_PACKED_GROUPS;                                    \
         TYPE corner[32 * 32];                                                                     \
         amx_begin();                                                                              \
         for (int64_t i = 0; i < rows; i += 32) {                                                  \
@@ -109,13 +109,13 @@ static inline __attribute__((always_inline)) void amx_close(void *c, int64_t ldc
                 }                                                                                 \
                 amx_open(out, ldc, corner, high, wide, add);                                      \
                 const char *left = (const char *)a + i * lda;                                     \
-                const char *right = (const char *)b + j / LOW_COLUMNS * ld_panel;                 \
-                for (int64_t g = 0; g < groups; g += BS_LOW_GROUPS) {                             \
-                    AMX_STEP(_tile_stream_loadd(6, right, 4 * LOW_COLUMNS));                      \
+                const char *right = (const char *)b + j / PANEL_COLUMNS * ld_panel;               \
+                for (int64_t g = 0; g < groups; g += BS_PACKED_GROUPS) {                          \
+                    AMX_STEP(_tile_stream_loadd(6, right, 4 * PANEL_COLUMNS));                    \
                     AMX_STEP(_tile_loadd(4, left, lda));                                          \
                     AMX_STEP(DOT(0, 4, 6));                                                       \
                     if (second_col) {                                                             \
-                        AMX_STEP(_tile_stream_loadd(7, right + 64, 4 * LOW_COLUMNS));             \
+                        AMX_STEP(_tile_stream_loadd(7, right + 64, 4 * PANEL_COLUMNS));           \
                         AMX_STEP(DOT(1, 4, 7));                                                   \
                     }                                                                             \
                     if (second_row) {                                                             \
@@ -125,7 +125,7 @@ static inline __attribute__((always_inline)) void amx_close(void *c, int64_t ldc
                             AMX_STEP(DOT(3, 5, 7));                                               \
                     }                                                                             \
                     left += 64;                                                                   \
-                    right += 64 * LOW_COLUMNS;                                                    \
+                    right += 64 * PANEL_COLUMNS;                                                  \
                 }                                                                                 \
                 amx_close(out, ldc, corner, high, wide);                                          \
             }                                                                                     \

@@ -1,4 +1,4 @@
-/* Row-wise operations that leave bfloat16 for the next product. */
+/* Row-wise operations that write bfloat16 for the next product. */
 
 /* Stores the first n of 32 floats, rounded. */
 static inline void bf16_store(void *out, __m512 low, __m512 high, int64_t n)
@@ -18,16 +18,16 @@ static void bf16_bias_rows(void *out, int64_t ld_out, const float *c, int64_t ld
                        n - j);
 }
 
-/* 32 floats with their bias, of which the first n count: kept in u, if it is not NULL, then act of
- * them, rounded. */
+/* Adds the bias to 32 floats, of which the first n count, stores the sums in u unless it is NULL,
+ * and stores act of them, rounded. */
 static inline __attribute__((always_inline)) void bf16_activate(void *out, float *u, __m512 low,
                                                                 __m512 high, const float *bias,
                                                                 int64_t n, bs_activation act)
 {
     const __m512 a = low + bf16_some(bias, n), b = high + bf16_some(bias + 16, n - 16);
     if (u != NULL) {
-        _mm512_mask_storeu_ps(u, low_first(n), a);
-        _mm512_mask_storeu_ps(u + 16, low_first(n - 16), b);
+        _mm512_mask_storeu_ps(u, first_lanes(n), a);
+        _mm512_mask_storeu_ps(u + 16, first_lanes(n - 16), b);
     }
     bf16_store(out, (__m512)activation_to_round((vf)a, act),
                (__m512)activation_to_round((vf)b, act), n);
@@ -48,23 +48,21 @@ static void bf16_bias_activation(void *out, int64_t ld_out, float *u, int64_t ld
                                  const float *c, int64_t ldc, const float *bias, int64_t rows,
                                  int64_t n, bs_activation act)
 {
-    if (act == BS_GELU)
-        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU);
-    else if (act == BS_GELU_NEW)
-        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_GELU_NEW);
-    else
-        bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, BS_RELU);
+#define CALL(constant)                                                                             \
+    bf16_bias_activation_rows(out, ld_out, u, ld_u, c, ldc, bias, rows, n, constant)
+    FOR_ACTIVATION(act)
+#undef CALL
 }
 
-/* The first n of 32: 2^(factor x - shift), added up in sums, times the mask, if there is one, and
- * rounded, with zeros behind. */
+/* For the first n of 32: 2^(factor x - shift), accumulated in sums, then multiplied by the mask, if
+ * any, and rounded. The rest are stored as zeros. */
 static inline __attribute__((always_inline)) void bf16_exp2_pair(
     void *out, __m512 sums[2], __m512 low, __m512 high, const float *mask, float factor,
     float shift, const int64_t n)
 {
     __m512 x[2] = {low, high};
     for (int half = 0; half < 2; half++) {
-        const __mmask16 some = low_first(n - 16 * half);
+        const __mmask16 some = first_lanes(n - 16 * half);
         x[half] = (__m512)vf_exp2((vf)_mm512_fmsub_ps(x[half], _mm512_set1_ps(factor),
                                                       _mm512_set1_ps(shift)));
         x[half] = _mm512_maskz_mov_ps(some, x[half]);

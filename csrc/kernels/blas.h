@@ -1,6 +1,10 @@
-/* The few calls of OpenBLAS that are used, under whatever prefix its build gave them. */
+/* The OpenBLAS functions that are used, under the prefix that its build gave them, and products by
+ * OpenBLAS that never end the process for lack of memory. */
 #ifndef BS_KERNELS_BLAS_H
 #define BS_KERNELS_BLAS_H
+
+#include "core/status.h"
+#include "kernels/kernels.h"
 
 #ifdef BS_BLAS_PREFIX
 #define BS_BLAS_JOIN2(a, b) a##b
@@ -18,5 +22,13 @@ void BS_BLAS(cblas_sgemm)(int order, int trans_a, int trans_b, int m, int n, int
 void BS_BLAS(openblas_set_num_threads)(int n);
 char *BS_BLAS(openblas_get_config)(void);
 char *BS_BLAS(openblas_get_corename)(void);
+
+/* Lets OpenBLAS allocate its first buffer, once per process. Afterwards, bs_blas_product always
+ * succeeds. */
+bs_status bs_blas_reserve(bs_error *e);
+
+/* Computes a product in the calling thread. If there is no memory for another buffer, callers share
+ * those that exist, and take turns. */
+void bs_blas_product(const bs_small_product *g);
 
 #endif

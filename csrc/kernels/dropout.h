@@ -1,13 +1,12 @@
-/* Dropout masks from Philox4x32-10, a counter-based generator (Salmon et al.,
- * "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+/* Dropout masks from Philox4x32-10, a counter-based generator (Salmon et al., "Parallel random
+ * numbers: as easy as 1, 2, 3", SC 2011).
  *
- * The bits of an element depend on its sequence's key and its place (row,
- * column, layer, site, head) and on nothing else: not on the thread, nor on where
- * the sequence lies in a batch, nor on the instruction set. No mask is stored: the
- * backward pass draws the same bits again.
+ * The bits of an element depend only on its sequence's key and its place (row, column, layer, site,
+ * head): not on the thread, the position of the sequence in the batch, or the instruction set. No
+ * mask is stored: the backward pass draws the same bits again.
  *
- * Columns come in groups of 128: lane l of the group's 16 counters yields the
- * columns l, 16 + l, ..., 112 + l, from the low and high halves of its 4 words. */
+ * Columns come in groups of 128: lane l of a group's 16 counters yields columns l, 16 + l, ..., 112
+ * + l, from the low and high halves of its 4 words. */
 
 /* Draws the four words for lanes first .. first + BS_LANES - 1 of a group. */
 static inline void philox_lanes(vu word[4], uint32_t first, const bs_dropout_row *r)

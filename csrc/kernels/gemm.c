@@ -4,54 +4,52 @@
 #include "core/pool.h"
 #include "kernels/blas.h"
 
-/* A tile of C with its panels of A and B is worked on in the second-level cache.
- * Larger tiles waste less on packing, smaller ones share out better. */
+/* A tile of C and its panels of A and B are worked on in the second-level cache. Larger tiles waste
+ * less time on packing; smaller ones balance the load better. */
 #define TILE_ROWS 512
 #define TILE_COLS 768
 #define MIN_TILES 8
 #define MIN_SIDE 64
 
-void bs_gemm_small(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
-                   const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-                   int64_t ldc)
+void bs_gemm_small(const bs_kernels *kernels, const bs_small_product *g)
 {
-    bs_fork_hold(); /* the BLAS takes a lock to find its buffers */
-    BS_BLAS(cblas_sgemm)
-    (BS_BLAS_ROW_MAJOR, trans_a ? BS_BLAS_TRANSPOSED : BS_BLAS_PLAIN,
-     trans_b ? BS_BLAS_TRANSPOSED : BS_BLAS_PLAIN, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
-     (int)ldb, beta, c, (int)ldc);
-    bs_fork_release();
+    if (kernels->small_product != NULL)
+        kernels->small_product(g);
+    else
+        bs_blas_product(g);
 }
 
-/* Over packed operands; for how many rows the kernel table says. */
-#define LOW_TILE_COLS 384 /* a cut may add a panel but one column: within BS_GEMM_TILE_COLS */
-/* In parts, where rows of A are split anew for each cut of the columns; of shorter products the
- * result itself is what takes time, and the cache. */
+/* For packed operands. The kernel table gives the number of rows. */
+#define PACKED_TILE_COLS 384 /* cuts may be wider by almost a panel: within BS_GEMM_TILE_COLS */
+/* For fp32 in parts, where each cut of the columns splits the rows of A again. In shorter products
+ * the result itself dominates time and cache. */
 #define PARTS_TILE_COLS 576
-/* Rows of a transient result that a tile makes at a time. */
-#define LOW_STRIP (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
+/* Rows of a transient result that are computed at a time. */
+#define STRIP_ROWS (BS_GEMM_TILE / BS_GEMM_TILE_COLS)
 /* Rows of A or columns of B that one task converts. */
-#define LOW_UNIT 64
+#define CONVERSION_UNIT 64
 
-static int64_t parts_of(int64_t size, int64_t part)
+static int64_t ceil_div(int64_t a, int64_t b)
 {
-    return (size + part - 1) / part;
+    return (a + b - 1) / b;
 }
 
-static bool by_blas(const bs_kernels *kernels, const bs_gemm *g)
+/* Whether no operand is packed: our kernels then compute the tiles as small products, or the BLAS
+ * does. */
+static bool is_unpacked(const bs_kernels *kernels, const bs_gemm *g)
 {
     return g->precision == BS_FLOAT32 && g->packed == NULL &&
            !(g->packs && kernels->fp32_product != NULL);
 }
 
-/* Whether the product is one of fp32 in parts of bfloat16. */
+/* Whether the product is fp32 in parts of bfloat16. */
 static bool in_parts(const bs_kernels *kernels, const bs_gemm *g)
 {
-    return g->precision == BS_FLOAT32 && kernels->parts_product != NULL && !by_blas(kernels, g);
+    return g->precision == BS_FLOAT32 && kernels->parts_product != NULL && !is_unpacked(kernels, g);
 }
 
-/* Rows that tiles have before tile i, of which the first has `largest` and later ones down to half of
- * it: a share of those that are left. */
+/* Rows before tile i. The first tile has `largest` rows; later ones shrink to half of that, each
+ * taking a share of the remaining rows. */
 static int64_t rows_before(int64_t m, int64_t largest, int64_t i)
 {
     const int64_t least = largest / 2;
@@ -59,19 +57,21 @@ static int64_t rows_before(int64_t m, int64_t largest, int64_t i)
     for (; i > 0 && row < m; i--) {
         const int64_t share = (m - row) / 3;
         const int64_t rows = share > largest ? largest : share < least ? least : share;
-        row += bs_round_up(rows, BS_LOW_ROWS);
+        row += bs_round_up(rows, BS_PACKED_ROWS);
     }
     return row < m ? row : m;
 }
 
-/* Even cuts, halving the longer side until there are enough to share out; in parts, whose tiles are
- * large, rows first, and what is worked on last in smaller and smaller ones. */
+/* Cuts evenly, halving the longer side until there are enough tiles to share out. In parts, whose
+ * tiles are large, rows are cut first, and the last tiles get smaller and smaller. */
 static void cut(const bs_kernels *kernels, bs_gemm *g, bool last)
 {
-    const bool low = !by_blas(kernels, g), parts = in_parts(kernels, g);
-    g->tiles_m = parts_of(g->m, low ? kernels->tile_rows : TILE_ROWS);
+    const bool packed = !is_unpacked(kernels, g), parts = in_parts(kernels, g);
+    g->tiles_m = ceil_div(g->m, packed ? kernels->tile_rows : TILE_ROWS);
     const bool wide = parts && !g->transient && g->k >= PARTS_TILE_COLS;
-    g->tiles_n = parts_of(g->n, wide ? PARTS_TILE_COLS : low ? LOW_TILE_COLS : TILE_COLS);
+    g->tiles_n = ceil_div(g->n, wide     ? PARTS_TILE_COLS
+                             : packed ? PACKED_TILE_COLS
+                                      : TILE_COLS);
     while (g->tiles_m * g->tiles_n < (parts ? MIN_TILES / 2 : MIN_TILES)) {
         const int64_t rows = g->m / g->tiles_m, cols = g->n / g->tiles_n;
         if (rows < 2 * MIN_SIDE && cols < 2 * MIN_SIDE)
@@ -92,51 +92,52 @@ static int64_t tiles_of(const bs_gemm *g)
     return g->tiles_m * (g->tiles_n - 1) + g->tiles_last;
 }
 
-/* Where part i of `parts` of `size` begins: a multiple of `grain`, but for the end. */
-static int64_t boundary(int64_t size, int64_t parts, int64_t i, int64_t grain)
+/* Where cut i of `cuts` of `size` begins: a multiple of `grain`, except at the end. */
+static int64_t boundary(int64_t size, int64_t cuts, int64_t i, int64_t grain)
 {
-    if (i >= parts)
+    if (i >= cuts)
         return size;
-    const int64_t at = size * i / parts;
+    const int64_t at = size * i / cuts;
     return at - at % grain;
 }
 
-/* ---- over packed operands ---- */
+/* ---- packed operands ---- */
 
 size_t bs_packed_size(const bs_kernels *kernels, bs_precision precision, int64_t k, int64_t n)
 {
     return (size_t)(bs_panel_groups(kernels, precision, k) * 4 * bs_round_up(n, kernels->columns));
 }
 
-/* Takes room for the operands. */
+/* Lays out the operands in the scratch. */
 static void lay_out(const bs_kernels *kernels, bs_gemm *g, bs_arena *scratch)
 {
-    g->low.units_a = g->low.units_b = 0;
-    if (by_blas(kernels, g))
+    g->operands.units_a = g->operands.units_b = 0;
+    if (is_unpacked(kernels, g))
         return;
-    g->low.groups = bs_low_groups(bs_low_elements(kernels, g->precision), g->k);
-    g->low.ld_panel = 4 * bs_panel_groups(kernels, g->precision, g->k) * kernels->columns;
+    g->operands.groups = bs_packed_groups(bs_group_elements(kernels, g->precision), g->k);
+    g->operands.ld_panel = 4 * bs_panel_groups(kernels, g->precision, g->k) * kernels->columns;
     if (g->precision == BS_FLOAT32) {
-        g->low.a = (char *)g->a;
-        g->low.lda = 4 * g->lda;
+        g->operands.a = (char *)g->a;
+        g->operands.lda = 4 * g->lda;
     } else if (g->ready.data != NULL) {
-        g->low.a = g->ready.data;
-        g->low.lda = g->ready.ld;
+        g->operands.a = g->ready.data;
+        g->operands.lda = g->ready.ld;
     } else {
-        g->low.lda = bs_low_ld(g->low.groups);
-        g->low.units_a = parts_of(g->m, LOW_UNIT);
-        g->low.a = bs_arena_take(scratch, (size_t)(g->low.lda * bs_round_up(g->m, BS_LOW_ROWS)), 1);
+        g->operands.lda = bs_left_ld(g->operands.groups);
+        g->operands.units_a = ceil_div(g->m, CONVERSION_UNIT);
+        g->operands.a = bs_arena_take(
+            scratch, (size_t)(g->operands.lda * bs_round_up(g->m, BS_PACKED_ROWS)), 1);
     }
     if (g->precision == BS_INT8) {
-        g->low.row_scale = bs_arena_floats(scratch, g->m);
-        g->low.row_offset = bs_arena_floats(scratch, g->m);
+        g->operands.row_scale = bs_arena_floats(scratch, g->m);
+        g->operands.row_offset = bs_arena_floats(scratch, g->m);
     }
     if (g->packed != NULL) {
-        g->low.b = g->packed->panels;
+        g->operands.b = g->packed->panels;
         return;
     }
-    g->low.units_b = bs_panels(kernels, g->n);
-    g->low.b = bs_arena_take(scratch, bs_packed_size(kernels, g->precision, g->k, g->n), 1);
+    g->operands.units_b = bs_panels(kernels, g->n);
+    g->operands.b = bs_arena_take(scratch, bs_packed_size(kernels, g->precision, g->k, g->n), 1);
 }
 
 size_t bs_gemm_scratch(const bs_kernels *kernels, const bs_gemm *g)
@@ -152,33 +153,33 @@ typedef struct {
     bs_gemm *group;
 } gemm_job;
 
-/* One unit of one operand of one product of the group. */
+/* Converts one unit of one operand of one product of the group. */
 static void convert(void *job_, int64_t task, int worker)
 {
     const gemm_job *job = job_;
     const bs_kernels *k = job->workers->kernels;
     const bs_gemm *g = job->group;
     (void)worker;
-    while (task >= g->low.units_a + g->low.units_b) {
-        task -= g->low.units_a + g->low.units_b;
+    while (task >= g->operands.units_a + g->operands.units_b) {
+        task -= g->operands.units_a + g->operands.units_b;
         g++;
     }
-    if (task < g->low.units_a) {
-        const int64_t row = task * LOW_UNIT;
-        const int64_t rows = g->m - row < LOW_UNIT ? g->m - row : LOW_UNIT;
-        char *to = g->low.a + row * g->low.lda;
+    if (task < g->operands.units_a) {
+        const int64_t row = task * CONVERSION_UNIT;
+        const int64_t rows = g->m - row < CONVERSION_UNIT ? g->m - row : CONVERSION_UNIT;
+        char *to = g->operands.a + row * g->operands.lda;
         if (g->precision == BS_INT8)
-            k->int8_rows(to, g->low.lda, g->low.row_scale + row, g->low.row_offset + row,
-                         g->a + row * g->lda, rows, g->k, g->lda);
+            k->int8_rows(to, g->operands.lda, g->operands.row_scale + row,
+                         g->operands.row_offset + row, g->a + row * g->lda, rows, g->k, g->lda);
         else if (g->trans_a)
-            k->bf16_rows_transposed(to, g->low.lda, g->a + row, g->k, rows, g->lda);
+            k->bf16_rows_transposed(to, g->operands.lda, g->a + row, g->k, rows, g->lda);
         else
-            k->bf16_rows(to, g->low.lda, g->a + row * g->lda, rows, g->k, g->lda);
+            k->bf16_rows(to, g->operands.lda, g->a + row * g->lda, rows, g->k, g->lda);
         return;
     }
-    const int64_t panel = task - g->low.units_a, col = panel * k->columns;
+    const int64_t panel = task - g->operands.units_a, col = panel * k->columns;
     const int64_t cols = bs_panel_columns(k, g->n, col);
-    char *to = g->low.b + panel * g->low.ld_panel;
+    char *to = g->operands.b + panel * g->operands.ld_panel;
     const bs_panel_kernel pack = bs_panel_of(k, g->precision, g->trans_b);
     if (g->trans_b)
         pack(to, g->b + col * g->ldb, cols, g->k, g->ldb);
@@ -195,78 +196,82 @@ static bs_product_kernel product_of(const bs_kernels *k, bs_precision precision,
     return across ? k->fp32_product_transposed : k->fp32_product;
 }
 
-/* Rows and columns of C from (row, col) on, the first of them at c. */
-static void low_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ldc, int64_t row,
-                     int64_t rows, int64_t col, int64_t cols)
+/* Computes rows and columns of C from (row, col) on; c is the first element. */
+static void packed_tile(const bs_kernels *k, const bs_gemm *g, float *c, int64_t ldc, int64_t row,
+                        int64_t rows, int64_t col, int64_t cols)
 {
     const bool across = g->precision == BS_FLOAT32 && g->trans_a;
-    const int64_t deep = in_parts(k, g) ? g->low.groups : k->tile_groups; /* in parts: cut within */
-    for (int64_t at = 0; at < g->low.groups; at += deep) {
-        const int64_t left = g->low.groups - at;
+    /* in parts the kernel cuts */
+    const int64_t deep = in_parts(k, g) ? g->operands.groups : k->tile_groups;
+    for (int64_t at = 0; at < g->operands.groups; at += deep) {
+        const int64_t left = g->operands.groups - at;
         const int64_t groups = left < deep ? left : deep;
-        /* fp32 that lies transposed: groups are rows */
-        const char *a = across ? g->low.a + 4 * row + at * g->low.lda
-                               : g->low.a + row * g->low.lda + 4 * at;
-        const char *b = g->low.b + col / k->columns * g->low.ld_panel + 4 * at * k->columns;
+        /* Transposed fp32: groups are rows. */
+        const char *a = across ? g->operands.a + 4 * row + at * g->operands.lda
+                               : g->operands.a + row * g->operands.lda + 4 * at;
+        const char *b =
+            g->operands.b + col / k->columns * g->operands.ld_panel + 4 * at * k->columns;
         if (g->precision == BS_INT8)
-            k->int8_product((int32_t *)c, ldc, a, g->low.lda, b, g->low.ld_panel, rows, cols,
-                            groups, at > 0);
+            k->int8_product((int32_t *)c, ldc, a, g->operands.lda, b, g->operands.ld_panel, rows,
+                            cols, groups, at > 0);
         else
-            product_of(k, g->precision, across)(c, ldc, a, g->low.lda, b, g->low.ld_panel, rows,
-                                                cols, groups, at > 0 || g->beta != 0.0f);
+            product_of(k, g->precision, across)(c, ldc, a, g->operands.lda, b, g->operands.ld_panel,
+                                                rows, cols, groups, at > 0 || g->beta != 0.0f);
     }
     if (g->precision == BS_INT8)
-        k->int8_restore(c, ldc, rows, cols, g->low.row_scale + row, g->low.row_offset + row,
-                        g->packed->scale + col, g->packed->sum + col);
+        k->int8_restore(c, ldc, rows, cols, g->operands.row_scale + row,
+                        g->operands.row_offset + row, g->packed->scale + col, g->packed->sum + col);
 }
 
-/* What g->into, or g->c, is of rows and columns from (row, col) on. */
-static bs_result part_of(const bs_gemm *g, int64_t row, int64_t col)
+/* The part of g->into, or of g->c, that begins at (row, col). */
+static bs_result result_at(const bs_gemm *g, int64_t row, int64_t col)
 {
     if (g->into == NULL)
         return (bs_result){.out = (char *)(g->c + row * g->ldc + col), .ld = 4 * g->ldc};
     bs_result r = *g->into;
-    r.out += row * r.ld + (r.low ? 2 : 4) * col;
+    r.out += row * r.ld + (r.bf16 ? 2 : 4) * col;
     r.bias += col;
     r.u = r.u != NULL ? r.u + row * r.ld_u + col : NULL;
     return r;
 }
 
-/* Makes it of them in registers; false: no kernel does. */
+/* Computes that part with its epilogue fused. Returns false if no kernel can. */
 static bool tile_into(const bs_kernels *k, const bs_gemm *g, int64_t row, int64_t rows, int64_t col,
                       int64_t cols)
 {
-    const bool low = g->precision == BS_BFLOAT16 && g->into != NULL;
-    const bool whole = g->precision == BS_INT8 && (g->into != NULL || g->epilogue == NULL);
-    if (g->low.groups > k->tile_groups || !((low && k->bf16_product_into != NULL) ||
-                                            (whole && k->int8_product_into != NULL)))
+    const bool to_bf16 = g->precision == BS_BFLOAT16 && g->into != NULL;
+    const bool from_int8 = g->precision == BS_INT8 && (g->into != NULL || g->epilogue == NULL);
+    if (g->operands.groups > k->tile_groups || !((to_bf16 && k->bf16_product_into != NULL) ||
+                                                 (from_int8 && k->int8_product_into != NULL)))
         return false;
-    const bs_result r = part_of(g, row, col);
-    const char *a = g->low.a + row * g->low.lda;
-    const char *b = g->low.b + col / k->columns * g->low.ld_panel;
-    if (low) {
-        k->bf16_product_into(&r, a, g->low.lda, b, g->low.ld_panel, rows, cols, g->low.groups);
+    const bs_result r = result_at(g, row, col);
+    const char *a = g->operands.a + row * g->operands.lda;
+    const char *b = g->operands.b + col / k->columns * g->operands.ld_panel;
+    if (to_bf16) {
+        k->bf16_product_into(&r, a, g->operands.lda, b, g->operands.ld_panel, rows, cols,
+                             g->operands.groups);
         return true;
     }
-    const bs_int8_scales by = {g->low.row_scale + row, g->low.row_offset + row,
+    const bs_int8_scales by = {g->operands.row_scale + row, g->operands.row_offset + row,
                                g->packed->scale + col, g->packed->sum + col};
-    k->int8_product_into(&r, &by, a, g->low.lda, b, g->low.ld_panel, rows, cols, g->low.groups);
+    k->int8_product_into(&r, &by, a, g->operands.lda, b, g->operands.ld_panel, rows, cols,
+                         g->operands.groups);
     return true;
 }
 
-/* The same strip by strip in the worker's scratch, each followed by what becomes of it. */
+/* The same, strip by strip in the worker's scratch, each followed by its epilogue. */
 static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, int64_t row,
                            int64_t rows, int64_t col, int64_t cols)
 {
     const int64_t end = row + rows, ld = BS_GEMM_TILE_COLS;
-    for (; row < end; row += LOW_STRIP) {
-        const int64_t some = end - row < LOW_STRIP ? end - row : LOW_STRIP;
-        low_tile(k, g, strip, ld, row, some, col, cols);
+    for (; row < end; row += STRIP_ROWS) {
+        const int64_t some = end - row < STRIP_ROWS ? end - row : STRIP_ROWS;
+        packed_tile(k, g, strip, ld, row, some, col, cols);
         if (g->into == NULL) {
             g->epilogue(g->epilogue_arg, strip, ld, row, some, col, cols);
             continue;
         }
-        const bs_result r = part_of(g, row, col);
+        const bs_result r = result_at(g, row, col);
         if (r.of == BS_OF_BIAS)
             k->bf16_bias_rows(r.out, r.ld, strip, ld, r.bias, some, cols);
         else
@@ -274,7 +279,7 @@ static void transient_tile(const bs_kernels *k, const bs_gemm *g, float *strip, 
     }
 }
 
-/* ---- all ---- */
+/* ---- all products ---- */
 
 static void one_tile(void *job_, int64_t task, int worker)
 {
@@ -285,9 +290,9 @@ static void one_tile(void *job_, int64_t task, int worker)
         g++;
     }
     const bs_kernels *k = job->workers->kernels;
-    const bool low = !by_blas(k, g);
-    const int64_t grain_m = low ? BS_LOW_ROWS : 16, grain_n = low ? k->columns : 16;
-    /* In parts B is larger than A: tiles of the same columns follow each other. */
+    const bool packed = !is_unpacked(k, g);
+    const int64_t grain_m = packed ? BS_PACKED_ROWS : 16, grain_n = packed ? k->columns : 16;
+    /* In parts B is larger than A, so tiles of the same columns follow each other. */
     const bool down = in_parts(k, g);
     int64_t i = down ? task % g->tiles_m : task / g->tiles_n;
     int64_t j = down ? task / g->tiles_m : task % g->tiles_n;
@@ -301,7 +306,7 @@ static void one_tile(void *job_, int64_t task, int worker)
     const int64_t rows = end - row, cols = boundary(g->n, g->tiles_n, j + 1, grain_n) - col;
     if (rows <= 0 || cols <= 0)
         return;
-    if (low && tile_into(k, g, row, rows, col, cols))
+    if (packed && tile_into(k, g, row, rows, col, cols))
         return;
     if (g->transient) {
         transient_tile(k, g, job->workers->tiles + worker * job->workers->ld_tiles, row, rows, col,
@@ -309,13 +314,15 @@ static void one_tile(void *job_, int64_t task, int worker)
         return;
     }
     float *c = g->c + row * g->ldc + col;
-    if (low)
-        low_tile(k, g, c, g->ldc, row, rows, col, cols);
+    if (packed)
+        packed_tile(k, g, c, g->ldc, row, rows, col, cols);
     else
-        bs_gemm_small(g->trans_a, g->trans_b, rows, cols, g->k, g->alpha,
-                      g->a + (g->trans_a ? row : row * g->lda), g->lda,
-                      g->b + (g->trans_b ? col * g->ldb : col), g->ldb, g->beta,
-                      c, g->ldc);
+        bs_gemm_small(k, &(bs_small_product){
+                             .trans_a = g->trans_a, .trans_b = g->trans_b, .m = rows, .n = cols,
+                             .k = g->k, .alpha = g->alpha, .beta = g->beta,
+                             .a = g->a + (g->trans_a ? row : row * g->lda), .lda = g->lda,
+                             .b = g->b + (g->trans_b ? col * g->ldb : col), .ldb = g->ldb,
+                             .c = c, .ldc = g->ldc});
     if (g->epilogue != NULL)
         g->epilogue(g->epilogue_arg, c, g->ldc, row, rows, col, cols);
 }
@@ -324,7 +331,7 @@ static void gemm_tile(void *job_, int64_t task, int worker)
 {
     const gemm_job *job = job_;
     one_tile(job_, task, worker);
-    if (!by_blas(job->workers->kernels, job->group))
+    if (!is_unpacked(job->workers->kernels, job->group))
         bs_end_products(job->workers->kernels);
 }
 
@@ -337,7 +344,7 @@ void bs_gemm_run(const bs_gemm_workers *w, bs_gemm *group, int count)
         cut(w->kernels, &group[i], i + 1 == count);
         tasks += tiles_of(&group[i]);
         lay_out(w->kernels, &group[i], &scratch);
-        conversions += group[i].low.units_a + group[i].low.units_b;
+        conversions += group[i].operands.units_a + group[i].operands.units_b;
     }
     if (conversions > 0)
         bs_pool_run(w->n_threads, conversions, convert, &job);

@@ -1,7 +1,7 @@
-/* Products of unsigned rows and signed columns of 8 bits, exact in 32.
+/* Products of unsigned rows and signed columns of 8 bits, exact in 32 bits.
  *
- * No instruction used here saturates: where there is no dot product of bytes (VNNI), an element
- * takes 16 bits in both operands, of which products and sums of two are exact. */
+ * No instruction used here saturates. Without a dot product of bytes (VNNI), elements of both
+ * operands are widened to 16 bits; their products, and sums of two, are exact. */
 
 #if defined(__AVX512VNNI__)
 typedef uint8_t int8_left;
@@ -10,34 +10,34 @@ typedef int8_t int8_right;
 typedef uint16_t int8_left;
 typedef int16_t int8_right;
 #endif
-#define INT8_ELEMENTS ((int64_t)(4 / sizeof(int8_left))) /* of a group */
+#define INT8_ELEMENTS ((int64_t)(4 / sizeof(int8_left))) /* per group */
 
 #if defined(__AMX_INT8__)
 AMX_PRODUCT(int8_product, int32_t, _tile_dpbusd)
 #elif BS_LANES >= 8
-#define LOW_NAME(x) int8_##x
-#define LOW_T int32_t
-#define LOW_V vi
-#define LOW_LOAD low_load_ints
-#define LOW_STORE low_store_ints
-#define LOW_LEFT LOW_BY_ROWS
+#define PRODUCT_NAME(x) int8_##x
+#define PRODUCT_T int32_t
+#define PRODUCT_V vi
+#define PRODUCT_LOAD masked_load_ints
+#define PRODUCT_STORE masked_store_ints
+#define PRODUCT_LEFT LEFT_BY_ROWS
 #if defined(__AVX512VNNI__)
-#define LOW_DOT(acc, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(acc), a, b)
+#define PRODUCT_DOT(acc, a, b) (vi)_mm512_dpbusd_epi32((__m512i)(acc), a, b)
 #elif BS_LANES == 16
-#define LOW_DOT(acc, a, b) ((acc) + (vi)_mm512_madd_epi16(a, b))
+#define PRODUCT_DOT(acc, a, b) ((acc) + (vi)_mm512_madd_epi16(a, b))
 #else
-#define LOW_DOT(acc, a, b) ((acc) + (vi)_mm256_madd_epi16(a, b))
+#define PRODUCT_DOT(acc, a, b) ((acc) + (vi)_mm256_madd_epi16(a, b))
 #endif
-#define LOW_UNROLLED 1
-#include "kernels/low_product.h"
+#define PRODUCT_UNROLLED 1
+#include "kernels/packed_product.h"
 #else
-/* acc[q] += the product of one element of a row and those of a panel's columns, which lie a group
- * apart. Operands lie at any address. */
-static inline void int8_element(int32_t acc[LOW_COLUMNS], const char *row, const char *columns)
+/* acc[q] += the product of one element of a row and those of a panel's columns, which are one group
+ * apart. Operands may be at any address. */
+static inline void int8_element(int32_t acc[PANEL_COLUMNS], const char *row, const char *columns)
 {
     int8_left left;
     memcpy(&left, row, sizeof left);
-    for (int q = 0; q < LOW_COLUMNS; q++) {
+    for (int q = 0; q < PANEL_COLUMNS; q++) {
         int8_right right;
         memcpy(&right, columns + 4 * q, sizeof right);
         acc[q] += left * right;
@@ -48,17 +48,17 @@ static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, co
                          int64_t ld_panel, int64_t rows, int64_t cols, int64_t groups, bool add)
 {
     const int64_t size = sizeof(int8_left);
-    for (int64_t j = 0; j < cols; j += LOW_COLUMNS) {
-        const char *panel = (const char *)b + j / LOW_COLUMNS * ld_panel;
-        const int64_t n = cols - j < LOW_COLUMNS ? cols - j : LOW_COLUMNS;
+    for (int64_t j = 0; j < cols; j += PANEL_COLUMNS) {
+        const char *panel = (const char *)b + j / PANEL_COLUMNS * ld_panel;
+        const int64_t n = cols - j < PANEL_COLUMNS ? cols - j : PANEL_COLUMNS;
         for (int64_t i = 0; i < rows; i++) {
             const char *row = (const char *)a + i * lda;
-            int32_t acc[LOW_COLUMNS] = {0};
+            int32_t acc[PANEL_COLUMNS] = {0};
             if (add)
                 memcpy(acc, c + i * ldc + j, (size_t)n * sizeof *acc);
             for (int64_t k = 0; k < INT8_ELEMENTS * groups; k++)
                 int8_element(acc, row + size * k,
-                             panel + k / INT8_ELEMENTS * (4 * LOW_COLUMNS) +
+                             panel + k / INT8_ELEMENTS * (4 * PANEL_COLUMNS) +
                                  size * (k % INT8_ELEMENTS));
             memcpy(c + i * ldc + j, acc, (size_t)n * sizeof *acc);
         }
@@ -68,13 +68,13 @@ static void int8_product(int32_t *c, int64_t ldc, const void *a, int64_t lda, co
 
 typedef int8_left int8_lanes __attribute__((vector_size(sizeof(int8_left) * BS_LANES)));
 
-/* The nearest whole numbers, of two the even one; none are above 255. */
+/* The nearest integers, ties to even, at most 255. */
 static inline int8_lanes int8_nearest(vf x)
 {
 #if BS_LANES == 16 && defined(__AVX512VNNI__)
     return (int8_lanes)_mm512_cvtusepi32_epi8(_mm512_cvtps_epi32((__m512)x));
 #else
-    /* 2^23 + a whole number: the number is in the low bits */
+    /* Adding 2^23 leaves the rounded integer in the low bits. */
     const vf shifted = vf_min(x, vf_set(255.0f)) + 8388608.0f;
     return __builtin_convertvector((vi)shifted & 0xff, int8_lanes);
 #endif
@@ -83,7 +83,8 @@ static inline int8_lanes int8_nearest(vf x)
 static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, const float *x,
                       int64_t rows, int64_t n, int64_t ld)
 {
-    const int64_t grain = INT8_ELEMENTS * BS_LOW_GROUPS, padded = (n + grain - 1) / grain * grain;
+    const int64_t grain = INT8_ELEMENTS * BS_PACKED_GROUPS;
+    const int64_t padded = (n + grain - 1) / grain * grain;
     for (int64_t i = 0; i < rows; i++) {
         const float *row = x + i * ld;
         char *to = (char *)out + i * ld_out;
@@ -93,7 +94,7 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
             const vf v = vf_load(row + j);
             top = vf_max(top, v);
             bottom = vf_min(bottom, v);
-            zero += v * 0.0f; /* unless it is NaN or infinite, which maxima and bytes hide */
+            zero += v * 0.0f; /* not 0 if a value is NaN or infinite, which max would hide */
         }
         float high = vf_highest(top), low = -vf_highest(-bottom), wrong = vf_sum(zero);
         for (; j < n; j++) {
@@ -119,11 +120,11 @@ static void int8_rows(void *out, int64_t ld_out, float *scale, float *offset, co
     }
 }
 
-/* What whole numbers v stand for, in the same bits wherever that is worked out. */
+/* The value that the integers v represent, bit-identical wherever it is computed. */
 static inline vf int8_meaning(vf v, vf scale, vf offset, vf col_scale, vf col_sum)
 {
 #if BS_LANES >= 8
-    return col_scale * low_fma(offset * col_sum, (low_v)scale, (low_v)v);
+    return col_scale * packed_fma(offset * col_sum, (packed_v)scale, (packed_v)v);
 #else
     return col_scale * (scale * v + offset * col_sum);
 #endif

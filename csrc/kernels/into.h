@@ -1,4 +1,4 @@
-/* What products of bfloat16 and of int8 become while they are in registers. */
+/* Epilogues fused into products of bfloat16 and int8. */
 
 #if defined(__AVX512BF16__)
 static inline __attribute__((always_inline)) void bf16_finish(const bs_result *r, int64_t i,
@@ -21,9 +21,9 @@ static inline __attribute__((always_inline)) void bf16_finish(const bs_result *r
 
 static inline void bf16_next(bs_result *r)
 {
-    r->out += 2 * LOW_COLUMNS;
-    r->bias = r->bias != NULL ? r->bias + LOW_COLUMNS : NULL;
-    r->u = r->u != NULL ? r->u + LOW_COLUMNS : NULL;
+    r->out += 2 * PANEL_COLUMNS;
+    r->bias = r->bias != NULL ? r->bias + PANEL_COLUMNS : NULL;
+    r->u = r->u != NULL ? r->u + PANEL_COLUMNS : NULL;
 }
 
 #define INTO_NAME(x) bf16_##x
@@ -57,31 +57,31 @@ static inline __attribute__((always_inline)) void int8_finish(const int8_into *r
     vf x[2];
     for (int v = 0; v < 2; v++) {
         const int64_t at = v * BS_LANES;
-        const low_mask some = low_first(n - at);
+        const lane_mask some = first_lanes(n - at);
         x[v] = int8_meaning(__builtin_convertvector(acc[v], vf), scale, offset,
-                            low_load_floats(some, r->by.col_scale + at),
-                            low_load_floats(some, r->by.col_sum + at));
+                            masked_load_floats(some, r->by.col_scale + at),
+                            masked_load_floats(some, r->by.col_sum + at));
         if (of != BS_OF_NOTHING)
-            x[v] += low_load_floats(some, r->to.bias + at);
+            x[v] += masked_load_floats(some, r->to.bias + at);
         if (of == BS_OF_ACTIVATION)
             x[v] = activation_to_round(x[v], act);
     }
 #if defined(__AVX512BF16__)
-    if (of == BS_OF_BIAS && r->to.low) {
+    if (of == BS_OF_BIAS && r->to.bf16) {
         bf16_store(out, (__m512)x[0], (__m512)x[1], n);
         return;
     }
 #endif
     for (int v = 0; v < 2; v++)
-        low_store_floats(out + 4 * v * BS_LANES, low_first(n - v * BS_LANES), x[v]);
+        masked_store_floats(out + 4 * v * BS_LANES, first_lanes(n - v * BS_LANES), x[v]);
 }
 
 static inline void int8_next(int8_into *r)
 {
-    r->to.out += (r->to.low ? 2 : 4) * LOW_COLUMNS;
-    r->to.bias = r->to.bias != NULL ? r->to.bias + LOW_COLUMNS : NULL;
-    r->by.col_scale += LOW_COLUMNS;
-    r->by.col_sum += LOW_COLUMNS;
+    r->to.out += (r->to.bf16 ? 2 : 4) * PANEL_COLUMNS;
+    r->to.bias = r->to.bias != NULL ? r->to.bias + PANEL_COLUMNS : NULL;
+    r->by.col_scale += PANEL_COLUMNS;
+    r->by.col_sum += PANEL_COLUMNS;
 }
 
 #define INTO_NAME(x) int8_##x

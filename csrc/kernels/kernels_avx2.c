@@ -1,4 +1,3 @@
+#define BS_TABLE_ISA avx2
 #define BS_LANES 8
-#define BS_TABLE bs_kernels_avx2
-#define BS_TABLE_NAME "avx2"
 #include "kernels/table.h"

@@ -1,4 +1,4 @@
-/* Residual sum and layer normalisation (Ba et al. 2016), a row at a time. */
+/* Residual sum and layer normalisation (Ba et al. 2016), one row at a time. */
 
 static void residual_row(float *z, const float *y, const float *bias, const float *mask,
                          const float *residual, int64_t n)
@@ -18,7 +18,7 @@ static void residual_row(float *z, const float *y, const float *bias, const floa
     }
 }
 
-/* Sums that do not wait for each other. */
+/* Partial sums, which do not depend on each other. */
 #define LAYERNORM_SUMS 4
 
 static inline vf layernorm_total(const vf sums[LAYERNORM_SUMS])
@@ -78,7 +78,8 @@ static void layernorm_backward_row(float *d_x, float *d_gamma, float *d_beta, co
         vf_store(d_gamma + j, vf_load(d_gamma + j) + dy * h);
         vf_store(d_beta + j, vf_load(d_beta + j) + dy);
     }
-    /* No loop over single elements: how a compiler rounds one may depend on where arrays lie. */
+    /* No scalar loop for the rest: how a compiler rounds one may depend on the alignment of the
+     * arrays. */
     if (j < n) {
         const vf dy = vf_load_part(d_y + j, n - j), h = (vf_load_part(x + j, n - j) - mean) * rstd;
         const vf g = dy * vf_load_part(gamma + j, n - j);

@@ -1,23 +1,25 @@
-/* Products of fp32 in tiles of AMX, which multiply bfloat16 alone: each operand is the sum of three
+/* Products of fp32 in AMX tiles, which multiply bfloat16 only. Each operand is the sum of three
  * bfloat16 numbers, as 3 x 8 bits hold the 24 of a float (Henry, Tang and Heinecke, Leveraging the
  * bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations, ARITH 2019). Of the
- * nine products of parts the six largest are summed; the others are at most 2^-24 of the product
- * together, no more than fp32 rounds it by. What is below 2^-126 counts as 0 in each part, and an
- * infinite element makes NaN.
+ * nine products of parts the six largest are summed. The other three add up to at most 2^-24 of the
+ * product, no more than the rounding error of fp32. Values below 2^-126 count as 0 in each part,
+ * and an infinite element gives NaN.
  *
- * A chunk is 32 elements along k: a tile's depth, in all three parts one after the other. */
+ * A chunk is 32 elements along k, the depth of a tile, stored as three parts one after the
+ * other. */
 #define PARTS BS_PARTS
 #define PARTS_CHUNK 32
-/* Chunks of 32 rows that are split at a time: they stay in the first-level cache while those of all
- * panels pass by, and the panels' own stay in the second beside a tile of C. */
+/* Chunks of 32 rows that are split at a time. They stay in the first-level cache for all panels;
+ * the chunks of the panels stay in the second, beside a tile of C. */
 #define PARTS_DEPTH 3
-/* Bytes of one part of a chunk of 32 rows; of 32 columns. */
+/* Bytes of one part of a chunk of 32 rows or 32 columns. */
 #define PARTS_SIZE (32 * 2 * PARTS_CHUNK)
 
-_Static_assert(LOW_COLUMNS == 32, "a panel is two tiles wide");
+_Static_assert(PANEL_COLUMNS == 32, "a panel is two tiles wide");
 
-/* 16 floats in three parts, largest first, in the upper halves of their lanes. Each is the nearest,
- * ties away from 0, so that what is left is exact, and the last takes all of it. */
+/* Splits 16 floats into three parts, largest first, in the upper halves of their lanes. Each part
+ * is rounded to nearest, ties away from 0, so that the remainder is exact; the last part is what
+ * remains. */
 static inline __attribute__((always_inline)) void parts_of(__m512i part[PARTS], __m512 x)
 {
     const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32(-0x10000);
@@ -28,7 +30,7 @@ static inline __attribute__((always_inline)) void parts_of(__m512i part[PARTS], 
     part[PARTS - 1] = (__m512i)x;
 }
 
-/* Each part of 32 floats, in their order. */
+/* Each part of 32 floats, in order. */
 static inline __attribute__((always_inline)) void parts_in_a_row(__m512i part[PARTS], __m512 first,
                                                                  __m512 second)
 {
@@ -42,8 +44,8 @@ static inline __attribute__((always_inline)) void parts_in_a_row(__m512i part[PA
         part[p] = _mm512_permutex2var_epi16(part[p], odd, other[p]);
 }
 
-/* Each part of 16 groups: the elements of the row at x and of the next, of which there are `rows` and
- * n columns. */
+/* Each part of 16 groups, which hold elements of the row at x and of the next row. There are `rows`
+ * rows and n columns. */
 static inline __attribute__((always_inline)) void parts_in_pairs(__m512i part[PARTS],
                                                                  const float *x, int64_t ld,
                                                                  int64_t rows, int64_t n)
@@ -61,13 +63,13 @@ static void parts_panel(void *out, const float *x, int64_t k, int64_t n, int64_t
 {
     char *to = out;
     for (int64_t i = 0; i < k; i += PARTS_CHUNK, to += PARTS * PARTS_SIZE)
-        for (int64_t g = 0; g < BS_LOW_GROUPS; g++)
-            for (int64_t j = 0; j < LOW_COLUMNS; j += 16) {
+        for (int64_t g = 0; g < BS_PACKED_GROUPS; g++)
+            for (int64_t j = 0; j < PANEL_COLUMNS; j += 16) {
                 const int64_t row = i + 2 * g;
                 __m512i part[PARTS];
                 parts_in_pairs(part, x + row * ld + j, ld, k - row, n - j);
                 for (int p = 0; p < PARTS; p++)
-                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * LOW_COLUMNS + 4 * j,
+                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * PANEL_COLUMNS + 4 * j,
                                         part[p]);
             }
 }
@@ -76,7 +78,7 @@ static void parts_panel_transposed(void *out, const float *x, int64_t n, int64_t
 {
     char *to = out;
     for (int64_t i = 0; i < k; i += PARTS_CHUNK, to += PARTS * PARTS_SIZE)
-        for (int64_t j = 0; j < LOW_COLUMNS; j += 16) {
+        for (int64_t j = 0; j < PANEL_COLUMNS; j += 16) {
             __m512i r[PARTS][16] = {0};
             for (int64_t q = 0; q < 16 && j + q < n; q++) {
                 const float *row = x + (j + q) * ld + i;
@@ -86,15 +88,16 @@ static void parts_panel_transposed(void *out, const float *x, int64_t n, int64_t
                     r[p][q] = part[p];
             }
             for (int p = 0; p < PARTS; p++) {
-                low_transpose(r[p]);
-                for (int g = 0; g < BS_LOW_GROUPS; g++)
-                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * LOW_COLUMNS + 4 * j, r[p][g]);
+                packed_transpose(r[p]);
+                for (int g = 0; g < BS_PACKED_GROUPS; g++)
+                    _mm512_storeu_si512(to + p * PARTS_SIZE + g * 4 * PANEL_COLUMNS + 4 * j,
+                                        r[p][g]);
             }
         }
 }
 
-/* ---- the left operand: rows and elements of up to 32 rows and PARTS_DEPTH chunks, 64 bytes a row
- * of a part of a chunk ---- */
+/* ---- the left operand: up to 32 rows and PARTS_DEPTH chunks, 64 bytes for each row of a part of a
+ * chunk ---- */
 
 static void parts_left(char *out, const float *a, int64_t lda, int64_t rows, int64_t k)
 {
@@ -110,13 +113,13 @@ static void parts_left(char *out, const float *a, int64_t lda, int64_t rows, int
     }
 }
 
-/* The same of an operand that lies transposed: (k, rows). */
+/* The same for a transposed operand: (k, rows). */
 static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_t rows, int64_t k)
 {
     for (int64_t j = 0; j < k; j += PARTS_CHUNK, out += PARTS * PARTS_SIZE)
         for (int64_t i = 0; i < rows; i += 16) {
             __m512i r[PARTS][16];
-            for (int g = 0; g < BS_LOW_GROUPS; g++) {
+            for (int g = 0; g < BS_PACKED_GROUPS; g++) {
                 const int64_t at = j + 2 * g;
                 __m512i part[PARTS];
                 parts_in_pairs(part, a + at * lda + i, lda, k - at, rows - i);
@@ -124,7 +127,7 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
                     r[p][g] = part[p];
             }
             for (int p = 0; p < PARTS; p++) {
-                low_transpose(r[p]);
+                packed_transpose(r[p]);
                 for (int q = 0; q < 16; q++)
                     _mm512_store_si512(out + p * PARTS_SIZE + 64 * (i + q), r[p][q]);
             }
@@ -133,7 +136,7 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
 
 /* ---- the product ---- */
 
-/* Part p of both tiles of rows, of both tiles of columns, and their four products. */
+/* Part p of both tiles of rows; of both tiles of columns; their four products. */
 #define PARTS_ROWS(p)                                                                             \
     do {                                                                                          \
         AMX_STEP(_tile_loadd(4, left + PARTS_SIZE * (p), 64));                                    \
@@ -142,8 +145,8 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
     } while (0)
 #define PARTS_COLUMNS(p)                                                                          \
     do {                                                                                          \
-        AMX_STEP(_tile_stream_loadd(6, right + PARTS_SIZE * (p), 4 * LOW_COLUMNS));               \
-        AMX_STEP(_tile_stream_loadd(7, right + PARTS_SIZE * (p) + 64, 4 * LOW_COLUMNS));          \
+        AMX_STEP(_tile_stream_loadd(6, right + PARTS_SIZE * (p), 4 * PANEL_COLUMNS));             \
+        AMX_STEP(_tile_stream_loadd(7, right + PARTS_SIZE * (p) + 64, 4 * PANEL_COLUMNS));        \
     } while (0)
 #define PARTS_MULTIPLY()                                                                          \
     do {                                                                                          \
@@ -155,8 +158,8 @@ static void parts_left_transposed(char *out, const float *a, int64_t lda, int64_
         }                                                                                         \
     } while (0)
 
-/* Lines to fetch into the second-level cache while a block is multiplied: all at once they would be
- * waited for. They may lie behind the end. */
+/* Lines to prefetch into the second-level cache while a block is multiplied: fetched all at once,
+ * they would have to be waited for. They may be past the end. */
 typedef struct {
     uintptr_t at;
     int64_t ld, rows, bytes;
@@ -175,7 +178,7 @@ static inline __attribute__((always_inline)) void parts_block(
     int64_t wide, bool add, const parts_ahead ahead[2], const bool second_row)
 {
     float corner[32 * 32];
-    for (int64_t r = 0; r < high; r++) { /* of the next panel */
+    for (int64_t r = 0; r < high; r++) { /* prefetch C for the next panel */
         __builtin_prefetch(c + r * ldc + 32, 1);
         __builtin_prefetch(c + r * ldc + 48, 1);
     }
@@ -208,16 +211,17 @@ static inline int64_t parts_share(int64_t x, int64_t i, int64_t n)
     return x * i / n;
 }
 
-/* a: rows lda floats apart or, with `across`, (k, rows). Along k a stretch after the other: its
- * part of the right operand stays in the second-level cache for all rows, while that of the next is
- * fetched; behind the last that is the first, for the rows behind these, most often the next task. */
+/* Rows of a are lda floats apart; with `across`, a is (k, rows). The product works along k in
+ * stretches: a stretch of the right operand stays in the second-level cache for all rows, while the
+ * next one is prefetched. After the last stretch that is the first one again, for the rows of the
+ * next task. */
 static inline __attribute__((always_inline)) void parts_multiply(
     float *c, int64_t ldc, const float *a, int64_t lda, const char *b, int64_t ld_panel,
     int64_t rows, int64_t cols, int64_t k, bool add, const bool across)
 {
     enum { STRETCH = PARTS_DEPTH * PARTS_CHUNK, CHUNK_SIZE = PARTS * PARTS_SIZE };
     char left[PARTS_DEPTH * CHUNK_SIZE] __attribute__((aligned(64)));
-    const int64_t panels = (cols + LOW_COLUMNS - 1) / LOW_COLUMNS, strips = (rows + 31) / 32;
+    const int64_t panels = (cols + PANEL_COLUMNS - 1) / PANEL_COLUMNS, strips = (rows + 31) / 32;
     amx_begin();
     for (int64_t at = 0; at < k; at += STRETCH, add = true) {
         const int64_t deep = k - at < STRETCH ? k - at : STRETCH;
@@ -237,7 +241,7 @@ static inline __attribute__((always_inline)) void parts_multiply(
             const int64_t next = across ? next_at * lda + next_i : next_i * lda + next_at;
             const int64_t lines = across ? next_deep : next_high;
             for (int64_t p = 0; p < panels; p++) {
-                const int64_t j = LOW_COLUMNS * p, wide = cols - j < 32 ? cols - j : 32;
+                const int64_t j = PANEL_COLUMNS * p, wide = cols - j < 32 ? cols - j : 32;
                 const char *panel = b + p * ld_panel;
                 const char *right = panel + at / PARTS_CHUNK * CHUNK_SIZE;
                 const int64_t line = parts_share(lines, p, panels);

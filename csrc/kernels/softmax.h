@@ -3,7 +3,7 @@
 /* e^x for x <= 0, but at least 2^-126. */
 static inline vf softmax_exp(vf x)
 {
-    return vf_exp2(vf_max(vf_set(-126.0f), x * LOG2_E)); /* the second, if it is a NaN */
+    return vf_exp2(vf_max(vf_set(-126.0f), x * LOG2_E)); /* the second operand if that is NaN */
 }
 
 static float softmax_row(float *s, const float *mask, int64_t n)

@@ -1,9 +1,10 @@
-/* Gathers the kernels of one instruction set into its table. Included last. */
+/* Collects the kernels of one instruction set into its table. Included by kernels_<isa>.c, which
+ * defines BS_LANES and BS_TABLE_ISA, the name of the row in core/isa_rows.h. */
 #include "kernels/kernels.h"
 #include "kernels/vec.h"
 
-/* Of a panel of a packed operand: two vectors of groups. */
-#define LOW_COLUMNS (2 * BS_LANES)
+/* Columns of a panel of a packed operand: two vectors of groups. */
+#define PANEL_COLUMNS (2 * BS_LANES)
 
 #include "kernels/activation.h"
 #include "kernels/dropout.h"
@@ -12,7 +13,7 @@
 #include "kernels/vector_ops.h"
 #if BS_LANES >= 8
 #include "kernels/ahead.h"
-#include "kernels/low_vec.h"
+#include "kernels/packed_vec.h"
 #endif
 #if defined(__AMX_TILE__)
 #include "kernels/amx.h"
@@ -20,6 +21,7 @@
 #include "kernels/int8.h"
 #if BS_LANES >= 8
 #include "kernels/fp32.h"
+#include "kernels/small.h"
 #endif
 #if defined(__AVX512BF16__)
 #include "kernels/bf16.h"
@@ -31,13 +33,16 @@
 #include "kernels/into.h"
 #endif
 
-const bs_kernels BS_TABLE = {
-    .name = BS_TABLE_NAME,
-    .columns = LOW_COLUMNS,
+#define TABLE_JOIN(prefix, isa) prefix##isa
+#define TABLE_OF(prefix, isa) TABLE_JOIN(prefix, isa)
+
+const bs_kernels TABLE_OF(bs_kernels_, BS_TABLE_ISA) = {
+    .isa = TABLE_OF(BS_ISA_, BS_TABLE_ISA),
+    .columns = PANEL_COLUMNS,
 #if defined(__AMX_TILE__)
-    .tall = BS_LOW_ROWS,
+    .tall = BS_PACKED_ROWS,
 #elif BS_LANES >= 8
-    .tall = LOW_TALL,
+    .tall = REGISTER_ROWS,
 #else
     .tall = 1,
 #endif
@@ -61,6 +66,7 @@ const bs_kernels BS_TABLE = {
     .sum_squares = sum_squares,
     .adamw = adamw,
 #if BS_LANES >= 8
+    .small_product = small_product,
     .fp32_panel = fp32_panel,
     .fp32_panel_transposed = fp32_panel_transposed,
     .fp32_product = fp32_product,
@@ -71,9 +77,9 @@ const bs_kernels BS_TABLE = {
     .bf16_rows_transposed = bf16_rows_transposed,
     .bf16_panel = bf16_panel,
     .bf16_panel_transposed = bf16_panel_transposed,
-    .bf16_rows_transposed_low = bf16_rows_transposed_low,
-    .bf16_panel_low = bf16_panel_low,
-    .bf16_panel_transposed_low = bf16_panel_transposed_low,
+    .bf16_rows_transposed_from_bf16 = bf16_rows_transposed_from_bf16,
+    .bf16_panel_from_bf16 = bf16_panel_from_bf16,
+    .bf16_panel_transposed_from_bf16 = bf16_panel_transposed_from_bf16,
     .bf16_bias_rows = bf16_bias_rows,
     .bf16_bias_activation = bf16_bias_activation,
     .bf16_softmax_row = bf16_softmax_row,

@@ -1,8 +1,8 @@
 /* Vectors of floats for the kernels of one instruction set.
  *
- * Included by one file per instruction set (kernels_<isa>.c), which defines
- * BS_LANES first and is compiled with that set's flags. Arithmetic is that of
- * GCC's and Clang's vector types; only what these lack is spelled in intrinsics. */
+ * Included by one file per instruction set (kernels_<isa>.c), which defines BS_LANES and is
+ * compiled with that set's flags. Arithmetic uses the vector types of GCC and Clang; intrinsics
+ * cover only what these lack. */
 #ifndef BS_KERNELS_VEC_H
 #define BS_KERNELS_VEC_H
 
@@ -36,7 +36,7 @@ static inline void vf_store(float *p, vf v)
     memcpy(p, &v, sizeof v);
 }
 
-/* The first n < BS_LANES floats at p; the other lanes are zero and not read. */
+/* The first n < BS_LANES floats at p. The other lanes are zero, and their memory is not read. */
 static inline vf vf_load_part(const float *p, int64_t n)
 {
 #if BS_LANES == 16
@@ -109,7 +109,7 @@ static inline vf vf_sqrt(vf a)
 #endif
 }
 
-/* Sums and maxima over the lanes, halving: the order is fixed. */
+/* Sums and maxima over the lanes by halving, in a fixed order. */
 static inline float vf_sum(vf v)
 {
 #if BS_LANES == 16
@@ -134,10 +134,10 @@ static inline float vf_highest(vf v)
 #endif
 }
 
-/* Adding it to a number below 2^22 rounds to a whole one, which is in the low bits. */
+/* Added to a number below 2^22, it leaves the nearest integer in the low bits. */
 #define VF_TO_WHOLE 12582912.0f /* 1.5 * 2^23 */
 
-/* The nearest whole number, of two the even one; |x| < 2^22. */
+/* The nearest integer, ties to even; |x| < 2^22. */
 static inline vf vf_nearest(vf x)
 {
 #if BS_LANES == 16
@@ -149,16 +149,16 @@ static inline vf vf_nearest(vf x)
 #endif
 }
 
-/* p * 2^n for p from 1/2 to 2 and whole n, neither so that the result is not normal. */
+/* p * 2^n for p from 1/2 to 2 and integer n. The result must be normal. */
 static inline vf vf_times_power(vf p, vf n)
 {
 #if BS_LANES == 16
     return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #elif BS_LANES == 8
-    /* Added to the exponent. */
+    /* n is added to the exponent. */
     return (vf)((vi)p + ((vi)_mm256_cvtps_epi32((__m256)n) << 23));
 #else
-    /* 2^n in two factors, as n reaches 128 */
+    /* 2^n as two factors, because n can be 128 */
     const vi bits = (vi)(n + VF_TO_WHOLE) - 0x4b400000, low = bits >> 1;
     return p * (vf)((low + 127) << 23) * (vf)((bits - low + 127) << 23);
 #endif
@@ -166,12 +166,12 @@ static inline vf vf_times_power(vf p, vf n)
 
 #define LOG2_E 1.44269504f
 
-/* e^x to within 2 ulp for x in [-87.3, 88.7]; clamped outside, NaN stays NaN.
- * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a minimax polynomial of degree 6.
- * At both ends the result is normal: p < 1 for n = 128, p >= 1 for -126. */
+/* e^x to within 2 ulp for x in [-87.3, 88.7]; clamped outside, NaN stays NaN. x = n ln 2 + r with
+ * |r| <= ln 2 / 2, and e^r is a minimax polynomial of degree 6. At both ends the result is normal:
+ * p < 1 for n = 128, p >= 1 for n = -126. */
 static inline vf vf_exp(vf x)
 {
-    /* Written with the bound first, a NaN is handed on. */
+    /* With the bound as the first operand, NaN propagates. */
     const vf bounded = vf_min(vf_set(88.72283f), vf_max(vf_set(-87.33654f), x));
     const vf n = vf_nearest(bounded * LOG2_E);
     const vf r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -199,11 +199,11 @@ static inline vf vf_exp2(vf x)
     return vf_times_power(p, n);
 }
 
-/* 1 / x to within 2 ulp, for x in [1, 2^126]; less than 1e-37 above it. */
+/* 1 / x to within 2 ulp for x in [1, 2^126]; less than 1e-37 above that. */
 static inline vf vf_reciprocal(vf x)
 {
 #if BS_LANES == 16
-    /* Infinity times 0 would be none; a NaN in the second place is handed on. */
+    /* Bounded, as infinity times 0 would be NaN. A NaN in the second operand propagates. */
     const vf bounded = vf_min(vf_set(0x1p126f), x);
     const vf t = (vf)_mm512_rcp14_ps((__m512)bounded);
     return t + t * (1.0f - bounded * t);

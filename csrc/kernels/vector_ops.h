@@ -38,7 +38,7 @@ static void multiply(float *y, const float *x, const float *mask, int64_t n)
         y[j] = x[j] * mask[j];
 }
 
-/* Four vectors of columns at a time stay in registers down all the rows. */
+/* Four vectors of columns stay in registers over all rows. */
 static void column_sum(float *sum, const float *x, int64_t rows, int64_t n, int64_t ld)
 {
     int64_t j = 0;

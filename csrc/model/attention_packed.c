@@ -1,20 +1,24 @@
-/* Attention of one (sequence, head) with fp32 products of our own, over operands packed once a
- * head. */
-#include "kernels/gemm.h"
-#include "model/attention.h"
+/* Attention of one (sequence, head) with the engine's own fp32 products. Operands are packed once
+ * per head. */
+#include "model/attention_packed.h"
 
-/* Scores that one block of queries holds, about: forward they stay in the first-level cache. */
+#include "kernels/gemm.h"
+#include "model/attention_head.h"
+#include "model/relative.h"
+
+/* The approximate number of scores in a block. In the forward pass they stay in the first-level
+ * cache. */
 #define FORWARD_SCORES (1 << 13)
 #define BACKWARD_SCORES (1 << 14)
 /* A multiple of the rows of every register tile. */
 #define BLOCK_GRAIN 12
 
-/* Everything one task needs, in its worker's scratch. */
+/* The buffers of one task, in its worker's scratch. */
 typedef struct {
     const bs_kernels *k;
-    int64_t D, block;           /* queries at a time */
-    int64_t columns, ld;        /* of scores: keys, rounded up, and one cache line more, so that
-                                   rows do not fall into the same sets */
+    int64_t D, block;           /* head size, queries in a block */
+    int64_t columns, ld;        /* of scores: the number of keys, rounded up; and a cache line more,
+                                   so that rows do not fall into the same cache sets */
     float *s, *d, *mask;        /* (block, ld), the same, (keys,) */
     float *scaled;              /* (block, D) queries times the scale */
     float *k_across, *v_across; /* right operands K^T and V^T */
@@ -22,13 +26,13 @@ typedef struct {
     float *block_down;          /* right operand of the block's rows: (block, D) */
 } workspace;
 
-/* Floats of a right operand (k, n). */
+/* The number of floats of a right operand (k, n). */
 static int64_t panels(const workspace *w, int64_t k, int64_t n)
 {
     return k * bs_round_up(n, w->k->columns);
 }
 
-/* Takes the workspace from `a`, which only counts without a block. */
+/* Takes the workspace from `a`, or only counts if `a` has no block. */
 static void lay_out(workspace *w, bs_arena *a, int64_t keys, int64_t D, bool backward)
 {
     w->D = D;
@@ -60,7 +64,7 @@ int64_t bs_attention_packed_scratch(const bs_kernels *kernels, int64_t keys, int
     return (int64_t)(nowhere.used / sizeof(float)) + 16;
 }
 
-static workspace workspace_of(const bs_head *h, int worker, bool backward)
+static workspace workspace_of(const bs_attention_head *h, int worker, bool backward)
 {
     workspace w = {.k = h->p->model->kernels};
     bs_arena scratch = {.block = (char *)bs_pass_scratch(h->p, worker)};
@@ -84,26 +88,28 @@ static void pack_down(const workspace *w, float *out, const float *x, int64_t ro
                          bs_panel_columns(w->k, w->D, j), ld);
 }
 
-/* c (rows, columns of b) = a b, with a (rows, k) and b packed; columns past the last are 0. */
+/* c (rows, columns of b) = a b, with a (rows, k) and b packed. Columns after the last are 0. */
 static void product(const workspace *w, float *c, int64_t ldc, const float *a, int64_t lda,
                     const float *b, int64_t rows, int64_t columns, int64_t k)
 {
     w->k->fp32_product(c, ldc, a, 4 * lda, b, 4 * w->k->columns * k, rows, columns, k, false);
 }
 
-/* s (rows, keys) = scale Q K^T of the block that begins at query `row`. */
-static void block_scores(const bs_head *h, const workspace *w, int64_t row, int64_t rows)
+/* s (rows, keys) = scale Q K^T, and biases by distance, of the block that starts at query `row`. */
+static void block_scores(const bs_attention_head *h, const workspace *w, int64_t row, int64_t rows)
 {
     for (int64_t i = 0; i < rows; i++)
         w->k->scale(w->scaled + i * w->D, h->q + (row + i) * h->y->ld_q, h->scale, w->D);
     product(w, w->s, w->ld, w->scaled, w->D, w->k_across, rows, w->columns, w->D);
+    for (int64_t i = 0; i < rows; i++)
+        bs_attention_head_bias(h, w->s + i * w->ld, row + i, 1.0f);
 }
 
 void bs_attention_packed_forward(void *job_, int64_t task, int worker)
 {
     const bs_attention_job *job = job_;
     const bs_pass *p = job->p;
-    bs_head h = bs_head_of(p, job->layer, task);
+    bs_attention_head h = bs_attention_head_of(p, job->layer, task);
     const workspace w = workspace_of(&h, worker, false);
     const int64_t H = p->model->config.hidden_size;
     pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
@@ -112,14 +118,14 @@ void bs_attention_packed_forward(void *job_, int64_t task, int worker)
         const int64_t rows = h.queries - row < w.block ? h.queries - row : w.block;
         block_scores(&h, &w, row, rows);
         for (int64_t i = 0; i < rows; i++)
-            h.lse[row + i] = w.k->softmax_row(w.s + i * w.ld, bs_head_mask(&h, w.mask, row + i),
-                                              h.keys);
+            h.lse[row + i] = w.k->softmax_row(w.s + i * w.ld,
+                                              bs_attention_head_mask(&h, w.mask, row + i), h.keys);
         product(&w, h.y->context + (h.query_row + row) * H + h.head * h.D, H, w.s, w.ld, w.v_down,
                 rows, h.D, h.keys);
     }
 }
 
-/* d (keys, D) += left^T right, with left (rows, keys) and right (rows, D); = for the first rows. */
+/* d (keys, D) += left^T right, or = with `first`; left is (rows, keys) and right (rows, D). */
 static void add_of_block(const workspace *w, float *d, int64_t ld_d, const float *left,
                          const float *right, int64_t ld_right, int64_t rows, int64_t keys,
                          bool first)
@@ -134,9 +140,10 @@ void bs_attention_packed_backward(void *job_, int64_t task, int worker)
 {
     const bs_attention_job *job = job_;
     const bs_pass *p = job->p;
-    bs_head h = bs_head_of(p, job->layer, task);
+    bs_attention_head h = bs_attention_head_of(p, job->layer, task);
     const workspace w = workspace_of(&h, worker, true);
     const int64_t H = p->model->config.hidden_size, at = h.head * h.D;
+    float *distances = bs_attention_head_distances(&h, worker);
     float *d_k = job->d_k + h.key_row * job->ld_dkv + at;
     float *d_v = job->d_v + h.key_row * job->ld_dkv + at;
     pack_across(&w, w.k_across, h.k, h.keys, h.y->ld_kv);
@@ -147,14 +154,20 @@ void bs_attention_packed_backward(void *job_, int64_t task, int worker)
         const float *d_context = job->d_context + (h.query_row + row) * H + at;
         block_scores(&h, &w, row, rows);
         product(&w, w.d, w.ld, d_context, H, w.v_across, rows, w.columns, h.D);
-        for (int64_t i = 0; i < rows; i++)
+        for (int64_t i = 0; i < rows; i++) {
             w.k->softmax_backward_row(w.s + i * w.ld, w.d + i * w.ld,
-                                      bs_head_mask(&h, w.mask, row + i), h.lse[row + i], h.scale,
-                                      h.keys);
+                                      bs_attention_head_mask(&h, w.mask, row + i), h.lse[row + i],
+                                      h.scale, h.keys);
+            if (distances != NULL)
+                w.k->axpy(distances + h.keys - 1 - (row + i), w.d + i * w.ld, 1.0f / h.scale,
+                          h.keys);
+        }
         add_of_block(&w, d_v, job->ld_dkv, w.s, d_context, H, rows, h.keys, row == 0);
         product(&w, job->d_q + (h.query_row + row) * job->ld_dq + at, job->ld_dq, w.d, w.ld,
                 w.k_down, rows, h.D, h.keys);
         add_of_block(&w, d_k, job->ld_dkv, w.d, h.q + row * h.y->ld_q, h.y->ld_q, rows, h.keys,
                      row == 0);
     }
+    if (distances != NULL)
+        bs_relative_fold(job->p, h.s, h.head, distances, h.keys);
 }

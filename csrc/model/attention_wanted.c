@@ -1,14 +1,19 @@
-/* Attention of one query for each sequence, over the layer's input in place of keys and values.
+/* Attention with one query per sequence, over the layer's input instead of keys and values.
  *
- * Its score with the key W_k x_j + b_k is (W_k^T q) x_j + q b_k; the sum of values W_v x_j + b_v by
- * probabilities is W_v (sum_j p_j x_j) + b_v. So two products over the tokens with as many rows as
- * there are heads take the place of one that makes a key and a value of every token. All in fp32.
+ * The score of q and the key W_k x_j + b_k is (W_k^T q) x_j + q b_k. The sum of the values
+ * W_v x_j + b_v, weighted by probabilities p_j, is W_v (sum_j p_j x_j) + b_v. So two products over
+ * the tokens, with one row per head, replace the product that computes a key and a value of every
+ * token. Everything is fp32.
  *
- * Not in int8, where weights that were quantised and saved are all there is. */
+ * Scoring in int8 does not use this. A model that was saved in int8 has only its quantised weights,
+ * so products with fp32 weights would differ after saving. */
+#include "model/attention_wanted.h"
+
 #include <math.h>
 
 #include "kernels/gemm.h"
-#include "model/attention.h"
+#include "model/attention_head.h"
+#include "model/relative.h"
 
 bool bs_attention_of_input(const bs_pass *p, int64_t layer)
 {
@@ -39,21 +44,29 @@ void bs_attention_wanted_forward(void *job_, int64_t s, int worker)
     const float scale = 1.0f / sqrtf((float)D);
 
     for (int64_t h = 0; h < A; h++) {
-        bs_gemm_small(false, false, 1, H, D, scale, q + h * D, D, key + h * D * H, H, 0.0f,
-                      rows + h * H, H);
-        /* The same for all keys, so that softmax does not see it, unless it is not finite. */
+        bs_gemm_small(k, &(bs_small_product){.m = 1, .n = H, .k = D, .alpha = scale,
+                                             .a = q + h * D, .lda = D, .b = key + h * D * H,
+                                             .ldb = H, .c = rows + h * H, .ldc = H});
+        /* Equal for all keys, so softmax cancels it, unless it is not finite. */
         float common = 0.0f;
         for (int64_t i = h * D; i < (h + 1) * D; i++)
             common += scale * q[i] * key_bias[i];
         for (int64_t j = 0; j < L; j++)
             scores[h * L + j] = common;
+        if (p->relative != NULL)
+            k->axpy(scores + h * L, bs_relative_row(p, h), 1.0f, L);
     }
-    bs_gemm_small(false, true, A, L, H, 1.0f, rows, H, x, H, 1.0f, scores, L);
+    bs_gemm_small(k, &(bs_small_product){.trans_b = true, .m = A, .n = L, .k = H, .alpha = 1.0f,
+                                         .beta = 1.0f, .a = rows, .lda = H, .b = x, .ldb = H,
+                                         .c = scores, .ldc = L});
     for (int64_t h = 0; h < A; h++)
         k->softmax_row(scores + h * L, NULL, L);
-    bs_gemm_small(false, false, A, H, L, 1.0f, scores, L, x, H, 0.0f, rows, H);
+    bs_gemm_small(k, &(bs_small_product){.m = A, .n = H, .k = L, .alpha = 1.0f, .a = scores,
+                                         .lda = L, .b = x, .ldb = H, .c = rows, .ldc = H});
     for (int64_t h = 0; h < A; h++)
-        bs_gemm_small(false, true, 1, D, H, 1.0f, rows + h * H, H, value + h * D * H, H, 0.0f,
-                      context + h * D, D);
+        bs_gemm_small(k, &(bs_small_product){.trans_b = true, .m = 1, .n = D, .k = H,
+                                             .alpha = 1.0f, .a = rows + h * H, .lda = H,
+                                             .b = value + h * D * H, .ldb = H,
+                                             .c = context + h * D, .ldc = D});
     k->bias_add(context, value_bias, 1, H, H);
 }

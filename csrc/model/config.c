@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Keeps every product of two sizes, and the BLAS's 32-bit arguments, in range. */
+/* Keeps products of two sizes, and the BLAS's 32-bit arguments, from overflowing. */
 #define MAX_SIZE (INT64_C(1) << 24)
 #define MAX_LAYERS 1024
 
@@ -15,13 +15,14 @@ bs_status bs_config_check(const bs_config *c, bs_error *e)
     } sizes[] = {
         {"vocab_size", c->vocab_size, 1, MAX_SIZE},
         {"hidden_size", c->hidden_size, 1, 1 << 16},
+        {"embedding_size", c->embedding_size, 1, 1 << 16},
         {"num_hidden_layers", c->num_layers, 1, MAX_LAYERS},
         {"num_attention_heads", c->num_heads, 1, 1 << 16},
         {"intermediate_size", c->intermediate_size, 1, 1 << 20},
         {"max_position_embeddings", c->max_positions, 1, MAX_SIZE},
-        {"type_vocab_size", c->type_vocab_size, 1, MAX_SIZE},
+        {"position_offset", c->position_offset, 0, MAX_SIZE},
+        {"type_vocab_size", c->type_vocab_size, 0, MAX_SIZE},
         {"num_labels", c->num_labels, 1, 1 << 20},
-        {"pad_token_id", c->pad_token_id, -1, c->vocab_size - 1},
     };
     const struct {
         const char *name;
@@ -29,6 +30,7 @@ bs_status bs_config_check(const bs_config *c, bs_error *e)
     } rates[] = {
         {"hidden_dropout_prob", c->hidden_dropout},
         {"attention_probs_dropout_prob", c->attention_dropout},
+        {"attention_output_dropout_prob", c->attention_output_dropout},
         {"classifier_dropout", c->classifier_dropout},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -36,10 +38,21 @@ bs_status bs_config_check(const bs_config *c, bs_error *e)
             return bs_error_set(e, BS_ERR_VALUE, -1, "config: %s is %lld, expected %lld to %lld",
                                 sizes[i].name, (long long)sizes[i].value, (long long)sizes[i].low,
                                 (long long)sizes[i].high);
+    if (c->pad_token_id < -1 || c->pad_token_id >= c->vocab_size)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "config: pad_token_id is %lld, expected -1 to %lld",
+                            (long long)c->pad_token_id, (long long)c->vocab_size - 1);
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         if (!(rates[i].value >= 0.0f && rates[i].value < 1.0f))
             return bs_error_set(e, BS_ERR_VALUE, -1, "config: %s is %g, expected 0 <= rate < 1",
                                 rates[i].name, (double)rates[i].value);
+    if (bs_predicts_masked(c) && bs_projects_embeddings(c))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "config: embedding_size is %lld, but the head for masked tokens needs "
+                            "that of hidden_size, %lld",
+                            (long long)c->embedding_size, (long long)c->hidden_size);
+    if (c->skips_padding && c->position_offset == 0)
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "config: positions_skip_padding needs a position_offset of at least 1");
     if (c->hidden_size % c->num_heads != 0)
         return bs_error_set(e, BS_ERR_VALUE, -1,
                             "config: hidden_size %lld is not a multiple of num_attention_heads %lld",

@@ -5,13 +5,18 @@
  *   up      = hidden W1^T + b
  *   out     = LayerNorm(hidden + dropout(act(up) W2^T + b))
  *
- * The last layer computes queries and all that follows for the wanted rows alone, unless the head
- * reads them all. */
+ * The last layer computes its queries and everything after them only for the wanted rows, unless
+ * the head reads all rows. */
+#include "model/encoder.h"
+
 #include <string.h>
 
 #include "core/pool.h"
 #include "kernels/gemm.h"
-#include "model/pass.h"
+#include "model/attention.h"
+#include "model/attention_head.h"
+#include "model/attention_wanted.h"
+#include "model/relative.h"
 
 static int64_t rows_of(const bs_pass *p, int64_t layer)
 {
@@ -19,13 +24,13 @@ static int64_t rows_of(const bs_pass *p, int64_t layer)
                                                         : p->batch.n_tokens;
 }
 
-/* Which of the batch's tokens row `row` of the layer's output is. */
+/* The token of the batch that a row of the layer's output belongs to. */
 static int64_t token_of(const bs_pass *p, int64_t layer, int64_t row)
 {
     return bs_layer_is_narrow(&p->model->config, layer) ? p->first_rows[row] : row;
 }
 
-/* The packed weight of a linear layer, or NULL where the BLAS takes it as it is. */
+/* The packed weight of a linear layer, or NULL if the BLAS takes it unpacked. */
 static const bs_packed *packed(const bs_pass *p, int64_t layer, bs_linear linear, bool backward)
 {
     if (p->options.precision == BS_FLOAT32 && p->model->kernels->fp32_product == NULL)
@@ -97,7 +102,7 @@ static void add_bias_activate(const void *arg, const float *c, int64_t ldc, int6
         a->out + at, a->x + at, a->bias + col, rows, cols, a->ld, a->act);
 }
 
-/* x holds d_a, turned into d_up; out gets act(up); bias is up itself. */
+/* x holds d_a before and d_up after; out receives act(up); bias is `up` itself. */
 static void through_activation(const void *arg, const float *c, int64_t ldc, int64_t row,
                                int64_t rows, int64_t col, int64_t cols)
 {
@@ -108,7 +113,7 @@ static void through_activation(const void *arg, const float *c, int64_t ldc, int
                                     a->act);
 }
 
-/* The rows of C are the columns of d_y (here x): their sums are the bias's gradient. The tile
+/* The rows of C are the columns of d_y, here x, whose sums are the gradient of the bias. The tile
  * at column 0 adds them. */
 static void add_column_sums(const void *arg, const float *c, int64_t ldc, int64_t row,
                             int64_t rows, int64_t col, int64_t cols)
@@ -125,9 +130,10 @@ typedef struct {
     bs_pass *p;
     int64_t layer, rows;
     int site;
-    float *sum, *out, *mean, *rstd; /* forward; sum holds the product before */
+    float dropout;
+    float *sum, *out, *mean, *rstd; /* forward; sum holds the product at first */
     const float *residual, *bias, *gamma, *beta;
-    float *d; /* backward: d_out before, the gradient at the sum after */
+    float *d; /* backward: the gradient at out before, at sum after */
     float *d_product;
 } residual_job;
 
@@ -141,7 +147,7 @@ static void residual_forward(void *job_, int64_t task, int worker)
     const int64_t end = (task + 1) * BS_ROW_BLOCK;
     float *scratch = bs_pass_scratch(p, worker);
     for (int64_t r = task * BS_ROW_BLOCK; r < end && r < job->rows; r++) {
-        const float *mask = bs_pass_mask(p, scratch, c->hidden_dropout, job->layer, job->site,
+        const float *mask = bs_pass_mask(p, scratch, job->dropout, job->layer, job->site,
                                          token_of(p, job->layer, r), H);
         float *sum = job->sum + r * H;
         k->residual_row(sum, sum, job->bias, mask, job->residual + r * H, H);
@@ -150,14 +156,13 @@ static void residual_forward(void *job_, int64_t task, int worker)
     }
 }
 
-/* Leaves in the block's partials the sums for gamma, beta and the product's bias. */
+/* Writes the sums for gamma, beta and the product's bias to the partials of the block. */
 static void residual_backward(void *job_, int64_t task, int worker)
 {
     const residual_job *job = job_;
     const bs_pass *p = job->p;
     const bs_kernels *k = p->model->kernels;
-    const bs_config *c = &p->model->config;
-    const int64_t H = c->hidden_size;
+    const int64_t H = p->model->config.hidden_size;
     const int64_t end = (task + 1) * BS_ROW_BLOCK;
     float *scratch = bs_pass_scratch(p, worker), *partial = p->partials + task * 3 * H;
     memset(partial, 0, (size_t)(3 * H) * sizeof(float));
@@ -165,7 +170,7 @@ static void residual_backward(void *job_, int64_t task, int worker)
         float *d = job->d + r * H, *d_product = job->d_product + r * H;
         k->layernorm_backward_row(d, partial, partial + H, d, job->sum + r * H, job->gamma,
                                   job->mean[r], job->rstd[r], H);
-        const float *mask = bs_pass_mask(p, scratch, c->hidden_dropout, job->layer, job->site,
+        const float *mask = bs_pass_mask(p, scratch, job->dropout, job->layer, job->site,
                                          token_of(p, job->layer, r), H);
         if (mask != NULL)
             k->multiply(d_product, d, mask, H);
@@ -189,7 +194,7 @@ static void run_residual_backward(residual_job *job, float *d_gamma, float *d_be
     }
 }
 
-/* The connection around attention, or around the feed-forward part. */
+/* The connection around attention or around the feed-forward part. */
 static residual_job residual_of(bs_pass *p, int64_t layer, int site)
 {
     const bs_layer_offsets *o = &p->model->table.layers[layer];
@@ -197,10 +202,12 @@ static residual_job residual_of(bs_pass *p, int64_t layer, int site)
     const float *w = p->model->parameters;
     residual_job job = {.p = p, .layer = layer, .rows = rows_of(p, layer), .site = site};
     if (site == BS_SITE_PROJECTION) {
+        job.dropout = p->model->config.attention_output_dropout;
         job.sum = y->sum1, job.out = y->hidden, job.mean = y->mean1, job.rstd = y->rstd1;
         job.residual = y->wanted, job.bias = w + o->attention_bias;
         job.gamma = w + o->attention_gamma, job.beta = w + o->attention_beta;
     } else {
+        job.dropout = p->model->config.hidden_dropout;
         job.sum = y->sum2, job.out = y->out, job.mean = y->mean2, job.rstd = y->rstd2;
         job.residual = y->hidden, job.bias = w + o->down_bias;
         job.gamma = w + o->output_gamma, job.beta = w + o->output_beta;
@@ -219,11 +226,11 @@ static void project_qkv(bs_pass *p, int64_t layer)
     const bs_kernels *kernels = p->model->kernels;
     if (y->wanted == y->x) {
         linear_epilogue all = {.kernels = kernels, .x = y->q, .bias = bias, .ld = 3 * H};
-        const bs_result low = {.of = BS_OF_BIAS, .low = true, .out = y->qkv.data,
-                               .ld = y->qkv.ld, .bias = bias};
+        const bs_result rounded = {.of = BS_OF_BIAS, .bf16 = true, .out = y->qkv.data,
+                                   .ld = y->qkv.ld, .bias = bias};
         bs_gemm g = product(p, layer, LINEAR_QKV, y->q, 3 * H, y->x, H, T);
         if (bs_attention_in_bf16(p, layer))
-            g.transient = true, g.into = &low;
+            g.transient = true, g.into = &rounded;
         else
             g.epilogue = add_bias, g.epilogue_arg = &all;
         bs_gemm_run(&p->gemm, &g, 1);
@@ -240,7 +247,7 @@ static void project_qkv(bs_pass *p, int64_t layer)
     bs_gemm_run(&p->gemm, group, bs_attention_of_input(p, layer) ? 1 : 2);
 }
 
-/* Where the gradients of q, k and v lie: as q, k and v do. */
+/* The gradients of q, k and v, laid out as q, k and v are. */
 typedef struct {
     float *q, *k, *v;
 } qkv_gradient;
@@ -253,8 +260,8 @@ static qkv_gradient qkv_gradient_of(const bs_pass *p, int64_t layer)
     return (qkv_gradient){p->d_qkv, k, k + H};
 }
 
-/* The gradient at the sum's residual side is in p->d_a (R, H); adds what comes through q, k
- * and v and leaves the gradient at the input in p->d_a (T, H). */
+/* Adds what comes through q, k and v to the gradient of the residual in p->d_a (R, H). Leaves the
+ * gradient at the layer's input in p->d_a (T, H). */
 static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, float *gradients)
 {
     const bs_layer_offsets *o = &p->model->table.layers[layer];
@@ -325,7 +332,7 @@ void bs_layer_forward(bs_pass *p, int64_t layer)
     if (p->options.precision == BS_INT8)
         g.into = &into;
     if (p->activated16.data != NULL) {
-        into.low = true, into.out = p->activated16.data, into.ld = p->activated16.ld;
+        into.bf16 = true, into.out = p->activated16.data, into.ld = p->activated16.ld;
         into.u = layer < p->keep_from ? NULL : y->up, into.ld_u = F;
         g.transient = true, g.into = &into, g.epilogue = NULL;
     }
@@ -391,6 +398,7 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     bs_stage_mark(clock, BS_STAGE_ATTENTION_OUTPUT_BACKWARD);
 
     bs_attention_backward(p, layer, p->d_c, d.q, y->ld_q, d.k, d.v, y->ld_kv);
+    bs_relative_backward(p, gradients);
     bs_stage_mark(clock, BS_STAGE_ATTENTION_BACKWARD);
     project_qkv_backward(p, layer, want_input, gradients);
     bs_stage_mark(clock, BS_STAGE_QKV_BACKWARD);
@@ -406,8 +414,8 @@ size_t bs_layer_scratch(const bs_pass *p)
     const int64_t T = p->batch.n_tokens, H = p->model->config.hidden_size;
     const int64_t F = p->model->config.intermediate_size;
     const bs_precision precision = p->options.precision;
-    /* As many rows as there can be; the last layer's split product of queries, keys and values
-     * counts as one for all tokens and one more for the wanted rows. */
+    /* For the largest number of rows. If queries are split from keys and values in the last layer,
+     * that counts as one product for all tokens and one for the wanted rows. */
     const bs_kernels *k = p->model->kernels;
     const bs_packed held = {0};
     const bs_gemm narrow = {.m = T, .n = 3 * H, .k = H, .precision = precision, .packed = &held};

@@ -2,15 +2,43 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
-double bs_cross_entropy(float *d_logits, const float *logits, const int32_t *labels,
-                        const float *weights, double weight, double smoothing, int64_t B,
-                        int64_t C)
+/* The weight of row i in the mean over the step. */
+static double share_of(const bs_targets *t, int64_t i, double weight)
 {
+    return weight > 0.0 ? (t->weights != NULL ? t->weights[i] : 1.0) / weight : 0.0;
+}
+
+/* ---- softmax cross-entropy ---- */
+
+static bs_status cross_entropy_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    if (C < 2)
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "cross_entropy needs at least 2 classes, the model has %lld",
+                            (long long)C);
+    if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "label_smoothing is %g, expected a number from 0 to below 1",
+                            (double)t->label_smoothing);
+    for (int64_t i = 0; i < N; i++)
+        if (t->ids[i] < 0 || t->ids[i] >= C)
+            return bs_error_set(e, BS_ERR_INDEX, i,
+                                "row %lld: label %d is out of range, expected 0 to %lld",
+                                (long long)i, (int)t->ids[i], (long long)C - 1);
+    return BS_OK;
+}
+
+/* -sum_j q_j log softmax(z)_j with q = (1 - smoothing) onehot + smoothing / C. */
+static double cross_entropy(float *d_logits, const float *logits, const bs_targets *t,
+                            double weight, int64_t N, int64_t C)
+{
+    const double smoothing = t->label_smoothing;
     const double own = 1.0 - smoothing, even = smoothing / (double)C;
     double loss = 0.0;
-    for (int64_t i = 0; i < B; i++, logits += C, d_logits += C) {
-        const double share = weight > 0.0 ? (weights != NULL ? weights[i] : 1.0) / weight : 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C) {
+        const double share = share_of(t, i, weight);
         double high = logits[0], sum = 0.0, all = 0.0;
         for (int64_t j = 1; j < C; j++)
             high = logits[j] > high ? logits[j] : high;
@@ -19,9 +47,83 @@ double bs_cross_entropy(float *d_logits, const float *logits, const int32_t *lab
         for (int64_t j = 0; j < C; j++)
             all += logits[j];
         const double lse = high + log(sum);
-        loss += share * (lse - own * logits[labels[i]] - even * all);
+        loss += share * (lse - own * logits[t->ids[i]] - even * all);
         for (int64_t j = 0; j < C; j++)
-            d_logits[j] = (float)(share * (exp(logits[j] - lse) - own * (j == labels[i]) - even));
+            d_logits[j] = (float)(share * (exp(logits[j] - lse) - own * (j == t->ids[i]) - even));
     }
     return loss;
+}
+
+/* ---- mean squared error ---- */
+
+static bs_status squared_error_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    if (t->label_smoothing != 0.0f)
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "label_smoothing is %g, expected 0: %s has no classes",
+                            (double)t->label_smoothing, t->loss->name);
+    for (int64_t i = 0; i < N * C; i++)
+        if (!isfinite(t->matrix[i]))
+            return bs_error_set(e, BS_ERR_VALUE, i / C, "row %lld: target %g is not finite",
+                                (long long)(i / C), (double)t->matrix[i]);
+    return BS_OK;
+}
+
+/* The mean over j of (z_j - t_j)^2. */
+static double squared_error(float *d_logits, const float *logits, const bs_targets *t,
+                            double weight, int64_t N, int64_t C)
+{
+    const float *target = t->matrix;
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C, target += C) {
+        const double share = share_of(t, i, weight) / (double)C;
+        for (int64_t j = 0; j < C; j++) {
+            const double error = (double)logits[j] - (double)target[j];
+            loss += share * error * error;
+            d_logits[j] = (float)(share * 2.0 * error);
+        }
+    }
+    return loss;
+}
+
+/* ---- the table ---- */
+
+static const bs_loss losses[] = {
+    {"cross_entropy", false, cross_entropy_check, cross_entropy},
+    {"mean_squared_error", true, squared_error_check, squared_error},
+};
+
+const bs_loss *bs_loss_list(int i)
+{
+    return i >= 0 && i < (int)(sizeof losses / sizeof *losses) ? &losses[i] : NULL;
+}
+
+const bs_loss *bs_loss_find(const char *name)
+{
+    const bs_loss *loss;
+    for (int i = 0; (loss = bs_loss_list(i)) != NULL; i++)
+        if (strcmp(loss->name, name) == 0)
+            return loss;
+    return NULL;
+}
+
+bs_targets bs_targets_from(const bs_targets *t, int64_t first, int64_t C)
+{
+    bs_targets part = *t;
+    part.ids = t->ids != NULL ? t->ids + first : NULL;
+    part.matrix = t->matrix != NULL ? t->matrix + first * C : NULL;
+    part.weights = t->weights != NULL ? t->weights + first : NULL;
+    return part;
+}
+
+bs_status bs_targets_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    if (t->loss->check(t, N, C, e) != BS_OK)
+        return e->status;
+    for (int64_t i = 0; i < N && t->weights != NULL; i++)
+        if (!(t->weights[i] >= 0.0f && isfinite(t->weights[i])))
+            return bs_error_set(e, BS_ERR_VALUE, i,
+                                "row %lld: weight %g, expected a finite number >= 0", (long long)i,
+                                (double)t->weights[i]);
+    return BS_OK;
 }

@@ -1,15 +1,50 @@
-/* Softmax cross-entropy. */
+/* The losses that a training step can minimise, by name. Each row of the table in loss.c says which
+ * targets a loss takes and holds their check and the function that computes loss and gradient. */
 #ifndef BS_MODEL_LOSS_H
 #define BS_MODEL_LOSS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Returns sum_i w_i ce_i / weight over B rows of C logits and writes its gradient d_logits (B, C).
- * `weights` (B,) or NULL for ones. `weight` is that of the whole step, of which these rows may
- * be a part; a step without weight has loss and gradient 0. `smoothing` is the part of each
- * target that is spread evenly over all classes. Computed in float64. */
-double bs_cross_entropy(float *d_logits, const float *logits, const int32_t *labels,
-                        const float *weights, double weight, double smoothing, int64_t B,
-                        int64_t C);
+#include "core/status.h"
+#include "model/windows.h"
+
+typedef struct bs_loss bs_loss;
+
+/* The targets that the logits (N, C) of N texts are compared with. */
+typedef struct {
+    const bs_loss *loss;       /* takes either ids or a matrix */
+    const int32_t *ids;        /* (N,) class ids, from 0 to C - 1 */
+    const float *matrix;       /* (N, C) */
+    const float *weights;      /* (N,) or NULL: ones */
+    float label_smoothing;     /* the share of each target that is spread over all classes */
+    const bs_windows *windows; /* the N texts; NULL: every sequence is a text */
+} bs_targets;
+
+struct bs_loss {
+    const char *name;
+    bool takes_matrix; /* otherwise class ids */
+
+    /* Checks targets and label smoothing. The message names the row at fault. */
+    bs_status (*check)(const bs_targets *t, int64_t N, int64_t C, bs_error *e);
+
+    /* Returns sum_i w_i loss_i / weight over N rows of C logits and writes its gradient to d_logits
+     * (N, C). `weight` is the sum of all weights of the step, of which these rows may be a part. If
+     * it is 0, so are loss and gradient. Computed in float64. */
+    double (*compute)(float *d_logits, const float *logits, const bs_targets *t, double weight,
+                      int64_t N, int64_t C);
+};
+
+/* The loss of that name, or NULL. */
+const bs_loss *bs_loss_find(const char *name);
+
+/* The i-th loss, or NULL after the last. */
+const bs_loss *bs_loss_list(int i);
+
+/* The targets of the texts from `first` on, sharing the memory of `t`. */
+bs_targets bs_targets_from(const bs_targets *t, int64_t first, int64_t C);
+
+/* Calls the loss's check, and checks that weights are finite and not negative. */
+bs_status bs_targets_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e);
 
 #endif

@@ -2,8 +2,8 @@
  *
  *   u = x Wt^T + bt;  y = LayerNorm(act(u));  logits = y E^T + b
  *
- * with E (V, H) the word embeddings. Logits are made for a chunk of the rows at a time, and each
- * row is turned into its gradient where it lies. */
+ * E (V, H) are the word embeddings. Logits are computed for a chunk of rows at a time, and each row
+ * is overwritten by its gradient. */
 #include "model/mlm_head.h"
 
 #include <string.h>
@@ -11,10 +11,10 @@
 #include "core/pool.h"
 #include "kernels/gemm.h"
 
-/* Floats of logits at a time, about: enough rows that a pass over E is worth it. */
+/* The approximate number of logits in a chunk: enough rows to make reading E worthwhile. */
 #define CHUNK_FLOATS (INT64_C(1) << 24)
 #define LEAST_CHUNK 64
-/* Columns of logits whose sums one task makes. */
+/* The number of columns of logits that one task sums. */
 #define COLUMN_BLOCK 1024
 
 bs_status bs_mlm_targets_check(const bs_mlm_targets *t, const bs_batch *b, const bs_config *c,
@@ -66,7 +66,7 @@ static void pack_panel(void *job_, int64_t task, int worker)
     const int64_t columns = bs_panel_columns(m->kernels, n, first);
     const float *word = m->parameters + m->table.word;
     char *to = decoder_of(m, backward).panels;
-    to += panel * bs_low_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * wide;
+    to += panel * bs_packed_groups(BS_BFLOAT16_ELEMENTS, k) * 4 * wide;
     (void)worker;
     if (backward)
         m->kernels->bf16_panel(to, word + first, k, columns, H);
@@ -102,14 +102,14 @@ typedef struct {
     bs_gemm_workers gemm;
     int64_t M, chunk;
     bs_packed forward, backward; /* of the decoder */
-    float *x, *u, *acted, *y, *d; /* (M, H); d the gradient at y, acted and u in turn */
+    float *x, *u, *acted, *y, *d; /* (M, H); d is the gradient at y, acted and u in turn */
     float *mean, *rstd;           /* (M,) */
-    float *partials;              /* sums of row blocks, 2H each */
+    float *partials;              /* sums over blocks of rows, 2H each */
     float *logits;                /* (chunk, V), then their gradient */
     double *losses;               /* (M,) */
     int64_t *hits;                /* (M,) 0 or 1 */
-    int64_t first, rows;          /* the chunk under way */
-    float share;                  /* of one masked token in the loss */
+    int64_t first, rows;          /* the current chunk */
+    float share;                  /* the weight of one masked token in the loss */
     float *gradients;             /* or NULL */
 } mlm_head;
 
@@ -186,7 +186,7 @@ size_t bs_mlm_size(const bs_model *m, bs_precision precision, int64_t count, boo
     return nowhere.used;
 }
 
-/* The end of a block of the M rows. */
+/* The end of a task's block of the M rows. */
 static int64_t block_end(const mlm_head *h, int64_t task)
 {
     const int64_t end = (task + 1) * BS_ROW_BLOCK;
@@ -209,7 +209,7 @@ static void transform_rows(void *h_, int64_t task, int worker)
                          w + o->transform_gamma, w + o->transform_beta, H, c->layer_norm_eps);
 }
 
-/* One row of logits: its loss, whether it hits, and its gradient in its place. */
+/* Computes the loss of one row of logits and whether it is a hit; overwrites it by its gradient. */
 static void predict_row(void *h_, int64_t task, int worker)
 {
     const mlm_head *h = h_;
@@ -241,7 +241,7 @@ static void sum_columns(void *h_, int64_t task, int worker)
                               h->rows, V - first < COLUMN_BLOCK ? V - first : COLUMN_BLOCK, V);
 }
 
-/* Through LayerNorm and activation, in place in d; sums for gamma and beta into the partials. */
+/* Through LayerNorm and activation, in place in d. Sums for gamma and beta go to the partials. */
 static void transform_rows_backward(void *h_, int64_t task, int worker)
 {
     const mlm_head *h = h_;
@@ -259,7 +259,7 @@ static void transform_rows_backward(void *h_, int64_t task, int worker)
                            H, H, c->activation);
 }
 
-/* From d, the gradient at y, to the gradient at p->tokens in p->d_a. */
+/* Computes the gradient at p->tokens, in p->d_a, from the gradient at y in d. */
 static void transform_backward(mlm_head *h, bs_pass *p)
 {
     const bs_kernels *k = h->m->kernels;
@@ -314,7 +314,7 @@ void bs_mlm_head(bs_pass *p, const bs_mlm_targets *targets, int64_t weight, floa
             continue;
         bs_pool_run(p->n_threads, (V + COLUMN_BLOCK - 1) / COLUMN_BLOCK, sum_columns, &h);
         bs_gemm group[2] = {input_gradient(&h), weight_gradient(&h)};
-        /* Where the embeddings stay as they are, so does the decoder. */
+        /* If the embeddings are frozen, so is the decoder. */
         bs_gemm_run(&h.gemm, group, p->options.freeze == 0 ? 2 : 1);
         bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
     }

@@ -3,10 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/blas.h"
+
 bs_status bs_model_make(bs_model *m, bs_error *e)
 {
     m->kernels = bs_kernels_get(e);
     if (m->kernels == NULL || bs_parameter_table_make(&m->table, &m->config, e) != BS_OK)
+        return e->status;
+    if (m->kernels->small_product == NULL && bs_blas_reserve(e) != BS_OK)
         return e->status;
     m->versions = malloc((size_t)m->config.num_layers * sizeof *m->versions);
     if (m->versions == NULL)
@@ -33,10 +37,10 @@ void bs_model_changed(bs_model *m, int64_t layer)
 
 bool bs_model_can(const bs_model *m, bs_precision precision)
 {
-    return precision != BS_BFLOAT16 || m->kernels->bf16_product != NULL;
+    return bs_kernels_can(m->kernels, precision);
 }
 
-/* Whether there is something to pack, or the BLAS takes weights as they are. */
+/* Whether weights are packed at all; the BLAS takes them as they are. */
 static bool packs(const bs_model *m, bs_precision precision)
 {
     return precision != BS_FLOAT32 || m->kernels->fp32_product != NULL;

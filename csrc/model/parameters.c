@@ -8,13 +8,13 @@
 
 enum { NEXT_TO = 1, NO_DECAY = 2 };
 
-/* Appends a tensor; rows alone make a vector. NEXT_TO: no gap before it. */
+/* Appends a tensor, or a vector if cols is 0. NEXT_TO leaves no gap before it. */
 static int64_t add(bs_parameter_table *t, int layer, const char *name, int64_t rows, int64_t cols,
                    int flags)
 {
     bs_parameter *p = &t->entries[t->count++];
     if (layer >= 0)
-        snprintf(p->name, sizeof p->name, "bert.encoder.layer.%d.%s", layer, name);
+        snprintf(p->name, sizeof p->name, "layer.%d.%s", layer, name);
     else
         snprintf(p->name, sizeof p->name, "%s", name);
     if (!(flags & NEXT_TO))
@@ -34,64 +34,77 @@ static void add_layer(bs_parameter_table *t, int l, const bs_config *c)
     bs_layer_offsets *o = &t->layers[l];
     const int64_t H = c->hidden_size, F = c->intermediate_size;
     const int next = NEXT_TO, plain = NO_DECAY;
-    o->qkv_weight = add(t, l, "attention.self.query.weight", H, H, 0);
-    add(t, l, "attention.self.key.weight", H, H, next);
-    add(t, l, "attention.self.value.weight", H, H, next);
-    o->qkv_bias = add(t, l, "attention.self.query.bias", H, 0, plain);
-    add(t, l, "attention.self.key.bias", H, 0, plain | next);
-    add(t, l, "attention.self.value.bias", H, 0, plain | next);
-    o->attention_weight = add(t, l, "attention.output.dense.weight", H, H, 0);
-    o->attention_bias = add(t, l, "attention.output.dense.bias", H, 0, plain);
-    o->attention_gamma = add(t, l, "attention.output.LayerNorm.weight", H, 0, plain);
-    o->attention_beta = add(t, l, "attention.output.LayerNorm.bias", H, 0, plain);
-    o->up_weight = add(t, l, "intermediate.dense.weight", F, H, 0);
-    o->up_bias = add(t, l, "intermediate.dense.bias", F, 0, plain);
-    o->down_weight = add(t, l, "output.dense.weight", H, F, 0);
-    o->down_bias = add(t, l, "output.dense.bias", H, 0, plain);
-    o->output_gamma = add(t, l, "output.LayerNorm.weight", H, 0, plain);
-    o->output_beta = add(t, l, "output.LayerNorm.bias", H, 0, plain);
+    o->qkv_weight = add(t, l, "attention.query.weight", H, H, 0);
+    add(t, l, "attention.key.weight", H, H, next);
+    add(t, l, "attention.value.weight", H, H, next);
+    o->qkv_bias = add(t, l, "attention.query.bias", H, 0, plain);
+    add(t, l, "attention.key.bias", H, 0, plain | next);
+    add(t, l, "attention.value.bias", H, 0, plain | next);
+    o->attention_weight = add(t, l, "attention.output.weight", H, H, 0);
+    o->attention_bias = add(t, l, "attention.output.bias", H, 0, plain);
+    o->attention_gamma = add(t, l, "attention.norm.weight", H, 0, plain);
+    o->attention_beta = add(t, l, "attention.norm.bias", H, 0, plain);
+    o->up_weight = add(t, l, "feed_forward.up.weight", F, H, 0);
+    o->up_bias = add(t, l, "feed_forward.up.bias", F, 0, plain);
+    o->down_weight = add(t, l, "feed_forward.down.weight", H, F, 0);
+    o->down_bias = add(t, l, "feed_forward.down.bias", H, 0, plain);
+    o->output_gamma = add(t, l, "feed_forward.norm.weight", H, 0, plain);
+    o->output_beta = add(t, l, "feed_forward.norm.bias", H, 0, plain);
 }
 
 static void add_classifier(bs_parameter_table *t, const bs_config *c)
 {
     const int64_t H = c->hidden_size;
-    t->pooler_weight = add(t, -1, "bert.pooler.dense.weight", H, H, 0);
-    t->pooler_bias = add(t, -1, "bert.pooler.dense.bias", H, 0, NO_DECAY);
-    t->classifier_weight = add(t, -1, "classifier.weight", c->num_labels, H, 0);
-    t->classifier_bias = add(t, -1, "classifier.bias", c->num_labels, 0, NO_DECAY);
-    t->head = t->pooler_weight;
+    t->dense_weight = t->dense_bias = -1;
+    if (bs_heads[c->head].dense != BS_NO_DENSE) {
+        t->dense_weight = add(t, -1, "head.dense.weight", H, H, 0);
+        t->dense_bias = add(t, -1, "head.dense.bias", H, 0, NO_DECAY);
+    }
+    t->output_weight = add(t, -1, "head.output.weight", c->num_labels, H, 0);
+    t->output_bias = add(t, -1, "head.output.bias", c->num_labels, 0, NO_DECAY);
 }
 
 static void add_masked_lm(bs_parameter_table *t, const bs_config *c)
 {
     const int64_t H = c->hidden_size;
-    t->transform_weight = add(t, -1, "cls.predictions.transform.dense.weight", H, H, 0);
-    t->transform_bias = add(t, -1, "cls.predictions.transform.dense.bias", H, 0, NO_DECAY);
-    t->transform_gamma = add(t, -1, "cls.predictions.transform.LayerNorm.weight", H, 0, NO_DECAY);
-    t->transform_beta = add(t, -1, "cls.predictions.transform.LayerNorm.bias", H, 0, NO_DECAY);
-    t->decoder_bias = add(t, -1, "cls.predictions.bias", c->vocab_size, 0, NO_DECAY);
-    t->head = t->transform_weight;
+    t->transform_weight = add(t, -1, "masked_lm.dense.weight", H, H, 0);
+    t->transform_bias = add(t, -1, "masked_lm.dense.bias", H, 0, NO_DECAY);
+    t->transform_gamma = add(t, -1, "masked_lm.norm.weight", H, 0, NO_DECAY);
+    t->transform_beta = add(t, -1, "masked_lm.norm.bias", H, 0, NO_DECAY);
+    t->decoder_bias = add(t, -1, "masked_lm.output.bias", c->vocab_size, 0, NO_DECAY);
 }
 
 bs_status bs_parameter_table_make(bs_parameter_table *t, const bs_config *c, bs_error *e)
 {
-    const int64_t H = c->hidden_size, L = c->num_layers;
+    const int64_t E = c->embedding_size, L = c->num_layers;
     memset(t, 0, sizeof *t);
-    t->entries = calloc((size_t)(10 + 16 * L), sizeof *t->entries);
+    t->entries = calloc((size_t)(14 + 16 * L), sizeof *t->entries);
     t->layers = calloc((size_t)L, sizeof *t->layers);
     if (t->entries == NULL || t->layers == NULL) {
         bs_parameter_table_free(t);
         return bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the parameter table");
     }
-    t->word = add(t, -1, "bert.embeddings.word_embeddings.weight", c->vocab_size, H, 0);
-    t->position = add(t, -1, "bert.embeddings.position_embeddings.weight", c->max_positions, H, 0);
-    t->type = add(t, -1, "bert.embeddings.token_type_embeddings.weight", c->type_vocab_size, H, 0);
-    t->embedding_gamma = add(t, -1, "bert.embeddings.LayerNorm.weight", H, 0, NO_DECAY);
-    t->embedding_beta = add(t, -1, "bert.embeddings.LayerNorm.bias", H, 0, NO_DECAY);
+    t->word = add(t, -1, "embeddings.word.weight", c->vocab_size, E, 0);
+    const int64_t positions = c->position_offset + c->max_positions;
+    t->position = add(t, -1, "embeddings.position.weight", positions, E, 0) + c->position_offset * E;
+    t->type = c->type_vocab_size > 0
+                  ? add(t, -1, "embeddings.token_type.weight", c->type_vocab_size, E, 0)
+                  : -1;
+    t->embedding_gamma = add(t, -1, "embeddings.norm.weight", E, 0, NO_DECAY);
+    t->embedding_beta = add(t, -1, "embeddings.norm.bias", E, 0, NO_DECAY);
+    t->projection_weight = t->projection_bias = -1;
+    if (bs_projects_embeddings(c)) {
+        t->projection_weight = add(t, -1, "embeddings.projection.weight", c->hidden_size, E, 0);
+        t->projection_bias = add(t, -1, "embeddings.projection.bias", c->hidden_size, 0, NO_DECAY);
+    }
+    t->relative = c->relative_bias ? add(t, -1, "embeddings.relative_bias.weight",
+                                         BS_RELATIVE_BUCKETS, c->num_heads, NO_DECAY)
+                                   : -1;
     for (int l = 0; l < (int)L; l++)
         add_layer(t, l, c);
     const int64_t head = t->count;
-    (c->masked_lm ? add_masked_lm : add_classifier)(t, c);
+    (bs_predicts_masked(c) ? add_masked_lm : add_classifier)(t, c);
+    t->head = t->entries[head].offset;
     for (int64_t i = head; i < t->count; i++)
         t->entries[i].layer = (int)L;
     t->total = (t->total + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;

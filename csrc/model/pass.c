@@ -3,20 +3,27 @@
 #include <string.h>
 
 #include "core/philox.h"
+#include "core/pool.h"
+#include "model/attention.h"
+#include "model/attention_head.h"
+#include "model/classifier_head.h"
+#include "model/embeddings.h"
+#include "model/encoder.h"
+#include "model/relative.h"
 #include "model/stored.h"
 
-/* Rows of bfloat16 for products, with what is read behind them. */
-static bs_low_rows take_low_rows(bs_arena *a, int64_t rows, int64_t n)
+/* A bfloat16 operand, with the rows and elements that products read beyond its end. */
+static bs_bf16_matrix take_bf16_matrix(bs_arena *a, int64_t rows, int64_t n)
 {
-    bs_low_rows low = {.ld = bs_low_ld(bs_low_groups(BS_BFLOAT16_ELEMENTS, n))};
-    const int64_t size = low.ld * bs_round_up(rows, BS_LOW_ROWS);
-    low.data = bs_arena_take(a, (size_t)size, 1);
-    if (low.data != NULL && bs_low_groups(BS_BFLOAT16_ELEMENTS, n) * 2 != n)
-        memset(low.data, 0, (size_t)size); /* the zeros behind each row stay */
-    return low;
+    bs_bf16_matrix matrix = {.ld = bs_left_ld(bs_packed_groups(BS_BFLOAT16_ELEMENTS, n))};
+    const int64_t size = matrix.ld * bs_round_up(rows, BS_PACKED_ROWS);
+    matrix.data = bs_arena_take(a, (size_t)size, 1);
+    if (matrix.data != NULL && bs_packed_groups(BS_BFLOAT16_ELEMENTS, n) * 2 != n)
+        memset(matrix.data, 0, (size_t)size); /* the zeros after each row stay */
+    return matrix;
 }
 
-static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow, bool low,
+static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow, bool bf16,
                           const bs_layer_state *shared, const float *x, float *out)
 {
     bs_arena *a = p->arena;
@@ -25,8 +32,8 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow,
     const int64_t R = narrow ? p->batch.n_sequences : T;
     if (kept) {
         *y = (bs_layer_state){0};
-        if (low)
-            y->qkv = take_low_rows(a, T, 3 * H);
+        if (bf16)
+            y->qkv = take_bf16_matrix(a, T, 3 * H);
         else
             y->q = bs_arena_floats(a, narrow ? R * H + T * 2 * H : T * 3 * H);
         y->lse = bs_arena_floats(a, c->num_heads * R);
@@ -43,7 +50,7 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow,
         y->sum2 = y->out = out;
     }
     y->x = x;
-    if (y->q != NULL) { /* null while counting, and where qkv takes its place */
+    if (y->q != NULL) { /* NULL while counting, or if qkv replaces it */
         y->k = narrow ? y->q + R * H : y->q + H;
         y->v = y->k + H;
     }
@@ -55,17 +62,19 @@ static void lay_out_layer(bs_pass *p, bs_layer_state *y, bool kept, bool narrow,
     y->ld_q = narrow ? H : 3 * H;
     y->ld_kv = narrow ? 2 * H : 3 * H;
     if (!narrow)
-        y->wanted = (float *)x; /* read only: see bs_layer_state */
+        y->wanted = (float *)x; /* never written, see bs_layer_state */
 }
 
-/* Takes every buffer from p->arena, in an order that depends on the sizes alone. */
+/* Takes every buffer from p->arena, in an order that depends only on the sizes. */
 static void lay_out(bs_pass *p)
 {
     bs_arena *a = p->arena;
     const bs_config *c = &p->model->config;
     const int64_t B = p->batch.n_sequences, L = c->num_layers;
-    const int64_t T = p->first < L ? p->batch.n_tokens : B; /* rows that anything is computed of */
-    const int64_t H = c->hidden_size, F = c->intermediate_size;
+    const int64_t T = p->first < L ? p->batch.n_tokens : B; /* rows that are computed */
+    const int64_t H = c->hidden_size, F = c->intermediate_size, E = c->embedding_size;
+    const int64_t wide = H > E ? H : E;
+    const bool projects = bs_projects_embeddings(c);
     const bool keep_embedding = p->keep && p->options.freeze == 0;
 
     p->layers = bs_arena_take(a, (size_t)L, sizeof *p->layers);
@@ -73,30 +82,37 @@ static void lay_out(bs_pass *p)
     p->sequence_of = bs_arena_take(a, (size_t)p->batch.n_tokens, sizeof *p->sequence_of);
     p->first_rows = bs_arena_take(a, (size_t)B, sizeof *p->first_rows);
     const int64_t attention = bs_attention_scratch(p);
-    p->worker_floats = attention > H ? attention : H;
+    p->worker_floats = attention > wide ? attention : wide;
     if (p->options.precision != BS_FLOAT32 && p->worker_floats < BS_GEMM_TILE)
         p->worker_floats = BS_GEMM_TILE;
     p->worker_floats = (p->worker_floats + 15) / 16 * 16;
     p->worker_scratch = bs_arena_floats(a, p->n_threads * p->worker_floats);
+    const size_t layers = bs_layer_scratch(p), embeddings = bs_embeddings_scratch(p);
+    const size_t scratch = layers > embeddings ? layers : embeddings;
     p->gemm = (bs_gemm_workers){p->model->kernels, p->n_threads,
-                                bs_arena_take(a, bs_layer_scratch(p), 1), p->worker_scratch,
+                                bs_arena_take(a, scratch, 1), p->worker_scratch,
                                 p->worker_floats};
 
+    if (c->skips_padding && p->batch.positions == NULL)
+        p->positions = bs_arena_take(a, (size_t)p->batch.n_tokens, sizeof *p->positions);
+    p->relative_ld = bs_relative_size(p->longest);
+    p->relative = c->relative_bias ? bs_arena_floats(a, c->num_heads * p->relative_ld) : NULL;
     p->embedding_out = bs_arena_floats(a, T * H);
-    p->embedding_sum = keep_embedding ? bs_arena_floats(a, T * H) : p->embedding_out;
+    p->embedding_normed = projects ? bs_arena_floats(a, T * E) : p->embedding_out;
+    p->embedding_sum = keep_embedding ? bs_arena_floats(a, T * E) : p->embedding_normed;
     p->embedding_mean = bs_arena_floats(a, T);
     p->embedding_rstd = bs_arena_floats(a, T);
     p->activated = bs_arena_floats(a, T * F);
     if (p->options.precision == BS_BFLOAT16)
-        p->activated16 = take_low_rows(a, T, F);
+        p->activated16 = take_bf16_matrix(a, T, F);
 
-    /* What layers share where nothing is kept, and the two outputs that alternate. */
+    /* What layers that keep nothing share, and two outputs that take turns. */
     bs_layer_state shared = {0}, counted;
     float *outs[2] = {NULL, NULL};
     if (p->keep_from > p->first) {
         shared.q = bs_arena_floats(a, T * 3 * H);
         if (bs_attention_in_bf16(p, 0))
-            shared.qkv = take_low_rows(a, T, 3 * H);
+            shared.qkv = take_bf16_matrix(a, T, 3 * H);
         shared.lse = bs_arena_floats(a, c->num_heads * T);
         shared.context = bs_arena_floats(a, T * H);
         shared.sum1 = shared.hidden = bs_arena_floats(a, T * H);
@@ -114,11 +130,14 @@ static void lay_out(bs_pass *p)
         x = y->out;
     }
     p->tokens = x;
-    const bool means = c->mean_pooling && p->first < L; /* stored are means already */
+    const bool means = c->mean_pooling && p->first < L; /* stored rows are means already */
     p->means = means ? bs_arena_floats(a, B * H) : NULL;
     p->encoded = means ? p->means : x;
-    p->pooled = bs_arena_floats(a, B * H);
-    p->dropped = bs_arena_floats(a, B * H);
+    const bs_head_parts *head = &bs_heads[c->head];
+    p->dense_in = head->drops_input ? bs_arena_floats(a, B * H) : NULL;
+    p->dense = head->dense != BS_NO_DENSE ? bs_arena_floats(a, B * H) : NULL;
+    p->dense_sum = p->keep && head->dense == BS_DENSE_ACTIVATION ? bs_arena_floats(a, B * H) : NULL;
+    p->output_in = bs_arena_floats(a, B * H);
     p->logits = bs_arena_floats(a, B * c->num_labels);
     if (!p->keep)
         return;
@@ -127,7 +146,12 @@ static void lay_out(bs_pass *p)
     p->d_c = bs_arena_floats(a, T * H);
     p->d_up = bs_arena_floats(a, T * F);
     p->d_qkv = bs_arena_floats(a, T * 3 * H);
-    p->partials = bs_arena_floats(a, bs_row_blocks(T) * 3 * H);
+    p->d_embedding = projects && keep_embedding ? bs_arena_floats(a, T * E) : NULL;
+    p->partials = bs_arena_floats(a, bs_row_blocks(T) * (3 * H > 2 * E ? 3 * H : 2 * E));
+    if (c->relative_bias && p->options.freeze == 0) {
+        p->d_distances = bs_arena_floats(a, p->n_threads * p->relative_ld);
+        p->d_relative = bs_arena_floats(a, B * c->num_heads * BS_RELATIVE_BUCKETS);
+    }
 }
 
 static void set_up(bs_pass *p, const bs_model *model, const bs_batch *batch,
@@ -138,7 +162,7 @@ static void set_up(bs_pass *p, const bs_model *model, const bs_batch *batch,
     p->model = model;
     p->batch = *batch;
     p->options = *options;
-    p->n_threads = n_threads > 0 ? n_threads : 1;
+    p->n_threads = n_threads < 1 ? 1 : n_threads > BS_MAX_THREADS ? BS_MAX_THREADS : n_threads;
     p->keep = keep;
     p->keep_from = keep ? options->freeze : L;
     p->first = batch->stored != NULL ? options->freeze : 0;
@@ -154,6 +178,17 @@ size_t bs_pass_size(const bs_model *model, const bs_batch *batch, const bs_pass_
     set_up(&counting, model, batch, options, keep, n_threads, &nowhere);
     lay_out(&counting);
     return nowhere.used;
+}
+
+/* Numbers the tokens that are not padding. */
+static void count_positions(bs_pass *p)
+{
+    const bs_batch *b = &p->batch;
+    for (int64_t s = 0; p->positions != NULL && s < b->n_sequences; s++) {
+        int32_t next = 0;
+        for (int64_t t = bs_batch_begin(b, s); t < bs_batch_begin(b, s + 1); t++)
+            p->positions[t] = b->ids[t] != p->model->config.pad_token_id ? next++ : -1;
+    }
 }
 
 bs_status bs_pass_begin(bs_pass *p, const bs_model *model, const bs_batch *batch,
@@ -172,32 +207,11 @@ bs_status bs_pass_begin(bs_pass *p, const bs_model *model, const bs_batch *batch
         for (int64_t t = bs_batch_begin(batch, s); t < bs_batch_begin(batch, s + 1); t++)
             p->sequence_of[t] = (int32_t)s;
     }
+    count_positions(p);
     return BS_OK;
 }
 
-bool bs_pass_drops(const bs_pass *p, int64_t layer)
-{
-    const bs_pass_options *o = &p->options;
-    return o->training && !(o->freeze_dropout && o->freeze > 0 && layer < o->freeze);
-}
-
-const float *bs_pass_mask(const bs_pass *p, float *mask, float rate, int64_t layer, int site,
-                          int64_t row, int64_t n)
-{
-    if (!bs_pass_drops(p, layer) || rate <= 0.0f)
-        return NULL;
-    const int64_t s = p->sequence_of[row];
-    const bs_dropout_row r = {
-        .key = p->sequence_keys[s],
-        .row = (uint32_t)(row - p->first_rows[s]),
-        .site = (uint32_t)(layer + 1) << 8 | (uint32_t)site,
-        .threshold = bs_dropout_threshold(rate),
-    };
-    p->model->kernels->dropout_mask(mask, &r, n);
-    return mask;
-}
-
-/* All that comes before a layer. */
+/* Computes the input of a layer. */
 static void forward_until(bs_pass *p, int64_t layer)
 {
     const bool stored = p->batch.stored != NULL;
@@ -205,6 +219,7 @@ static void forward_until(bs_pass *p, int64_t layer)
         bs_stored_read(p);
     else
         bs_embeddings_forward(p);
+    bs_relative_forward(p);
     bs_stage_mark(p->options.clock, stored ? BS_STAGE_STORED : BS_STAGE_EMBEDDINGS);
     for (int64_t l = p->first; l < layer; l++)
         bs_layer_forward(p, l);
@@ -227,7 +242,7 @@ const float *bs_pass_encode_until(bs_pass *p, int64_t layer)
 void bs_pass_forward(bs_pass *p)
 {
     bs_pass_encode(p);
-    bs_head_forward(p);
+    bs_classifier_head_forward(p);
     bs_stage_mark(p->options.clock, BS_STAGE_HEAD);
 }
 
@@ -243,7 +258,7 @@ void bs_pass_encode_backward(bs_pass *p, float *gradients)
 
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients)
 {
-    bs_head_backward(p, d_logits, gradients);
+    bs_classifier_head_backward(p, d_logits, gradients);
     bs_stage_mark(p->options.clock, BS_STAGE_HEAD_BACKWARD);
     bs_pass_encode_backward(p, gradients);
 }

@@ -1,23 +1,23 @@
 #include "model/score.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/pool.h"
-#include "model/pass.h"
 
 int64_t bs_chunk_tokens(bs_precision precision)
 {
     return precision == BS_FLOAT32 ? 1024 : 512;
 }
 
-/* The batch in order of falling length; the copies are owned. */
+/* A copy of the batch, sorted by length, longest first. Owns its arrays. */
 typedef struct {
     bs_batch batch;
-    int64_t *order; /* (B,) which sequence of the caller's batch each one is */
+    int64_t *order; /* (B,) the index of each sequence in the caller's batch */
     int32_t *ids, *types, *positions;
     int64_t *cu_seqlens;
-    int64_t *chunks; /* (n_chunks + 1,) first sequence of each */
+    int64_t *chunks; /* (n_chunks + 1,) the first sequence of each */
     int64_t n_chunks;
 } sorted_batch;
 
@@ -43,7 +43,7 @@ static void sorted_free(sorted_batch *s)
     free(s->chunks);
 }
 
-/* Fills s; on failure the caller still frees it. */
+/* Fills s. The caller frees it even after a failure. */
 static bs_status sorted_make(sorted_batch *s, const bs_batch *b, int64_t chunk_tokens, bs_error *e)
 {
     bs_status status = BS_OK;
@@ -96,7 +96,7 @@ done:
 typedef struct {
     const bs_model *model;
     const sorted_batch *sorted;
-    bs_arena *arenas; /* one for each worker, large enough for any chunk */
+    bs_arena *arenas; /* one per worker, large enough for any chunk */
     bs_pass_options options;
     int n_threads;    /* inside a chunk */
     float *logits;
@@ -114,7 +114,7 @@ static void score_chunk(void *job_, int64_t task, int worker)
     const bs_batch part = chunk_of(job->sorted, task);
     bs_pass pass;
     bs_error none = BS_ERROR_INIT;
-    /* cannot fail: the arena was made for the largest chunk */
+    /* cannot fail, because the arena is large enough for the largest chunk */
     if (bs_pass_begin(&pass, job->model, &part, &job->options, false, job->n_threads,
                       &job->arenas[worker], &none) != BS_OK)
         return;
@@ -123,6 +123,19 @@ static void score_chunk(void *job_, int64_t task, int worker)
     for (int64_t i = 0; i < part.n_sequences; i++)
         memcpy(job->logits + job->sorted->order[first + i] * C, pass.logits + i * C,
                (size_t)C * sizeof(float));
+}
+
+/* Weights that are finite can still be too large: sums overflow, the sooner the lower the precision. */
+static bs_status check_logits(const float *logits, int64_t B, int64_t C, bs_precision precision,
+                              bs_error *e)
+{
+    for (int64_t i = 0; i < B * C; i++)
+        if (!isfinite(logits[i]))
+            return bs_error_set(e, BS_ERR_NONFINITE, i / C,
+                                "the logits of sequence %lld are not finite: the weights of the "
+                                "model are damaged, or too large for %s",
+                                (long long)(i / C), bs_precision_names[precision]);
+    return BS_OK;
 }
 
 bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_options *options,
@@ -136,7 +149,7 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
     if (status != BS_OK)
         goto done;
     n_threads = n_threads < 1 ? 1 : n_threads > BS_MAX_THREADS ? BS_MAX_THREADS : n_threads;
-    /* one after the other also where the stages are timed */
+    /* also one after the other if stages are timed */
     const bool together = sorted.n_chunks < 2 * n_threads || options->clock != NULL;
     const int workers = together ? 1 : n_threads, inner = together ? n_threads : 1;
     size_t most = 0;
@@ -156,6 +169,8 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
             score_chunk(&job, i, 0);
     else
         bs_pool_run(n_threads, sorted.n_chunks, score_chunk, &job);
+    status = check_logits(logits, batch->n_sequences, model->config.num_labels,
+                          options->precision, e);
 done:
     for (int i = 0; i < BS_MAX_THREADS; i++)
         bs_arena_free(&arenas[i]);

@@ -1,11 +1,11 @@
-/* Where the time of a pass goes: a clock that is read at the end of each stage, where asked for. */
+/* The time that each stage of a pass takes, measured by a clock that is read after each stage. */
 #ifndef BS_MODEL_STAGES_H
 #define BS_MODEL_STAGES_H
 
 #include <stddef.h>
 #include <time.h>
 
-/* The stages of a step, in its order; those of the way back bear the name of what they undo. */
+/* The stages of a step, in order. Stages of the backward pass are named after what they reverse. */
 #define BS_STAGES(X)                                                                             \
     X(PACK, "pack")                                                                              \
     X(EMBEDDINGS, "embeddings")                                                                  \
@@ -34,13 +34,13 @@
 typedef enum { BS_STAGES(BS_STAGE_ID) BS_STAGE_COUNT } bs_stage;
 #undef BS_STAGE_ID
 
-/* Of one call at a time. */
+/* For one call at a time. */
 typedef struct {
     double seconds[BS_STAGE_COUNT];
-    double last; /* when the stage before ended */
+    double last; /* when the previous stage ended */
 } bs_stage_clock;
 
-/* Counts the time since the last mark to `stage`; nothing without a clock. */
+/* Adds the time since the last mark to `stage`. Does nothing without a clock. */
 static inline void bs_stage_mark(bs_stage_clock *clock, bs_stage stage)
 {
     struct timespec now;
@@ -52,7 +52,7 @@ static inline void bs_stage_mark(bs_stage_clock *clock, bs_stage stage)
     clock->last = at;
 }
 
-/* Begins to count: what was before is nobody's. */
+/* Starts the clock: time before this counts to no stage. */
 static inline void bs_stage_begin(bs_stage_clock *clock)
 {
     if (clock == NULL)

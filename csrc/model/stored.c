@@ -4,7 +4,7 @@
 
 #include "core/pool.h"
 
-/* Rows that a sequence takes. */
+/* The number of stored rows of a sequence. */
 static int64_t rows_of(const bs_batch *b, const bs_config *c, int64_t freeze, int64_t sequence)
 {
     return freeze < c->num_layers ? bs_batch_length(b, sequence) : 1;
@@ -14,7 +14,8 @@ bs_status bs_stored_check(const bs_batch *b, const bs_config *c, const bs_pass_o
                           bs_error *e)
 {
     const int64_t freeze = options->freeze, count = b->stored->count;
-    const bool drops = c->hidden_dropout > 0.0f || c->attention_dropout > 0.0f;
+    const bool drops = c->hidden_dropout > 0.0f || c->attention_dropout > 0.0f ||
+                       c->attention_output_dropout > 0.0f;
     if (freeze == 0)
         return bs_error_set(e, BS_ERR_VALUE, -1, "stored rows need layers that are frozen");
     if (options->training && drops && !options->freeze_dropout)
@@ -44,7 +45,7 @@ static void read_sequence(void *p_, int64_t s, int worker)
         memcpy(to, (const float *)stored->data + at, (size_t)n * sizeof *to);
         return;
     }
-    /* bfloat16 is the upper half of a float32 */
+    /* a bfloat16 is the upper half of a float32 */
     const uint16_t *from = (const uint16_t *)stored->data + at;
     for (int64_t i = 0; i < n; i++) {
         const uint32_t bits = (uint32_t)from[i] << 16;

@@ -1,18 +1,18 @@
-/* Stored rows: the output of frozen layers, computed once, from which later passes begin.
+/* Stored rows: the output of the frozen layers, computed once and read by later passes.
  *
- * What the frozen part of a model makes of a text is always the same where no dropout acts in it.
- * A batch with stored rows begins with the first trained layer; its ids are not looked at. */
+ * Without dropout, frozen layers compute the same rows of a text every time. A pass over a batch
+ * with stored rows starts at the first trained layer and does not read the ids. */
 #ifndef BS_MODEL_STORED_H
 #define BS_MODEL_STORED_H
 
-#include "model/pass.h"
+#include "model/pass_state.h"
 
-/* Something is frozen, no dropout acts in it, and every sequence of the batch lies within its
- * stored rows; names the sequence at fault. */
+/* Checks that layers are frozen, that no dropout acts in them, and that the rows of every sequence
+ * are within the stored rows. The message names the sequence at fault. */
 bs_status bs_stored_check(const bs_batch *b, const bs_config *c, const bs_pass_options *options,
                           bs_error *e);
 
-/* Copies the rows of the pass's sequences to where its first layer, or its head, reads. */
+/* Copies the stored rows of the batch to the input of the first computed layer or of the head. */
 void bs_stored_read(bs_pass *p);
 
 #endif

@@ -28,7 +28,7 @@ bs_linear_shape bs_linear_shape_of(const bs_parameter_table *t, const bs_config 
     }
 }
 
-/* Takes room for every bs_packed from `a`; where that only counts, w may be NULL. */
+/* Takes space for every bs_packed from `a`. If `a` only counts, w may be NULL. */
 static void lay_out(bs_weights *w, bs_arena *a, const bs_kernels *kernels, bs_precision precision,
                     bool backward, const bs_parameter_table *t, const bs_config *c)
 {
@@ -65,7 +65,7 @@ static bs_status reserve(bs_weights *w, const bs_kernels *kernels, bs_precision 
 {
     if (w->layers != NULL && (w->backward || !backward))
         return BS_OK;
-    bs_fork_hold(); /* a child goes by w->layers: it is to see all of the room or none */
+    bs_fork_hold(); /* a child process must see all of the space or none */
     free(w->layers);
     w->layers = calloc((size_t)c->num_layers, sizeof *w->layers);
     if (w->layers != NULL &&
@@ -83,12 +83,12 @@ static bs_status reserve(bs_weights *w, const bs_kernels *kernels, bs_precision 
 
 /* ---- int8: one scale for each row of the weight (n, k) ----
  *
- * bertsent/int8.py does the same in NumPy, for files. */
+ * bertsent/hub/int8.py does the same in NumPy, for files. */
 
-/* Below it a row counts as zeros: 127 over it would be infinite. */
+/* Rows with a smaller range become zeros, because 127 over it would be infinite. */
 #define LEAST_RANGE 1e-36f
 
-/* Element at of a panel whose groups hold so many. */
+/* Stores element `at` of a panel with so many elements a group. */
 static void put_int8(char *panel, int64_t elements, int64_t at, int q)
 {
     if (elements == 4)
@@ -102,7 +102,7 @@ static void pack_int8_panel(const bs_packed *out, const bs_kernels *kernels, int
 {
     const int64_t elements = kernels->int8_elements, columns = kernels->columns;
     const int64_t first = panel * columns;
-    const int64_t size = bs_low_groups(elements, k) * 4 * columns;
+    const int64_t size = bs_packed_groups(elements, k) * 4 * columns;
     char *to = (char *)out->panels + panel * size;
     memset(to, 0, (size_t)size);
     for (int64_t j = first; j < n && j < first + columns; j++) {
@@ -138,7 +138,7 @@ typedef struct {
     bool backward;
 } pack_job;
 
-/* Panels of one linear layer, forward or for the way back. */
+/* The number of panels of one linear layer, for the forward or the backward pass. */
 static int64_t panels_of(const pack_job *job, int64_t layer, int linear, bool backward)
 {
     const bs_linear_shape s = bs_linear_shape_of(job->t, job->c, layer, (bs_linear)linear);
@@ -229,7 +229,7 @@ bs_status bs_weights_pack(bs_weights *w, bs_precision precision, bool backward,
     for (int64_t l = 0; l < c->num_layers; l++)
         tasks += stale(&job, l) ? layer_panels(&job, l) : 0;
     bs_pool_run(n_threads, tasks, pack_task, &job);
-    bs_fork_hold(); /* the two are one mark */
+    bs_fork_hold(); /* a child process must see both marks or none */
     for (int64_t l = 0; l < c->num_layers; l++)
         if (stale(&job, l)) {
             w->layers[l].version = versions[l];

@@ -3,42 +3,13 @@
 #include "python/py_common.h"
 
 #include "core/pool.h"
+#include "python/py_arrow.h"
+#include "python/py_config.h"
 #include "python/py_model.h"
-
-int bs_raise(const bs_error *e)
-{
-    PyObject *kind = PyExc_RuntimeError;
-    switch (e->status) {
-    case BS_ERR_MEMORY:
-        kind = PyExc_MemoryError;
-        break;
-    case BS_ERR_VALUE:
-        kind = PyExc_ValueError;
-        break;
-    case BS_ERR_TYPE:
-        kind = PyExc_TypeError;
-        break;
-    case BS_ERR_INDEX:
-        kind = PyExc_IndexError;
-        break;
-    case BS_ERR_NONFINITE:
-        kind = PyExc_FloatingPointError;
-        break;
-    default:
-        break;
-    }
-    PyErr_SetString(kind, e->text);
-    return -1;
-}
-
-int bs_py_add_type(PyObject *module, PyType_Spec *spec, PyObject **slot)
-{
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type == NULL)
-        return -1;
-    *slot = type;
-    return PyModule_AddType(module, (PyTypeObject *)type);
-}
+#include "python/py_runtime.h"
+#include "python/py_session.h"
+#include "python/py_tokenizer.h"
+#include "python/testing/hooks.h"
 
 static int module_exec(PyObject *module)
 {
@@ -46,8 +17,10 @@ static int module_exec(PyObject *module)
     import_array1(-1);
     if (bs_pool_init(&e) != BS_OK)
         return bs_raise(&e);
-    if (bs_py_add_kernels(module) < 0 || bs_py_add_model(module) < 0 ||
-        bs_py_add_session(module) < 0 || bs_py_add_tokenizer(module) < 0)
+    if (bs_py_add_runtime(module) < 0 || bs_py_add_kernel_hooks(module) < 0 ||
+        bs_py_add_config(module) < 0 || bs_py_add_model(module) < 0 ||
+        bs_py_add_session(module) < 0 || bs_py_add_arrow(module) < 0 ||
+        bs_py_add_tokenizer(module) < 0)
         return -1;
     return 0;
 }
@@ -55,7 +28,9 @@ static int module_exec(PyObject *module)
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     bs_module_state *state = PyModule_GetState(module);
+    Py_VISIT(state->arrow_type);
     Py_VISIT(state->tokenizer_type);
+    Py_VISIT(state->byte_level_type);
     Py_VISIT(state->model_type);
     Py_VISIT(state->session_type);
     return 0;
@@ -64,7 +39,9 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 static int module_clear(PyObject *module)
 {
     bs_module_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->arrow_type);
     Py_CLEAR(state->tokenizer_type);
+    Py_CLEAR(state->byte_level_type);
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->session_type);
     return 0;
@@ -76,7 +53,8 @@ static PyModuleDef_Slot module_slots[] = {
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif
 #if PY_VERSION_HEX >= 0x030d0000
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    /* Fields of objects, such as `busy` of a session, are guarded by the GIL. */
+    {Py_mod_gil, Py_MOD_GIL_USED},
 #endif
     {0, NULL},
 };
@@ -84,7 +62,7 @@ static PyModuleDef_Slot module_slots[] = {
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "bertsent._core",
-    .m_doc = "The engine of bertsent. Private: use the package's own classes.",
+    .m_doc = "The engine of bertsent. Private; use the classes of the package.",
     .m_size = sizeof(bs_module_state),
     .m_slots = module_slots,
     .m_traverse = module_traverse,

@@ -1,4 +1,4 @@
-/* What the Python side shares. The only headers that may include Python.h lie in this folder. */
+/* Includes and helpers of all files in csrc/python, the only folder that includes Python.h. */
 #ifndef BS_PY_COMMON_H
 #define BS_PY_COMMON_H
 
@@ -15,19 +15,24 @@
 #include "core/status.h"
 
 typedef struct {
+    PyObject *arrow_type;
     PyObject *tokenizer_type;
+    PyObject *byte_level_type;
     PyObject *model_type;
     PyObject *session_type;
 } bs_module_state;
 
-/* Sets the Python exception that belongs to the record; returns -1. */
+/* Raises the Python exception for an error record. Returns -1. */
 int bs_raise(const bs_error *e);
 
-/* Adds a type made from `spec` to the module, keeps it in *slot. 0, or -1 with an exception set. */
+/* A new str "'a', 'b' or 'c'" for messages, or NULL with an exception set. */
+PyObject *bs_py_one_of(const char *const *names, int count);
+
+/* Creates a type from `spec`, stores it in *slot and adds it to the module. Returns 0, or -1 with
+ * an exception set. */
 int bs_py_add_type(PyObject *module, PyType_Spec *spec, PyObject **slot);
 
-int bs_py_add_tokenizer(PyObject *module);
-int bs_py_add_model(PyObject *module);
-int bs_py_add_kernels(PyObject *module);
+/* Appends a string to a list. 0, or -1 with an exception set. */
+int bs_py_append(PyObject *list, const char *text);
 
 #endif

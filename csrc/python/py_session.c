@@ -1,15 +1,19 @@
-/* _core.Session: forward and backward as separate calls, for losses of the caller's own. */
-#include "python/py_model.h"
+/* The type Session: forward and backward as separate calls, for losses that the caller computes. */
+#include "python/py_session.h"
+
+#include "model/pass.h"
+#include "python/py_arguments.h"
+#include "python/py_model_object.h"
 
 typedef struct {
     PyObject_HEAD
     bs_py_model *model;
-    PyObject *arrays; /* tuple: the batch that the pass points into */
+    PyObject *arrays; /* copies of the arrays of the batch, which the pass reads, or NULL */
     bs_arena arena;
     bs_pass pass;
-    bool busy;        /* a call is under way in some thread */
-    bool ready;       /* forward has been called, backward not yet */
-    uint64_t version; /* of the parameters at forward */
+    bool busy;        /* a call is running in some thread */
+    bool ready;       /* forward has been called and backward has not */
+    uint64_t version; /* of the parameters when forward was called */
     int n_threads;
 } session;
 
@@ -42,7 +46,7 @@ static void session_dealloc(PyObject *self_)
     Py_DECREF(type);
 }
 
-/* One call at a time: the pass is the session's own. Set with the GIL held. */
+/* Refuses a second call while one is running, since both would use the same pass. */
 static int begin_call(session *self)
 {
     if (self->busy) {
@@ -60,7 +64,7 @@ static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwar
                             NULL};
     const char *precision = NULL;
     session *self = (session *)self_;
-    PyObject *ids, *types, *positions, *cu_seqlens, *keys;
+    PyObject *ids, *types, *positions, *cu_seqlens, *keys, *logits = NULL;
     long long freeze = 0, step = 0;
     int training = 0;
     unsigned long long seed = 0;
@@ -70,47 +74,39 @@ static PyObject *session_forward(PyObject *self_, PyObject *args, PyObject *kwar
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO|$LpKLs", names, &ids, &types, &positions,
                                      &cu_seqlens, &keys, &freeze, &training, &seed, &step,
                                      &precision) ||
-        bs_py_batch(self->model, ids, types, positions, cu_seqlens, keys, &batch) < 0 ||
-        bs_py_options(self->model, freeze, training, seed, step, precision, &options) < 0)
+        begin_call(self) < 0)
         return NULL;
-    PyObject *logits = bs_py_logits(self->model, batch.n_sequences);
-    PyObject *arrays = PyTuple_Pack(5, ids, types, positions, cu_seqlens, keys);
-    if (logits == NULL || arrays == NULL) {
-        Py_XDECREF(logits);
-        Py_XDECREF(arrays);
-        return NULL;
-    }
-    if (begin_call(self) < 0) {
-        Py_DECREF(logits);
-        Py_DECREF(arrays);
-        return NULL;
-    }
+    /* The copies of the arrays are kept for the backward pass, which reads them again. */
     self->ready = false;
-    Py_XSETREF(self->arrays, arrays);
-    bs_py_model_renew_lock(self->model);
+    Py_CLEAR(self->arrays);
+    if (bs_py_batch(&self->model->model, &self->arrays, ids, types, positions, cu_seqlens, keys,
+                    &batch) < 0 ||
+        bs_py_options(&self->model->model, freeze, training, seed, step, precision, &options) < 0 ||
+        (logits = bs_py_logits(&self->model->model, batch.n_sequences)) == NULL ||
+        bs_py_read_lock(self->model, options.precision, true, self->n_threads) < 0)
+        goto done;
     Py_BEGIN_ALLOW_THREADS
-    if (bs_py_read_lock(self->model, options.precision, true, self->n_threads, &e) == BS_OK) {
-        if (bs_pass_begin(&self->pass, &self->model->model, &batch, &options, true,
-                          self->n_threads, &self->arena, &e) == BS_OK) {
-            bs_pass_forward(&self->pass);
-            self->version = self->model->version;
-            memcpy(PyArray_DATA((PyArrayObject *)logits), self->pass.logits,
-                   (size_t)PyArray_NBYTES((PyArrayObject *)logits));
-        }
-        pthread_rwlock_unlock(&self->model->lock);
+    if (bs_pass_begin(&self->pass, &self->model->model, &batch, &options, true, self->n_threads,
+                      &self->arena, &e) == BS_OK) {
+        bs_pass_forward(&self->pass);
+        self->version = self->model->version;
+        memcpy(PyArray_DATA((PyArrayObject *)logits), self->pass.logits,
+               (size_t)PyArray_NBYTES((PyArrayObject *)logits));
+        self->ready = true;
     }
+    bs_py_read_unlock(self->model);
     Py_END_ALLOW_THREADS
-    self->busy = false;
-    if (e.status != BS_OK) {
-        Py_DECREF(logits);
+    if (e.status != BS_OK)
         bs_raise(&e);
-        return NULL;
-    }
-    self->ready = true;
+done:
+    if (!self->ready)
+        Py_CLEAR(logits);
+    self->busy = false;
     return logits;
 }
 
-/* A C-contiguous float32 array of `size` items of any shape, or NULL with an exception set. */
+/* The data of a C-contiguous float32 array of `size` items and any shape, or NULL with an exception
+ * set. */
 static float *floats_of(PyObject *o, const char *name, npy_intp size)
 {
     PyArrayObject *a = PyArray_Check(o) ? (PyArrayObject *)o : NULL;
@@ -126,40 +122,48 @@ static float *floats_of(PyObject *o, const char *name, npy_intp size)
 static PyObject *session_backward(PyObject *self_, PyObject *args)
 {
     session *self = (session *)self_;
-    PyObject *d_logits_, *grads_;
-    if (!PyArg_ParseTuple(args, "OO", &d_logits_, &grads_))
-        return NULL;
-    if (!self->ready || self->version != self->model->version) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        self->ready ? "the parameters have changed since forward: call it again"
-                                    : "call forward first: each backward uses up one forward");
-        return NULL;
-    }
     const bs_model *model = &self->model->model;
-    const float *d_logits = floats_of(d_logits_, "d_logits",
-                                      self->pass.batch.n_sequences * model->config.num_labels);
-    float *grads = d_logits != NULL ? floats_of(grads_, "grads", model->table.total) : NULL;
-    if (grads == NULL)
+    PyObject *d_logits_, *grads_, *result = NULL;
+    const float *d_logits;
+    float *grads;
+    if (!PyArg_ParseTuple(args, "OO", &d_logits_, &grads_) || begin_call(self) < 0)
         return NULL;
-    if (begin_call(self) < 0)
-        return NULL;
-    self->ready = false;
-    bs_py_model_renew_lock(self->model);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_rdlock(&self->model->lock);
-    bs_pass_backward(&self->pass, d_logits, grads);
-    pthread_rwlock_unlock(&self->model->lock);
-    Py_END_ALLOW_THREADS
+    if (!self->ready) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "call forward first: each backward uses up one forward");
+        goto done;
+    }
+    d_logits = floats_of(d_logits_, "d_logits",
+                         self->pass.batch.n_sequences * model->config.num_labels);
+    grads = d_logits != NULL ? floats_of(grads_, "grads", model->table.total) : NULL;
+    /* Nothing can be stale: without a change of the parameters, no weights are packed anew. */
+    if (grads == NULL || bs_py_lock_shared(self->model) < 0)
+        goto done;
+    if (self->version == self->model->version) {
+        self->ready = false;
+        Py_BEGIN_ALLOW_THREADS
+        bs_pass_backward(&self->pass, d_logits, grads);
+        Py_END_ALLOW_THREADS
+        result = Py_NewRef(Py_None);
+    } else {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the parameters have changed since forward: call it again");
+    }
+    bs_py_read_unlock(self->model);
+done:
     self->busy = false;
-    Py_RETURN_NONE;
+    return result;
 }
 
 static PyMethodDef session_methods[] = {
     {"forward", (PyCFunction)(void (*)(void))session_forward, METH_VARARGS | METH_KEYWORDS,
-     "forward(ids, types, positions, cu_seqlens, keys, *, freeze=0, training=False, seed=0,\n"
-     "step=0) -> logits (B, C); keeps what backward needs"},
+     "forward($self, ids, types, positions, cu_seqlens, keys, *, freeze=0, training=False,\n"
+     "seed=0, step=0, precision='float32')\n--\n\n"
+     "Return the logits (B, C) and keep what backward needs."},
     {"backward", session_backward, METH_VARARGS,
-     "backward(d_logits, grads): adds to the trained part of grads"},
+     "backward($self, d_logits, grads, /)\n--\n\n"
+     "Add the gradient to the trained part of grads, given the gradient at the logits.\n\n"
+     "To be called once after each forward."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -167,7 +171,8 @@ static PyType_Slot session_slots[] = {
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, session_methods},
-    {Py_tp_doc, "Session(model, n_threads=1): one pass at a time, forward then backward."},
+    {Py_tp_doc, "Session(model, n_threads=1)\n--\n\n"
+                "One pass at a time, forward and then backward."},
     {0, NULL},
 };
 

@@ -1,6 +1,7 @@
-/* bertsent._core.Tokenizer */
-#include "python/py_texts.h"
+#include "python/py_tokenizer.h"
 
+#include "python/py_question.h"
+#include "python/py_texts.h"
 #include "tokenizer/tokenizer.h"
 
 typedef struct {
@@ -9,7 +10,7 @@ typedef struct {
     int ready;
 } tokenizer_object;
 
-/* UTF-8 of a str, borrowed; None has length 0. */
+/* Borrows the UTF-8 of a str; None gives an empty text. Returns 0, or -1 with an exception set. */
 static int utf8_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *text)
 {
     Py_ssize_t length = 0;
@@ -28,8 +29,54 @@ static int utf8_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *text)
     return 0;
 }
 
-static int added_of(PyObject *list, bs_added_token *added)
+/* The texts of a sequence of str, which may also contain None; they borrow from *items, a new
+ * tuple. The caller frees both. */
+static int texts_of(PyObject *sequence, const char *what, PyObject **items, bs_text **texts)
 {
+    *items = PySequence_Tuple(sequence);
+    if (*items == NULL)
+        return -1;
+    const Py_ssize_t n = PyTuple_GET_SIZE(*items);
+    *texts = PyMem_Calloc((size_t)n + 1, sizeof **texts);
+    if (*texts == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (utf8_of(PyTuple_GET_ITEM(*items, i), what, i, &(*texts)[i]) < 0)
+            return -1;
+    return 0;
+}
+
+static int check_id(const char *name, int id, Py_ssize_t size)
+{
+    if (id >= 0 && id < size)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "%s is %d; the vocabulary has ids 0 to %zd", name, id,
+                 size - 1);
+    return -1;
+}
+
+static int check_separators(int count)
+{
+    if (count == 1 || count == 2)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "pair_separators is %d, expected 1 or 2", count);
+    return -1;
+}
+
+/* The added tokens of a sequence of tuples, likewise, for a vocabulary of some size. */
+static int added_of(PyObject *sequence, Py_ssize_t size, PyObject **items, bs_added_token **tokens)
+{
+    PyObject *list = *items = sequence == NULL ? PyTuple_New(0) : PySequence_Tuple(sequence);
+    if (list == NULL)
+        return -1;
+    bs_added_token *added = *tokens =
+        PyMem_Calloc((size_t)PyTuple_GET_SIZE(list) + 1, sizeof *added);
+    if (added == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(list); i++) {
         PyObject *content;
         int id, single_word, normalized, special, lstrip, rstrip;
@@ -44,28 +91,21 @@ static int added_of(PyObject *list, bs_added_token *added)
         added[i] = (bs_added_token){.id = id, .single_word = single_word != 0,
                                     .normalized = normalized != 0, .special = special != 0,
                                     .lstrip = lstrip != 0, .rstrip = rstrip != 0};
-        if (utf8_of(content, "added", i, &added[i].content) < 0)
+        if (utf8_of(content, "added", i, &added[i].content) < 0
+            || check_id("the id of an added token", id, size) < 0)
             return -1;
     }
     return 0;
-}
-
-static int check_id(const char *name, int id, Py_ssize_t size)
-{
-    if (id >= 0 && id < size)
-        return 0;
-    PyErr_Format(PyExc_ValueError, "%s is %d; the vocabulary has ids 0 to %zd", name, id,
-                 size - 1);
-    return -1;
 }
 
 static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"vocab", "unk_id", "cls_id", "sep_id", "clean_text", "lowercase",
                             "strip_accents", "tokenize_chinese_chars", "max_word_chars", "prefix",
-                            "added", NULL};
+                            "added", "pair_separators", NULL};
     PyObject *vocab_arg, *prefix = NULL, *added_arg = NULL, *vocab = NULL, *added = NULL;
     int unk_id = -1, cls_id = -1, sep_id = -1, clean = 1, lower = 1, strip = 1, cjk = 1;
+    int pair_separators = 1;
     long long max_word_chars = 100;
     bs_tokenizer_options options = {.prefix = {"##", 2, BS_TEXT_UTF8}};
     bs_text *tokens = NULL;
@@ -77,32 +117,18 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
         PyErr_SetString(PyExc_RuntimeError, "a tokenizer is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiippppLUO", names, &vocab_arg, &unk_id,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiippppLUOi", names, &vocab_arg, &unk_id,
                                      &cls_id, &sep_id, &clean, &lower, &strip, &cjk,
-                                     &max_word_chars, &prefix, &added_arg))
+                                     &max_word_chars, &prefix, &added_arg, &pair_separators))
         return -1;
-    vocab = PySequence_Tuple(vocab_arg);
-    added = added_arg == NULL ? PyTuple_New(0) : PySequence_Tuple(added_arg);
-    if (vocab == NULL || added == NULL)
+    if (check_separators(pair_separators) < 0
+        || texts_of(vocab_arg, "vocab", &vocab, &tokens) < 0)
         goto done;
     const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
     if (check_id("unk_id", unk_id, size) < 0 || check_id("cls_id", cls_id, size) < 0
-        || check_id("sep_id", sep_id, size) < 0)
+        || check_id("sep_id", sep_id, size) < 0
+        || added_of(added_arg, size, &added, &specials) < 0)
         goto done;
-    tokens = PyMem_Calloc((size_t)size + 1, sizeof *tokens);
-    specials = PyMem_Calloc((size_t)PyTuple_GET_SIZE(added) + 1, sizeof *specials);
-    if (tokens == NULL || specials == NULL) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    for (Py_ssize_t i = 0; i < size; i++)
-        if (utf8_of(PyTuple_GET_ITEM(vocab, i), "vocab", i, &tokens[i]) < 0)
-            goto done;
-    if (added_of(added, specials) < 0)
-        goto done;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(added); i++)
-        if (check_id("the id of an added token", specials[i].id, size) < 0)
-            goto done;
     if (prefix != NULL && utf8_of(prefix, "prefix", 0, &options.prefix) < 0)
         goto done;
     options.normalizer = (bs_charmap_options){clean != 0, cjk != 0, strip != 0, lower != 0};
@@ -110,6 +136,7 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
     options.unk_id = unk_id;
     options.cls_id = cls_id;
     options.sep_id = sep_id;
+    options.pair_separators = pair_separators;
     if (bs_tokenizer_init(&self->tok, tokens, size, &options, specials,
                           (int)PyTuple_GET_SIZE(added), &e) != BS_OK) {
         bs_raise(&e);
@@ -121,6 +148,52 @@ done:
     PyMem_Free(tokens);
     PyMem_Free(specials);
     Py_XDECREF(vocab);
+    Py_XDECREF(added);
+    return result;
+}
+
+static int byte_level_init(tokenizer_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"vocab", "merges", "cls_id", "sep_id", "add_prefix_space",
+                            "trim_offsets", "added", "pair_separators", NULL};
+    PyObject *vocab_arg, *merges_arg, *added_arg = NULL;
+    PyObject *vocab = NULL, *merges = NULL, *added = NULL;
+    int cls_id = -1, sep_id = -1, add_prefix_space = 0, trim_offsets = 1, separators = 1;
+    bs_text *tokens = NULL, *pairs = NULL;
+    bs_added_token *specials = NULL;
+    bs_error e = BS_ERROR_INIT;
+    int result = -1;
+
+    if (self->ready) {
+        PyErr_SetString(PyExc_RuntimeError, "a tokenizer is made once");
+        return -1;
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|$iippOi", names, &vocab_arg, &merges_arg,
+                                     &cls_id, &sep_id, &add_prefix_space, &trim_offsets,
+                                     &added_arg, &separators)
+        || check_separators(separators) < 0
+        || texts_of(vocab_arg, "vocab", &vocab, &tokens) < 0
+        || texts_of(merges_arg, "merges", &merges, &pairs) < 0)
+        goto done;
+    const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
+    if (check_id("cls_id", cls_id, size) < 0 || check_id("sep_id", sep_id, size) < 0
+        || added_of(added_arg, size, &added, &specials) < 0)
+        goto done;
+    const bs_bpe_options options = {cls_id, sep_id, separators, add_prefix_space != 0,
+                                    trim_offsets != 0};
+    if (bs_tokenizer_init_bpe(&self->tok, tokens, size, pairs, PyTuple_GET_SIZE(merges), &options,
+                              specials, (int)PyTuple_GET_SIZE(added), &e) != BS_OK) {
+        bs_raise(&e);
+        goto done;
+    }
+    self->ready = 1;
+    result = 0;
+done:
+    PyMem_Free(tokens);
+    PyMem_Free(pairs);
+    PyMem_Free(specials);
+    Py_XDECREF(vocab);
+    Py_XDECREF(merges);
     Py_XDECREF(added);
     return result;
 }
@@ -142,7 +215,7 @@ static int check_ready(const tokenizer_object *self)
     return -1;
 }
 
-/* Raises what a failed text calls for, naming the item of `n`. */
+/* Raises the exception for a text that failed, with its index among the `n` texts. */
 static void raise_for_text(const bs_error *e, int64_t n)
 {
     bs_error named = BS_ERROR_INIT;
@@ -155,26 +228,28 @@ static void raise_for_text(const bs_error *e, int64_t n)
     bs_raise(&named);
 }
 
-/* Encodes borrowed texts with the GIL released; the tuple of `encode_batch`, or NULL. */
+/* Encodes texts with the GIL released. Returns what encode_batch returns, or NULL. */
 static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
-                              const bs_text *seconds, npy_intp n, const bs_batch_options *options)
+                              const bs_text *seconds, npy_intp n, const bs_encode_options *options)
 {
-    bs_batch *batch = NULL;
+    bs_encodings *batch = NULL;
+    bs_py_question question;
     bs_error e = BS_ERROR_INIT;
     bs_status status;
     PyObject *ids = NULL, *offsets = NULL, *cut = NULL, *result = NULL;
     PyObject *n_first = Py_NewRef(Py_None), *spans = Py_NewRef(Py_None);
     PyObject *windows = Py_NewRef(Py_None);
 
-    Py_BEGIN_ALLOW_THREADS
-    status = bs_batch_encode(&self->tok, texts, seconds, n, options, &batch, &e);
-    Py_END_ALLOW_THREADS
+    bs_py_interruptible(&question);
+    status = bs_encodings_make(&self->tok, texts, seconds, n, options, &batch, &e);
+    if (bs_py_answered(&question) < 0)
+        goto done;
     if (status != BS_OK) {
         raise_for_text(&e, n);
         goto done;
     }
-    npy_intp total = bs_batch_total(batch), n_windows = n + 1, span_shape[2] = {total, 2};
-    npy_intp n_offsets = bs_batch_sequences(batch) + 1;
+    npy_intp total = bs_encodings_total(batch), n_windows = n + 1, span_shape[2] = {total, 2};
+    npy_intp n_offsets = bs_encodings_sequences(batch) + 1;
     ids = PyArray_SimpleNew(1, &total, NPY_INT32);
     offsets = PyArray_SimpleNew(1, &n_offsets, NPY_INT64);
     cut = PyArray_SimpleNew(1, &n, NPY_BOOL);
@@ -188,15 +263,15 @@ static PyObject *encode_texts(tokenizer_object *self, const bs_text *texts,
         windows == NULL)
         goto done;
     Py_BEGIN_ALLOW_THREADS
-    bs_batch_copy(batch, PyArray_DATA((PyArrayObject *)ids),
-                  PyArray_DATA((PyArrayObject *)offsets), PyArray_DATA((PyArrayObject *)cut),
-                  seconds != NULL ? PyArray_DATA((PyArrayObject *)n_first) : NULL,
-                  options->spans ? PyArray_DATA((PyArrayObject *)spans) : NULL,
-                  windows != Py_None ? PyArray_DATA((PyArrayObject *)windows) : NULL);
+    bs_encodings_copy(batch, PyArray_DATA((PyArrayObject *)ids),
+                      PyArray_DATA((PyArrayObject *)offsets), PyArray_DATA((PyArrayObject *)cut),
+                      seconds != NULL ? PyArray_DATA((PyArrayObject *)n_first) : NULL,
+                      options->spans ? PyArray_DATA((PyArrayObject *)spans) : NULL,
+                      windows != Py_None ? PyArray_DATA((PyArrayObject *)windows) : NULL);
     Py_END_ALLOW_THREADS
     result = PyTuple_Pack(6, ids, offsets, cut, n_first, spans, windows);
 done:
-    bs_batch_free(batch);
+    bs_encodings_free(batch);
     Py_XDECREF(ids);
     Py_XDECREF(offsets);
     Py_XDECREF(cut);
@@ -206,42 +281,22 @@ done:
     return result;
 }
 
-static int check_options(const bs_batch_options *options, bool pairs)
-{
-    const int64_t least = !options->add_special ? 1 : pairs ? 3 : 2;
-    if (options->max_length != 0 && options->max_length < least) {
-        PyErr_Format(PyExc_ValueError, "max_length is %lld; it must be at least %d",
-                     (long long)options->max_length, (int)least);
-        return -1;
-    }
-    if (options->which < BS_CUT_LONGEST || options->which > BS_CUT_SECOND
-        || options->form < BS_KEEP_HEAD || options->form > BS_KEEP_WINDOWS
-        || (options->form == BS_KEEP_WINDOWS && pairs)) {
-        PyErr_SetString(PyExc_ValueError, "there is no such way to cut");
-        return -1;
-    }
-    const int64_t room = options->max_length - (options->add_special ? 2 : 0);
-    if (options->stride < 0 || (options->form == BS_KEEP_WINDOWS && options->max_length != 0
-                                && options->stride >= room)) {
-        PyErr_Format(PyExc_ValueError, "stride is %lld; it must leave room for a token",
-                     (long long)options->stride);
-        return -1;
-    }
-    return 0;
-}
-
 PyDoc_STRVAR(encode_batch_doc,
-             "encode_batch(texts, max_length=0, n_threads=1, add_special=True, "
-             "plain_specials=False, seconds=None, which=0, form=0, spans=False, stride=0)\n"
-             "-> (ids, offsets, truncated, n_first or None, spans or None, windows or None)\n\n"
-             "Texts are a sequence of str, or have an attribute `utf8_chunks`: see py_texts.h.");
+             "encode_batch($self, texts, max_length=0, n_threads=1, add_special=True,\n"
+             "plain_specials=False, seconds=None, which=0, form=0, spans=False, stride=0)\n--\n\n"
+             "Return ids, offsets, truncated, n_first, spans and windows.\n\n"
+             "The last three may be None. texts and seconds are sequences of str, or ArrowTexts.\n"
+             "which and form count the values of bs_cut_which and bs_cut_form in\n"
+             "csrc/tokenizer/tokenizer.h.");
 
 static PyObject *tokenizer_encode_batch(tokenizer_object *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"texts", "max_length", "n_threads", "add_special", "plain_specials",
                             "seconds", "which", "form", "spans", "stride", NULL};
+    const bs_module_state *state = PyType_GetModuleState(Py_TYPE(self));
     PyObject *texts_arg, *seconds_arg = Py_None, *result = NULL;
     bs_py_texts texts = {0}, seconds = {0};
+    bs_error e = BS_ERROR_INIT;
     long long max_length = 0, stride = 0;
     int n_threads = 1, add_special = 1, plain_specials = 0, which = 0, form = 0, spans = 0;
 
@@ -250,7 +305,7 @@ static PyObject *tokenizer_encode_batch(tokenizer_object *self, PyObject *args, 
                                         &n_threads, &add_special, &plain_specials, &seconds_arg,
                                         &which, &form, &spans, &stride))
         return NULL;
-    const bs_batch_options options = {
+    const bs_encode_options options = {
         .max_length = max_length,
         .which = (bs_cut_which)which,
         .form = (bs_cut_form)form,
@@ -260,10 +315,13 @@ static PyObject *tokenizer_encode_batch(tokenizer_object *self, PyObject *args, 
         .spans = spans != 0,
         .n_threads = n_threads,
     };
-    if (check_options(&options, seconds_arg != Py_None) < 0
-        || bs_py_texts_get(texts_arg, "texts", &texts) < 0)
+    if (bs_encode_options_check(&self->tok, &options, seconds_arg != Py_None, &e) != BS_OK) {
+        bs_raise(&e);
         goto done;
-    if (seconds_arg != Py_None && bs_py_texts_get(seconds_arg, "text_pairs", &seconds) < 0)
+    }
+    if (bs_py_texts_get(state, texts_arg, "texts", &texts) < 0)
+        goto done;
+    if (seconds_arg != Py_None && bs_py_texts_get(state, seconds_arg, "text_pairs", &seconds) < 0)
         goto done;
     if (seconds_arg != Py_None && seconds.n != texts.n) {
         PyErr_Format(PyExc_ValueError, "there are %zd texts, but %zd text_pairs", texts.n,
@@ -278,7 +336,8 @@ done:
     return result;
 }
 
-PyDoc_STRVAR(normalize_doc, "normalize(text) -> the text as it is before it is split");
+PyDoc_STRVAR(normalize_doc, "normalize($self, text, /)\n--\n\n"
+                            "Return the text as it is before it is split.");
 
 static PyObject *tokenizer_normalize(tokenizer_object *self, PyObject *str)
 {
@@ -311,11 +370,20 @@ static PyMethodDef tokenizer_methods[] = {
     {NULL},
 };
 
+static PyMethodDef byte_level_methods[] = {
+    {"encode_batch", (PyCFunction)(void (*)(void))tokenizer_encode_batch,
+     METH_VARARGS | METH_KEYWORDS, encode_batch_doc},
+    {NULL},
+};
+
 static PyType_Slot tokenizer_slots[] = {
     {Py_tp_init, tokenizer_init},
     {Py_tp_dealloc, tokenizer_dealloc},
     {Py_tp_methods, tokenizer_methods},
-    {Py_tp_doc, "The tokenizer of the engine. Use bertsent.WordPieceTokenizer."},
+    {Py_tp_doc, "Tokenizer(vocab, *, unk_id=-1, cls_id=-1, sep_id=-1, clean_text=True,\n"
+                "lowercase=True, strip_accents=True, tokenize_chinese_chars=True,\n"
+                "max_word_chars=100, prefix='##', added=(), pair_separators=1)\n--\n\n"
+                "The engine's WordPiece tokenizer, used by bertsent.WordPieceTokenizer."},
     {0, NULL},
 };
 
@@ -326,8 +394,27 @@ static PyType_Spec tokenizer_spec = {
     .slots = tokenizer_slots,
 };
 
+static PyType_Slot byte_level_slots[] = {
+    {Py_tp_init, byte_level_init},
+    {Py_tp_dealloc, tokenizer_dealloc},
+    {Py_tp_methods, byte_level_methods},
+    {Py_tp_doc, "ByteLevelTokenizer(vocab, merges, *, cls_id=-1, sep_id=-1,\n"
+                "add_prefix_space=False, trim_offsets=True, added=(), pair_separators=1)\n--\n\n"
+                "The engine's byte-level BPE tokenizer."},
+    {0, NULL},
+};
+
+static PyType_Spec byte_level_spec = {
+    .name = "bertsent._core.ByteLevelTokenizer",
+    .basicsize = sizeof(tokenizer_object),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = byte_level_slots,
+};
+
 int bs_py_add_tokenizer(PyObject *module)
 {
     bs_module_state *state = PyModule_GetState(module);
-    return bs_py_add_type(module, &tokenizer_spec, &state->tokenizer_type);
+    if (bs_py_add_type(module, &tokenizer_spec, &state->tokenizer_type) < 0)
+        return -1;
+    return bs_py_add_type(module, &byte_level_spec, &state->byte_level_type);
 }

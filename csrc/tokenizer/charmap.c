@@ -50,7 +50,7 @@ static const bs_uni_map *map_find(const bs_uni_map *maps, int count, uint32_t co
     return low < count && maps[low].code == code ? &maps[low] : NULL;
 }
 
-/* The entry of a character that normalisation is done with. */
+/* The entry of a fully normalised character. */
 static uint32_t entry_final(uint32_t code)
 {
     const bs_uni_range *mark = range_find(bs_uni_marks, bs_uni_mark_count, code);
@@ -62,9 +62,9 @@ static uint32_t entry_final(uint32_t code)
     return ENTRY(flags & BS_UNI_PUNCT ? BS_CHAR_ALONE : BS_CHAR_WORD, code);
 }
 
-/* Cleaning, accents, lower case and classes of one code point, in the library's order.
- * Returns the number of entries written to `out` (room for 16), or -1 with a whole entry
- * in out[0]. */
+/* Cleans one code point, strips its accents, lower-cases and classifies it, in the library's order.
+ * Returns the number of entries written to `out` (room for 16), or -1 if out[0] is the final
+ * entry. */
 static int compose(uint32_t code, unsigned flags, const bs_charmap_options *o, uint32_t *out)
 {
     uint32_t parts[4] = {code};
@@ -102,13 +102,13 @@ static int compose(uint32_t code, unsigned flags, const bs_charmap_options *o, u
         for (int k = 0; lower != NULL && k < lower->count; k++)
             out[n++] = entry_final(bs_uni_lower_pool[lower->start + k]);
     }
-    for (int i = 0; i < n; i++) /* without NFD nothing is reordered */
+    for (int i = 0; i < n; i++) /* without NFD, nothing is reordered */
         if (!o->strip_accents && BS_CHAR_KIND(out[i]) == BS_CHAR_MARK)
             out[i] = ENTRY(BS_CHAR_WORD, BS_CHAR_PAYLOAD(out[i]));
     return n;
 }
 
-/* Makes room for one more page and returns its number, or -1. */
+/* Makes room for one more page. Returns its number, or -1. */
 static int page_new(bs_charmap *map)
 {
     if (map->n_pages == map->cap_pages) {
@@ -122,7 +122,7 @@ static int page_new(bs_charmap *map)
     return map->n_pages++;
 }
 
-/* Returns a new page with one entry throughout, or -1. */
+/* Returns a new page filled with one entry, or -1. */
 static int page_filled(bs_charmap *map, uint32_t entry)
 {
     const int page = page_new(map);
@@ -131,7 +131,7 @@ static int page_filled(bs_charmap *map, uint32_t entry)
     return page;
 }
 
-/* The first `n_shared` pages serve many; a page is copied before one of its entries differs. */
+/* Blocks share the first `n_shared` pages; such a page is copied before an entry changes. */
 static bs_status entry_set(bs_charmap *map, int n_shared, uint32_t code, uint32_t entry)
 {
     int page = map->page[code >> 8];
@@ -181,7 +181,7 @@ static bs_status code_set(bs_charmap *map, int n_shared, uint32_t code, unsigned
     return entry_set(map, n_shared, code, ENTRY(BS_CHAR_MANY, payload));
 }
 
-/* Gives whole pages that lie in one range their shared page; the rest goes code by code. */
+/* Gives blocks within one range their shared page; the rest is set code point by code point. */
 static bs_status range_set(bs_charmap *map, const int *shared, int n_shared,
                            const bs_uni_range *range, const bs_charmap_options *options)
 {
@@ -214,7 +214,7 @@ static bs_status range_set(bs_charmap *map, const int *shared, int n_shared,
 
 static bs_status fill(bs_charmap *map, const bs_charmap_options *options)
 {
-    /* The order of `shared` is that of the uses in range_set; page 0 is for all else. */
+    /* In the order in which range_set uses `shared`; page 0 serves everything else. */
     const uint32_t kinds[] = {ENTRY(BS_CHAR_WORD, 0), ENTRY(BS_CHAR_DROP, 0),
                               ENTRY(BS_CHAR_OTHER, BS_OTHER_CJK),
                               ENTRY(BS_CHAR_OTHER, BS_OTHER_HANGUL),

@@ -49,7 +49,7 @@ void bs_ids_keep(bs_ids *ids, int64_t first, int64_t head, int64_t tail)
 void bs_spans_finish(bs_ids *ids, int64_t first, int64_t last, const bs_text *text)
 {
     const uint8_t *bytes = text->data;
-    int64_t unit = 0, chars = 0; /* spans go forward but for what is very contrived */
+    int64_t unit = 0, chars = 0; /* spans move forward in all but contrived cases */
 
     for (int64_t i = first; i < last; i++) {
         int64_t *ends[2] = {&ids->spans[i].start, &ids->spans[i].stop};

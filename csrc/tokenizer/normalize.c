@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PARTS 4 /* of one character; the generator of the tables sees to it */
+#define MAX_PARTS 4 /* parts of one character; the generator of the tables checks it */
 
-/* Bits of a waiting mark above its code, where sources are tracked. */
+/* Bits above the code of a pending mark, where sources are tracked. */
 #define MARK_GONE (1u << 31) /* an accent that is removed once the marks are in order */
 #define MARK_PART (1u << 30) /* not the first part of its character */
 #define MARK_CODE 0x1FFFFFu
@@ -95,7 +95,7 @@ void bs_normbuf_restart(bs_normbuf *out, int64_t keep, int64_t keep_at_most)
         keep = keep_at_most;
     memmove(out->bytes, out->bytes + from, (size_t)keep);
     if (out->track && keep > 0) {
-        const int64_t last = out->sources[out->n - 1]; /* where the word ends if it ends here */
+        const int64_t last = out->sources[out->n - 1]; /* the end of the word if it ends here */
         memmove(out->sources, out->sources + from, (size_t)keep * sizeof *out->sources);
         out->sources[keep - 1] = last;
     }
@@ -106,7 +106,7 @@ void bs_normbuf_restart(bs_normbuf *out, int64_t keep, int64_t keep_at_most)
         out->word[i >> 6] = keep - i >= 64 ? ~0ull : (1ull << (keep - i)) - 1;
 }
 
-/* `track` is a constant wherever these are called often, so that it costs nothing if false. */
+/* `track` is a constant wherever these are called often, so it costs nothing if false. */
 static inline void put_source(bs_normbuf *out, int n, int64_t source, bool track)
 {
     for (int i = 0; track && i < n; i++)
@@ -137,7 +137,7 @@ static inline void put_alone(bs_normbuf *out, uint32_t code, int64_t source, boo
     out->n += n;
 }
 
-/* Sorts the waiting marks by rank, those of equal rank as they came: by counting if many. */
+/* Sorts the pending marks by rank, stably: by insertion, or by counting if there are many. */
 static void marks_sort(bs_normbuf *out)
 {
     const int64_t n = out->n_marks;
@@ -146,7 +146,7 @@ static void marks_sort(bs_normbuf *out)
 
     if (n > 32) {
         int64_t start[257] = {0};
-        uint32_t *sorted = out->marks + n; /* both arrays have room for twice max_marks */
+        uint32_t *sorted = out->marks + n; /* both arrays have room for 2 * max_marks */
         for (int64_t i = 0; i < n; i++)
             start[ranks[i] + 1]++;
         for (int r = 0; r < 256; r++)
@@ -169,9 +169,8 @@ static void marks_sort(bs_normbuf *out)
     }
 }
 
-/* The library replaces characters in their order: the first of the sorted marks stands for the
- * first that came, whichever that is, and a later part of a character for what was replaced
- * last. */
+/* The library replaces characters in order: the first of the sorted marks stands for the first that
+ * arrived, whichever that is, and a later part of a character for the last one replaced. */
 static void flush_tracked(bs_normbuf *out)
 {
     const int64_t *next = out->mark_sources;
@@ -202,9 +201,9 @@ void bs_normbuf_flush(bs_normbuf *out)
 static void put_mark(bs_normbuf *out, uint32_t mark, uint32_t rank, int64_t source)
 {
     if (out->n_marks == out->max_marks)
-        return; /* the word is too long by now, and stays so */
+        return; /* the word is already too long, and stays so */
     if (out->track && out->n_marks == 0)
-        out->before_marks = source; /* which matters if this is a part: of what comes before */
+        out->before_marks = source; /* used if this is a part: the source of what precedes it */
     if (out->track && !(mark & MARK_PART))
         out->mark_sources[out->n_mark_sources++] = source;
     out->marks[out->n_marks] = mark;
@@ -220,7 +219,7 @@ static void put_hangul(bs_normbuf *out, uint32_t code, int64_t source)
         put_word(out, 0x11A7 + index % 28, source, out->track);
 }
 
-/* One entry that has parts. Each part is a final character. */
+/* Writes an entry that has several parts. Each part is a fully normalised character. */
 static void put_many(const bs_charmap *map, uint32_t payload, bs_normbuf *out, int64_t source)
 {
     const uint32_t *const first = map->many + (payload >> 3);
@@ -241,7 +240,7 @@ static void put_many(const bs_charmap *map, uint32_t payload, bs_normbuf *out, i
     }
 }
 
-/* Returns false for what is not a character. */
+/* Returns false if the entry is not a character. */
 static bool put_other(const bs_charmap *map, uint32_t code, uint32_t entry, bs_normbuf *out,
                       int64_t source)
 {
@@ -299,7 +298,7 @@ static inline bool put_char(const bs_charmap *map, uint32_t code, bs_normbuf *ou
     return true;
 }
 
-/* Blocks of plain ASCII, if there are any: a byte for each unit. Returns how many units. */
+/* Takes blocks of plain ASCII, if any: one byte for each unit. Returns the number of units. */
 static inline int64_t put_blocks(const bs_normalizer *how, int width, const void *units,
                                  int64_t count, bs_normbuf *out, int64_t source, bool track)
 {
@@ -310,8 +309,8 @@ static inline int64_t put_blocks(const bs_normalizer *how, int width, const void
     return taken;
 }
 
-/* One function for each width, with and without tracking: characters one by one, blocks of plain
- * ASCII at once. */
+/* One function for each width, with and without tracking. Takes characters one by one, and blocks
+ * of plain ASCII at once. */
 #define NORMALIZE_UNITS(name, unit, slot, track)                                                 \
     static bs_status name(const bs_normalizer *how, const unit *chars, int64_t at, int64_t to,   \
                           bs_normbuf *out, int64_t *bad)                                         \

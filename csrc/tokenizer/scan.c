@@ -1,9 +1,6 @@
 #include "tokenizer/scan.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#include "core/cpu.h"
 
 enum { PLAIN = 1, WORD = 2, PUNCT = 4, UPPER = 8 };
 
@@ -57,17 +54,30 @@ static int64_t take_nothing(const void *chars, int64_t count, bool lower, bs_nor
 
 const bs_scan_fn bs_scan_none[3] = {take_nothing, take_nothing, take_nothing};
 
-void bs_scan_choose(bs_normalizer *how)
+/* The instruction sets that have scanners of their own. */
+static const bs_scan_fn *const scanners[BS_ISA_COUNT] = {
+    [BS_ISA_portable] = bs_scan_portable,
+    [BS_ISA_avx2] = BS_ON_x86_64(bs_scan_avx2, NULL),
+    [BS_ISA_avx512] = BS_ON_x86_64(bs_scan_avx512, NULL),
+};
+
+bs_isa bs_scan_isa(bs_isa isa)
 {
-    const bs_scan_fn *best = bs_scan_portable;
-#ifdef BS_X86
-    const bs_cpu cpu = bs_cpu_detect();
-    const char *forced = getenv("BERTSENT_ISA");
-    const bool free_choice = forced == NULL || *forced == '\0';
-    if (cpu.avx2 && (free_choice || strcmp(forced, "avx2") == 0))
-        best = bs_scan_avx2;
-    if (cpu.avx512 && (free_choice || strncmp(forced, "avx512", 6) == 0))
-        best = bs_scan_avx512;
-#endif
-    memcpy(how->scan, best, sizeof how->scan);
+    while (scanners[isa] == NULL)
+        isa = bs_isa_rows[isa].base;
+    return isa;
+}
+
+const bs_scan_fn *bs_scan_of(bs_isa isa)
+{
+    return scanners[bs_scan_isa(isa)];
+}
+
+bs_status bs_scan_choose(bs_normalizer *how, bs_error *e)
+{
+    bs_isa isa;
+    const bs_status status = bs_isa_choose(&isa, e);
+    if (status == BS_OK)
+        memcpy(how->scan, bs_scan_of(isa), sizeof how->scan);
+    return status;
 }

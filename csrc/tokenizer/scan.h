@@ -2,20 +2,24 @@
 #ifndef BS_TOKENIZER_SCAN_H
 #define BS_TOKENIZER_SCAN_H
 
+#include "core/isa.h"
 #include "tokenizer/normalize.h"
 
-/* Fills how->scan with the best that the processor has. */
-void bs_scan_choose(bs_normalizer *how);
+/* Sets how->scan to the scanners of the instruction set in use (core/isa.h). */
+bs_status bs_scan_choose(bs_normalizer *how, bs_error *e);
 
-extern const bs_scan_fn bs_scan_none[3]; /* takes nothing: every character goes by the map */
+/* The instruction set whose scanners serve `isa`, which is itself or the nearest base that has
+ * some; and those scanners. */
+bs_isa bs_scan_isa(bs_isa isa);
+const bs_scan_fn *bs_scan_of(bs_isa isa);
+
+extern const bs_scan_fn bs_scan_none[3]; /* takes nothing: the map handles every character */
 extern const bs_scan_fn bs_scan_portable[3];
-#ifdef BS_X86
 extern const bs_scan_fn bs_scan_avx2[3];
 extern const bs_scan_fn bs_scan_avx512[3];
-#endif
 
-/* Adds a block whose bytes were written behind the end of the buffer. `word` has a bit for each
- * character that is not white space, `punct` for each that stands alone. */
+/* Adds a block whose bytes have been written past the end of the buffer. `word` has a bit for each
+ * character that is not white space, `punct` for each that is a word by itself. */
 static inline void bs_scan_append(bs_normbuf *out, uint64_t word, uint64_t punct, int count)
 {
     const int64_t n = out->n;
@@ -25,8 +29,8 @@ static inline void bs_scan_append(bs_normbuf *out, uint64_t word, uint64_t punct
     out->n = n + count;
 }
 
-/* The body of a scanner, given BLOCK(chars, lower, to, &word, &punct), which writes 64 bytes and
- * says whether all 64 characters are plain. The rest at the end is filled up with spaces. */
+/* Defines a scanner by BLOCK(chars, lower, to, &word, &punct), which writes 64 bytes and returns
+ * whether all 64 characters are plain. The last block is padded with spaces. */
 #define BS_SCAN_DEFINE(name, unit, block)                                                        \
     static int64_t name(const void *data, int64_t count, bool lower, bs_normbuf *out)            \
     {                                                                                            \

@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-/* Bytes are below 0x80 where this is called, so that signed comparison will do. */
+/* Bytes are below 0x80 here, so a signed comparison is correct. */
 static inline __m256i within(__m256i x, char first, char last)
 {
     return _mm256_and_si256(_mm256_cmpgt_epi8(x, _mm256_set1_epi8((char)(first - 1))),
@@ -64,7 +64,7 @@ static bool block_2(const uint16_t *chars, bool lower, uint8_t *to, uint64_t *wo
     const __m256i any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
     if (!_mm256_testz_si256(any, _mm256_set1_epi16((short)0xFF80)))
         return false;
-    /* Packing works within halves of the register; the permutation sets that right. */
+    /* Packing works within halves of the register; the permutation restores the order. */
     return both(_mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xD8),
                 _mm256_permute4x64_epi64(_mm256_packus_epi16(c, d), 0xD8), lower, to, word, punct);
 }

@@ -1,16 +1,40 @@
-/* One text or a pair of them: [CLS] first [SEP] second [SEP], cut to a length or into windows. */
+/* Encodes one text, or a pair as [CLS] first [SEP] second [SEP], cut to a length or into
+ * windows. There may be two [SEP] between the texts of a pair. */
+#include "tokenizer/bpe_words.h"
 #include "tokenizer/tokenizer.h"
 
-#define MANY (INT64_MAX / 4) /* more than any text has, and twice that can be counted */
+#define MANY (INT64_MAX / 4) /* more pieces than any text has; twice that does not overflow */
+
+bs_status bs_encode_options_check(const bs_tokenizer *tok, const bs_encode_options *options,
+                                  bool pairs, bs_error *e)
+{
+    const int64_t special = pairs ? 2 + tok->options.pair_separators : 2;
+    const int64_t least = options->add_special ? special : 1;
+    if (options->max_length != 0 && options->max_length < least)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "max_length is %lld; it must be at least %d",
+                            (long long)options->max_length, (int)least);
+    if (options->which < BS_CUT_LONGEST || options->which > BS_CUT_SECOND
+        || options->form < BS_KEEP_HEAD || options->form > BS_KEEP_WINDOWS
+        || (options->form == BS_KEEP_WINDOWS && pairs))
+        return bs_error_set(e, BS_ERR_VALUE, -1, "there is no such way to cut");
+    const int64_t room = options->max_length - (options->add_special ? 2 : 0);
+    if (options->stride < 0
+        || (options->form == BS_KEEP_WINDOWS && options->max_length != 0
+            && options->stride >= room))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "stride is %lld; it must leave room for a token",
+                            (long long)options->stride);
+    return BS_OK;
+}
 
 static int64_t head_of(bs_cut_form form, int64_t room)
 {
     if (form == BS_KEEP_ENDS)
-        return room / 4 + (room % 4 != 0); /* 128 of 510, as Sun et al. 2019 have it */
+        return room / 4 + (room % 4 != 0); /* 128 of 510, as in Sun et al. 2019 */
     return form == BS_KEEP_TAIL ? 0 : room;
 }
 
-/* What is wanted of a text that gets at most `room` pieces, perhaps fewer. */
+/* The pieces to keep of a text that gets at most `room` of them, perhaps fewer. */
 static bs_wanted wanted_of(bs_cut_form form, int64_t room)
 {
     if (form == BS_KEEP_WINDOWS)
@@ -18,8 +42,8 @@ static bs_wanted wanted_of(bs_cut_form form, int64_t room)
     return (bs_wanted){head_of(form, room), form == BS_KEEP_HEAD ? 0 : room, false};
 }
 
-/* How many pieces each of a pair keeps, of `n` there are, so that there are no more than `room`:
- * the rule of the library. Counts greater than `room` need not be exact unless both are. */
+/* How many of its n pieces each text of a pair keeps, so that there are no more than `room`: the
+ * library's rule. Counts greater than `room` need not be exact unless both are. */
 static bs_status rooms_of_pair(bs_cut_which which, int64_t room, const int64_t n[2],
                                int64_t keep[2], bs_error *e)
 {
@@ -50,13 +74,20 @@ static bs_status rooms_of_pair(bs_cut_which which, int64_t room, const int64_t n
     return BS_OK;
 }
 
-/* Encodes a pair behind [CLS], the [SEP] between them included. */
+/* Takes spaces out of the spans of the tokens of a text or a window, if they are not part of it. */
+static void spans_trim(const bs_tokenizer *tok, bs_ids *ids, int64_t first, int64_t last)
+{
+    if (ids->track && tok->byte_level && tok->bpe_options.trim_offsets)
+        bs_bpe_trim(tok, ids, first, last);
+}
+
+/* Encodes a pair after [CLS], including each [SEP] between the texts. */
 static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
-                             const bs_text *const texts[2], const bs_batch_options *o,
+                             const bs_text *const texts[2], const bs_encode_options *o,
                              int64_t room, bs_ids *ids, int64_t *n_first, bool *cut,
                              int *at_fault, bs_error *e)
 {
-    const int n_sep = o->add_special ? 1 : 0;
+    const int n_sep = o->add_special ? tok->options.pair_separators : 0;
     const int64_t start = ids->n;
     bs_wanted wanted = wanted_of(o->form, room);
     int64_t n[2], keep[2], second = 0;
@@ -64,16 +95,16 @@ static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
     for (;;) {
         for (int i = 0; i < 2; i++) {
             *at_fault = i;
-            if (bs_ids_reserve(ids, 1, e) != BS_OK)
+            if (bs_ids_reserve(ids, n_sep, e) != BS_OK)
                 return e->status;
-            if (i == 1 && n_sep)
+            for (int j = 0; i == 1 && j < n_sep; j++)
                 bs_ids_push(ids, tok->options.sep_id, (bs_span){0, 0});
             second = ids->n;
             if (bs_text_encode(tok, scratch, texts[i], &wanted, o->plain_specials, ids, &n[i], e)
                 != BS_OK)
                 return e->status;
         }
-        /* An odd piece goes to the longer one: which is that, if neither was read to its end? */
+        /* With odd room the longer text gets one more piece, so counts must be exact. */
         if (wanted.tail > 0 || wanted.all || o->which != BS_CUT_LONGEST || room % 2 == 0
             || n[0] <= room || n[1] <= room)
             break;
@@ -85,7 +116,7 @@ static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
         return e->status;
     *cut = keep[0] < n[0] || keep[1] < n[1];
 
-    /* Of each there is now no more than what it was wanted of; less of it may be kept. */
+    /* Each text now has at most the pieces it asked for; it may keep fewer. */
     if (keep[1] < n[1]) {
         const int64_t head = head_of(o->form, keep[1]);
         bs_ids_keep(ids, second, head, keep[1] - head);
@@ -100,23 +131,25 @@ static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
     if (ids->track) {
         bs_spans_finish(ids, start, start + keep[0], texts[0]);
         bs_spans_finish(ids, second, ids->n, texts[1]);
+        spans_trim(tok, ids, start, start + keep[0]);
+        spans_trim(tok, ids, second, ids->n);
     }
     *n_first = second - start;
     return BS_OK;
 }
 
-/* Makes windows of the pieces from `start` on, which are more than `room`. Behind the first [CLS],
- * which is there, and before the last [SEP], which is not. */
-static bs_status windows_cut(const bs_tokenizer *tok, const bs_batch_options *o, int64_t room,
+/* Cuts the pieces from `start` on, which are more than `room`, into windows. The first [CLS] is
+ * already there; the last [SEP] is added later. */
+static bs_status windows_cut(const bs_tokenizer *tok, const bs_encode_options *o, int64_t room,
                              bs_ids *ids, int64_t start, bs_error *e)
 {
     const bs_span none = {0, 0};
     const int64_t n = ids->n - start, step = room - o->stride, extra = o->add_special ? 2 : 0;
-    const int64_t last = (n - room + step - 1) / step; /* windows, but for the first */
+    const int64_t last = (n - room + step - 1) / step; /* number of windows after the first */
     const int64_t end = start + last * (room + extra) + n - last * step;
     if (bs_ids_reserve(ids, end - ids->n, e) != BS_OK)
         return e->status;
-    /* From the last on, since each lies behind all that is still to be moved. */
+    /* Backwards, since each window's place is past all that still has to move. */
     for (int64_t i = last; i > 0; i--) {
         const int64_t at = start + i * (room + extra);
         bs_ids_move(ids, at, start + i * step, i < last ? room : n - last * step);
@@ -127,11 +160,15 @@ static bs_status windows_cut(const bs_tokenizer *tok, const bs_batch_options *o,
         }
     }
     ids->n = end;
+    for (int64_t i = 0; i <= last; i++) {
+        const int64_t at = start + i * (room + extra);
+        spans_trim(tok, ids, at, i < last ? at + room : end);
+    }
     return BS_OK;
 }
 
 static bs_status single_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
-                               const bs_batch_options *o, int64_t room, bs_ids *ids, bool *cut,
+                               const bs_encode_options *o, int64_t room, bs_ids *ids, bool *cut,
                                bs_error *e)
 {
     const int64_t start = ids->n, head = head_of(o->form, room);
@@ -145,19 +182,23 @@ static bs_status single_encode(const bs_tokenizer *tok, bs_scratch *scratch, con
         bs_ids_keep(ids, start, head, room - head);
     if (ids->track)
         bs_spans_finish(ids, start, ids->n, text);
-    return *cut && o->form == BS_KEEP_WINDOWS ? windows_cut(tok, o, room, ids, start, e) : BS_OK;
+    if (*cut && o->form == BS_KEEP_WINDOWS)
+        return windows_cut(tok, o, room, ids, start, e);
+    spans_trim(tok, ids, start, ids->n);
+    return BS_OK;
 }
 
 bs_status bs_sequence_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *first,
-                             const bs_text *second, const bs_batch_options *options, bs_ids *ids,
+                             const bs_text *second, const bs_encode_options *options, bs_ids *ids,
                              int64_t *n_first, bool *cut, int *at_fault, bs_error *e)
 {
     const bs_text *const texts[2] = {first, second};
-    const int64_t extra = !options->add_special ? 0 : second == NULL ? 2 : 3;
+    const int64_t in_pair = second != NULL ? tok->options.pair_separators : 0;
+    const int64_t extra = options->add_special ? 2 + in_pair : 0;
     const bool cuts = options->max_length > 0 && options->max_length < MANY;
     const int64_t room = cuts ? options->max_length - extra : MANY;
     const bs_span none = {0, 0};
-    bs_batch_options how = *options;
+    bs_encode_options how = *options;
     bs_status status;
 
     *at_fault = 0;

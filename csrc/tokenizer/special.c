@@ -10,12 +10,21 @@ static bool bit_test(const uint64_t *bits, uint32_t at)
     return bits[at >> 6 & 3] >> (at & 63) & 1;
 }
 
+/* The slot of a child of `node`, or the free one where it would be. */
+static uint32_t slot_find(const bs_special *special, int32_t node, uint32_t code)
+{
+    const uint64_t key = (uint64_t)(uint32_t)node << 32 | code;
+    uint32_t at = (uint32_t)(key * 0x9E3779B97F4A7C15ull >> 32) & special->slot_mask;
+    for (;; at = (at + 1) & special->slot_mask) {
+        const bs_special_node *child = &special->nodes[special->slots[at]];
+        if (special->slots[at] == 0 || (child->parent == node && child->code == code))
+            return at;
+    }
+}
+
 static int32_t child_find(const bs_special *special, int32_t node, uint32_t code)
 {
-    int32_t child = special->nodes[node].child;
-    while (child != 0 && special->nodes[child].code != code)
-        child = special->nodes[child].sibling;
-    return child;
+    return special->slots[slot_find(special, node, code)];
 }
 
 static bs_status token_add(bs_special *special, const bs_added_token *token, int index,
@@ -28,12 +37,10 @@ static bs_status token_add(bs_special *special, const bs_added_token *token, int
         const uint32_t code = bs_text_next(&token->content, &at, token->content.length);
         if (code == BS_CODE_BAD)
             return bs_error_set(e, BS_ERR_VALUE, index, "added token %d is not valid text", index);
-        int32_t child = child_find(special, node, code);
-        if (child == 0) {
-            child = special->n_nodes++;
-            special->nodes[child] =
-                (bs_special_node){code, 0, special->nodes[node].child, -1};
-            special->nodes[node].child = child;
+        int32_t *child = &special->slots[slot_find(special, node, code)];
+        if (*child == 0) {
+            *child = special->n_nodes++;
+            special->nodes[*child] = (bs_special_node){code, node, -1};
         }
         if (first) {
             const uint8_t lead = *(const uint8_t *)token->content.data;
@@ -42,7 +49,7 @@ static bs_status token_add(bs_special *special, const bs_added_token *token, int
             special->only_first = code < 0x80 && (special->only_first == (int)code || index == 0)
                                       ? (int)code : -1;
         }
-        node = child;
+        node = *child;
     }
     special->nodes[node].token = index;
     special->tokens[index] = *token;
@@ -54,19 +61,24 @@ bs_status bs_special_init(bs_special *special, const bs_added_token *tokens, int
                           bs_error *e)
 {
     int64_t n_nodes = 1;
+    uint32_t n_slots = 16;
     bs_status status = BS_OK;
 
     memset(special, 0, sizeof *special);
     for (int i = 0; i < n_tokens; i++)
         n_nodes += tokens[i].content.length;
-    if (n_nodes > INT32_MAX)
+    if (n_nodes > INT32_MAX / 2)
         return bs_error_set(e, BS_ERR_VALUE, -1, "the added tokens are too long");
+    while (n_slots < 2 * n_nodes)
+        n_slots *= 2;
     special->nodes = calloc((size_t)n_nodes, sizeof *special->nodes);
+    special->slots = calloc(n_slots, sizeof *special->slots);
     special->tokens = calloc((size_t)n_tokens + 1, sizeof *special->tokens);
-    if (special->nodes == NULL || special->tokens == NULL) {
+    if (special->nodes == NULL || special->slots == NULL || special->tokens == NULL) {
         bs_special_clear(special);
         return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the added tokens");
     }
+    special->slot_mask = n_slots - 1;
     special->nodes[0].token = -1;
     special->n_nodes = 1;
     special->n_tokens = n_tokens;
@@ -81,6 +93,7 @@ bs_status bs_special_init(bs_special *special, const bs_added_token *tokens, int
 void bs_special_clear(bs_special *special)
 {
     free(special->nodes);
+    free(special->slots);
     free(special->tokens);
     memset(special, 0, sizeof *special);
 }
@@ -134,7 +147,7 @@ static int64_t candidate(const bs_special *special, const bs_text *text, int64_t
     return from;
 }
 
-/* The longest token at `start`: its index, with the end in *stop, or -1. */
+/* The index of the longest token at `start`, with its end in *stop, or -1. */
 static int longest(const bs_special *special, const bs_text *text, int64_t start, int64_t *stop)
 {
     int32_t node = 0;
@@ -172,7 +185,7 @@ static bool letter_after(const bs_text *text, int64_t at)
 bool bs_special_next(const bs_special *special, const bs_text *text, int64_t start, int64_t from,
                      int64_t to, bool skip_special, bs_special_match *match, int64_t *resume)
 {
-    /* What was passed over may have ended behind `to`. */
+    /* A skipped match may have ended past `to`. */
     while (from < to && (from = candidate(special, text, from, to)) < to) {
         int64_t stop = 0;
         const int index = longest(special, text, from, &stop);
@@ -202,14 +215,14 @@ void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t leas
         int64_t at = before;
         const uint32_t code = bs_text_next(text, &at, text->length);
         if (code >= 0x110000 || !bs_char_is_space(code) || at != match->start)
-            break; /* at != start: a stray byte of UTF-8 stands between, which is an error */
+            break; /* at != start: a stray UTF-8 byte in between, which is an error */
         match->start = before;
     }
     if (match->lstrip && match->start < least)
         match->start = least;
     if (!match->rstrip)
         return;
-    if (match->stop < *spaces) { /* inside them */
+    if (match->stop < *spaces) { /* within white space that was already passed */
         match->stop = *spaces;
         return;
     }

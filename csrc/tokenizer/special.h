@@ -1,5 +1,5 @@
-/* Added tokens, such as [SEP], found in text: the leftmost first, and of those that begin there
- * the longest. */
+/* Finds added tokens, such as [SEP], in text: the leftmost first, and of those that begin at the
+ * same place the longest. */
 #ifndef BS_TOKENIZER_SPECIAL_H
 #define BS_TOKENIZER_SPECIAL_H
 
@@ -11,25 +11,27 @@
 typedef struct {
     bs_text content; /* UTF-8 */
     int32_t id;
-    bool single_word; /* only where no letter stands on either side */
-    bool normalized;  /* sought in the text after normalisation */
-    bool special;     /* may be taken as plain text */
-    bool lstrip, rstrip; /* white space before it and after it belongs to it */
+    bool single_word; /* matches only if no letter is next to it */
+    bool normalized;  /* matched in the text after normalisation */
+    bool special;     /* may be treated as plain text */
+    bool lstrip, rstrip; /* takes the white space before, and after, it */
 } bs_added_token;
 
 typedef struct {
     uint32_t code;
-    int32_t child, sibling; /* node, or 0 */
-    int32_t token;          /* that ends here, or -1 */
+    int32_t parent;
+    int32_t token; /* the token that ends here, or -1 */
 } bs_special_node;
 
 typedef struct {
     bs_special_node *nodes; /* a trie of characters; 0 is the root */
+    int32_t *slots;         /* nodes by a hash of parent and code; 0: free */
+    uint32_t slot_mask;
     bs_added_token *tokens; /* only id and flags are kept */
     int n_nodes, n_tokens;
-    uint64_t first[4];  /* low bytes of the first characters */
-    uint64_t lead[4];   /* first bytes of their UTF-8 */
-    int only_first;     /* the one first character if there is but one, and it is ASCII; or -1 */
+    uint64_t first[4];  /* low bytes of the tokens' first characters */
+    uint64_t lead[4];   /* first bytes of these in UTF-8 */
+    int only_first;     /* their first character if all share an ASCII one, or -1 */
 } bs_special;
 
 typedef struct {
@@ -42,16 +44,16 @@ bs_status bs_special_init(bs_special *special, const bs_added_token *tokens, int
                           bs_error *e);
 void bs_special_clear(bs_special *special);
 
-/* Finds the next match that begins in [from, to). `start` is where the text begins for a token
- * that wants to be a word. With `skip_special`, special tokens count as text, but as the library
- * has it nothing else is found inside one either: in that case, and where a match is not a word
- * by itself, the search goes on behind it. *resume: from where to search when nothing was found. */
+/* Finds the next match that begins in [from, to). For a token that must be a word by itself, the
+ * text begins at `start`. With `skip_special`, special tokens count as text but, as in the library,
+ * no other token is found inside them: the search continues after the token. It does so too where a
+ * match is not a word by itself. *resume: where to resume the search if nothing was found. */
 bool bs_special_next(const bs_special *special, const bs_text *text, int64_t start, int64_t from,
                      int64_t to, bool skip_special, bs_special_match *match, int64_t *resume);
 
-/* Widens a match over the white space that belongs to it, to the left no further than `least`,
- * which is where the one before ended. *spaces, at first 0, is where white space ends that was gone
- * over for the matches before: tokens that are white space themselves do not make it slow. */
+/* Extends a match over the white space that belongs to it, to the left no further than `least`, the
+ * end of the match before. *spaces, initially 0, is the end of the white space passed for earlier
+ * matches, so that tokens of white space do not take quadratic time. */
 void bs_special_widen(bs_special_match *match, const bs_text *text, int64_t least,
                       int64_t *spaces);
 

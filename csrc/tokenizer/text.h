@@ -1,14 +1,14 @@
-/* A borrowed text, in whichever form its owner keeps it. */
+/* A borrowed text, in the form in which its owner stores it. */
 #ifndef BS_TOKENIZER_TEXT_H
 #define BS_TOKENIZER_TEXT_H
 
 #include <stdint.h>
 
 typedef enum {
-    BS_TEXT_LATIN1 = 1, /* the value is the number of bytes in a unit */
+    BS_TEXT_LATIN1 = 1, /* the value is the number of bytes per unit */
     BS_TEXT_UCS2 = 2,
     BS_TEXT_UCS4 = 4,
-    BS_TEXT_UTF8 = 8 /* but here it is not: units are bytes */
+    BS_TEXT_UTF8 = 8 /* except here: units are bytes */
 } bs_text_form;
 
 typedef struct {
@@ -19,8 +19,8 @@ typedef struct {
 
 #define BS_CODE_BAD 0xFFFFFFFFu
 
-/* Decodes one character of UTF-8 that starts at *at < end, and moves *at behind it. Returns
- * BS_CODE_BAD, with *at as it was, for bytes that are not UTF-8. */
+/* Decodes the UTF-8 character that starts at *at < end and moves *at past it. Returns BS_CODE_BAD,
+ * and leaves *at, if the bytes are not valid UTF-8. */
 static inline uint32_t bs_utf8_next(const uint8_t *s, int64_t *at, int64_t end)
 {
     const int64_t i = *at;
@@ -45,7 +45,7 @@ static inline uint32_t bs_utf8_next(const uint8_t *s, int64_t *at, int64_t end)
     return code;
 }
 
-/* The character that starts at unit *at < end, whatever the form; moves *at behind it. */
+/* Decodes the character that starts at unit *at < end, in any form, and moves *at past it. */
 static inline uint32_t bs_text_next(const bs_text *text, int64_t *at, int64_t end)
 {
     switch (text->form) {
@@ -60,7 +60,7 @@ static inline uint32_t bs_text_next(const bs_text *text, int64_t *at, int64_t en
     }
 }
 
-/* Where the character before unit `at` > 0 starts. */
+/* The unit at which the character before unit `at` > 0 starts. */
 static inline int64_t bs_text_before(const bs_text *text, int64_t at)
 {
     const uint8_t *bytes = text->data;
@@ -70,7 +70,7 @@ static inline int64_t bs_text_before(const bs_text *text, int64_t at)
     return at;
 }
 
-/* Writes a character as UTF-8 and returns how many bytes it took. */
+/* Writes a character as UTF-8. Returns the number of bytes. */
 static inline int bs_utf8_put(uint8_t *to, uint32_t code)
 {
     if (code < 0x80) {

@@ -4,7 +4,7 @@
 
 #include "tokenizer/scan.h"
 
-/* Added tokens that are sought after normalisation are themselves normalised before. */
+/* Added tokens that are matched after normalisation are normalised themselves. */
 static bs_status specials_init(bs_tokenizer *tok, const bs_added_token *added, int n_added,
                                bs_error *e)
 {
@@ -25,20 +25,24 @@ static bs_status specials_init(bs_tokenizer *tok, const bs_added_token *added, i
             raw[n_raw++] = added[i];
             continue;
         }
-        status = bs_text_normalize(tok, &scratch, &added[i].content, e);
-        if (status != BS_OK)
-            goto done;
-        if (scratch.whole.n == 0)
+        bs_text text = added[i].content;
+        if (!tok->byte_level) { /* which normalises nothing */
+            status = bs_text_normalize(tok, &scratch, &added[i].content, e);
+            if (status != BS_OK)
+                goto done;
+            text = (bs_text){scratch.whole.bytes, scratch.whole.n, BS_TEXT_UTF8};
+        }
+        if (text.length == 0)
             continue;
-        uint8_t *content = malloc((size_t)scratch.whole.n);
+        uint8_t *content = malloc((size_t)text.length);
         if (content == NULL) {
             status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the added tokens");
             goto done;
         }
-        memcpy(content, scratch.whole.bytes, (size_t)scratch.whole.n);
+        memcpy(content, text.data, (size_t)text.length);
         normalized[n_normalized] = added[i];
         normalized[n_normalized++].content =
-            (bs_text){content, scratch.whole.n, BS_TEXT_UTF8};
+            (bs_text){content, text.length, BS_TEXT_UTF8};
     }
     status = bs_special_init(&tok->raw, raw, n_raw, e);
     if (status == BS_OK)
@@ -66,12 +70,14 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
                             (long long)options->max_word_chars, BS_MAX_WORD_CHARS);
     tok->normalizer.map = &tok->charmap;
     tok->normalizer.lower = options->normalizer.lowercase;
-    bs_scan_choose(&tok->normalizer);
     tok->plain.map = &tok->plain_map;
-    bs_scan_choose(&tok->plain);
 
-    status = bs_vocab_init(&tok->vocab, vocab, n_vocab, &options->prefix,
-                           options->max_word_chars, e);
+    status = bs_scan_choose(&tok->normalizer, e);
+    if (status == BS_OK)
+        status = bs_scan_choose(&tok->plain, e);
+    if (status == BS_OK)
+        status = bs_vocab_init(&tok->vocab, vocab, n_vocab, &options->prefix,
+                               options->max_word_chars, e);
     if (status == BS_OK)
         status = bs_wordpiece_init(&tok->wordpiece, &tok->vocab, &options->prefix,
                                    options->max_word_chars * 4, e);
@@ -88,8 +94,33 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
     return status;
 }
 
+bs_status bs_tokenizer_init_bpe(bs_tokenizer *tok, const bs_text *tokens, int64_t n_tokens,
+                                const bs_text *merges, int64_t n_merges,
+                                const bs_bpe_options *options, const bs_added_token *added,
+                                int n_added, bs_error *e)
+{
+    bs_status status;
+
+    memset(tok, 0, sizeof *tok);
+    tok->byte_level = true;
+    tok->bpe_options = *options;
+    tok->options.cls_id = options->cls_id;
+    tok->options.sep_id = options->sep_id;
+    tok->options.pair_separators = options->pair_separators;
+    status = bs_bpe_init(&tok->bpe, tokens, n_tokens, merges, n_merges, e);
+    if (status == BS_OK)
+        status = bs_classes_init(&tok->classes, e);
+    if (status == BS_OK)
+        status = specials_init(tok, added, n_added, e);
+    if (status != BS_OK)
+        bs_tokenizer_clear(tok);
+    return status;
+}
+
 void bs_tokenizer_clear(bs_tokenizer *tok)
 {
+    bs_bpe_clear(&tok->bpe);
+    bs_classes_clear(&tok->classes);
     bs_vocab_clear(&tok->vocab);
     bs_wordpiece_clear(&tok->wordpiece);
     bs_charmap_clear(&tok->charmap);

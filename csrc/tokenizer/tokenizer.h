@@ -1,7 +1,10 @@
-/* The BERT tokenizer: texts -> token ids. Immutable once made; any number of threads may use one. */
+/* The tokenizers, WordPiece and byte-level BPE: texts -> token ids. Immutable, so that any number
+ * of threads can share one. */
 #ifndef BS_TOKENIZER_TOKENIZER_H
 #define BS_TOKENIZER_TOKENIZER_H
 
+#include "tokenizer/bpe.h"
+#include "tokenizer/bytelevel.h"
 #include "tokenizer/charmap.h"
 #include "tokenizer/ids.h"
 #include "tokenizer/normalize.h"
@@ -13,30 +16,48 @@
 
 typedef struct {
     bs_charmap_options normalizer;
-    bs_text prefix;         /* of a continuation piece, UTF-8 */
-    int64_t max_word_chars; /* a longer word is unknown */
+    bs_text prefix;         /* marks a continuation piece, UTF-8 */
+    int64_t max_word_chars; /* longer words are unknown */
     int32_t unk_id, cls_id, sep_id;
+    int pair_separators;    /* between the texts of a pair */
 } bs_tokenizer_options;
 
 typedef struct {
-    bs_tokenizer_options options; /* without the prefix, which is borrowed */
+    int32_t cls_id, sep_id;
+    int pair_separators;   /* number of [SEP] between two texts */
+    bool add_prefix_space; /* before a text, or what follows an added token, unless it has one */
+    bool trim_offsets;     /* the space before a word is not part of its token's span */
+} bs_bpe_options;
+
+typedef struct {
+    bs_tokenizer_options options; /* except the prefix, which is borrowed */
+    bool byte_level;              /* byte-level BPE; only the next three and `raw` are used */
+    bs_bpe_options bpe_options;
+    bs_bpe bpe;
+    bs_classes classes;
     int64_t prefix_length;
     bs_vocab vocab;
     bs_wordpiece wordpiece;
     bs_charmap charmap;
     bs_normalizer normalizer;
-    bs_special raw;        /* added tokens sought in the text as it comes */
-    bs_special normalized; /* and those sought after normalisation; seldom any */
-    bs_charmap plain_map;  /* for the text between the latter: it is split, and left as it is */
+    bs_special raw;        /* added tokens matched in the raw text */
+    bs_special normalized; /* and those matched after normalisation; rarely any */
+    bs_charmap plain_map;  /* for the text between those: only splits it */
     bs_normalizer plain;
 } bs_tokenizer;
 
 bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab,
                             const bs_tokenizer_options *options, const bs_added_token *added,
                             int n_added, bs_error *e);
+
+/* The same for byte-level BPE; see bs_bpe_init. */
+bs_status bs_tokenizer_init_bpe(bs_tokenizer *tok, const bs_text *tokens, int64_t n_tokens,
+                                const bs_text *merges, int64_t n_merges,
+                                const bs_bpe_options *options, const bs_added_token *added,
+                                int n_added, bs_error *e);
 void bs_tokenizer_clear(bs_tokenizer *tok);
 
-/* Words that are not in the vocabulary as a whole come again and again: names, mostly. */
+/* A cache of words that are not in the vocabulary as a whole: they recur, as names do. */
 #define BS_CACHE_WORDS 4096
 #define BS_CACHE_IDS 10
 typedef struct {
@@ -46,41 +67,44 @@ typedef struct {
     int32_t ids[BS_CACHE_IDS];
 } bs_cached_word;
 
-/* What one thread needs; zero it before the first use. */
+/* Scratch of one thread; zero it before the first use. */
 typedef struct {
-    bs_cached_word *cache; /* one place for each hash; made after some words were split */
+    bs_cached_word *cache; /* one slot per hash; allocated once some words were split */
     int64_t n_split;
-    bs_normbuf norm;  /* a stretch of text, normalised */
-    bs_normbuf whole; /* the normalised text, where added tokens are sought in it */
+    bs_normbuf norm;  /* a normalised stretch of text */
+    bs_normbuf whole; /* the normalised text, if added tokens are matched in it */
     uint32_t *starts, *ends;
-    uint32_t *pieces; /* of each word, where its ids begin; only where spans are wanted */
+    uint32_t *pieces; /* first piece of each word; only if spans are wanted */
     int64_t cap_words;
+    bs_bytes bytes; /* a stretch of text, for byte-level BPE */
+    bs_bpe_scratch merging;
 } bs_scratch;
 
 void bs_scratch_free(bs_scratch *scratch);
 
-/* Which pieces of a text are wanted: the first `head` and the last `tail`. Without a tail, the
- * text is read no further than to see whether there are more, unless `all` are to be counted. */
+/* Which pieces of a text are wanted: the first `head` and the last `tail`. Without a tail, the text
+ * is read only far enough to know whether there are more, unless `all` are to be counted. */
 typedef struct {
     int64_t head, tail;
     bool all;
 } bs_wanted;
 
-/* Appends the wanted pieces of a text, without [CLS] and [SEP], and their spans if ids->track
- * (which is what it was in the scratch's first use). *count is how many pieces there are, or, where
- * reading stopped, some number greater than wanted->head. A literal special token is plain text if
- * `plain_specials`. On failure `e` says what is wrong with the text, and ids->n is undefined. */
+/* Appends the wanted pieces of a text, without [CLS] and [SEP], and their spans if ids->track,
+ * which must not change during the life of the scratch. *count is the number of pieces or, if
+ * reading stopped early, some number greater than wanted->head. With `plain_specials`, special
+ * tokens are plain text. On failure `e` says what is wrong with the text, and ids->n is
+ * undefined. */
 bs_status bs_text_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
                          const bs_wanted *wanted, bool plain_specials, bs_ids *ids,
                          int64_t *count, bs_error *e);
 
-/* The text after normalisation, as the library would have it, in scratch->whole. */
+/* Stores the normalised text, as the library would return it, in scratch->whole. */
 bs_status bs_text_normalize(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *text,
                             bs_error *e);
 
-/* How a text or a pair is cut that has more than `max_length` tokens. */
+/* How a text or a pair with more than `max_length` tokens is cut. */
 typedef enum {
-    BS_CUT_LONGEST, /* of a pair the longer, until both are equally long, then both */
+    BS_CUT_LONGEST, /* the longer text of a pair until both have the same length, then both */
     BS_CUT_FIRST,
     BS_CUT_SECOND
 } bs_cut_which;
@@ -88,45 +112,49 @@ typedef enum {
 typedef enum {
     BS_KEEP_HEAD,
     BS_KEEP_TAIL,
-    BS_KEEP_ENDS,   /* a quarter, rounded up, from the beginning and the rest from the end */
-    BS_KEEP_WINDOWS /* all, in several sequences; not for pairs */
+    BS_KEEP_ENDS,   /* a quarter, rounded up, from the start and the rest from the end */
+    BS_KEEP_WINDOWS /* everything, in several sequences; not for pairs */
 } bs_cut_form;
 
 typedef struct {
-    int64_t max_length; /* of a text or a pair with its special tokens; 0: any */
+    int64_t max_length; /* of a text or a pair, with special tokens; 0: unlimited */
     bs_cut_which which;
     bs_cut_form form;
-    int64_t stride;      /* pieces at the end of a window that the next one begins with */
+    int64_t stride;      /* pieces that a window shares with the next one */
     bool add_special;    /* [CLS] first [SEP] second [SEP] */
-    bool plain_specials; /* as above */
-    bool spans;          /* the characters of each token, too */
+    bool plain_specials; /* see bs_text_encode */
+    bool spans;          /* also return the characters of each token */
     int n_threads;
-} bs_batch_options;
+} bs_encode_options;
 
-/* Appends one text, or a pair if `second` is not NULL. *n_first: how many tokens belong to the
- * first, its special ones included. *cut: whether there were too many pieces for one sequence.
- * *at_fault: on failure, 1 if it is due to the second text. Windows come one after the other, all
- * but the last of them max_length long; each has its special tokens, and the stride must leave room
- * for a piece. */
+/* Checks the options for single texts, or for pairs. All below expect options that passed. */
+bs_status bs_encode_options_check(const bs_tokenizer *tok, const bs_encode_options *options,
+                                  bool pairs, bs_error *e);
+
+/* Appends one text, or a pair if `second` is not NULL. *n_first: the number of tokens of the first
+ * text, its special tokens included. *cut: whether there were too many pieces for one sequence.
+ * *at_fault: 1 if a failure is due to the second text. Windows follow each other, all but the last
+ * max_length long, each with its special tokens; the stride must leave room for a piece. */
 bs_status bs_sequence_encode(const bs_tokenizer *tok, bs_scratch *scratch, const bs_text *first,
-                             const bs_text *second, const bs_batch_options *options, bs_ids *ids,
+                             const bs_text *second, const bs_encode_options *options, bs_ids *ids,
                              int64_t *n_first, bool *cut, int *at_fault, bs_error *e);
 
-/* Many texts at once. */
-typedef struct bs_batch bs_batch;
+/* The encodings of many texts. */
+typedef struct bs_encodings bs_encodings;
 
-/* Encodes the texts, which must not change meanwhile, or pairs if `seconds` is not NULL. On failure
- * e->item is the first text at fault, n_texts being added for a second one, and *out is NULL. */
-bs_status bs_batch_encode(const bs_tokenizer *tok, const bs_text *texts, const bs_text *seconds,
-                          int64_t n_texts, const bs_batch_options *options, bs_batch **out,
-                          bs_error *e);
-int64_t bs_batch_total(const bs_batch *batch);
-/* Sequences: texts or pairs, or windows of them, in order. */
-int64_t bs_batch_sequences(const bs_batch *batch);
-/* ids[total], offsets[sequences + 1], cut[n_texts], n_first[n_texts] or NULL, spans[total] or NULL,
- * and windows[n_texts + 1], the first sequence of each text, or NULL. */
-void bs_batch_copy(const bs_batch *batch, int32_t *ids, int64_t *offsets, uint8_t *cut,
-                   int64_t *n_first, bs_span *spans, int64_t *windows);
-void bs_batch_free(bs_batch *batch);
+/* Encodes the texts, or pairs if `seconds` is not NULL. The texts must not change during the call.
+ * On failure *out is NULL and e->item is the index of the first text at fault, plus n_texts for a
+ * second text. */
+bs_status bs_encodings_make(const bs_tokenizer *tok, const bs_text *texts, const bs_text *seconds,
+                            int64_t n_texts, const bs_encode_options *options, bs_encodings **out,
+                            bs_error *e);
+int64_t bs_encodings_total(const bs_encodings *batch);
+/* The number of sequences: texts, pairs or windows. */
+int64_t bs_encodings_sequences(const bs_encodings *batch);
+/* Writes ids[total], offsets[sequences + 1], cut[n_texts] and, unless NULL, n_first[n_texts],
+ * spans[total] and windows[n_texts + 1], the first sequence of each text. */
+void bs_encodings_copy(const bs_encodings *batch, int32_t *ids, int64_t *offsets, uint8_t *cut,
+                       int64_t *n_first, bs_span *spans, int64_t *windows);
+void bs_encodings_free(bs_encodings *batch);
 
 #endif

@@ -42,7 +42,7 @@ static uint32_t hash_long(const uint8_t *bytes, int64_t length)
     return (uint32_t)(h * 0xD6E8FEB86659FD93ull >> 32);
 }
 
-/* Words and tails of the same bytes go to places of their own. */
+/* Words and tails of the same bytes go to different slots. */
 static uint64_t hash_short(uint64_t low, uint64_t high, uint32_t tail)
 {
     return bs_word_hash(low, high ^ tail);
@@ -109,7 +109,7 @@ static bool longer_than(const uint8_t *bytes, int64_t length, int64_t max_chars)
     return chars > max_chars;
 }
 
-/* The token as what continues a word: its length without the prefix, or 0 if it does not. */
+/* The length of a continuation piece without its prefix, or 0 if the token is none. */
 static int64_t tail_length(const uint8_t *token, int64_t length, const bs_text *prefix)
 {
     if (length <= prefix->length || memcmp(token, prefix->data, (size_t)prefix->length) != 0)
@@ -209,8 +209,8 @@ int32_t bs_vocab_find_long(const bs_vocab *vocab, const uint8_t *bytes, int64_t 
     }
 }
 
-/* The longest short piece that the registers begin with and whose length is in `lengths`: its id,
- * with its length in *length, or -1. */
+/* The id of the longest short piece that the registers begin with, among the lengths whose bits are
+ * in `lengths`, with its length in *length; or -1. */
 static int32_t longest(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t tail,
                        uint32_t lengths, uint32_t *length)
 {
@@ -233,9 +233,9 @@ static int32_t longest(const bs_vocab *vocab, uint64_t low, uint64_t high, uint3
 int bs_vocab_split_short(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t length,
                          int32_t *ids)
 {
-    uint32_t tail = 0, shorter = (1u << (length - 1)) - 1; /* a bit for each length to be tried */
+    uint32_t tail = 0, shorter = (1u << (length - 1)) - 1; /* one bit per length to try */
     for (int n = 0;;) {
-        /* Pieces of one or two bytes are listed by those, not by three. */
+        /* Pieces of one or two bytes are always tried: the table knows three bytes only. */
         const uint32_t known = vocab->lengths[tail != 0][lengths_index(low)] | 3u;
         uint32_t taken;
         ids[n] = longest(vocab, low, high, tail, known & shorter, &taken);

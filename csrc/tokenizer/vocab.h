@@ -1,6 +1,7 @@
-/* The vocabulary: bytes of a piece -> id, for whole words in one probe, and id -> bytes.
+/* The vocabulary: bytes of a piece -> id, in one probe for whole words, and id -> bytes.
  *
- * A piece is a word as it stands, or what continues one: a tail, looked up without its prefix. */
+ * A piece is a whole word, or a tail, which continues a word and is looked up without its
+ * prefix. */
 #ifndef BS_TOKENIZER_VOCAB_H
 #define BS_TOKENIZER_VOCAB_H
 
@@ -11,13 +12,13 @@
 #include "core/status.h"
 #include "tokenizer/text.h"
 
-#define BS_SHORT 16 /* bytes of a piece that is compared in two registers */
+#define BS_SHORT 16 /* longest piece that is compared in two registers */
 #define BS_TAIL 32  /* added to the length of a short tail */
 #define BS_LENGTHS 8192
 
 typedef struct {
     uint64_t low, high;
-    uint32_t length; /* with BS_TAIL; 0: the slot is free */
+    uint32_t length; /* plus BS_TAIL for a tail; 0: the slot is free */
     int32_t id;
 } bs_short_slot;
 
@@ -28,32 +29,33 @@ typedef struct {
 } bs_long_slot;
 
 typedef struct {
-    uint8_t *pool;      /* all tokens, one behind the other, and 16 bytes more */
+    uint8_t *pool;      /* all tokens one after the other, and 16 extra bytes */
     int64_t *starts;    /* size + 1 */
     int64_t size;       /* ids in [0, size) */
     bs_short_slot *short_slots;
     bs_long_slot *long_slots; /* words only */
     uint32_t short_mask, long_mask;
-    /* What is not there is mostly known from these two, which are small enough to stay at hand:
-     * a bit for each hash of a short piece, four for each slot, and for the first three bytes of
-     * short words and tails, hashed, a bit for each length that there is. */
+    /* These two, which are small enough to stay in the cache, rule out most of what is not in the
+     * vocabulary: one bit per hash of a short piece, four for each slot, and, by a hash of the
+     * first three bytes of short words and tails, one bit per length that exists. */
     uint64_t *filter;
     uint16_t (*lengths)[BS_LENGTHS]; /* [2] */
 } bs_vocab;
 
-/* Copies the tokens (UTF-8; one of length 0 is an id that has none). Of equal ones the last is
- * found; one of more than `max_chars` characters is never found, since it is no word. */
+/* Copies the tokens (UTF-8; a token of length 0 is an unused id). Of equal tokens the last is
+ * found; a token of more than `max_chars` characters is never found, since it cannot be a word. */
 bs_status bs_vocab_init(bs_vocab *vocab, const bs_text *tokens, int64_t n_tokens,
                         const bs_text *prefix, int64_t max_chars, bs_error *e);
 void bs_vocab_clear(bs_vocab *vocab);
 
-/* ASCII punctuation stands alone, so that no longer word begins with it. */
+/* Whether a token begins with ASCII punctuation and is longer: punctuation is a word by itself, so
+ * no word is such a token. */
 bool bs_token_is_no_word(const uint8_t *bytes, int64_t length);
 
-/* Which bytes of the two registers belong to a word of each length. */
+/* Masks for the bytes of the two registers that belong to a word of each length. */
 extern const uint64_t bs_word_masks[BS_SHORT + 1][2];
 
-/* The two registers of a word of `length` <= 16 bytes; 16 bytes from `bytes` on are read. */
+/* Loads a word of `length` <= 16 bytes into two registers. Reads 16 bytes from `bytes` on. */
 static inline void bs_word_load(const uint8_t *bytes, uint32_t length, uint64_t *low,
                                 uint64_t *high)
 {
@@ -70,13 +72,13 @@ static inline uint64_t bs_word_hash(uint64_t low, uint64_t high)
     return h * 0xD6E8FEB86659FD93ull >> 32;
 }
 
-/* Says that the word of that hash is to be looked up soon. */
+/* Prefetches for a word with that hash, which will be looked up soon. */
 static inline void bs_vocab_expect(const bs_vocab *vocab, uint64_t hash)
 {
     __builtin_prefetch(&vocab->short_slots[(uint32_t)hash & vocab->short_mask]);
 }
 
-/* The id of a word of 1 to 16 bytes, or of a tail if its length says so, or -1. */
+/* The id of a word of 1 to 16 bytes, or of a tail if `length` includes BS_TAIL, or -1. */
 static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, uint64_t high,
                                           uint32_t length, uint64_t hash)
 {
@@ -92,8 +94,9 @@ static inline int32_t bs_vocab_find_short(const bs_vocab *vocab, uint64_t low, u
 /* The id of a word of more than 16 bytes, or -1. */
 int32_t bs_vocab_find_long(const bs_vocab *vocab, const uint8_t *bytes, int64_t length);
 
-/* The pieces of a word of 1 to 16 bytes that is not there as a whole, each the longest possible:
- * how many; 0 if some part of it is not there. At most 135 lengths are tried. */
+/* Splits a word of 1 to 16 bytes that is not in the vocabulary as a whole into the longest possible
+ * pieces. Returns their number; 0 if some part is not in the vocabulary. At most 135 lengths are
+ * tried. */
 int bs_vocab_split_short(const bs_vocab *vocab, uint64_t low, uint64_t high, uint32_t length,
                          int32_t *ids);
 

@@ -6,13 +6,14 @@
 #define ROOT 0
 #define TAIL 1 /* the root of continuation pieces */
 
-/* While it is being built, what the finished trie does not need. */
+/* What only the construction of the trie needs. */
 typedef struct {
     int32_t *id;     /* the token that ends here, or -1 */
-    int32_t *parent; /* a parent has a smaller number than its children */
+    int32_t *parent; /* parents have smaller numbers than their children */
     int32_t *depth;
     uint8_t *byte;
     int64_t capacity;
+    uint32_t first_size; /* of nodes and edges, by the size of the vocabulary */
     int64_t cap_pops;
     int64_t n_edges;
 } trie_build;
@@ -27,7 +28,7 @@ static int32_t child_find(const bs_wordpiece *wp, int32_t node, uint8_t byte)
     const uint32_t key = (uint32_t)node << 8 | byte;
     for (uint32_t at = edge_slot(wp, key);; at = (at + 1) & wp->edge_mask) {
         const uint64_t edge = wp->edges[at];
-        if ((uint32_t)edge == 0) /* nobody's child is the root: a free slot */
+        if ((uint32_t)edge == 0) /* the root is nobody's child: a free slot */
             return -1;
         if (edge >> 32 == key)
             return (int32_t)(uint32_t)edge;
@@ -42,11 +43,11 @@ static void edge_put(bs_wordpiece *wp, uint64_t edge)
     wp->edges[at] = edge;
 }
 
-static bs_status edges_grow(bs_wordpiece *wp)
+static bs_status edges_grow(bs_wordpiece *wp, const trie_build *b)
 {
     uint64_t *old = wp->edges;
     const uint32_t old_size = old == NULL ? 0 : wp->edge_mask + 1;
-    const uint32_t size = old == NULL ? 1u << 16 : old_size * 2;
+    const uint32_t size = old == NULL ? b->first_size : old_size * 2;
     uint64_t *edges = calloc(size, sizeof *edges);
     if (edges == NULL)
         return BS_ERR_MEMORY;
@@ -61,7 +62,7 @@ static bs_status edges_grow(bs_wordpiece *wp)
 
 static bs_status nodes_grow(trie_build *b)
 {
-    const int64_t capacity = b->capacity == 0 ? 1 << 16 : b->capacity * 2;
+    const int64_t capacity = b->capacity == 0 ? b->first_size : b->capacity * 2;
     int32_t *id = realloc(b->id, sizeof *id * (size_t)capacity);
     if (id != NULL)
         b->id = id;
@@ -85,7 +86,7 @@ static int32_t node_new(bs_wordpiece *wp, trie_build *b, int32_t parent, uint8_t
 {
     if (wp->n_nodes == MAX_NODES
         || (wp->n_nodes == b->capacity && nodes_grow(b) != BS_OK)
-        || ((uint64_t)b->n_edges * 2 > wp->edge_mask && edges_grow(wp) != BS_OK))
+        || ((uint64_t)b->n_edges * 2 > wp->edge_mask && edges_grow(wp, b) != BS_OK))
         return -1;
     const int32_t node = (int32_t)wp->n_nodes++;
     b->id[node] = -1;
@@ -117,7 +118,10 @@ static bs_status token_add(bs_wordpiece *wp, trie_build *b, int32_t node, const 
 static bs_status tokens_add(bs_wordpiece *wp, trie_build *b, const bs_vocab *vocab,
                             const bs_text *prefix, int64_t max_bytes)
 {
-    if (edges_grow(wp) != BS_OK || node_new(wp, b, -1, 0) < 0 || node_new(wp, b, -1, 0) < 0)
+    b->first_size = 256;
+    while (b->first_size < 1 << 16 && b->first_size < 8 * vocab->size)
+        b->first_size *= 2;
+    if (edges_grow(wp, b) != BS_OK || node_new(wp, b, -1, 0) < 0 || node_new(wp, b, -1, 0) < 0)
         return BS_ERR_MEMORY;
     for (int64_t i = 0; i < vocab->size; i++) {
         const uint8_t *bytes = vocab->pool + vocab->starts[i];
@@ -136,10 +140,30 @@ static bs_status tokens_add(bs_wordpiece *wp, trie_build *b, const bs_vocab *voc
     return BS_OK;
 }
 
-/* Appends the pops of `from`, or one token if `from` is -1, to those being made. */
-static bs_status pops_append(bs_wordpiece *wp, trie_build *b, int32_t from, int32_t id)
+/* The number of a node's own pops. */
+static int64_t own_pops(const bs_wordpiece *wp, const bs_trie_node *node)
 {
-    const int64_t count = from < 0 ? 1 : wp->nodes[from].pop_count;
+    return node->pop_before < 0 ? node->pop_count
+                                : node->pop_count - wp->nodes[node->pop_before].pop_count;
+}
+
+/* Writes all pops of a node to `ids`, from the last one to the first. */
+static void pops_copy(const bs_wordpiece *wp, const bs_trie_node *node, int32_t *ids)
+{
+    int32_t *end = ids + node->pop_count;
+    while (end > ids) {
+        const int64_t own = own_pops(wp, node);
+        end -= own;
+        for (int64_t i = 0; i < own; i++)
+            end[i] = wp->pops[node->pop_start + i];
+        if (node->pop_before >= 0)
+            node = &wp->nodes[node->pop_before];
+    }
+}
+
+/* Makes room for `count` more pops. */
+static bs_status pops_reserve(bs_wordpiece *wp, trie_build *b, int64_t count)
+{
     if (wp->n_pops + count > UINT32_MAX)
         return BS_ERR_MEMORY;
     if (wp->n_pops + count > b->cap_pops) {
@@ -150,48 +174,46 @@ static bs_status pops_append(bs_wordpiece *wp, trie_build *b, int32_t from, int3
         wp->pops = grown;
         b->cap_pops = cap;
     }
-    if (from < 0)
-        wp->pops[wp->n_pops] = id;
-    else if (count > 0)
-        memcpy(wp->pops + wp->n_pops, wp->pops + wp->nodes[from].pop_start,
-               sizeof *wp->pops * (size_t)count);
-    wp->n_pops += count;
     return BS_OK;
 }
 
 static bs_status node_link(bs_wordpiece *wp, trie_build *b, int32_t node)
 {
     bs_trie_node *self = &wp->nodes[node];
-    self->failure = -1;
-    self->pop_start = (uint32_t)wp->n_pops;
-    self->pop_count = 0;
+    *self = (bs_trie_node){-1, -1, (uint32_t)wp->n_pops, 0};
     if (node == ROOT || node == TAIL)
         return BS_OK;
     if (b->id[node] >= 0) {
-        if (pops_append(wp, b, -1, b->id[node]) != BS_OK)
+        if (pops_reserve(wp, b, 1) != BS_OK)
             return BS_ERR_MEMORY;
+        wp->pops[wp->n_pops++] = b->id[node];
         self->failure = TAIL;
         self->pop_count = 1;
         return BS_OK;
     }
-    int32_t at = b->parent[node], child = -1;
-    while (child < 0) {
-        const int32_t failure = wp->nodes[at].failure;
-        if (failure < 0) {
+    const bs_trie_node *parent = &wp->nodes[b->parent[node]];
+    int32_t at = parent->failure, child = -1;
+    if (at < 0)
+        return BS_OK;
+    while ((child = child_find(wp, at, b->byte[node])) < 0) {
+        const bs_trie_node *shorter = &wp->nodes[at];
+        if (shorter->failure < 0) {
             wp->n_pops = self->pop_start;
             return BS_OK;
         }
-        if (pops_append(wp, b, at, 0) != BS_OK)
+        if (pops_reserve(wp, b, shorter->pop_count) != BS_OK)
             return BS_ERR_MEMORY;
-        at = failure;
-        child = child_find(wp, at, b->byte[node]);
+        pops_copy(wp, shorter, wp->pops + wp->n_pops);
+        wp->n_pops += shorter->pop_count;
+        at = shorter->failure;
     }
     self->failure = child;
-    self->pop_count = (uint32_t)(wp->n_pops - self->pop_start);
+    self->pop_count = parent->pop_count + (uint32_t)(wp->n_pops - self->pop_start);
+    self->pop_before = own_pops(wp, parent) > 0 ? b->parent[node] : parent->pop_before;
     return BS_OK;
 }
 
-/* A node's failure is nearer to its root than the node, so that links are made by depth. */
+/* A node's failure link leads nearer to its root, so links are set in order of depth. */
 static bs_status nodes_link(bs_wordpiece *wp, trie_build *b)
 {
     bs_status status = BS_ERR_MEMORY;
@@ -270,8 +292,8 @@ int64_t bs_wordpiece_split(const bs_wordpiece *wp, const uint8_t *bytes, int64_t
         const bs_trie_node *self = &wp->nodes[node];
         if (self->failure < 0)
             return 0;
-        for (uint32_t k = 0; k < self->pop_count; k++)
-            ids[n++] = wp->pops[self->pop_start + k];
+        pops_copy(wp, self, ids + n);
+        n += self->pop_count;
         node = self->failure;
     }
 }

@@ -2,8 +2,9 @@
 
 #include <stdlib.h>
 
-#define CACHE_AFTER 64 /* words split before a cache is worth its memory */
-#define GROUP 128      /* words loaded ahead */
+#include "tokenizer/cache.h"
+
+#define GROUP 128      /* words to load ahead */
 
 static bs_status words_reserve(bs_scratch *scratch, int64_t words, bool track, bs_error *e)
 {
@@ -30,8 +31,8 @@ static inline int bits_count(uint64_t bits)
     return (int)(((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
-/* Writes the places of the bits by eights, and so up to seven that are none behind them: a branch
- * for each would be foreseen less often. */
+/* Writes the positions of the set bits in groups of eight, and so up to seven meaningless ones
+ * after them: a branch per bit would be mispredicted more often. */
 static inline int64_t positions_put(uint32_t *to, int64_t n, uint64_t bits, uint32_t base)
 {
     const int64_t end = n + bits_count(bits);
@@ -43,7 +44,7 @@ static inline int64_t positions_put(uint32_t *to, int64_t n, uint64_t bits, uint
     return end;
 }
 
-/* Lists where words start and end. A word that reaches the end of the buffer is listed too. */
+/* Lists where words start and end, including a word that reaches the end of the buffer. */
 static int64_t words_list(const bs_normbuf *norm, uint32_t *starts, uint32_t *ends)
 {
     int64_t n_starts = 0, n_ends = 0;
@@ -58,12 +59,12 @@ static int64_t words_list(const bs_normbuf *norm, uint32_t *starts, uint32_t *en
     return n_starts;
 }
 
-/* A word that is not in the vocabulary as a whole: its pieces, or one [UNK]. */
+/* Splits a word that is not in the vocabulary as a whole into its pieces, or one [UNK]. */
 static int64_t word_split(const bs_tokenizer *tok, const uint8_t *bytes, int64_t length,
                           int32_t *ids)
 {
     const int64_t limit = tok->options.max_word_chars;
-    if (length > limit) { /* in bytes, which are no fewer than the characters */
+    if (length > limit) { /* there are at least as many bytes as characters */
         int64_t chars = 0;
         for (int64_t i = 0; i < length && chars <= limit; i++)
             chars += (bytes[i] & 0xC0) != 0x80;
@@ -87,48 +88,33 @@ static int64_t word_split(const bs_tokenizer *tok, const uint8_t *bytes, int64_t
     return 1;
 }
 
-typedef struct {
-    uint64_t low, high;
-    uint32_t hash, length;
-} loaded_word;
-
-/* The same by the cache, for a word of at most 16 bytes. The new entry replaces what was in its
- * place, so that no text can make the cache slow. */
+/* The same with the cache, for a word of at most 16 bytes. */
 static inline int64_t word_split_cached(const bs_tokenizer *tok, bs_scratch *scratch,
-                                        const uint8_t *bytes, const loaded_word *word,
+                                        const uint8_t *bytes, const bs_loaded_word *word,
                                         int32_t *ids)
 {
-    if (scratch->cache == NULL) {
-        if (++scratch->n_split > CACHE_AFTER)
-            scratch->cache = calloc(BS_CACHE_WORDS, sizeof *scratch->cache);
-        return word_split(tok, bytes, word->length, ids); /* also if there is no memory for it */
-    }
-    bs_cached_word *slot = &scratch->cache[word->hash % BS_CACHE_WORDS];
-    if (slot->low == word->low && slot->high == word->high && slot->length == word->length) {
+    bs_cached_word *slot = bs_cache_slot(scratch, word);
+    if (slot == NULL)
+        return word_split(tok, bytes, word->length, ids);
+    if (bs_cache_holds(slot, word)) {
         for (int i = 0; i < slot->count; i++)
             ids[i] = slot->ids[i];
         return slot->count;
     }
     const int64_t n = word_split(tok, bytes, word->length, ids);
-    if (n <= BS_CACHE_IDS) {
-        slot->low = word->low;
-        slot->high = word->high;
-        slot->length = word->length;
-        slot->count = (int32_t)n;
-        memcpy(slot->ids, ids, sizeof *ids * (size_t)n);
-    }
+    bs_cache_put(slot, word, ids, n);
     return n;
 }
 
-/* Loads words ahead of their lookup, so that the vocabulary is on its way while others are
- * loaded. Of one that is too long only the length is set right. */
+/* Loads words before they are looked up, so that the vocabulary is prefetched meanwhile. Of a word
+ * that is too long only the length is valid. */
 static inline void words_load(const bs_tokenizer *tok, const bs_scratch *scratch, int64_t first,
-                              int64_t count, loaded_word *words)
+                              int64_t count, bs_loaded_word *words)
 {
     for (int64_t k = 0; k < count; k++) {
         const uint32_t start = scratch->starts[first + k];
         const uint32_t length = scratch->ends[first + k] - start;
-        loaded_word *word = &words[k];
+        bs_loaded_word *word = &words[k];
         bs_word_load(scratch->norm.bytes + start, length <= BS_SHORT ? length : 0, &word->low,
                      &word->high);
         word->hash = (uint32_t)bs_word_hash(word->low, word->high);
@@ -137,15 +123,15 @@ static inline void words_load(const bs_tokenizer *tok, const bs_scratch *scratch
     }
 }
 
-/* The pieces of the words in the buffer, up to `stop`. Returns behind the last piece, and in
- * *n_words how many words were looked at. `track` is a constant: it costs nothing if false. */
+/* Writes the pieces of the words in the buffer, up to `stop`. Returns the end of the pieces, and in
+ * *n_words the number of words looked up. `track` is a constant: it costs nothing if false. */
 static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratch,
                                      int64_t *n_words, int32_t *to, const int32_t *stop,
                                      bool track)
 {
     const int32_t *const first = to;
     const int64_t n = *n_words;
-    loaded_word words[GROUP];
+    bs_loaded_word words[GROUP];
     int64_t i = 0;
     while (i < n && to < stop) {
         int64_t count = n - i < GROUP ? n - i : GROUP;
@@ -153,7 +139,7 @@ static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratc
             count = stop - to;
         words_load(tok, scratch, i, count, words);
         for (int64_t k = 0; k < count; k++, i++) {
-            const loaded_word *word = &words[k];
+            const bs_loaded_word *word = &words[k];
             const uint8_t *bytes = scratch->norm.bytes + scratch->starts[i];
             if (track)
                 scratch->pieces[i] = (uint32_t)(to - first);
@@ -173,7 +159,7 @@ static inline int32_t *words_look_up(const bs_tokenizer *tok, bs_scratch *scratc
     return to;
 }
 
-/* The spans of the pieces of `n_words` words; their ids are [ids->n, n). */
+/* Sets the spans of the pieces of `n_words` words, whose ids are [ids->n, n). */
 static void words_place(const bs_tokenizer *tok, const bs_scratch *scratch, int64_t n_words,
                         bs_ids *ids, int64_t n)
 {
@@ -185,7 +171,7 @@ static void words_place(const bs_tokenizer *tok, const bs_scratch *scratch, int6
         int64_t at = scratch->starts[i];
         for (int64_t k = first; k < end; k++) {
             const int32_t id = ids->data[k];
-            int64_t stop = scratch->ends[i]; /* of the last piece, or of a whole word */
+            int64_t stop = scratch->ends[i]; /* end of the last piece, or of a whole word */
             if (k + 1 < end)
                 stop = at + lengths[id + 1] - lengths[id] - (k > first ? tok->prefix_length : 0);
             ids->spans[k] = (bs_span){sources[at], sources[stop - 1]};

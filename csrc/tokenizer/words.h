@@ -4,8 +4,8 @@
 
 #include "tokenizer/tokenizer.h"
 
-/* Appends the pieces of the words in scratch->norm, which is left empty but for a last word that
- * may go on, if this is not the `last` stretch. Stops soon after `enough` ids. */
+/* Appends the pieces of the words in scratch->norm and empties it, except for a last word that may
+ * continue if this is not the `last` stretch. Stops soon after `enough` ids. */
 bs_status bs_words_encode(const bs_tokenizer *tok, bs_scratch *scratch, bool last, int64_t enough,
                           bs_ids *ids, bs_error *e);
 

@@ -4,7 +4,7 @@
 
 #include "train/step.h"
 
-/* The targets that lie in the sequences [first, last), of which *at is the first. */
+/* The targets within the sequences [first, last), starting with target *at, which is advanced. */
 static bs_mlm_targets slice(const bs_mlm_targets *t, const bs_batch *b, int64_t first,
                             int64_t last, int64_t *at)
 {
@@ -17,7 +17,7 @@ static bs_mlm_targets slice(const bs_mlm_targets *t, const bs_batch *b, int64_t 
     return part;
 }
 
-/* Room for the largest micro-batch with its head, so that none of them allocates. */
+/* Reserves space for the largest micro-batch and its head, so that none of them allocates. */
 static bs_status reserve(const bs_model *model, const bs_batch *batch,
                          const bs_mlm_targets *targets, const bs_pass_options *options,
                          int n_threads, bool backward, bs_arena *arena, bs_error *e)
@@ -28,8 +28,11 @@ static bs_status reserve(const bs_model *model, const bs_batch *batch,
         last = bs_micro_batch_end(batch, options, first);
         const bs_batch part = bs_batch_slice(batch, first, last);
         const bs_mlm_targets own = slice(targets, batch, first, last, &at);
-        const size_t size = bs_pass_size(model, &part, options, true, n_threads) +
-                            bs_mlm_size(model, options->precision, own.count, backward);
+        size_t size;
+        if (__builtin_add_overflow(bs_pass_size(model, &part, options, true, n_threads),
+                                   bs_mlm_size(model, options->precision, own.count, backward),
+                                   &size))
+            size = SIZE_MAX;
         most = size > most ? size : most;
     }
     return bs_arena_reserve(arena, most, e);

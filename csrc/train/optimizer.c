@@ -6,16 +6,16 @@
 
 #include "core/pool.h"
 
-/* Floats that one task takes: fixed, so that sums do not depend on the threads. */
+/* The number of floats per task: fixed, so that sums do not depend on the number of threads. */
 #define CHUNK (1 << 16)
 
 typedef struct {
     bs_model *model;
-    int64_t begin; /* the first float that is trained */
+    int64_t begin; /* the first trained parameter */
     const float *gradients;
-    float *out; /* what is cleared, or exp_avg */
+    float *out; /* the gradients to clear, or exp_avg */
     float *exp_avg_sq;
-    double *sums; /* one for each chunk */
+    double *sums; /* one per chunk */
     const bs_adamw_options *options;
     float clip, correct1, correct2;
 } flat_job;
@@ -55,7 +55,7 @@ static void square_chunk(void *job_, int64_t task, int worker)
                                                        chunk_end(job, begin) - begin);
 }
 
-/* The last entry that begins at or before `offset`. */
+/* The last entry whose offset is at most `offset`. */
 static const bs_parameter *entry_at(const bs_parameter_table *t, int64_t offset)
 {
     int64_t low = 0, high = t->count;
@@ -118,8 +118,10 @@ bs_status bs_optimizer_apply(bs_model *model, int64_t freeze, const float *gradi
         job.clip = (float)(options->max_grad_norm / (*norm + 1e-6)); /* 1e-6: as PyTorch does */
     job.correct1 = (float)(1.0 - pow(options->beta1, (double)step + 1.0));
     job.correct2 = (float)(1.0 - pow(options->beta2, (double)step + 1.0));
+    bs_fork_hold(); /* a child process must see the whole update or none of it */
     bs_pool_run(n_threads, chunks, update_chunk, &job);
     bs_model_changed(model, freeze);
+    bs_fork_release();
 done:
     free(job.sums);
     return status;

@@ -4,27 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/loss.h"
-
-bs_status bs_targets_check(const bs_targets *t, int64_t N, const bs_config *c, bs_error *e)
-{
-    if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
-        return bs_error_set(e, BS_ERR_VALUE, -1,
-                            "label_smoothing is %g, expected a number from 0 to below 1",
-                            (double)t->label_smoothing);
-    for (int64_t i = 0; i < N; i++) {
-        if (t->labels[i] < 0 || t->labels[i] >= c->num_labels)
-            return bs_error_set(e, BS_ERR_INDEX, i,
-                                "row %lld: label %d is out of range, expected 0 to %lld",
-                                (long long)i, (int)t->labels[i], (long long)c->num_labels - 1);
-        if (t->weights != NULL && !(t->weights[i] >= 0.0f && isfinite(t->weights[i])))
-            return bs_error_set(e, BS_ERR_VALUE, i,
-                                "row %lld: weight %g, expected a finite number >= 0", (long long)i,
-                                (double)t->weights[i]);
-    }
-    return BS_OK;
-}
-
 int64_t bs_micro_batch_tokens(bs_precision precision)
 {
     return precision == BS_FLOAT32 ? 2048 : 1024;
@@ -40,7 +19,7 @@ int64_t bs_micro_batch_end(const bs_batch *b, const bs_pass_options *options, in
     return last;
 }
 
-/* What a step works on. */
+/* The arguments and buffers of one step. */
 typedef struct {
     const bs_model *model;
     const bs_batch *batch;
@@ -49,9 +28,9 @@ typedef struct {
     int n_threads;
     bs_arena *arena;
     int64_t n_texts;
-    double weight;      /* of all texts */
+    double weight;      /* the sum over all texts */
     float *logits;      /* (N, C) */
-    float *part_logits; /* (B, C) of the sequences of some texts */
+    float *part_logits; /* (B, C) of the sequences of the current texts */
     float *d_logits, *d_part_logits;
     float *gradients;
     double loss;
@@ -62,7 +41,7 @@ static int64_t text_begin(const step_run *r, int64_t text)
     return bs_text_begin(r->targets->windows, text);
 }
 
-/* The end of the texts from `first` on that go through the model at once: at least one. */
+/* The end of the texts that are processed together, from `first` on. At least one. */
 static int64_t texts_end(const step_run *r, int64_t first)
 {
     const int64_t end = bs_micro_batch_end(r->batch, r->options, text_begin(r, first));
@@ -72,15 +51,15 @@ static int64_t texts_end(const step_run *r, int64_t first)
     return last;
 }
 
-/* The end of the micro-batch that begins with the sequence `first` of those before `end`: all of
- * them, unless they are one text that is too long. At least one sequence. */
+/* The end of the micro-batch that starts with the sequence `first`: `end`, unless these are the
+ * windows of one text that is too long. At least one sequence. */
 static int64_t part_end(const step_run *r, int64_t first, int64_t end)
 {
     const int64_t last = bs_micro_batch_end(r->batch, r->options, first);
     return last < end ? last : end;
 }
 
-/* Room for the largest micro-batch, so that none of them allocates. */
+/* Reserves space for the largest micro-batch, so that none of them allocates. */
 static bs_status reserve(const step_run *r, bs_error *e)
 {
     size_t most = 0;
@@ -116,13 +95,13 @@ static bs_status part_forward(const step_run *r, bs_pass *pass, int64_t first, i
     return BS_OK;
 }
 
-/* Adds loss and gradient of the texts [first, last). */
+/* Adds the loss and the gradient of the texts [first, last). */
 static bs_status texts_run(step_run *r, int64_t first, int64_t last, bs_error *e)
 {
     const bs_targets *t = r->targets;
     const int64_t C = r->model->config.num_labels;
     const int64_t begin = text_begin(r, first), end = text_begin(r, last);
-    int64_t kept = begin; /* where the part begins that can go back at once */
+    int64_t kept = begin; /* the first sequence of the pass that is kept */
     bs_pass pass;
     for (int64_t at = begin, next; at < end; at = next) {
         next = part_end(r, at, end);
@@ -134,9 +113,8 @@ static bs_status texts_run(step_run *r, int64_t first, int64_t last, bs_error *e
     }
     float *logits = r->logits + first * C;
     bs_windows_gather(t->windows, first, last, logits, r->part_logits, C);
-    r->loss += bs_cross_entropy(r->d_logits, logits, t->labels + first,
-                                t->weights != NULL ? t->weights + first : NULL, r->weight,
-                                t->label_smoothing, last - first, C);
+    const bs_targets own = bs_targets_from(t, first, C);
+    r->loss += t->loss->compute(r->d_logits, logits, &own, r->weight, last - first, C);
     if (!isfinite(r->loss))
         return bs_error_set(e, BS_ERR_NONFINITE, -1, "the loss is %g", r->loss);
     bs_windows_spread(t->windows, first, last, r->d_part_logits, r->d_logits, C);

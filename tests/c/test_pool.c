@@ -51,7 +51,7 @@ static void one_task(void *arg, int64_t task, int worker)
     atomic_store(&j->in_use[worker], 0);
 }
 
-/* Runs one job and counts what is wrong with it. */
+/* Runs one job and counts its errors. */
 static int run_job(int n_threads, int64_t n_tasks, int64_t salt)
 {
     int64_t in[MAX_TASKS];
@@ -165,7 +165,7 @@ static void test_children_have_a_pool_of_their_own(void)
     CHECK((intptr_t)wrong == 0);
 }
 
-static int between; /* written between hold and release alone */
+static int between; /* written only between hold and release */
 
 static void *hold_until_stopped(void *arg)
 {

@@ -1,20 +1,20 @@
-/* A libFuzzer target: a tokenizer and a batch of texts are made of the input, and what comes out
- * is held against a slow tokenizer and against itself, in every storage width, on every
- * instruction set, in pairs, cut short, in windows, damaged, and on two threads.
+/* A libFuzzer target. It makes a tokenizer and a batch of texts from the input, and compares the
+ * result with a slow tokenizer and with itself: in every storage width, on every instruction set,
+ * in pairs, truncated, in windows, damaged, and on two threads.
  *
- *     tests/fuzz/run -max_total_time=60
+ *     tests/fuzz/run tokenizer -max_total_time=60
  *
  * The first six bytes are switches; the rest is a small language for texts, see texts_read. */
-#include "core/cpu.h"
+#include "core/isa.h"
 #include "core/pool.h"
 #include "outcome.h"
 #include "tokenizer/scan.h"
 
-#define TILED_UNITS 200000 /* so many are several tasks */
+#define TILED_UNITS 200000 /* enough for several tasks */
 #define N_SWITCHES 6
 
-/* Against the slow tokenizer; texts with surrogates must have failed. */
-static void check_plain(const fixture *f, const text_list *texts, const bs_batch_options *options,
+/* Compares with the slow tokenizer; texts with surrogates must have failed. */
+static void check_plain(const fixture *f, const text_list *texts, const bs_encode_options *options,
                         const outcome *o)
 {
     bs_ids ids = {0};
@@ -44,7 +44,7 @@ static void check_plain(const fixture *f, const text_list *texts, const bs_batch
     free(ids.data);
 }
 
-/* Of `count` tokens of `whole` from `from` on, `keep` ones in the way to cut are what `o` has. */
+/* Checks that `o` has `keep` of the `count` tokens of `whole` from `from` on, by the truncation. */
 static void check_kept(const outcome *o, int64_t at, const outcome *whole, int64_t from,
                        int64_t count, int64_t keep, bs_cut_form form, int64_t text)
 {
@@ -62,9 +62,9 @@ static void check_special(const outcome *o, int64_t at, int32_t id)
           (long long)at);
 }
 
-/* A fault in what is not read goes unnoticed; all is read for a tail. */
+/* Errors in parts that are not read go unnoticed; for a tail, all is read. */
 static void check_cut(const bs_tokenizer *tok, const bs_text *texts, const outcome *whole,
-                      const bs_batch_options *options)
+                      const bs_encode_options *options)
 {
     const int64_t extra = options->add_special ? 1 : 0, limit = options->max_length - 2 * extra;
     const bool reads_all = options->form != BS_KEEP_HEAD && limit > 0;
@@ -87,13 +87,13 @@ static void check_cut(const bs_tokenizer *tok, const bs_text *texts, const outco
     outcome_clear(&o);
 }
 
-/* All of each text, in windows that overlap. */
+/* Reads all of each text in windows that overlap. */
 static void check_windows(const bs_tokenizer *tok, const bs_text *texts, const outcome *whole,
-                          const bs_batch_options *options, int64_t stride)
+                          const bs_encode_options *options, int64_t stride)
 {
     const int64_t extra = options->add_special ? 1 : 0;
     const int64_t room = options->max_length + 1 - 2 * extra;
-    bs_batch_options how = *options;
+    bs_encode_options how = *options;
     how.max_length++; /* room for a piece, at least */
     how.form = BS_KEEP_WINDOWS;
     how.stride = stride % room;
@@ -122,8 +122,8 @@ static void check_windows(const bs_tokenizer *tok, const bs_text *texts, const o
     outcome_clear(&o);
 }
 
-/* How many pieces each of a pair keeps: taken away one by one. False if that cannot be. */
-static bool pair_keeps(const bs_batch_options *options, const int64_t n[2], int64_t room,
+/* Number of pieces that each text of a pair keeps if they are removed one by one, or false. */
+static bool pair_keeps(const bs_encode_options *options, const int64_t n[2], int64_t room,
                        int64_t keep[2])
 {
     const bool cuts = options->max_length > 0 && n[0] + n[1] > room;
@@ -138,15 +138,15 @@ static bool pair_keeps(const bs_batch_options *options, const int64_t n[2], int6
         if (keep[0] != keep[1])
             keep[keep[1] > keep[0]]--;
         else
-            keep[n[0] <= n[1] ? 0 : 1]--; /* the one that was shorter */
+            keep[n[0] <= n[1] ? 0 : 1]--; /* the shorter one before */
     return true;
 }
 
-/* Each text with another one, by what is known of the two alone. */
+/* Encodes each text in a pair with another one, and compares with the two by themselves. */
 static void check_pairs(const bs_tokenizer *tok, const text_list *list, const bs_text *texts,
-                        int shift, const outcome *whole, const bs_batch_options *options)
+                        int shift, const outcome *whole, const bs_encode_options *options)
 {
-    bs_text seconds[MAX_TEXTS];
+    bs_text seconds[MAX_TEXTS] = {0};
     bool bad[MAX_TEXTS] = {false}, any_bad = false;
     int64_t item = -1;
     const int n = list->n, extra = options->add_special;
@@ -205,11 +205,11 @@ done:
     outcome_clear(&o);
 }
 
-/* The texts again and again, so that there are several tasks, on two threads. */
+/* Repeats the texts, so that there are several tasks, on two threads. */
 static void check_threads(const bs_tokenizer *tok, const bs_text *texts, const outcome *whole,
-                          const bs_batch_options *options)
+                          const bs_encode_options *options)
 {
-    bs_batch_options two = *options;
+    bs_encode_options two = *options;
     int64_t units = 0;
     two.n_threads = 2;
     for (int64_t i = 0; i < whole->n_texts; i++)
@@ -230,21 +230,17 @@ static void check_threads(const bs_tokenizer *tok, const bs_text *texts, const o
     free(tiled);
 }
 
-/* How a processor with less would read the same texts. */
+/* Encodes the same texts with the other instruction sets. */
 static void check_scans(const bs_tokenizer *tok, const bs_text *texts, const outcome *whole,
-                        const bs_batch_options *options)
+                        const bs_encode_options *options)
 {
-    const bs_scan_fn *scans[4] = {bs_scan_none, bs_scan_portable};
-    int n = 2;
-#ifdef BS_X86
-    const bs_cpu cpu = bs_cpu_detect();
-    if (cpu.avx2)
-        scans[n++] = bs_scan_avx2;
-    if (cpu.avx512)
-        scans[n++] = bs_scan_avx512;
-#endif
+    const bs_scan_fn *scans[1 + BS_ISA_COUNT] = {bs_scan_none};
+    int n = 1;
+    for (int i = 0; i < BS_ISA_COUNT; i++)
+        if (bs_isa_available((bs_isa)i) && bs_scan_isa((bs_isa)i) == (bs_isa)i)
+            scans[n++] = bs_scan_of((bs_isa)i);
     for (int i = 0; i < n; i++) {
-        bs_tokenizer other = *tok; /* what it points to is shared */
+        bs_tokenizer other = *tok; /* its pointers are shared */
         memcpy(other.normalizer.scan, scans[i], sizeof other.normalizer.scan);
         memcpy(other.plain.scan, scans[i], sizeof other.plain.scan);
         outcome o = run(&other, texts, NULL, whole->n_texts, options);
@@ -253,7 +249,7 @@ static void check_scans(const bs_tokenizer *tok, const bs_text *texts, const out
     }
 }
 
-/* Where bytes are not UTF-8 by the table of the Unicode standard (3-7), or -1. */
+/* Position of the first invalid UTF-8 by table 3-7 of the Unicode standard, or -1. */
 static int64_t bad_byte(const uint8_t *s, int64_t n)
 {
     int64_t i = 0;
@@ -273,10 +269,10 @@ static int64_t bad_byte(const uint8_t *s, int64_t n)
     return -1;
 }
 
-/* Texts that claim to be UTF-8: the first that is not is named, and where. Cut, one that is not
- * may be named, and none that is. */
+/* Texts declared as UTF-8: the error names the first invalid one and the position. With truncation
+ * it may name another invalid one, but never a valid one. */
 static void check_utf8(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
-                       const bs_batch_options *options, const bs_batch_options *shorter)
+                       const bs_encode_options *options, const bs_encode_options *shorter)
 {
     int64_t item = 0, byte = -1;
     while (item < n && (byte = bad_byte(texts[item].data, texts[item].length)) < 0)
@@ -289,7 +285,7 @@ static void check_utf8(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
     check_cut(tok, texts, &o, shorter);
     check_scans(tok, texts, &o, options);
     outcome_clear(&o);
-    bs_batch_options pairs = *shorter;
+    bs_encode_options pairs = *shorter;
     pairs.max_length++; /* room for a third special token, at least */
     o = run(tok, texts, texts, n, &pairs);
     CHECK(o.status == BS_OK || o.no_room || bad_byte(texts[o.item % n].data,
@@ -298,9 +294,9 @@ static void check_utf8(const bs_tokenizer *tok, const bs_text *texts, int64_t n,
     outcome_clear(&o);
 }
 
-/* Bytes as they come, as UTF-8 and as numbers of four bytes: mostly no text at all. */
+/* Any bytes, as UTF-8 and as UCS-4: mostly not valid texts. */
 static void check_garbage(const bs_tokenizer *tok, const uint8_t *data, size_t size,
-                          const bs_batch_options *options, const bs_batch_options *shorter)
+                          const bs_encode_options *options, const bs_encode_options *shorter)
 {
     for (int k = 0; k < 2; k++) {
         const bs_text_form form = k == 0 ? BS_TEXT_UTF8 : BS_TEXT_UCS4;
@@ -321,10 +317,10 @@ static void check_garbage(const bs_tokenizer *tok, const uint8_t *data, size_t s
     }
 }
 
-/* The texts in UTF-8, one of them with another byte somewhere, or without its end. */
+/* The texts in UTF-8, one of them with one byte changed, or truncated. */
 static void check_damage(const bs_tokenizer *tok, const text_list *list, uint8_t where,
-                         uint8_t what, const bs_batch_options *options,
-                         const bs_batch_options *shorter)
+                         uint8_t what, const bs_encode_options *options,
+                         const bs_encode_options *shorter)
 {
     bs_text texts[MAX_TEXTS];
     for (int i = 0; i < list->n; i++)
@@ -341,9 +337,6 @@ static void check_damage(const bs_tokenizer *tok, const text_list *list, uint8_t
     for (int i = 0; i < list->n; i++)
         free((void *)texts[i].data);
 }
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -365,10 +358,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const bool is_derived = (data[0] & 0xC0) == 0xC0, strips = data[1] & 0x80;
     const bool threads = (data[1] & 0x70) == 0x70, garbage = (data[1] & 0x70) == 0x60;
     const bool damage = (data[1] & 0x70) == 0x50, pairs = data[4] & 0x20;
-    const bs_batch_options options = {.add_special = !(data[1] & 4),
-                                      .plain_specials = data[1] & 8, .spans = data[4] & 0x10,
-                                      .n_threads = 1};
-    bs_batch_options shorter = options, shorter_pairs;
+    const bs_encode_options options = {.add_special = !(data[1] & 4),
+                                       .plain_specials = data[1] & 8, .spans = data[4] & 0x10,
+                                       .n_threads = 1};
+    bs_encode_options shorter = options, shorter_pairs;
     shorter.which = (data[4] & 3) % 3;
     shorter.form = (data[4] >> 2 & 3) % 3;
     shorter_pairs = shorter;

@@ -32,10 +32,10 @@ static const struct {
     {"[X]", 5, false, false, false},  {"bar", 8, true, false, false},
     {"\xe3\x80\xae\xf0\x9d\x85\xa5", 60, false, false, false}, {"ab", 30, false, false, true},
     {"abab", 32, true, false, false}, {"\xe3\x80\x80", 15, false, false, false},
-    {" x", 14, false, false, false},  /* and more that are sought in the text as it comes */
+    {" x", 14, false, false, false},  /* and more that are searched for in the raw text */
     {"foo", 6, false, true, false},   {"Foo Bar", 7, false, true, true},
     {"é!", 9, true, true, false},     {"中文", 25, false, true, false},
-    {"foo", 39, true, true, false},   /* and after normalisation */
+    {"foo", 39, true, true, false},   /* and in the normalised text */
 };
 static const int added_counts[4] = {5, 0, 12, 17};
 
@@ -49,7 +49,7 @@ static bs_text text_of(const char *s)
     return (bs_text){s, (int64_t)strlen(s), BS_TEXT_UTF8};
 }
 
-/* The flags for white space are spread over the tokens so that each set of them comes. */
+/* The flags for white space are distributed so that each combination occurs. */
 static void fixture_init(fixture *f, int normalizer, int limit, int added, bool strips,
                          const char *prefix)
 {
@@ -58,7 +58,7 @@ static void fixture_init(fixture *f, int normalizer, int limit, int added, bool 
         .normalizer = {.clean_text = normalizer & 1, .tokenize_chinese_chars = normalizer & 2,
                        .strip_accents = normalizer & 4, .lowercase = normalizer & 8},
         .prefix = text_of(prefix), .max_word_chars = limit,
-        .unk_id = 0, .cls_id = 1, .sep_id = 2,
+        .unk_id = 0, .cls_id = 1, .sep_id = 2, .pair_separators = 1,
     };
     f->n_added = added;
     f->strips = strips;
@@ -73,7 +73,7 @@ static void fixture_init(fixture *f, int normalizer, int limit, int added, bool 
     plain_init(&f->plain, &f->tok, f->vocab, f->n_vocab, options.prefix, f->added, f->n_added);
 }
 
-/* One of the tokenizers with the list above; made when first wanted, and kept. */
+/* One of the tokenizers with the list above, created at its first use and kept. */
 const fixture *fixture_fixed(int normalizer, int limit, int added, bool strips)
 {
     static fixture *made[16][4][4][2];
@@ -98,10 +98,10 @@ static const uint32_t odd[80] = {
     /* marks of several classes */
     0x300, 0x301, 0x327, 0x323, 0x345, 0x34F, 0x302E, 0x302F, 0x1D165, 0x1D16D, 0x93C, 0x903,
     0xF71, 0x3099, 0x488, 0x344, 0xE01EF, 0xFE0F, 0x1B44, 0x1E944,
-    /* what goes, what separates */
+    /* removed characters, separators */
     0x00, 0x7F, 0x85, 0xA0, 0xAD, 0x180E, 0x2009, 0x200B, 0x200D, 0x2028, 0x3000, 0xFEFF, 0xFFFD,
     0xFFFF, 0xE000, 0x10FFFF, 0xE0001,
-    /* what stands alone */
+    /* characters that are words by themselves */
     0xA1, 0xB7, 0x37E, 0x1FEF, 0x2014, 0x2260, 0x3001, 0x4E2D, 0x6587, 0x2B81F, 0x2B820, 0x2B920,
     0x2F800, 0x1F600, 0xFF01,
 };
@@ -128,10 +128,10 @@ static void repeat(text_list *texts, int64_t count, int times)
         code_put(texts, texts->codes[texts->starts[texts->n] - count]);
 }
 
-/* Bytes below 0x80 are themselves, 0x80 to 0xCF odd characters, 0xD0 to 0xDF strings; the rest
- * takes more bytes: 0xE0 two and 0xE1 three that are a number, 0xE8 to 0xEF one that says how
- * often the last 1, 2 ... 128 characters come again, 0xF0 to 0xF3 one that says how far from the
- * next 64th or 4,096th place filling stops, and 0xFF begins another text. */
+/* Bytes below 0x80 are themselves, 0x80 to 0xCF unusual characters, 0xD0 to 0xDF strings. Others
+ * are followed by more bytes: 0xE0 by two and 0xE1 by three that form a code point, 0xE8 to 0xEF by
+ * the number of times that the last 1, 2 ... 128 characters are repeated, 0xF0 to 0xF3 by the
+ * distance from the next multiple of 64 or 4,096 to which to fill. 0xFF begins another text. */
 void texts_read(text_list *texts, const uint8_t *data, size_t size)
 {
     texts->codes = must_alloc(NULL, sizeof *texts->codes * MAX_CODES);
@@ -177,7 +177,7 @@ bool is_surrogate(uint32_t code)
     return code >= 0xD800 && code < 0xE000;
 }
 
-/* The text in memory of its own, of just that size; in UCS-4 if the form cannot hold it. */
+/* A copy of the text of exactly its size; in UCS-4 if the form cannot represent it. */
 bs_text text_make(const text_list *texts, int i, bs_text_form form)
 {
     const uint32_t *codes = texts->codes + texts->starts[i];
@@ -205,7 +205,7 @@ bs_text text_make(const text_list *texts, int i, bs_text_form form)
     return (bs_text){data, n, form};
 }
 
-/* The first text cut at spaces is a vocabulary; what begins with + continues a word. */
+/* The words of the first text are a vocabulary; those that begin with + continue a word. */
 void fixture_derive(fixture *f, const text_list *texts, int normalizer, int limit, int added,
                     bool strips, int which_prefix)
 {

@@ -1,26 +1,14 @@
-/* What the fuzz target makes of its input: a tokenizer, the slow one beside it, and texts. */
+/* What the fuzz target makes from its input: a tokenizer, the slow tokenizer, and texts. */
 #ifndef BS_FUZZ_INPUTS_H
 #define BS_FUZZ_INPUTS_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "common.h"
 #include "plain_tokenizer.h"
 
 #define MAX_TEXTS 24
 #define MAX_CODES 12000 /* of all texts together */
-#define MAX_DERIVED 64  /* tokens of a vocabulary that the input brings */
+#define MAX_DERIVED 64  /* tokens of a vocabulary in the input */
 #define MAX_VOCAB 120
-
-#define CHECK(condition, ...)                                                                    \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: %s does not hold: ", __FILE__, __LINE__, #condition);        \
-            fprintf(stderr, __VA_ARGS__);                                                        \
-            fputc('\n', stderr);                                                                 \
-            abort();                                                                             \
-        }                                                                                        \
-    } while (0)
 
 typedef struct {
     bs_tokenizer tok;

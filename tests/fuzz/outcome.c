@@ -11,12 +11,12 @@ void outcome_clear(outcome *o)
 }
 
 outcome run(const bs_tokenizer *tok, const bs_text *texts, const bs_text *seconds, int64_t n,
-            const bs_batch_options *options)
+            const bs_encode_options *options)
 {
     outcome o = {.n_texts = n, .item = -1, .byte = -1};
-    bs_batch *batch = NULL;
+    bs_encodings *batch = NULL;
     bs_error e = BS_ERROR_INIT;
-    o.status = bs_batch_encode(tok, texts, seconds, n, options, &batch, &e);
+    o.status = bs_encodings_make(tok, texts, seconds, n, options, &batch, &e);
     if (o.status != BS_OK) {
         const char *byte = strstr(e.text, "at byte ");
         CHECK(batch == NULL && e.text[0] != '\0' && e.status == o.status, "a mute failure");
@@ -28,8 +28,8 @@ outcome run(const bs_tokenizer *tok, const bs_text *texts, const bs_text *second
             o.byte = atoll(byte + 8);
         return o;
     }
-    const int64_t total = bs_batch_total(batch), limit = options->max_length;
-    const int64_t n_sequences = bs_batch_sequences(batch);
+    const int64_t total = bs_encodings_total(batch), limit = options->max_length;
+    const int64_t n_sequences = bs_encodings_sequences(batch);
     const bool windows = options->form == BS_KEEP_WINDOWS;
     o.ids = must_alloc(NULL, sizeof *o.ids * (size_t)total);
     o.offsets = must_alloc(NULL, sizeof *o.offsets * (size_t)(n_sequences + 1));
@@ -38,8 +38,8 @@ outcome run(const bs_tokenizer *tok, const bs_text *texts, const bs_text *second
     o.n_first = must_alloc(NULL, sizeof *o.n_first * (size_t)n);
     if (options->spans)
         o.spans = must_alloc(NULL, sizeof *o.spans * (size_t)total);
-    bs_batch_copy(batch, o.ids, o.offsets, o.cut, o.n_first, o.spans, o.windows);
-    bs_batch_free(batch);
+    bs_encodings_copy(batch, o.ids, o.offsets, o.cut, o.n_first, o.spans, o.windows);
+    bs_encodings_free(batch);
     CHECK(o.offsets[0] == 0 && o.offsets[n_sequences] == total, "%lld",
           (long long)o.offsets[n_sequences]);
     CHECK(o.windows[0] == 0 && o.windows[n] == n_sequences && (windows || n_sequences == n),
@@ -100,7 +100,7 @@ static bool is_plain(const uint32_t *codes, int64_t n)
     return true;
 }
 
-/* Whether plain text, normalised if `how` says so, is `wanted`, white space at the ends aside. */
+/* Whether plain text, normalised if `how` says so, is `wanted`, up to white space at its ends. */
 static bool is_text(const uint32_t *codes, int64_t n, const bs_charmap_options *how,
                     const uint32_t *wanted, int64_t n_wanted)
 {
@@ -126,7 +126,7 @@ static bool is_text(const uint32_t *codes, int64_t n, const bs_charmap_options *
     return true;
 }
 
-/* Whether plain text is one that may have become this id. */
+/* Whether plain text may have become this id. */
 static bool is_token(const fixture *f, int32_t id, const uint32_t *codes, int64_t n)
 {
     const bs_charmap_options *how = &f->tok.options.normalizer;

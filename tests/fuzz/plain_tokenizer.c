@@ -1,15 +1,6 @@
 #include "plain_tokenizer.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-void *must_alloc(void *old, size_t size)
-{
-    void *made = realloc(old, size == 0 ? 1 : size);
-    if (made == NULL)
-        abort();
-    return made;
-}
+#include "common.h"
 
 static void ids_put(bs_ids *ids, int32_t id)
 {
@@ -18,7 +9,7 @@ static void ids_put(bs_ids *ids, int32_t id)
     ids->data[ids->n++] = id;
 }
 
-/* The characters of UTF-8 that must be valid. */
+/* Decodes UTF-8, which must be valid. */
 static uint32_t *decode(const uint8_t *bytes, int64_t length, int64_t *n)
 {
     uint32_t *codes = must_alloc(NULL, sizeof *codes * (size_t)length);
@@ -48,7 +39,7 @@ static uint32_t *normalized(const plain_tokenizer *plain, const bs_text *text, i
     return codes;
 }
 
-/* One for all: making one takes longer than most texts do. */
+/* Shared, because creating one takes longer than most texts. */
 static const bs_charmap *map_as_it_is(void)
 {
     static bs_charmap map;
@@ -90,7 +81,7 @@ void plain_clear(plain_tokenizer *plain)
         free(plain->content[i].codes);
 }
 
-/* The id of a piece, or -1; of equal ones the last counts. */
+/* The id of a piece, or -1; if there are several, the last one. */
 static int32_t find(const plain_tokenizer *plain, const uint8_t *piece, int64_t length, bool tail)
 {
     const int64_t before = tail ? plain->prefix.length : 0, whole = before + length;
@@ -159,7 +150,7 @@ static void words_encode(const plain_tokenizer *plain, const uint32_t *codes, in
     word_encode(plain, codes + start, n - start, ids);
 }
 
-/* The longest added token at `at` of those sought before or after normalisation, or -1. */
+/* The longest added token at `at`, of those searched before or after normalisation, or -1. */
 static int added_at(const plain_tokenizer *plain, bool after, const uint32_t *codes, int64_t at,
                     int64_t n)
 {
@@ -194,7 +185,7 @@ static void between_encode(const plain_tokenizer *plain, bool after, const uint3
 static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t *codes,
                         int64_t n, bool plain_specials, bs_ids *ids)
 {
-    int64_t done = 0, at = 0, spaces = 0; /* spaces: as far as is known that there are */
+    int64_t done = 0, at = 0, spaces = 0; /* spaces: end of the known white space */
     while (at < n) {
         const int i = added_at(plain, after, codes, at, n);
         if (i < 0) {
@@ -212,7 +203,7 @@ static void text_encode(const plain_tokenizer *plain, bool after, const uint32_t
         int64_t left = at, right = stop;
         while (token->lstrip && left > done && bs_char_is_space(codes[left - 1]))
             left--;
-        if (token->lstrip && left < done) /* it is the token's before */
+        if (token->lstrip && left < done) /* the token before took it */
             left = done;
         if (token->rstrip && right < spaces)
             right = spaces;

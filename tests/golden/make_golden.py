@@ -1,12 +1,15 @@
 """Make the golden files of this directory with PyTorch and transformers.
 
-    python tests/golden/make_golden.py [--minilm DIR [--imdb CSV]]
+    python tests/golden/make_golden.py [--minilm DIR [--imdb CSV]] [--family NAME]
 
-Needs torch, transformers and safetensors, which neither the package nor its tests do; the
-versions used are written to versions.json. The tiny models run in float64 from weights that
-float32 holds exactly, so that what is compared is the engine's rounding alone. With --minilm,
-the logits of all-MiniLM-L6-v2 under a fixed classifier are made too, for the texts below and
-for the first 64 reviews of the CSV.
+Needs torch, transformers and safetensors, which neither the package nor its tests require; their
+versions are written to versions.json. The tiny models run in float64 from weights that float32
+represents exactly, so that a comparison shows only the rounding of the engine. With --minilm, the
+script also writes the logits of all-MiniLM-L6-v2 with a fixed classifier, for the texts below and
+for the first 64 reviews of the CSV. With --family, it makes only the files of that family.
+
+activations.npz has all activations of transformers, also those that bertsent does not know yet. So
+a new one needs no golden file of its own.
 """
 
 import argparse
@@ -25,7 +28,16 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    MPNetConfig,
+    MPNetForMaskedLM,
+    MPNetForSequenceClassification,
 )
+from transformers.activations import ACT2FN
 
 HERE = Path(__file__).resolve().parent
 STEPS = 20
@@ -47,6 +59,39 @@ MODELS = {
         "intermediate_size": 52, "max_position_embeddings": 33, "type_vocab_size": 1,
         "hidden_act": "relu", "layer_norm_eps": 1e-3, "num_labels": 3, "pad_token_id": 0,
     },
+}
+# Families that are not BERT: the classes of configuration, classifier and masked language model,
+# the configuration, and the rates of dropout that are set to 0.
+FAMILIES = {
+    "distilbert": (
+        DistilBertConfig, DistilBertForSequenceClassification, DistilBertForMaskedLM,
+        {
+            "vocab_size": 90, "dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 44,
+            "max_position_embeddings": 40, "activation": "gelu", "num_labels": 3,
+            "pad_token_id": 0,
+        },
+        ("dropout", "attention_dropout", "seq_classif_dropout"),
+    ),
+    "electra": (
+        ElectraConfig, ElectraForSequenceClassification, None,
+        {
+            "vocab_size": 80, "embedding_size": 14, "hidden_size": 24, "num_hidden_layers": 2,
+            "num_attention_heads": 3, "intermediate_size": 40, "max_position_embeddings": 40,
+            "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "num_labels": 3,
+            "pad_token_id": 0,
+        },
+        ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    ),
+    # Long enough for all buckets of distances.
+    "mpnet": (
+        MPNetConfig, MPNetForSequenceClassification, MPNetForMaskedLM,
+        {
+            "vocab_size": 70, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 28, "max_position_embeddings": 112, "hidden_act": "gelu",
+            "layer_norm_eps": 1e-5, "num_labels": 3, "pad_token_id": 1,
+        },
+        ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    ),
 }
 
 TEXTS = [
@@ -78,10 +123,10 @@ def make_inputs(config, rng, n_rows, longest, holes):
         mask[0, 3:5] = 0
         mask[1, 1] = 0
     ids = rng.integers(4, config["vocab_size"], (n_rows, longest))
-    # A padding id that is attended to: its look-up must not reach the embedding table.
+    # A padding id that is not masked: its gradient must not reach the embedding table.
     ids[0, 1] = config["pad_token_id"]
     ids = np.where(mask == 1, ids, config["pad_token_id"])
-    types = rng.integers(0, config["type_vocab_size"], (n_rows, longest))
+    types = rng.integers(0, config.get("type_vocab_size", 1), (n_rows, longest))
     labels = rng.integers(0, config["num_labels"], n_rows)
     return {"ids": ids, "mask": mask, "types": types, "labels": labels}
 
@@ -95,28 +140,35 @@ def make_masks(config, rng, batch):
     return batch | {"ids": masked, "labels": np.where(chosen, ids, -100)}
 
 
-def make_model(config, rng, kind=BertForSequenceClassification):
+def make_model(config, rng, kind):
     """Return a float64 model whose random weights are exact in float32."""
-    full = BertConfig(
-        **config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        attn_implementation="eager",
-    )
-    model = kind(full).double()
+    model = kind(config).double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             values = rng.normal(0.0, 0.15, tuple(parameter.shape))
-            if name.endswith("LayerNorm.weight"):
+            if is_norm(name) and name.endswith(".weight"):
                 values += 1.0
             parameter.copy_(torch.from_numpy(values.astype(np.float32).astype(np.float64)))
     return model
 
 
+def is_norm(name):
+    """Return whether a tensor is one of a LayerNorm."""
+    return name.rsplit(".", 1)[0].lower().endswith(("layernorm", "layer_norm"))
+
+
+def takes_decay(name):
+    """Return whether AdamW decays a tensor: no bias, also not by distance, and no LayerNorm."""
+    return not (name.endswith((".bias", "_bias.weight")) or is_norm(name))
+
+
 def run(model, batch):
     """Return logits and mean cross-entropy."""
+    has_types = getattr(model.config, "type_vocab_size", 0)
+    types = {"token_type_ids": torch.from_numpy(batch["types"])} if has_types else {}
     logits = model(
-        input_ids=torch.from_numpy(batch["ids"]),
-        attention_mask=torch.from_numpy(batch["mask"]),
-        token_type_ids=torch.from_numpy(batch["types"]),
+        input_ids=torch.from_numpy(batch["ids"]), attention_mask=torch.from_numpy(batch["mask"]),
+        **types,
     ).logits
     labels = torch.from_numpy(batch["labels"]).reshape(-1)
     return logits, cross_entropy(logits.reshape(len(labels), -1), labels)
@@ -131,8 +183,8 @@ def summarise(values):
 def train(model, batches):
     """Train STEPS steps and return losses, gradient norms and the sums of the final weights."""
     named = list(model.named_parameters())
-    plain = [p for n, p in named if n.endswith(".bias") or "LayerNorm" in n]
-    decayed = [p for n, p in named if not (n.endswith(".bias") or "LayerNorm" in n)]
+    plain = [p for n, p in named if not takes_decay(n)]
+    decayed = [p for n, p in named if takes_decay(n)]
     optimizer = torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": OPTIMIZER["weight_decay"]},
@@ -155,12 +207,20 @@ def train(model, batches):
     return losses, norms, {name: summarise(value) for name, value in named}
 
 
-def make_tiny(name, config, seed, masked=False):
-    """Write the golden file of one tiny model, a classifier or one of masked tokens."""
+def make_tiny(name, config, seed, full, kind, masked=False):
+    """Write the golden file of one tiny model, for classification or masked tokens.
+
+    `full` is the configuration for transformers, `config` what the file says of it.
+    """
     rng = np.random.default_rng(seed)
-    model = make_model(config, rng, *([BertForMaskedLM] if masked else []))
-    longest = config["max_position_embeddings"]
-    batches = [make_inputs(config, rng, 6, longest - 9 * i, holes=i == 0) for i in range(3)]
+    model = make_model(full, rng, kind)
+    # Positions of MPNet begin at 2, and distances are those of columns.
+    is_mpnet = full.model_type == "mpnet"
+    longest = config["max_position_embeddings"] - 2 * is_mpnet
+    batches = [
+        make_inputs(config, rng, 6, longest - 9 * i, holes=i == 0 and not is_mpnet)
+        for i in range(3)
+    ]
     if masked:
         batches = [make_masks(config, rng, batch) for batch in batches]
     out = {"config": json.dumps(config), "optimizer": json.dumps(OPTIMIZER)}
@@ -185,8 +245,32 @@ def make_tiny(name, config, seed, masked=False):
     print(name, "masked" * masked, "losses", np.round(losses, 4), "norms", np.round(norms, 3))
 
 
+def make_family(name):
+    """Write the golden files of a family that is not BERT."""
+    kind, classifier, masked_lm, config, rates = FAMILIES[name]
+    full = kind(**config, **dict.fromkeys(rates, 0.0), attn_implementation="eager")
+    config = config | {"model_type": name}
+    make_tiny(name, config, len(name), full, classifier)
+    if masked_lm is not None:
+        make_tiny(name, config, len(name), full, masked_lm, masked=True)
+
+
+def make_activations():
+    """Write value and derivative of every activation of transformers that has no parameters."""
+    x = 0.29 * torch.arange(-20, 21, dtype=torch.float64)
+    out = {"x": x.numpy()}
+    for name in sorted(ACT2FN):
+        function = ACT2FN[name]
+        if not list(function.parameters()):
+            at = x.clone().requires_grad_()
+            value = function(at)
+            (slope,) = torch.autograd.grad(value.sum(), at)
+            out["value/" + name], out["slope/" + name] = value.detach().numpy(), slope.numpy()
+    np.savez_compressed(HERE / "activations.npz", **out)
+
+
 def minilm_classifier(hidden):
-    """Return the weight and bias that stand for a trained classifier."""
+    """Return the weight and bias of a fixed classifier."""
     rng = np.random.default_rng(5)
     return (
         rng.normal(0.0, 0.5, (3, hidden)).astype(np.float32),
@@ -233,12 +317,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minilm", type=Path, help="directory of all-MiniLM-L6-v2")
     parser.add_argument("--imdb", type=Path, help="CSV of reviews in a column named review")
+    parser.add_argument("--family", choices=FAMILIES, help="make the files of this family only")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    for name in FAMILIES if arguments.family is None else [arguments.family]:
+        make_family(name)
+    if arguments.family is not None:
+        return
     for seed, (name, config) in enumerate(MODELS.items()):
-        make_tiny(name, config, seed)
-        make_tiny(name, config, seed, masked=True)
+        full = BertConfig(
+            **config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+            attn_implementation="eager",
+        )
+        make_tiny(name, config, seed, full, BertForSequenceClassification)
+        make_tiny(name, config, seed, full, BertForMaskedLM, masked=True)
+    make_activations()
     if arguments.minilm is not None:
         make_minilm(arguments.minilm, arguments.imdb)
     versions = {

@@ -1,4 +1,4 @@
-"""Write golden.json: checksums of what the `tokenizers` library makes of the test material.
+"""Write golden.json: checksums of the ids that the `tokenizers` library gives the test material.
 
     python tests/data/tokenizer/make_golden.py [--minilm DIR --imdb FILE]
 """
@@ -16,7 +16,7 @@ from tokenizers.processors import TemplateProcessing
 
 
 def reference(lowercase, strip_accents, chinese, added=()):
-    """Make the library's tokenizer for the made vocabulary."""
+    """Make the library's tokenizer for the generated vocabulary."""
     vocab = {token: i for i, token in enumerate(material.made_vocabulary())}
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(
@@ -65,7 +65,7 @@ def make_spans(mode):
 
 
 def make_pairs():
-    """Checksum ids, types and spans of pairs, for each way to cut; None where it is refused."""
+    """Checksum ids, types and spans of pairs, for each truncation; None if it is rejected."""
     tokenizer = reference(True, None, True)
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(
@@ -82,7 +82,7 @@ def make_pairs():
             )
             try:
                 got = tokenizer.encode(*pair)
-            except Exception as error:  # the library's error has no class of its own
+            except Exception as error:  # the library's error has no specific class
                 assert "Truncation error" in str(error), error
                 sums.append(None)
                 continue
@@ -93,7 +93,7 @@ def make_pairs():
 
 
 def make_imdb(minilm, imdb):
-    """Checksum the ids of all reviews, whole and cut at 256 tokens."""
+    """Checksum the ids of all reviews, whole and truncated to 256 tokens."""
     import pandas as pd
 
     texts = pd.read_csv(imdb, keep_default_na=False).review.tolist()

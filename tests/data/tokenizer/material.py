@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""What the exactness of the tokenizer is tested on. Used to make the golden file and to test.
+"""Texts to test that the tokenizer is exact, for the golden file and the tests.
 
-Everything is made by rule, so that the golden file need hold checksums only.
+All of them are generated, so that the golden file only needs checksums.
 """
 
 import random
@@ -28,7 +28,7 @@ _CODES = [
     (0x1D000, 0x1FB00),
 ]  # fmt: skip
 
-# Marks that are reordered, whether or not they stay, and a few things that come between.
+# Marks that are reordered, whether they are kept or not, and characters between them.
 MARKS = [
     chr(c)
     for c in (
@@ -143,7 +143,7 @@ def spaced_tokens():
 
 
 def spaced_texts():
-    """Return texts in which these occur."""
+    """Return texts in which such tokens occur."""
     draw = random.Random(10)
     parts = [
         "lft", "rgt", "LR", "sp", "one", "éa", "[SEP]", "x", ".", "中", " ", "  ", "\t", "\u3000",

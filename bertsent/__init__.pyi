@@ -1,0 +1,12 @@
+from .classifier import (
+    RECIPES as RECIPES,
+    BertClassifier as BertClassifier,
+    Evaluation as Evaluation,
+    Verification as Verification,
+    verify as verify,
+)
+from .model import BertForSequenceClassification as BertForSequenceClassification
+from .pretraining import pretrain as pretrain
+from .tokenizer import WordPieceTokenizer as WordPieceTokenizer
+
+__version__: str

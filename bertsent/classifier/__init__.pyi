@@ -1,0 +1,58 @@
+from .declaration import (
+    FLAG as FLAG,
+    Kind as Kind,
+    Parameter as Parameter,
+    one_of as one_of,
+    real as real,
+    whole as whole,
+)
+from .estimate import (
+    estimate_fit as estimate_fit,
+    resolve_auto as resolve_auto,
+)
+from .estimator import (
+    BertClassifier as BertClassifier,
+    open_predictor as open_predictor,
+    predictor as predictor,
+)
+from .evaluation import (
+    Evaluation as Evaluation,
+    evaluate as evaluate,
+)
+from .fitted import (
+    Fitted as Fitted,
+    Predictor as Predictor,
+)
+from .inspection import inspect_directory as inspect_directory
+from .job import (
+    CHARACTERS_A_TOKEN as CHARACTERS_A_TOKEN,
+    count_job as count_job,
+    read_shape as read_shape,
+)
+from .members import (
+    count_members as count_members,
+    is_list as is_list,
+)
+from .opening import load_tokenizer as load_tokenizer
+from .parameters import (
+    PARAMETERS as PARAMETERS,
+    check_each as check_each,
+    check_parameters as check_parameters,
+    compared_on_resume as compared_on_resume,
+)
+from .plan import (
+    describe_plan as describe_plan,
+    settle as settle,
+)
+from .recipes import (
+    RECIPES as RECIPES,
+    with_recipe as with_recipe,
+)
+from .replay import (
+    Verification as Verification,
+    recorded_objective as recorded_objective,
+    recorded_parameters as recorded_parameters,
+    verify as verify,
+    verify_runs as verify_runs,
+)
+from .resolve import resolve_freeze as resolve_freeze

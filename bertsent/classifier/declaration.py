@@ -1,0 +1,305 @@
+"""Declaration of parameters: the kind of their values, and everything else in their entry."""
+
+import contextlib
+import json
+import math
+import numbers
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bertsent.classifier.members import is_list
+from bertsent.files import MOST_MEMBERS
+from bertsent.system import parse_size, parse_time
+from bertsent.training import import_callbacks, is_callback
+from bertsent.wording import phrase, spell
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of values that a parameter may have.
+
+    Parameters
+    ----------
+    phrases : tuple of str
+        The allowed values in words, for errors and documentation.
+    accepts : callable
+        Returns whether a value is allowed.
+    convert : callable, default=str
+        Converts the text of a flag to a value, or raises a ValueError.
+    metavar : str, default="VALUE"
+        Placeholder for the value in ``--help``.
+    typed : tuple of str or None, default=None
+        What the text of a flag may be, in words, such as for values that only Python has. None
+        means `phrases`.
+    choices : tuple of str, default=()
+        Words that may be typed, for suggestions and for completion in a shell.
+    """
+
+    phrases: tuple[str, ...]
+    accepts: Callable[[Any], bool]
+    convert: Callable[[str], object] = str
+    metavar: str = "VALUE"
+    typed: tuple[str, ...] | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values as one phrase."""
+        return _alternatives(self.phrases)
+
+    @property
+    def allowed_text(self) -> str:
+        """What may be typed after the flag, as one phrase."""
+        return _alternatives(self.typed or self.phrases)
+
+    def parse(self, text: str) -> object:
+        """Return the value for the text of a flag; raise a ValueError if it is not allowed."""
+        with contextlib.suppress(ValueError):
+            value = self.convert(text)
+            if self.accepts(value):
+                return value
+        raise ValueError(f"expected {self.allowed_text}, got {text!r}")
+
+
+def _alternatives(phrases: tuple[str, ...]) -> str:
+    *others, last = phrases
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def whole(low: int, high: float = math.inf) -> Kind:
+    """Return the kind of whole numbers from `low` to `high`."""
+    words = f"of at least {low}" if math.isinf(high) else f"from {low} to {high}"
+
+    def accepts(value: Any) -> bool:
+        is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return is_number and low <= value <= high
+
+    return Kind((f"a whole number {words}",), accepts, int, "N")
+
+
+def real(low: float, high: float = math.inf, closed: str = "both") -> Kind:
+    """Return the kind of numbers from `low` to `high`.
+
+    `closed` says which of the two are included: "both", "left", "right" or "neither".
+    """
+    has_low, has_high = closed in ("both", "left"), closed in ("both", "right")
+    if math.isinf(high):
+        words = f"of at least {low}" if has_low else f"above {low}"
+    else:
+        words = (f"from {low}" if has_low else f"above {low}") + (
+            f" {'' if has_low else 'and up '}to {high}" if has_high
+            else f" {'to' if has_low else 'and'} below {high}"
+        )
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return False
+        inside = math.isfinite(number) and low <= number <= high
+        return inside and (has_low or number != low) and (has_high or number != high)
+
+    return Kind((f"a number {words}",), accepts, float, "X")
+
+
+def one_of(*choices: str) -> Kind:
+    """Return the kind of a few strings."""
+    phrases = tuple(f'"{choice}"' for choice in choices)
+    return Kind(
+        phrases, lambda value: isinstance(value, str) and value in choices,
+        metavar="{" + ",".join(choices) + "}", choices=choices,
+    )
+
+
+def path(phrase: str, metavar: str) -> Kind:
+    """Return the kind of names in the file system and path-like objects."""
+    return Kind(
+        (phrase,),
+        lambda value: isinstance(value, str) and value.strip() != ""
+        or isinstance(value, os.PathLike),
+        metavar=metavar,
+    )
+
+
+def either(*kinds: Kind | str | None) -> Kind:
+    """Return the union of several kinds, which has the metavar of the last one.
+
+    Strings and None stand for themselves.
+    """
+    parts = tuple(
+        NULL if kind is None else one_of(kind) if isinstance(kind, str) else kind for kind in kinds
+    )
+
+    def convert(text: str) -> object:
+        for part in parts:
+            with contextlib.suppress(ValueError):
+                return part.parse(text)
+        raise ValueError(text)
+
+    return Kind(
+        tuple(phrase for part in parts for phrase in part.phrases),
+        lambda value: any(part.accepts(value) for part in parts),
+        convert, parts[-1].metavar,
+        tuple(
+            phrase for part in parts
+            for phrase in (part.phrases if part.typed is None else part.typed)
+        ),
+        tuple(choice for part in parts for choice in part.choices),
+    )
+
+
+def _is_flag(value: object) -> bool:
+    import numpy as np  # late, because --help does not need it
+
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_metric(value: object) -> bool:
+    from bertsent.objectives import OBJECTIVES  # likewise
+
+    return isinstance(value, str) and value in {kind.metric for kind in OBJECTIVES.values()}
+
+
+def _is_random_state(value: object) -> bool:
+    import numpy as np
+
+    return value is np.random or isinstance(value, np.random.RandomState)
+
+
+def _parses(parse: Callable[[str], float], value: object) -> bool:
+    try:
+        return isinstance(value, str) and parse(value) > 0
+    except ValueError:
+        return False
+
+
+def _parse_class_weights(text: str) -> dict[str, float]:
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    if not all(label for label, _, _ in pairs):
+        raise ValueError(text)
+    return {label.strip(): float(weight) for label, _, weight in pairs}
+
+
+NULL = Kind(("None",), lambda value: value is None, typed=())
+# A parameter of this kind alone is a flag without a value.
+FLAG = Kind(("True", "False"), _is_flag, typed=())
+# The metric of any objective; in words, that of BertClassifier.
+METRIC = Kind(('"accuracy"',), _is_metric, choices=("accuracy",))
+SIZE = Kind(
+    ("a number of bytes", 'a size such as "2GB" or "500MiB"'),
+    lambda value: whole(1).accepts(value) or _parses(parse_size, value),
+    lambda text: int(text) if text.isdecimal() else text,
+    "SIZE",
+)
+TIME = Kind(
+    ("a number of seconds above 0", 'a time such as "90s", "30min" or "1h30min"'),
+    lambda value: real(0, closed="right").accepts(value) or _parses(parse_time, value),
+    lambda text: text if _parses(parse_time, text) else float(text),
+    "TIME",
+)
+CLASS_WEIGHTS = Kind(
+    ("a dictionary of labels and numbers of at least 0",),
+    lambda value: isinstance(value, dict) and len(value) > 0
+    and all(map(real(0).accepts, value.values())),
+    _parse_class_weights,
+    "WEIGHTS",
+    ("classes and numbers of at least 0, such as negative=1,positive=2.5",),
+)
+MEMBER_LIST = Kind(
+    (f"a list of 1 to {MOST_MEMBERS} dictionaries",),
+    lambda value: is_list(value) and 1 <= len(value) <= MOST_MEMBERS
+    and all(isinstance(own, dict) for own in value),
+    json.loads,
+    "N",
+    (f"a JSON list of 1 to {MOST_MEMBERS} objects, such as '[{{\"freeze_layers\": 2}}, {{}}]'",),
+)
+CALLBACKS = Kind(
+    ("a function", "an object with a method such as on_step", "a list of these"),
+    lambda value: all(map(is_callback, value if isinstance(value, list | tuple) else [value])),
+    import_callbacks,
+    "MODULE:NAME[,...]",
+    ("MODULE:NAME, or several of these separated by commas",),
+)
+RANDOM_STATE = Kind(("a numpy RandomState",), _is_random_state, typed=())
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Parameters
+    ----------
+    name : str
+        Name in the signature.
+    kind : Kind
+        The allowed values.
+    default : object
+        Default in the signature. It is repeated here so that ``--help`` does not import
+        scikit-learn.
+    help : str
+        Description for ``--help`` and the documentation.
+    metavar : str or None, default=None
+        Placeholder for the value in ``--help``. None means that of the kind.
+    brief : str or None, default=None
+        One line for the short help of the command line. None leaves the flag to ``--help-all``.
+    aliases : tuple of str, default=()
+        Further flags.
+    on_command_line : bool, default=True
+        Whether the parameter has a flag.
+    resume : {"same", "resolved", "any"}, default="same"
+        Whether a resumed run requires the same value, a value with the same effect (such as
+        another name of the same model), or allows any value.
+    per_member : bool, default=False
+        Whether members may have their own value.
+    summary : {"always", "changed", "never"}, default="always"
+        When ``bertsent train`` lists the parameter before training; "changed" means only if it
+        is not the default.
+    at_prediction : dict or None, default=None
+        The fields that differ in ``bertsent evaluate`` and ``predict``. None means that they do
+        not have the flag.
+    machine : bool, default=False
+        Whether the parameter concerns the machine or the run: paths, threads, memory and so on.
+        It is not saved with a model, because a model that is opened must not choose what is
+        written, and the machine may be another one.
+    pretraining : dict or None, default=None
+        The fields that differ in `bertsent.pretrain`. None means that `pretrain` does not have
+        the parameter.
+    """
+
+    name: str
+    kind: Kind
+    default: object
+    help: str
+    metavar: str | None = None
+    brief: str | None = None
+    aliases: tuple[str, ...] = ()
+    on_command_line: bool = True
+    resume: Literal["same", "resolved", "any"] = "same"
+    per_member: bool = False
+    summary: Literal["always", "changed", "never"] = "always"
+    at_prediction: Mapping[str, Any] | None = None
+    machine: bool = False
+    pretraining: Mapping[str, Any] | None = None
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        return self.kind.allowed
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags on the command line."""
+        return (*self.aliases, "--" + self.name.replace("_", "-"))
+
+    def check(self, value: object) -> None:
+        """Raise if the value is not allowed."""
+        if not self.kind.accepts(value):
+            error = TypeError if isinstance(value, bytes | list | dict | tuple) else ValueError
+            # Where a command has a value that is no flag, it was written as JSON.
+            typed = "true or false" if self.kind is FLAG else self.kind.allowed_text
+            allowed = phrase(python=self.allowed, command=typed)
+            raise error(f"{spell(self.name, value)} is not allowed; expected {allowed}")

@@ -1,0 +1,211 @@
+"""Estimates for `fit` without training: values of "auto", time, memory and disk space."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertsent.classifier.fitting import make_options
+from bertsent.classifier.members import is_list, member_parameters
+from bertsent.classifier.opening import load_tokenizer
+from bertsent.classifier.plan import CHOSEN, MOST_MEASURED, Rung, choose, list_rungs, settle
+from bertsent.classifier.resolve import resolve_freeze, resolve_learning_rate
+from bertsent.classifier.survey import memory_options, survey_work
+from bertsent.files import hold_directory
+from bertsent.hub import read_model_shape, resolve_directory
+from bertsent.model import BertForSequenceClassification, limit_training, training_memory
+from bertsent.objectives import Objective
+from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
+from bertsent.texts import check_texts, check_training_texts, hold_out, resolve_max_length
+from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.training import Budget, draw_seeds
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Approximate bytes on disk for each entry of the vocabulary, in the tokenizer's files.
+ENTRY = 32
+
+
+def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that `fit` will use for "auto"; raise if others do not fit the model."""
+    directory = resolve_directory(parameters["model"], weights=False)
+    with hold_directory(directory):
+        _, config = read_model_shape(directory)
+    positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
+    for own in member_parameters(parameters):
+        resolve_max_length(own["max_length"], positions)
+        resolve_freeze(own["freeze_layers"], n_layers)
+    freeze = resolve_freeze(parameters["freeze_layers"], n_layers)
+    rate = resolve_learning_rate(
+        parameters["learning_rate"], config["hidden_size"], n_layers, freeze
+    )
+    if parameters["time_budget"] is None:
+        parameters = settle(parameters, None, positions)
+    return {"learning_rate": rate} | {name: parameters[name] for name in CHOSEN}
+
+
+def estimate_fit(
+    parameters: Mapping[str, Any], objective_class: type[Objective], X: Any, y: Any, X_test: Any,
+    output: str,
+) -> dict[str, Any]:
+    """Estimate what training of all members would take. Nothing is written.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier.
+    objective_class : type
+        One of `OBJECTIVES`.
+    X, y
+        Training texts and labels, as for `BertClassifier.fit`.
+    X_test : as X
+        Test texts.
+    output : str
+        Directory in which the model would be saved.
+
+    Returns
+    -------
+    dict
+        As returned by `estimate_member` for the first member, but with the ``plans`` of members
+        that differ, the number of ``members``, the total of ``seconds``, and the maximum of
+        ``memory`` and ``disk``.
+    """
+    all_parameters = member_parameters(parameters)
+    alike = not is_list(parameters["members"])
+    found = [
+        estimate_member(own, objective_class, X, y, X_test, output)
+        for own in all_parameters[: 1 if alike else None]
+    ]
+    times = len(all_parameters) if alike else 1
+    memory = max((one["memory"] for one in found), key=lambda memory: memory["model"])
+    others = 4 * (len(all_parameters) - 1) * found[0]["weights"]
+    return found[0] | {
+        "plans": [one["plan"] for one in found],
+        "members": len(all_parameters),
+        "tokens": found[0]["tokens"] | {"train": [one["tokens"]["train"] for one in found]},
+        "seconds": {name: times * sum(one["seconds"][name] for one in found)
+                    for name in found[0]["seconds"]},
+        "memory": memory | {"model": memory["model"] + others},
+        "disk": max((one["disk"] for one in found), key=lambda disk: disk["total"]),
+    }
+
+
+def estimate_member(
+    parameters: dict[str, Any], objective_class: type[Objective], X: Any, y: Any, X_test: Any,
+    output: str,
+) -> dict[str, Any]:
+    """Estimate what one member would take. Parameters are as for `estimate_fit`.
+
+    The machine is measured on a model with random weights, because speed does not depend on them.
+
+    Returns
+    -------
+    dict
+        ``plan``, as returned by `bertsent.classifier.plan.choose`; ``limited``, whether there is a
+        time budget; ``precision``; numbers of ``texts`` and ``tokens``; ``seconds``; bytes of
+        ``memory``, and of ``disk`` for all members; number of ``weights``.
+    """
+    budget = Budget.of(parameters["time_budget"])
+    n_threads = resolve_n_threads(parameters["n_threads"])
+    seeds = draw_seeds(parameters["random_state"])
+    texts = check_training_texts(X, y, strip=parameters["strip_html"])
+    objective, targets = objective_class.learn(y, len(texts))
+    for doubt in objective.describe_doubts(targets):
+        warnings.warn(doubt, UserWarning, stacklevel=2)
+    objective.weigh(targets, None, parameters["class_weight"])  # names unknown classes
+    train, validation = _split(
+        texts, objective.strata(targets), parameters["validation_fraction"], seeds.split
+    )
+    process = read_peak()
+    directory = resolve_directory(parameters["model"], weights=False)
+    with hold_directory(directory):
+        model = _random_model(directory, parameters["pooling"], len(objective.label_names))
+        tokenizer = load_tokenizer(directory, model)
+    options = make_options(parameters, model._engine, seeds, {}, validated=True)
+    rungs = list_rungs(
+        parameters, model._engine["max_position_embeddings"], model._engine["num_hidden_layers"]
+    )
+    test = check_texts(X_test, "X_test", strip=parameters["strip_html"])
+    rungs, work, rates = survey_work(
+        rungs, model, tokenizer, options, parameters, train, validation, test,
+        n_threads=n_threads, seconds=MOST_MEASURED,
+    )
+    plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
+    rung = Rung(*(plan[name] for name in CHOSEN))
+    seconds, job = work.seconds(rung, rates)
+    part = plan["texts"] / plan["all_texts"]
+    lengths, how = memory_options(rung, work, options, n_threads)
+    passes = limit_training(model, parameters["memory_limit"], lengths, **how)
+    return {
+        "plan": plan,
+        "limited": budget.is_limited,
+        "precision": options.precision,
+        "weights": model._flat.size,
+        # With fewer texts, fewer are held out.
+        "texts": {"train": plan["texts"], "validation": round(part * len(validation)),
+                  "test": len(test)},
+        "tokens": {"train": round(part * job["train_tokens"]),
+                   "validation": round(part * job["validation_tokens"]),
+                   "test": job["test_tokens"]},
+        "seconds": {"training": plan["training"], "evaluation": plan["evaluation"],
+                    "test": seconds["test"]},
+        "memory": {"process": process,
+                   "model": training_memory(model, passes, lengths, **how),
+                   "available": read_memory()["available"]},
+        "disk": _count_disk(model, tokenizer, parameters, plan, output, how["keeps_best"]),
+    }
+
+
+def _split(
+    texts: list[str], strata: npt.NDArray[Any], fraction: float | None, seed: int
+) -> tuple[list[str], list[str]]:
+    """Return training texts and held-out texts, as `fit` chooses them."""
+    if fraction is None:
+        return texts, []
+    held_out, kept = hold_out(texts, strata, fraction, seed)
+    return [texts[row] for row in kept], [texts[row] for row in held_out]
+
+
+def _random_model(
+    directory: Path, pooling: str | None, n_outputs: int
+) -> BertForSequenceClassification:
+    """Return a model with random weights and the shape of the model in a directory."""
+    # At least the number that the bare model requires; a further output takes no time.
+    config, _ = read_model_shape(directory, max(2, n_outputs), pooling)
+    model: BertForSequenceClassification = BertForSequenceClassification.from_config(
+        config, random_state=0
+    )
+    return model
+
+
+def _count_disk(
+    model: BertForSequenceClassification,
+    tokenizer: WordPieceTokenizer,
+    parameters: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    output: str,
+    keeps_best: bool,
+) -> dict[str, int]:
+    """Return the bytes of output and checkpoints, the number of the latter, and free space."""
+    members = parameters["members"]
+    output_size = 4 * members * model._flat.size + ENTRY * tokenizer.vocab_size + 8 * plan["texts"]
+    found = {"output": output_size, "checkpoint": 0, "checkpoints": 0}
+    if parameters["checkpoint_dir"] is not None:
+        every = parameters["checkpoint_every"]
+        written = plan["epochs"] if every is None else math.ceil(plan["steps"] / every)
+        kept = min(written, parameters["checkpoint_keep"])
+        # The oldest is removed when the newest is complete.
+        found["checkpoints"] = members * kept + (written > kept)
+        trained = model._trained(plan["freeze_layers"]).size
+        found["checkpoint"] = 4 * (3 + keeps_best) * trained
+    where = os.path.realpath(expand_path(output))
+    while not os.path.exists(where):
+        where = os.path.dirname(where)
+    return found | {"total": output_size + found["checkpoints"] * found["checkpoint"],
+                    "free": shutil.disk_usage(where).free}

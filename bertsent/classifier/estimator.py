@@ -1,0 +1,1082 @@
+"""`BertClassifier`, a scikit-learn classifier that fine-tunes a BERT model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from inspect import Parameter, signature
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from bertsent.classifier.evaluation import Evaluation, evaluate
+from bertsent.classifier.fitted import Fitted, Predictor
+from bertsent.classifier.fitting import fit
+from bertsent.classifier.members import is_list, member_parameters
+from bertsent.classifier.parameters import DEFAULTS, check_parameters
+from bertsent.classifier.recipes import with_recipe
+from bertsent.files import atomic_directory, hold_directory
+from bertsent.hub import resolve_directory
+from bertsent.model import BertForSequenceClassification
+from bertsent.objectives import OBJECTIVES
+from bertsent.system import Interrupts, expand_path, interrupted, interruptible
+from bertsent.texts import row_labels
+from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.wording import spell
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Self, Unpack
+
+    from bertsent.files import DialectOptions, ScoredFile
+    from bertsent.texts import Labels, Table, TextColumn, Texts
+
+# What an interrupt says if nothing was learned; the classifier is then as it was.
+_BEFORE_THE_FIRST = "training was interrupted before the first step"
+_AFTER_THE_LAST = "interrupted after the last step of training; the classifier is fitted"
+
+T = TypeVar("T")
+AnyTable = TypeVar("AnyTable", bound="Table")
+Part: TypeAlias = Literal["head", "tail", "head+tail", "windows"]
+
+
+class _FittedAttribute(Generic[T]):
+    """An attribute of a fitted classifier: that of its `Fitted`, without the underscore.
+
+    Setting it replaces the `Fitted`. Only attributes that are fields can be set.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name.removesuffix("_")
+
+    @overload
+    def __get__(self, classifier: None, owner: type) -> _FittedAttribute[T]: ...
+
+    @overload
+    def __get__(self, classifier: BertClassifier, owner: type) -> T: ...
+
+    def __get__(self, classifier: BertClassifier | None, owner: type) -> _FittedAttribute[T] | T:
+        if classifier is None:
+            return self
+        if classifier._fitted is None:
+            raise AttributeError(
+                f"{type(classifier).__name__!r} object has no attribute '{self.name}_' "
+                "before it is fitted"
+            )
+        value: T = getattr(classifier._fitted, self.name)
+        return value
+
+    def __set__(self, classifier: BertClassifier, value: T) -> None:
+        if classifier._fitted is None or self.name not in (f.name for f in fields(Fitted)):
+            raise AttributeError(f"attribute '{self.name}_' cannot be set")
+        changed: dict[str, Any] = {self.name: value}
+        classifier._fitted = replace(classifier._fitted, **changed)
+
+
+# scikit-learn has no type hints.
+class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A scikit-learn classifier that fine-tunes a BERT model on labelled texts.
+
+    `fit` takes a list or column of texts and one label for each. It starts from a pretrained
+    model, adds a new classification layer, and trains with AdamW. Tokenizer, model and optimizer
+    run in C on the CPU. All parameters have defaults that work: MiniLM, which is small and fast,
+    is trained for three epochs on up to 256 tokens of each text.
+
+    docs/training.md explains how the parameters work together, and docs/recipes.md measures what
+    they contribute. `bertsent.RECIPES` has two sets of tuned parameters.
+
+    Parameters
+    ----------
+    model : str or path-like, default="minilm"
+        Model to start from: ``"minilm"`` for all-MiniLM-L6-v2, the id of a BERT model on the
+        Hugging Face hub such as ``"bert-base-uncased"``, or a directory in Hugging Face's layout.
+    max_length : int or "auto", default="auto"
+        Number of tokens that the model reads at once, including ``[CLS]`` and ``[SEP]``. "auto"
+        is 256, or the number of positions of the model if that is smaller. With a `time_budget`,
+        "auto" is chosen to fit.
+    long_text : {"head", "tail", "head+tail", "windows"}, default="tail"
+        What training reads of a text that is longer than `max_length`: its beginning; its end; a
+        quarter of `max_length` from the beginning and the rest from the end; or all of it, in
+        windows of `max_length`. The logits of a text in windows are the mean of those of its
+        windows, weighted by their number of tokens. The default is the end because film reviews
+        end with their verdict, and models that read the end were much more accurate
+        (docs/recipes.md). News articles, for example, begin with what matters.
+    stride : int, default=0
+        Number of tokens that consecutive windows share. With the default, every token is read
+        once, which takes the least time.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training texts. "auto" is 3. With a `time_budget`, "auto" is
+        chosen to fit.
+    batch_size : int, default=16
+        Number of texts per step. The last batch of an epoch may be smaller.
+    learning_rate : float or "auto", default="auto"
+        Peak learning rate. "auto" depends on the model: 1e-4 for hidden sizes up to 512, such as
+        that of MiniLM, 2e-5 for larger models, and 3e-3 if only pooler and classification layer
+        are trained. ``learning_rate_`` is the one that was used.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW. It does not apply to biases and LayerNorm.
+    warmup_ratio : float, default=0.1
+        Fraction of the steps in which the learning rate rises from 0 to its peak.
+    schedule : {"linear", "cosine", "constant"}, default="linear"
+        Learning rate after the warm-up: it falls to 0, linearly or along half a cosine wave, or
+        stays constant.
+    layer_decay : float, default=1.0
+        Learning rate of each layer relative to that of the layer above it; the embeddings come
+        last. With the default, all layers have the same learning rate.
+    head_learning_rate : float or None, default=None
+        Peak learning rate of pooler and classification layer. None means `learning_rate`.
+    accumulate_steps : int, default=1
+        Number of batches whose gradients are added up for one step. The result is exactly that of
+        a `batch_size` that many times as large. Memory grows with neither of them.
+    label_smoothing : float, default=0.0
+        Fraction of each target that is spread evenly over all classes.
+    class_weight : None, "balanced" or dict, default=None
+        Weight of each class in the loss, which is multiplied by `sample_weight`. "balanced" gives
+        every class the same total weight. In a dictionary, labels that are left out have weight 1.
+    max_grad_norm : float, default=1.0
+        Largest norm of the gradient over all parameters; larger gradients are scaled down. 0
+        turns clipping off.
+    freeze_layers : int, "all" or "auto", default="auto"
+        Number of lower layers that are not trained, together with the embeddings; "all" trains
+        only pooler and classification layer. "auto" is 0, which trains everything. With a
+        `time_budget`, "auto" is chosen to fit.
+    freeze_dropout : bool, default=False
+        Whether frozen layers have no dropout. They then give the same output in every epoch, so
+        that `frozen_cache` can store it.
+    frozen_cache : {"auto", "float32", "bfloat16", "off"}, default="auto"
+        How the output of frozen layers without dropout is stored, so that it is computed only
+        once for each text and not in every epoch: in float32, in bfloat16, which rounds it and
+        takes half the space, or not at all ("off"). It is stored in memory if it takes at most a
+        quarter of the free memory, or fits into `memory_limit`. Otherwise it is stored in a
+        file in the user's cache folder, which is removed when `fit` ends. "auto" is "float32" if
+        there is more than one epoch and the output takes at most 20 GB, which is enough for
+        50,000 texts of 256 tokens with MiniLM, and "off" otherwise.
+    pooling : None, "cls" or "mean", default=None
+        What pooler and classification layer read from the last layer: the output for ``[CLS]``,
+        or the mean over all tokens of a text. None means as saved with the model, or "cls" if
+        nothing was saved. Other programs ignore "mean" and use ``[CLS]``.
+    members : int or list of dict, default=1
+        Number of models to train on the same texts, one after the other, each with its own new
+        weights, order of texts and dropout. Predictions use the mean of their probabilities,
+        which is more accurate than a single model (docs/recipes.md). Training and prediction take
+        as many times as long. The first model is that of ``members=1``. Models that differ help
+        more: a list of dictionaries overrides, for each member, `max_length`, `long_text`,
+        `stride` or parameters of training, as in ``[{"freeze_layers": 2}, {"max_length": 512}]``.
+        Cannot be combined with `time_budget`.
+    validation_fraction : float or None, default=None
+        Fraction of the texts given to `fit` to hold out from training and to score after every
+        epoch. The split is shuffled and stratified, and equal texts are kept together. None holds
+        out nothing.
+    eval_every : int or None, default=None
+        Number of steps after which the held-out texts are also scored. None scores them only after
+        every epoch.
+    early_stopping : False, "loss", "accuracy" or True, default=False
+        Whether to stop when the loss (or True) or the accuracy on the held-out texts no longer
+        improves, and to restore the best weights.
+    patience : int, default=3
+        Number of evaluations in a row without improvement after which early stopping stops.
+    checkpoint_dir : str, path-like or None, default=None
+        Directory for checkpoints of the run, so that it can be resumed after an interruption. Every
+        run needs its own directory.
+    checkpoint_every : int or None, default=None
+        Number of steps between two checkpoints. None writes one after every epoch.
+    checkpoint_keep : int, default=2
+        Number of checkpoints to keep, the newest ones.
+    resume : bool, default=False
+        Whether to continue from the newest checkpoint in `checkpoint_dir`. The resulting model is
+        exactly the same as without the interruption. If there is no checkpoint yet, training
+        starts from the beginning.
+    warm_start : bool, default=False
+        Whether `fit` continues from the fitted model instead of `model`. The classes must be the
+        same. Optimizer, learning rate and history start anew.
+    callbacks : callback, list of callbacks or None, default=None
+        Functions, or objects with methods such as ``on_step``, that are called on every step,
+        evaluation and epoch and may end training. They are not saved with the classifier.
+    log_file : str, path-like or None, default=None
+        File to which a line of JSON is appended for every step, evaluation and epoch.
+    hash_every : int or None, default=None
+        Number of steps between two hashes of the parameters in `log_file`. The log then also holds
+        all that is needed to repeat the run, so that `bertsent.verify` can train again and name the
+        first step that differs. A hash takes about 0.15 seconds for MiniLM. None adds no hashes.
+    track_examples : bool, default=False
+        Whether to record the loss of each training text and the probability of its label in each
+        epoch, for ``example_history_`` and `audit`. This takes 16 bytes per text and epoch, and
+        hardly any time.
+    strip_html : bool, default=False
+        Whether to remove HTML tags from the texts, in training and in prediction.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of the encoder's matrix products in training. "auto" is bfloat16 where the
+        processor is faster in it, and float32 elsewhere; ``precision_`` is the one that was used.
+        bfloat16 only rounds the factors of products: sums, weights, gradients and the moments of
+        AdamW are always float32 (docs/precision.md). On a machine without bfloat16, "bfloat16" is
+        an error.
+    inference_precision : {"auto", "float32", "bfloat16", "int8"}, default="auto"
+        The same for prediction and for held-out texts; it may be changed at any time. "auto" is
+        never int8, because int8 is less accurate.
+    inference_long_text : None or as `long_text`, default="windows"
+        What prediction reads of a text that is longer than `max_length`, including held-out
+        texts; it may be changed at any time. The default is to read all of it, because this raised
+        the accuracy on film reviews by 1 to 3 points, whatever training read (docs/recipes.md).
+        The time for prediction then grows with the full length of the texts. None reads the same
+        as training.
+    n_threads : int or None, default=None
+        Number of threads, which does not affect the result. None means ``BERTSENT_NUM_THREADS``,
+        else ``OMP_NUM_THREADS``, else all CPUs available to the process.
+    memory_limit : int, str or None, default=None
+        Limit for weights, gradients, moments and activations together, in bytes or as a size such
+        as "2GB". If a batch would take more, smaller parts of it go through the model at a time;
+        the gradient is the same apart from rounding. If the limit is too small, the error names
+        the smallest possible one. The limit does not include texts, tokens, Python itself, and
+        the file of a `frozen_cache`. None processes about 2,048 tokens at a time.
+    time_budget : float, str or None, default=None
+        Time that `fit` may take in total, in seconds or as a time such as "30min" or "1h30min".
+        `fit` then measures the machine, chooses `max_length`, `epochs` and `freeze_layers` where
+        they are "auto", prints the plan, and finishes on time, with the best weights if texts are
+        held out. The result depends on the speed of the machine (docs/training.md).
+    random_state : int, RandomState or None, default=None
+        Seed of new weights, the held-out texts, the order of the texts and dropout. On one machine,
+        the same integer gives exactly the same model, on any number of threads.
+    verbose : int, default=1
+        0 for silence, 1 for progress. If scikit-learn fits the classifier many times, as in a grid
+        search, 1 shows one line for each fit, and 2 shows all progress there as well.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    learning_rate_ : float, None or list of float
+        Peak learning rate that was used; None for a model that another program saved. A list if
+        `members` is a list.
+    max_length_ : int or list of int
+        Number of tokens that the model read at once in training. Prediction uses it if
+        `max_length` is "auto". A list if `members` is a list.
+    plan_ : dict or None
+        The plan for a `time_budget`: the chosen ``epochs``, ``max_length`` and ``freeze_layers``;
+        the number of ``texts`` that were trained on, of ``all_texts``, of ``steps`` and of
+        ``evaluations``; and in seconds the ``budget``, the time ``used`` before training, and the
+        expected times of ``training`` and ``evaluation``. None without a budget.
+    precision_ : str or None
+        Precision that was used in training; None for a model that another program saved.
+    history_ : list of dict
+        One row per epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens`` and ``seconds``. With
+        held-out texts, also ``validation_loss`` and ``validation_accuracy``. If training ended
+        within an epoch, its row has a ``part``, the fraction of the texts that were trained on.
+        With several members, the rows of all of them, with ``member`` from 1.
+    evaluations_ : list of dict
+        One row per evaluation of held-out texts: ``step``, ``epoch``, ``validation_loss`` and
+        ``validation_accuracy``. With several members, also ``member``.
+    best_step_ : int, None or list of these
+        Number of steps before the evaluation whose weights were kept, by early stopping or with a
+        time budget. A list if there are several members.
+    training_rows_ : ndarray of int or None
+        Row numbers of the texts that were trained on; None after `from_pretrained` and
+        `partial_fit`.
+    validation_rows_ : ndarray of int or None
+        Row numbers of the texts that `validation_fraction` held out; None if there are none, and
+        after `from_pretrained`.
+    example_history_ : DataFrame or None
+        One row for each training text and epoch: ``row`` (in the texts given to `fit`), ``epoch``,
+        ``loss``, ``probability`` of the label, ``margin`` (logit of the label minus the largest
+        other logit) and ``other`` (the class of that logit). With several members, it is that of
+        the first. None without `track_examples`.
+    n_features_in_ : int
+        Always 1, the column of texts.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column of texts. Defined only if `X` was a table in `fit`.
+    model_ : BertForSequenceClassification
+        The fine-tuned model, the first one if there are several members.
+    models_ : list of BertForSequenceClassification
+        The models of all members. After an interruption, those that were finished.
+    tokenizer_ : WordPieceTokenizer
+        The tokenizer.
+
+    See Also
+    --------
+    bertsent.pretrain : Adapts a model to unlabelled texts, before `fit`.
+    bertsent.BertForSequenceClassification : The model without texts, labels and training.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bertsent import BertClassifier
+    >>> train, test = pd.read_csv("tickets.csv"), pd.read_csv("held-out.csv")
+    >>> clf = BertClassifier("minilm", epochs=5, batch_size=8, random_state=0)
+    >>> clf = clf.fit(train["text"], train["team"])
+    >>> clf.score(test["text"], test["team"])
+    1.0
+    >>> clf.predict(["The invoice is wrong.", "I cannot log in."])
+    array(['billing', 'access'], dtype=object)
+    >>> clf.save_pretrained("my-model")
+    """
+
+    _fitted: Fitted | None = None  # __init__ may only set parameters
+    _origin: Mapping[str, Any] | None = None  # where a command read the texts, for the log
+    _problem_type = "single_label_classification"  # a key of OBJECTIVES
+
+    classes_ = _FittedAttribute[npt.NDArray[Any]]()
+    learning_rate_ = _FittedAttribute[float | list[float] | None]()
+    max_length_ = _FittedAttribute[int | list[int]]()
+    plan_ = _FittedAttribute[dict[str, Any] | None]()
+    precision_ = _FittedAttribute[str | None]()
+    history_ = _FittedAttribute[list[dict[str, Any]]]()
+    evaluations_ = _FittedAttribute[list[dict[str, Any]]]()
+    best_step_ = _FittedAttribute[int | list[int | None] | None]()
+    training_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
+    validation_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
+    example_history_: _FittedAttribute[pd.DataFrame | None] = _FittedAttribute()
+    n_features_in_ = _FittedAttribute[int]()
+    feature_names_in_ = _FittedAttribute[npt.NDArray[Any]]()
+    model_ = _FittedAttribute[BertForSequenceClassification]()
+    models_ = _FittedAttribute[list[BertForSequenceClassification]]()
+    tokenizer_ = _FittedAttribute[WordPieceTokenizer]()
+
+    def __init__(
+        self,
+        model: str | PathLike[str] = "minilm",
+        *,
+        max_length: int | Literal["auto"] = "auto",
+        long_text: Part = "tail",
+        stride: int = 0,
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 16,
+        learning_rate: float | Literal["auto"] = "auto",
+        weight_decay: float = 0.01,
+        warmup_ratio: float = 0.1,
+        schedule: Literal["linear", "cosine", "constant"] = "linear",
+        layer_decay: float = 1.0,
+        head_learning_rate: float | None = None,
+        accumulate_steps: int = 1,
+        label_smoothing: float = 0.0,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        max_grad_norm: float = 1.0,
+        freeze_layers: int | Literal["all", "auto"] = "auto",
+        freeze_dropout: bool = False,
+        frozen_cache: Literal["auto", "float32", "bfloat16", "off"] = "auto",
+        pooling: Literal["cls", "mean"] | None = None,
+        members: int | Sequence[Mapping[str, Any]] = 1,
+        validation_fraction: float | None = None,
+        eval_every: int | None = None,
+        early_stopping: bool | Literal["loss", "accuracy"] = False,
+        patience: int = 3,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        checkpoint_keep: int = 2,
+        resume: bool = False,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        log_file: str | PathLike[str] | None = None,
+        hash_every: int | None = None,
+        track_examples: bool = False,
+        strip_html: bool = False,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        inference_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto",
+        inference_long_text: Part | None = "windows",
+        n_threads: int | None = None,
+        memory_limit: int | str | None = None,
+        time_budget: float | str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 1,
+    ) -> None:
+        self.model = model
+        self.max_length = max_length
+        self.long_text = long_text
+        self.stride = stride
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_ratio = warmup_ratio
+        self.schedule = schedule
+        self.layer_decay = layer_decay
+        self.head_learning_rate = head_learning_rate
+        self.accumulate_steps = accumulate_steps
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.max_grad_norm = max_grad_norm
+        self.freeze_layers = freeze_layers
+        self.freeze_dropout = freeze_dropout
+        self.frozen_cache = frozen_cache
+        self.pooling = pooling
+        self.members = members
+        self.validation_fraction = validation_fraction
+        self.eval_every = eval_every
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.checkpoint_keep = checkpoint_keep
+        self.resume = resume
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.log_file = log_file
+        self.hash_every = hash_every
+        self.track_examples = track_examples
+        self.strip_html = strip_html
+        self.precision = precision
+        self.inference_precision = inference_precision
+        self.inference_long_text = inference_long_text
+        self.n_threads = n_threads
+        self.memory_limit = memory_limit
+        self.time_budget = time_budget
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(super().__getstate__())  # `fit` in another thread may add an attribute
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    def fit(
+        self,
+        X: Texts,
+        y: Labels,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        X_val: Texts | None = None,
+        y_val: Labels | None = None,
+    ) -> Self:
+        """Fine-tune the model on texts and their labels.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts. Columns may be from pandas, Polars or pyarrow; an array may have the shape
+            (n_texts, 1).
+        y : list, Series, array or table of one column
+            The labels, one for each text: strings, booleans or whole numbers. Predictions have
+            their type, and are a pandas Categorical if `y` was one.
+        sample_weight : array of float, shape (n_texts,), or None, default=None
+            Weight of each text in the loss. None means equal weights.
+        X_val, y_val : as X and y, or None, default=None
+            Held-out texts and labels, which are scored after every epoch for ``history_`` and
+            early stopping. They replace `validation_fraction`.
+
+        Returns
+        -------
+        self : BertClassifier
+
+        Raises
+        ------
+        CheckpointError
+            The model cannot be used, or the checkpoint belongs to another run.
+        FileExistsError
+            `checkpoint_dir` contains checkpoints, and `resume` is false.
+        FloatingPointError
+            The loss or the gradient is not finite. A lower `learning_rate` usually helps.
+        KeyboardInterrupt
+            Ctrl-C was pressed, or SIGTERM or SIGHUP received. Training stops after the current
+            step, and the classifier is fitted with the model trained so far. The message says at
+            which step that was. With `checkpoint_dir`, a checkpoint is written. Before the first
+            step, the classifier is as it was.
+        ModelNotFoundError
+            There is no such model, or it cannot be downloaded.
+        TypeError, ValueError
+            A parameter has an invalid value, an item of `X` is not a text, or `y` is not valid.
+
+        Notes
+        -----
+        If the model already has a classification layer whose classes have the same names as the
+        labels, that layer is trained further. Otherwise a new one is added.
+
+        After any error but KeyboardInterrupt, the classifier is as it was before the call.
+        """
+        before = self._fitted if self.warm_start else None
+        return self._learn(lambda: fit(
+            self._checked_parameters(), OBJECTIVES[self._problem_type], X, y, sample_weight,
+            X_val, y_val, before, origin=self._origin,
+        ))
+
+    def _learn(self, train: Callable[[], tuple[Fitted, KeyboardInterrupt | None]]) -> Self:
+        """Keep what was trained, also if it was interrupted, and say so."""
+        before, told = self._fitted, None
+        try:
+            with Interrupts():
+                self._fitted, told = train()
+        except KeyboardInterrupt as stop:
+            after = _AFTER_THE_LAST if told is None else str(told)
+            told = interrupted(stop, _BEFORE_THE_FIRST if self._fitted is before else after)
+        if told is not None:
+            raise told
+        return self
+
+    def partial_fit(
+        self,
+        X: Texts,
+        y: Labels,
+        classes: Labels | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Train on more texts, in one pass over them.
+
+        This is for data that arrives in batches. The moments of AdamW and the number of steps
+        continue from call to call; after `fit` and `from_pretrained` they start at 0. The learning
+        rate is constant, without warm-up and decay, because the number of calls is unknown.
+        `epochs`, `schedule`, held-out texts and checkpoints are not used.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`. The texts of a call are shuffled. They need not include all classes.
+        classes : list, array or None, default=None
+            All labels that may ever occur. Required in the first call, unless the classifier is
+            fitted.
+
+        Returns
+        -------
+        self : BertClassifier
+
+        Raises
+        ------
+        ValueError
+            `classes` is missing or differs from earlier calls, or `y` contains an unknown class.
+
+        Notes
+        -----
+        The model is trained in place. If a later call fails, for example because the loss is not
+        finite, it keeps what was learned in the steps before. Pickle preserves the moments of
+        AdamW, `save_pretrained` does not.
+        """
+        from bertsent.classifier.partial import partial_fit
+
+        return self._learn(lambda: partial_fit(
+            self._checked_parameters(), OBJECTIVES[self._problem_type], X, y, classes,
+            sample_weight, self._fitted,
+        ))
+
+    def predict(self, X: Texts) -> npt.NDArray[Any] | pd.Categorical:
+        """Predict the label of each text.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+
+        Returns
+        -------
+        labels : ndarray or pandas Categorical, shape (n_texts,)
+            A Categorical if the training labels were one.
+        """
+        return predictor(self).predict(X)
+
+    def score(
+        self, X: Texts, y: Labels, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy on texts and their labels.
+
+        Parameters
+        ----------
+        X : as in `predict`
+            The texts.
+        y : as in `fit`
+            Their labels. A label that is not in ``classes_`` counts as an error of the classifier.
+        sample_weight : array of float, shape (n_texts,), or None, default=None
+            Weight of each text. None means equal weights.
+
+        Returns
+        -------
+        float
+            The share of the texts whose label is predicted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An item of `X` is not a text, or `y` is not valid or of another type than the classes.
+        """
+        return predictor(self).score(X, y, sample_weight)
+
+    def predict_proba(self, X: Texts) -> npt.NDArray[np.float64]:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+
+        Returns
+        -------
+        probabilities : ndarray of float64, shape (n_texts, n_classes)
+            In the order of ``classes_``.
+        """
+        return predictor(self).predict_proba(X)
+
+    def decision_function(self, X: Texts) -> npt.NDArray[np.float32]:
+        """Compute the logit of each class.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n_texts, n_classes) or (n_texts,)
+            In the order of ``classes_``. With two classes, the second logit minus the first. With
+            several members, logits whose softmax is the mean of their probabilities.
+        """
+        return predictor(self).decision_function(X)
+
+    def evaluate(
+        self, X: Texts, y: Labels, *, label_map: Mapping[Any, Any] | None = None
+    ) -> Evaluation:
+        """Test the classifier: accuracy, precision, recall and F1 by class, and confusions.
+
+        `bertsent evaluate` prints the same report.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+        y : list, Series, array or table of one column
+            Their labels, in the type of the training labels.
+        label_map : dict or None, default=None
+            The classes that labels with other names mean, such as
+            ``{"neg": "LABEL_0", "pos": "LABEL_1"}``: the label of `y` comes first. Labels that
+            are not in it must be classes.
+
+        Returns
+        -------
+        result : Evaluation
+            A dictionary of metrics, which are also attributes. It prints as a report, and a
+            notebook shows it as HTML. It says how many of the texts were used in training, and
+            how accurate predictions for the others are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An item of `X` is not a text, or a label of `y`, or what `label_map` gives for it, is
+            not a class.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from bertsent import BertClassifier
+        >>> clf, test = BertClassifier.from_pretrained("tickets-model"), pd.read_csv("held-out.csv")
+        >>> result = clf.evaluate(test["text"], test["team"])
+        >>> print(result)
+        accuracy ...% on 16 texts, computed in ...
+        class    precision  recall      F1  texts
+        access   ...
+        billing  ...
+        confusion matrix (rows: true class, columns: predicted)
+        ...
+        >>> result.accuracy == result["accuracy"] > 0.7
+        True
+        """
+        return evaluate(predictor(self), X, y, self.verbose, label_map)
+
+    def tokens_read(self, X: Texts) -> pd.DataFrame:
+        """Count the tokens of each text, and those that prediction reads.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``tokens`` and ``tokens_read``, int64, without ``[CLS]`` and ``[SEP]``. The
+            index is that of `X` if it is from pandas.
+        """
+        import pandas as pd
+
+        totals, read = predictor(self).count_tokens(X)
+        return pd.DataFrame({"tokens": totals, "tokens_read": read}, index=row_labels(X))
+
+    @interruptible("the audit was interrupted")
+    def audit(
+        self,
+        X: Texts | None = None,
+        *,
+        X_test: Texts | None = None,
+        y_test: Labels | None = None,
+        threshold: float = 0.5,
+    ) -> pd.DataFrame:
+        """Find likely label errors, near-duplicates and leaks in the data that `fit` was given.
+
+        The classifier must have been fitted with ``track_examples=True``. Labels are judged by the
+        course of training and, if `X` is given, by a linear model of words (docs/audit.md). The
+        classifier does not keep texts: `X` is needed to find near-duplicates, and `X_test` to
+        find leaks into a test set. 25,000 film reviews take about a minute.
+
+        Parameters
+        ----------
+        X : as in `fit`, or None, default=None
+            The texts that `fit` was given, in the same order.
+        X_test : list, Series or array of str, or None, default=None
+            Test texts, which should have no copies in the training texts. Texts that
+            `validation_fraction` held out are always compared with the training texts.
+        y_test : list, Series, array or None, default=None
+            Labels of `X_test`.
+        threshold : float, default=0.5
+            Smallest similarity of near-duplicates, above 0 and up to 1: the number of runs of
+            three words that occur in both texts, divided by the number that occur in either. In
+            film reviews, most pairs above the default are copies, and most pairs below it are not.
+
+        Returns
+        -------
+        DataFrame
+            First, one row for each training text, the most likely label errors first (kind
+            "label"). Then training texts with near-duplicates, by group, groups with different
+            labels first ("duplicate"). Then held-out texts with a near-duplicate in the training
+            texts ("leak"). The columns are:
+
+            - ``kind``: "label", "duplicate" or "leak";
+            - ``part`` and ``row``: "train", "validation" or "test", and the number of the text,
+              or its index label if a Series was given;
+            - ``label``: the label of the text;
+            - ``suggested``: the label that it should perhaps have (for kind "label");
+            - ``score``: how likely the label is wrong, from 0 to 1; for other kinds, the
+              similarity to the match;
+            - ``match`` and ``match_label``: the most similar training text, and its label;
+            - ``disagree``: whether near-duplicates have different labels;
+            - ``group``: number of the group of near-duplicates;
+            - ``why``: the reasons in words.
+
+        Raises
+        ------
+        ValueError
+            Nothing was tracked, `X` are not the texts that `fit` was given, or `threshold` is out
+            of range.
+        """
+        from bertsent.audit import audit
+
+        examples = predictor(self).fitted.examples
+        return audit(examples, X, X_test, y_test, threshold, strip=self.strip_html)
+
+    @overload
+    def predict_batches(
+        self, batches: Iterable[AnyTable], text_column: str | None = None
+    ) -> Iterator[AnyTable]: ...
+
+    @overload
+    def predict_batches(
+        self, batches: Iterable[TextColumn], text_column: str | None = None
+    ) -> Iterator[pd.DataFrame]: ...
+
+    def predict_batches(
+        self, batches: Iterable[Any], text_column: str | None = None
+    ) -> Iterator[Any]:
+        """Label batches of texts one after the other, for data that does not fit into memory.
+
+        Each batch is read and labelled when the next item is requested.
+
+        Parameters
+        ----------
+        batches : iterable of tables, Series, lists or arrays of str
+            Tables may be from pandas, Polars or pyarrow. Batches of some thousand texts are
+            fastest, because texts of similar length are scored together.
+        text_column : str or None, default=None
+            The column of texts, if the batches are tables of several columns.
+
+        Yields
+        ------
+        DataFrame
+            Columns ``predicted_label`` and ``confidence``, the probability of that label, with the
+            index of the batch. They are added to a table, which is of the same library.
+
+        Raises
+        ------
+        TypeError
+            `batches` is a single batch, or an item is not a text. The message names its batch and
+            row.
+        ValueError
+            A DataFrame does not have the column of texts, or already has one of the new columns.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> chunks = pd.read_csv("new.csv", chunksize=10)
+        >>> for labelled in clf.predict_batches(chunks, "text"):
+        ...     print(labelled["predicted_label"].value_counts().to_dict())
+        {'billing': 5, 'access': 5}
+        {'billing': 3, 'access': 3}
+        """
+        from bertsent.files import label_batches
+
+        ready = predictor(self)
+        ready.check()
+        return label_batches(
+            ready.table, ready.fitted.objective.prediction_columns, batches, text_column
+        )
+
+    def predict_file(
+        self,
+        input: str | PathLike[str],
+        output: str | PathLike[str],
+        *,
+        text_column: str | int = "review",
+        chunk_rows: int = 4096,
+        missing: Literal["error", "skip"] = "error",
+        overwrite: bool = False,
+        **dialect: Unpack[DialectOptions],
+    ) -> ScoredFile:
+        """Label a file of any size, in the memory of one chunk.
+
+        The file is read once to check it, so that empty cells and damage are found before scoring
+        starts. Then `chunk_rows` rows at a time are read, scored and written. After an error,
+        Ctrl-C, SIGTERM or SIGHUP, `output` is as it was before, or complete if the signal came
+        after the last row.
+
+        Parameters
+        ----------
+        input : str or path-like
+            A CSV, TSV, JSON or .txt file (one text a line), each also compressed; a Parquet or
+            Excel file; a folder of such files, or a pattern such as ``"parts/*.csv"``; or an
+            aclImdb folder (docs/files.md).
+        output : str or path-like
+            File to write, in the format of its extension. It has all columns of `input`, with
+            their types from Parquet to Parquet, and two new ones: ``predicted_label`` and
+            ``confidence``, the probability of that label, rounded to six decimal places.
+        text_column : str or int, default="review"
+            The column of texts: its name, or its number, counted from 0, if the file has no header.
+            Not needed for .txt.
+        chunk_rows : int, default=4096
+            Number of rows in a chunk. Larger chunks are hardly faster.
+        missing : {"error", "skip"}, default="error"
+            What to do with rows that have no text: raise an error before anything is scored, or
+            leave them out.
+        overwrite : bool, default=False
+            Whether to replace `output` if it exists.
+        **dialect
+            How `input` is written, as far as its name and content do not tell: ``delimiter``,
+            ``quoting`` ("minimal", or "none" if quotes are part of the texts), ``escapechar``,
+            ``encoding``, ``errors`` ("strict", or "replace" to read invalid bytes as U+FFFD),
+            ``header`` (False if the first row is data) and ``format`` (an extension such as
+            "csv"). docs/files.md explains them.
+
+        Returns
+        -------
+        result : ScoredFile
+            A named tuple of the numbers of ``rows`` that were written and ``rows_left_out``.
+
+        Raises
+        ------
+        FileExistsError
+            `output` exists, and `overwrite` is false.
+        KeyboardInterrupt
+            Ctrl-C was pressed, or SIGTERM or SIGHUP received.
+        TypeError
+            A cell is not a text. The message names its row, counted from 0.
+        ValueError
+            The file cannot be read, is empty, has no column `text_column`, has a row without text
+            (the message names it), or already has one of the new columns.
+        """
+        from bertsent.files import Dialect, find_source, label_file
+
+        ready = predictor(self)
+        ready.check()
+        dialect_of_input = Dialect.of(dialect, "predict_file")
+        with contextlib.closing(find_source(input, dialect_of_input)) as source:
+            return label_file(
+                ready.table, ready.fitted.objective.prediction_columns, source, output,
+                text_column=text_column,
+                possible=ready.fitted.objective.possible_predictions,
+                chunk_rows=chunk_rows, missing=missing, overwrite=overwrite, verbose=self.verbose,
+            )
+
+    def save_pretrained(
+        self, directory: str | PathLike[str], overwrite: bool = False, *, int8: bool = False
+    ) -> None:
+        """Save model, tokenizer, parameters, labels and history.
+
+        Parameters that concern this machine are not saved: `checkpoint_dir`, `checkpoint_every`,
+        `checkpoint_keep`, `resume`, `log_file`, `hash_every`, `callbacks`, `n_threads`,
+        `memory_limit` and `frozen_cache`.
+
+        transformers can open the directory too, unless `int8` is true; of several members, it opens
+        the first. If saving fails, the directory is as it was before.
+
+        Parameters
+        ----------
+        directory : str or path-like
+            Directory, which is created if it does not exist.
+        overwrite : bool, default=False
+            Whether to replace a model in the directory. Files that bertsent did not write are never
+            changed.
+        int8 : bool, default=False
+            Whether to store the linear layers of the encoder as int8, in a quarter of the space.
+            Predictions with ``inference_precision="int8"`` stay exactly the same, other precisions
+            use the rounded weights. Only bertsent can open such a directory.
+
+        Raises
+        ------
+        FileExistsError
+            The directory contains a model and `overwrite` is false, or files of other programs.
+        """
+        check_is_fitted(self)
+        with atomic_directory(directory, overwrite) as staging:
+            self.save_files(staging, int8=int8)
+
+    def save_files(self, directory: str | PathLike[str], *, int8: bool = False) -> None:
+        """Write the files of `save_pretrained` into an existing directory, not atomically."""
+        ready = predictor(self)
+        # A subclass may have more parameters, and fewer.
+        parameters = self.get_params(deep=False) | ready.parameters
+        ready.fitted.save_files(expand_path(directory), parameters, int8=int8)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_dir: str | PathLike[str], *, revision: str | None = None
+    ) -> Self:
+        """Load a fitted classifier.
+
+        Parameters
+        ----------
+        name_or_dir : str or path-like
+            A directory that `save_pretrained` wrote, or the id of a model on the Hugging Face hub.
+            A classifier that was saved by transformers can be loaded too. Its labels are the names
+            in ``id2label``, and it reads the beginning of long texts, as transformers does: as many
+            tokens as ``model_max_length`` of its tokenizer says, but not more than it has
+            positions.
+        revision : str or None, default=None
+            Branch, tag or commit on the hub.
+
+        Returns
+        -------
+        classifier : BertClassifier
+
+        Raises
+        ------
+        CheckpointError
+            The files are damaged, or contain no fitted classifier.
+        ModelNotFoundError
+            There is no such model, or it cannot be downloaded.
+        """
+        return cls._open(name_or_dir, revision)
+
+    @classmethod
+    def _open(
+        cls, name_or_dir: str | PathLike[str], revision: str | None = None, *, tell: bool = True
+    ) -> Self:
+        """See `from_pretrained`. `tell` is as for `Fitted.open`."""
+        directory = resolve_directory(name_or_dir, revision=revision)
+        with hold_directory(directory):
+            fitted, parameters = Fitted.open(directory, name_or_dir, cls._problem_type, tell=tell)
+        known = cls._get_param_names()
+        classifier = cls(**{name: parameters[name] for name in known if name in parameters})
+        for name in DEFAULTS.keys() & parameters.keys() - set(known):
+            setattr(classifier, name, parameters[name])  # a subclass with fewer parameters
+        classifier._fitted = fitted
+        return classifier
+
+    @classmethod
+    def from_recipe(cls, recipe: str, /, **parameters: Any) -> Self:
+        """Create an unfitted classifier with parameters that were tuned together.
+
+        Parameters
+        ----------
+        recipe : {"best", "quick"}
+            A key of `bertsent.RECIPES`: for accuracy, or for ten minutes of training.
+        **parameters
+            Parameters of `BertClassifier`, which override those of the recipe and of its members.
+
+        Returns
+        -------
+        classifier : BertClassifier
+
+        Raises
+        ------
+        TypeError
+            A parameter does not exist.
+        ValueError
+            There is no such recipe.
+
+        Examples
+        --------
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_recipe("quick", max_length=64)
+        >>> clf.max_length, clf.time_budget
+        (64, '10min')
+        """
+        return cls(**with_recipe(recipe, parameters))
+
+    def seen_in_training(self, X: Texts) -> npt.NDArray[np.bool_]:
+        """Return which texts the classifier was trained on.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            The texts.
+
+        Returns
+        -------
+        seen : ndarray of bool, shape (n_texts,)
+        """
+        return predictor(self).seen_in_training(X)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the default of a parameter that a subclass neither has nor passes on."""
+        if name in DEFAULTS:
+            return DEFAULTS[name]
+        return self.__getattribute__(name)  # raises the error that led here
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        names = super()._get_param_names()
+        kinds = [each.kind for each in signature(cls.__init__).parameters.values()]
+        if Parameter.VAR_KEYWORD in kinds:
+            # scikit-learn would take a subclass that passes on keywords for one without parameters,
+            # and lose them in clone.
+            names = sorted({*names, *DEFAULTS})
+        return list(names)
+
+    def _checked_parameters(self) -> dict[str, Any]:
+        parameters = all_parameters(self)
+        check_parameters(parameters)
+        return parameters
+
+
+def predictor(classifier: BertClassifier) -> Predictor:
+    """Return the `Predictor` of a fitted classifier, with its current parameters."""
+    check_is_fitted(classifier)
+    return cast(Fitted, classifier._fitted).under(all_parameters(classifier))
+
+
+def open_predictor(
+    name_or_dir: str | PathLike[str], changed: Mapping[str, Any]
+) -> Predictor:
+    """Return the `Predictor` of a saved classifier, with other values of some parameters.
+
+    Parameters
+    ----------
+    name_or_dir : str or path-like
+    changed : dict
+        The new values, also for members that have their own.
+    """
+    classifier = BertClassifier._open(name_or_dir, tell="max_length" not in changed)
+    if changed.get("inference_long_text") not in (None, "windows"):
+        changed = {**changed, "stride": 0}  # what windows share does not matter
+    classifier.set_params(**changed)
+    if is_list(classifier.members):
+        classifier.members = [
+            {name: value for name, value in own.items() if name not in changed}
+            for own in classifier.members
+        ]
+    shared = max(own["stride"] for own in member_parameters(all_parameters(classifier)))
+    if "max_length" in changed and shared > changed["max_length"] - 3:
+        raise ValueError(
+            f"{spell('max_length', changed['max_length'])} is too small: this model reads long "
+            f"texts in windows that share {shared} tokens; expected at least {shared + 3}"
+        )
+    return predictor(classifier)
+
+
+def all_parameters(classifier: BertClassifier) -> dict[str, Any]:
+    """Return the value of each parameter of `BertClassifier`, also if a subclass has fewer."""
+    return {name: getattr(classifier, name) for name in sorted(DEFAULTS)}  # as get_params does

@@ -1,0 +1,174 @@
+"""Test a classifier, and show the result as text or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from bertsent.system import html_table, interruptible, row_progress, text_table
+from bertsent.texts import check_texts
+
+if TYPE_CHECKING:
+    from bertsent.classifier.fitted import Predictor
+    from bertsent.objectives import Objective, ReportTable
+    from bertsent.texts import Labels, Texts
+
+
+class Evaluation(dict[str, Any]):
+    """The result of `BertClassifier.evaluate`: a dictionary that prints as a report.
+
+    Its items are also attributes, and values that ``json.dump`` can write. ``print`` shows the
+    report that ``bertsent evaluate`` prints, and a notebook shows it as HTML.
+
+    Parameters
+    ----------
+    metrics : dict
+    objective : Objective
+        What the model learned.
+
+    Attributes
+    ----------
+    accuracy, loss, macro_f1 : float
+        Share of correct predictions, mean cross-entropy in nats, and mean F1 of the classes.
+    rows : int
+        Number of texts.
+    classes : dict
+        ``precision``, ``recall``, ``f1`` and ``rows`` of each class, by its name.
+    confusion_matrix : dict
+        ``labels``, the names of the classes, and ``rows_true_columns_predicted``, a list of rows.
+    inference_precision : str
+        Precision in which the predictions were computed.
+    rows_seen_in_training : int
+        Number of texts that the classifier was trained on.
+    accuracy_unseen : float or None
+        Accuracy on all others; None if there are none.
+    """
+
+    accuracy: float
+    loss: float
+    macro_f1: float
+    rows: int
+    classes: dict[str, dict[str, Any]]
+    confusion_matrix: dict[str, Any]
+    inference_precision: str
+    rows_seen_in_training: int
+    accuracy_unseen: float | None
+
+    def __init__(self, metrics: dict[str, Any], objective: Objective) -> None:
+        super().__init__(metrics)
+        self._objective = objective
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"an evaluation has no item {name!r}") from None
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *self]
+
+    @property
+    def note(self) -> str | None:
+        """A sentence about texts that were used in training; None if there are none."""
+        seen = self["rows_seen_in_training"]
+        if not seen:
+            return None
+        text = f"{seen:,} of the {self['rows']:,} test texts were used in training"
+        unseen = self[f"{self._objective.metric}_unseen"]
+        if unseen is None:
+            return f"{text}, so the result says nothing about new texts"
+        return f"{text}; {self._metric} on the others is {self._objective.format_metric(unseen)}"
+
+    @property
+    def headline(self) -> str:
+        """The metric in one line."""
+        texts = "text" if self["rows"] == 1 else "texts"
+        return (
+            f"{self._metric} {self._objective.format_metric(self[self._objective.metric])} on "
+            f"{self['rows']:,} {texts}, computed in {self['inference_precision']}"
+        )
+
+    def __str__(self) -> str:
+        parts = [self.headline, *map(_text, self._objective.report_tables(self))]
+        if self.note is not None:
+            parts.append(f"note: {self.note}")
+        return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        tables = "".join(map(_html, self._objective.report_tables(self)))
+        note = "" if self.note is None else f"<p><b>Note:</b> {escape(self.note)}</p>"
+        return f"<div><p><b>{escape(self.headline)}</b></p>{tables}{note}</div>"
+
+    @property
+    def _metric(self) -> str:
+        return self._objective.metric.replace("_", " ")
+
+
+@interruptible("the evaluation was interrupted")
+def evaluate(
+    predictor: Predictor,
+    X: Texts,
+    y: Labels,
+    verbose: bool | int = True,
+    label_map: Mapping[Any, Any] | None = None,
+) -> Evaluation:
+    """Test a classifier; see `BertClassifier.evaluate`.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    X, y, label_map
+        As in `BertClassifier.evaluate`.
+    verbose : bool or int, default=True
+        Whether to display the progress.
+
+    Returns
+    -------
+    Evaluation
+    """
+    precision, objective = predictor.check(), predictor.fitted.objective
+    n_texts = len(check_texts(X, "X", arrow=True))
+    if not n_texts:
+        raise ValueError("X is empty; there is nothing to evaluate")
+    if label_map is not None and not isinstance(label_map, Mapping):
+        example = {"neg": objective.label_names[0]}
+        raise TypeError(
+            f"label_map is of type {type(label_map).__name__}, but a dict is expected, such as "
+            f"{example}, which gives the class that a label means"
+        )
+    if label_map is not None:
+        y = objective.translate(y, label_map)
+    targets = objective.encode(y, n_texts, "y")
+    with row_progress(verbose) as progress:
+        progress.start(n_texts)
+        progress.begin(n_texts)
+        logits = predictor.logits(X, progress.part)
+    seen = predictor.seen_in_training(X)
+    report = objective.report(logits, targets)
+    unseen = None
+    if not seen.all():
+        unseen = objective.evaluate(logits[~seen], targets[~seen])[objective.metric]
+    means = {name: report.pop(name) for name in (objective.metric, "loss")}
+    metrics = {
+        **means,
+        "rows": n_texts,
+        "inference_precision": precision,
+        **report,
+        "rows_seen_in_training": int(seen.sum()),
+        f"{objective.metric}_unseen": unseen,
+    }
+    return Evaluation(metrics, objective)
+
+
+def _text(table: ReportTable) -> str:
+    title = f"{table.title}\n" if table.title else ""
+    return title + text_table(table.columns, table.rows)
+
+
+def _html(table: ReportTable) -> str:
+    title = f"<p>{escape(table.title)}</p>" if table.title else ""
+    return title + html_table(table.columns, table.rows, table.shades)

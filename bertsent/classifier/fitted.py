@@ -1,0 +1,444 @@
+"""The state of a fitted classifier: one object that predicts, is saved and is opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bertsent.classifier.members import member_parameters
+from bertsent.classifier.opening import (
+    describe_lack,
+    foreign_settings,
+    load_member,
+    load_model,
+    load_tokenizer,
+    train_instead,
+    warn_of_unused,
+)
+from bertsent.classifier.parameters import DEFAULTS, check_parameters
+from bertsent.classifier.settings import (
+    SETTINGS_FILE,
+    check_parts,
+    of_members,
+    optional,
+    read_settings,
+    row,
+    saved,
+    table,
+    write_settings,
+)
+from bertsent.errors import CheckpointError
+from bertsent.files import Field
+from bertsent.hub import identify_parameters, save_member, save_model_directory
+from bertsent.model import BertForSequenceClassification, resolve_precision, score_pieces
+from bertsent.objectives import Objective, objective_from_json, objective_to_json
+from bertsent.system import check_interrupts, checking_interrupts, interruptible, resolve_n_threads
+from bertsent.texts import (
+    Reader,
+    Windows,
+    check_texts,
+    count_tokens,
+    feature_name,
+    hash_texts,
+    name_texts,
+)
+from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.training import ExampleHistory, Seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bertsent._core import ArrowTexts
+    from bertsent.texts import Labels, Texts
+
+Parameters = dict[str, Any]
+Report = Callable[[float], None]
+
+_interruptible = interruptible("prediction was interrupted")
+
+
+@dataclass
+class Moments:
+    """The state from which `partial_fit` continues.
+
+    Parameters
+    ----------
+    exp_avg, exp_avg_sq : float32 ndarray
+        The moments of AdamW.
+    seeds : Seeds
+        Seeds of all calls.
+    reached : tuple of two int, default=(0, 0)
+        Number of steps since they were zero, at the end of the last call, and the number that the
+        engine had counted by then, which it does for each object anew.
+    """
+
+    exp_avg: npt.NDArray[np.float32]
+    exp_avg_sq: npt.NDArray[np.float32]
+    seeds: Seeds
+    reached: tuple[int, int] = (0, 0)
+
+    @property
+    def step(self) -> int:
+        """Number of steps since they were zero, at the end of the last call."""
+        return self.reached[0]
+
+    def copy_with(
+        self, model: BertForSequenceClassification
+    ) -> tuple[BertForSequenceClassification, Moments]:
+        """Copy them and their model, as they are between two steps of another thread."""
+        exp_avg, exp_avg_sq = np.empty_like(self.exp_avg), np.empty_like(self.exp_avg_sq)
+        step, counted = self.reached
+        copied, now = model._copy((self.exp_avg, self.exp_avg_sq), (exp_avg, exp_avg_sq))
+        return copied, Moments(exp_avg, exp_avg_sq, self.seeds, (step + now - counted, 0))
+
+
+def _length(field: Field) -> int:
+    return field.whole(3)
+
+
+def _no_hashes() -> npt.NDArray[np.uint64]:
+    return np.empty(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fitted:
+    """The state of a fitted classifier.
+
+    Most fields are attributes of `BertClassifier`, with an underscore at the end of the name; its
+    docstring describes them. The parameters are not part of the state, because those of
+    prediction may change after `fit`: see `under`.
+
+    Parameters
+    ----------
+    models, tokenizer, learning_rate, precision, history, evaluations, best_step, max_length, \
+    plan, training_rows, validation_rows
+        Attributes of `BertClassifier`.
+    objective : Objective
+        What the models learned, with the labels.
+    feature_name : str or None
+        Name of the column of texts if X was a table.
+    text_hashes : uint64 ndarray
+        Hashes of the training texts, sorted.
+    examples : ExampleHistory or None
+        History of each text.
+    moments : Moments or None
+        State from which `partial_fit` continues; None after `fit`. It is pickled, but not saved.
+    """
+
+    models: list[BertForSequenceClassification]
+    tokenizer: WordPieceTokenizer
+    objective: Objective = field(
+        metadata=saved(objective_from_json, "labels", objective_to_json)
+    )
+    learning_rate: float | list[float] | None = field(
+        metadata=saved(optional(of_members(Field.number)))
+    )
+    precision: str | None = field(default=None, metadata=saved(optional(Field.text)))
+    history: list[dict[str, Any]] = field(metadata=saved(table))
+    evaluations: list[dict[str, Any]] = field(default_factory=list, metadata=saved(table))
+    best_step: int | list[int | None] | None = field(
+        default=None, metadata=saved(of_members(optional(Field.whole)))
+    )
+    max_length: int | list[int] = field(metadata=saved(of_members(_length)))
+    plan: dict[str, Any] | None = field(default=None, metadata=saved(optional(row)))
+    feature_name: str | None = field(default=None, metadata=saved(optional(Field.text)))
+    training_rows: npt.NDArray[np.int64] | None = None
+    validation_rows: npt.NDArray[np.int64] | None = None
+    text_hashes: npt.NDArray[np.uint64] = field(default_factory=_no_hashes)
+    examples: ExampleHistory | None = None
+    moments: Moments | None = None
+
+    n_features_in: ClassVar[int] = 1
+
+    @property
+    def model(self) -> BertForSequenceClassification:
+        """The first model."""
+        return self.models[0]
+
+    @property
+    def classes(self) -> npt.NDArray[Any] | None:
+        """The classes of y, sorted; None if y has no classes."""
+        return self.objective.classes
+
+    @cached_property
+    def example_history(self) -> pd.DataFrame | None:
+        """The history of each text as a table."""
+        return None if self.examples is None else self.examples.table()
+
+    @cached_property
+    def feature_names_in(self) -> npt.NDArray[Any]:
+        """The name of the column of texts; not defined if there was none."""
+        if self.feature_name is None:
+            raise AttributeError("feature_names_in_ is not defined: X in fit was not a table")
+        return np.array([self.feature_name], dtype=object)
+
+    def check_feature_name(self, X: Texts) -> None:
+        """Raise if X is a table with another column than in training, as scikit-learn does."""
+        name = feature_name(X)
+        if None not in (name, self.feature_name) and name != self.feature_name:
+            raise ValueError(
+                "The feature names should match those that were passed during fit: X has the "
+                f"column {name!r}, but fit was given {self.feature_name!r}; rename it, or pass "
+                f"X[{name!r}]"
+            )
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | PathLike[str],
+        name: object,
+        problem_type: str,
+        *,
+        tell: bool = True,
+    ) -> tuple[Fitted, Parameters]:
+        """Open a classifier that `save_files` wrote, or that another program saved.
+
+        Parameters
+        ----------
+        directory : str or path-like
+        name : object
+            Name of the classifier in error messages.
+        problem_type : str
+            The expected problem type, a key of `OBJECTIVES`.
+        tell : bool, default=True
+            Whether to tell the user how many tokens of a text a classifier of another program
+            reads.
+
+        Returns
+        -------
+        fitted : Fitted
+        parameters : dict
+            The saved parameters of the classifier.
+
+        Raises
+        ------
+        CheckpointError
+            The files are damaged, or contain no fitted classifier.
+        """
+        settings = read_settings(directory, cls)
+        if settings is not None:
+            found = settings.fields["objective"].problem_type
+            if found != problem_type:
+                raise CheckpointError(
+                    f"{name} was trained for the problem type {found!r}, not {problem_type!r}"
+                )
+        model, loaded = load_model(
+            directory, name, problem_type=problem_type, instead=train_instead(name)
+        )
+        if loaded.fresh:
+            raise CheckpointError(
+                f"{name} is not a fitted classifier: {describe_lack(loaded)}; "
+                + train_instead(name)
+            )
+        tokenizer = load_tokenizer(directory, model)
+        if settings is None:
+            settings = foreign_settings(name, model, tokenizer, tell=tell)
+        warn_of_unused(name, loaded, settings.parameters.get("verbose", True))
+        names = settings.fields["objective"].label_names
+        known = [model.id2label[code] for code in range(model.num_labels)]
+        if len(known) != len(names):
+            raise CheckpointError(
+                f"{directory}: the model has {len(known)} classes, "
+                f"but {SETTINGS_FILE} names {len(names)}"
+            )
+        # Other names may be what somebody likes better, but another order is a mistake.
+        if known != names and sorted(known) == sorted(names):
+            raise CheckpointError(
+                f"{directory}: config.json and {SETTINGS_FILE} name the classes in different "
+                "orders; these files do not belong together"
+            )
+        further = range(2, settings.members + 1)
+        models = [model, *(load_member(directory, number, model) for number in further)]
+        check_parts(directory, settings, tokenizer)
+        fitted = cls(models=models, tokenizer=tokenizer, **settings.fields)
+        fitted.check_lengths(settings.parameters, directory)
+        return fitted, settings.parameters
+
+    def check_lengths(self, parameters: Parameters, directory: str | PathLike[str]) -> None:
+        """Raise a CheckpointError if files ask for more positions than the models have."""
+        # The length that was used in training, and that of the parameters.
+        used = self.under(DEFAULTS | parameters | {"max_length": "auto", "members": 1})
+        now = self.under(DEFAULTS | parameters)
+        try:
+            for number in range(len(self.models)):
+                used.reader(number)
+                now.reader(number)
+        except ValueError as error:
+            raise CheckpointError(f"{directory}: {error}") from None
+
+    def save_files(
+        self, directory: str | PathLike[str], parameters: Parameters, *, int8: bool = False
+    ) -> None:
+        """Write all files into an existing directory, one by one.
+
+        Parameters
+        ----------
+        directory : str or path-like
+        parameters : dict
+            Parameters of the classifier.
+        int8 : bool, default=False
+            As in `BertClassifier.save_pretrained`.
+        """
+        model, flat = self.model, self.model._settled()
+        save_model_directory(
+            directory, model._config, model._engine, flat, tokenizer=self.tokenizer, int8=int8
+        )
+        identities = [identify_parameters(flat)]
+        for number, member in enumerate(self.models[1:], 2):
+            flat = member._settled()
+            save_member(directory, number, member._config, member._engine, flat, int8=int8)
+            identities.append(identify_parameters(flat))
+        write_settings(directory, self, parameters, identities)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))  # another thread may add a cached property
+        if self.moments is not None:
+            model, state["moments"] = self.moments.copy_with(self.model)
+            state["models"] = [model]
+        return state
+
+    def under(self, parameters: Parameters) -> Predictor:
+        """Return an object that predicts with the given parameters of a classifier."""
+        return Predictor(self, parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A `Fitted` with the parameters for prediction.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    parameters : dict
+        All parameters of `BertClassifier`.
+    """
+
+    fitted: Fitted
+    parameters: Parameters
+
+    def check(self) -> str:
+        """Check the parameters for prediction, and return its precision."""
+        check_parameters(self.parameters)
+        for number in range(len(self.fitted.models)):
+            self.reader(number)
+        return resolve_precision(self.parameters["inference_precision"], "inference_precision")
+
+    def reader(self, number: int = 0, *, inference: bool = True) -> Reader:
+        """Return the reader of a model; raise if the model has too few positions."""
+        all_parameters = member_parameters(self.parameters)
+        # There are fewer than models if `members` was changed after `fit`.
+        parameters = all_parameters[min(number, len(all_parameters) - 1)]
+        if isinstance(parameters["max_length"], str):
+            length = self.fitted.max_length
+            if isinstance(length, list):
+                length = length[number]
+            parameters = parameters | {"max_length": length}
+        positions = self.fitted.models[number]._engine["max_position_embeddings"]
+        return Reader.of(parameters, positions, inference=inference)
+
+    def texts(self, X: Texts) -> list[str] | ArrowTexts:
+        """Return the texts to score, after checking X."""
+        self.fitted.check_feature_name(X)
+        return check_texts(X, "X", arrow=True, strip=self.parameters["strip_html"])
+
+    @_interruptible
+    def logits(self, X: Texts, report: Report | None = None) -> npt.NDArray[np.float32]:
+        """Compute the logits of texts; those of several models are combined.
+
+        Parameters
+        ----------
+        X : list, Series or array of str
+            The texts.
+        report : callable or None, default=None
+            Called with the fraction of the work that is done.
+
+        Returns
+        -------
+        float32 ndarray of shape (n_texts, n_outputs)
+        """
+        precision = self.check()
+        n_threads = resolve_n_threads(self.parameters["n_threads"])
+        texts = self.texts(X)
+        models, opinions = self.fitted.models, []
+        last = None
+        for number, model in enumerate(models):
+            reader = self.reader(number)
+            if reader != last:
+                check_interrupts()
+                with name_texts(_name_in_x):
+                    tokens = reader.encode(self.fitted.tokenizer, texts, n_threads)
+                windows, last = Windows.of(tokens), reader
+            logits = score_pieces(
+                model, tokens.ids, tokens.offsets, n_threads,
+                partial(_report_member, report, number, len(models)),
+                precision=precision, memory_limit=self.parameters["memory_limit"],
+            )
+            opinions.append(logits if windows is None else windows.mean(logits))
+        return opinions[0] if len(opinions) == 1 else self.fitted.objective.combine(opinions)
+
+    @_interruptible
+    def predict(self, X: Texts) -> npt.NDArray[Any] | pd.Categorical:
+        """Return the prediction for each text, in the type of y."""
+        found: npt.NDArray[Any] | pd.Categorical = self.fitted.objective.predict(self.logits(X))
+        return found
+
+    @_interruptible
+    def predict_proba(self, X: Texts) -> npt.NDArray[np.float64]:
+        """Return the probability of each class, as float64."""
+        return self.fitted.objective.predict_proba(self.logits(X))
+
+    @_interruptible
+    def decision_function(self, X: Texts) -> npt.NDArray[np.float32]:
+        """See `BertClassifier.decision_function`."""
+        return self.fitted.objective.decision_function(self.logits(X))
+
+    @_interruptible
+    def score(
+        self, X: Texts, y: Labels, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """See `BertClassifier.score`."""
+        logits = self.logits(X)
+        if not len(logits):
+            raise ValueError("X is empty; there is nothing to score")
+        return self.fitted.objective.score(logits, y, sample_weight)
+
+    @_interruptible
+    def table(
+        self, X: Texts, report: Report | None = None, decimals: int | None = None
+    ) -> dict[str, Any]:
+        """Return the columns of `Objective.prediction_table`. Parameters are as for `logits`."""
+        return self.fitted.objective.prediction_table(self.logits(X, report), decimals)
+
+    @_interruptible
+    def count_tokens(self, X: Texts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the number of tokens of each text, and of those that are read."""
+        self.check()
+        texts = self.texts(X)
+        n_threads = resolve_n_threads(self.parameters["n_threads"])
+        with name_texts(_name_in_x):
+            totals = count_tokens(self.fitted.tokenizer, texts, n_threads)
+        return totals, self.reader().tokens_read(totals)
+
+    @_interruptible
+    def seen_in_training(self, X: Texts) -> npt.NDArray[np.bool_]:
+        """Return which texts the models were trained on."""
+        self.fitted.check_feature_name(X)
+        texts = check_texts(X, "X", strip=self.parameters["strip_html"])
+        return np.isin(hash_texts(checking_interrupts(texts)), self.fitted.text_hashes)
+
+
+def _name_in_x(number: int) -> str:
+    return f"X[{number}]"
+
+
+def _report_member(report: Report | None, number: int, members: int, part: float) -> None:
+    """Report the fraction of all work, given that of one member."""
+    if report is not None:
+        report((number + part) / members)
+    check_interrupts()

@@ -1,0 +1,703 @@
+"""The work of `BertClassifier.fit`: check, learn the labels, split, tokenize, train.
+
+Each member is a separate run on the same texts, one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import sys
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertsent.classifier.fitted import Fitted
+from bertsent.classifier.members import count_members, is_list, member_parameters
+from bertsent.classifier.opening import (
+    describe_new,
+    load_model,
+    load_tokenizer,
+    warn_of_loss,
+)
+from bertsent.classifier.parameters import compared_on_resume, without_machine
+from bertsent.classifier.plan import begin, describe_plan, keep_to, plan_time, settle
+from bertsent.classifier.repeated import is_one_of_many
+from bertsent.classifier.resolve import (
+    resolve_epochs,
+    resolve_freeze,
+    resolve_learning_rate,
+    resolve_watched,
+)
+from bertsent.files import hold_directory, to_plain
+from bertsent.hub import resolve_directory
+from bertsent.model import PRECISIONS, go_on_in, limit_training, resolve_precision
+from bertsent.system import (
+    check_interrupts,
+    expand_path,
+    interrupted,
+    make_progress,
+    resolve_n_threads,
+    warn,
+)
+from bertsent.texts import (
+    Labelled,
+    Reader,
+    Windows,
+    check_texts,
+    check_training_texts,
+    check_weights,
+    feature_name,
+    hash_texts,
+    hold_out,
+    most_sequences,
+    name_texts,
+    warn_of_column_vector,
+)
+from bertsent.training import (
+    Best,
+    Budget,
+    ExampleHistory,
+    Examples,
+    Listeners,
+    RunStore,
+    State,
+    TrainingOptions,
+    callback_name,
+    describe_record,
+    describe_run,
+    draw_seeds,
+    group_rates,
+    member_seeds,
+    open_cache,
+    open_log,
+    train,
+)
+from bertsent.wording import phrase, spell
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from bertsent.classifier.fitted import Parameters
+    from bertsent.model import BertForSequenceClassification, PassTokens
+    from bertsent.objectives import Objective
+    from bertsent.system import Silent
+    from bertsent.texts import Labels, Texts
+    from bertsent.tokenizer import Encoding, WordPieceTokenizer
+    from bertsent.training import FrozenCache, RecordedRun, Saved, Seeds
+
+
+def fit(
+    parameters: Parameters,
+    objective_class: type[Objective],
+    X: Texts,
+    y: Labels,
+    sample_weight: npt.ArrayLike | None = None,
+    X_val: Texts | None = None,
+    y_val: Labels | None = None,
+    before: Fitted | None = None,
+    *,
+    origin: Mapping[str, Any] | None = None,
+    recorded: Mapping[int, RecordedRun] | None = None,
+) -> tuple[Fitted, KeyboardInterrupt | None]:
+    """Train on texts and their labels; see `BertClassifier.fit`.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier, already checked.
+    objective_class : type
+        One of `OBJECTIVES`.
+    X, y, sample_weight, X_val, y_val
+        As in `BertClassifier.fit`.
+    before : Fitted or None, default=None
+        State from which a warm start continues. It is not changed.
+    origin : dict or None, default=None
+        Where a command read the data, for the log.
+    recorded : dict of int to RecordedRun or None, default=None
+        A run to repeat, by the number of the member, from 1. Other members are not trained. Its
+        seeds, and what was chosen for "auto" and a time budget, are used again. If anything else
+        differs from the record, that is a CheckpointError before the first step.
+
+    Returns
+    -------
+    fitted : Fitted
+    interrupt : KeyboardInterrupt or None
+        The interrupt that ended training early. `fitted` then has the model trained so far, or
+        the members that were finished.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Training was interrupted before the first step.
+    """
+    budget = Budget() if recorded else Budget.of(parameters["time_budget"])
+    resolve_precision(parameters["precision"], "precision")
+    if parameters["validation_fraction"] is not None or X_val is not None:
+        resolve_precision(parameters["inference_precision"], "inference_precision")
+    n_threads = resolve_n_threads(parameters["n_threads"])
+    texts = check_training_texts(X, y, strip=parameters["strip_html"])
+    if not texts:
+        raise ValueError("X is empty; there is nothing to train on")
+    check_interrupts()
+    column = feature_name(X)
+    objective, targets = objective_class.learn(y, len(texts))
+    warn_of_column_vector(y, stacklevel=4)
+    for doubt in objective.describe_doubts(targets):
+        warn(doubt)
+    _check_watched(parameters["early_stopping"], objective)
+    weights = check_weights(sample_weight, len(texts))
+    validation = _check_validation(parameters, X_val, y_val, objective)
+    given: dict[str, Sequence[Any]] = {
+        "texts": (texts,),
+        "labels": (targets, objective.label_names),
+        "sample_weight": (weights,),
+        "validation": validation[:2] if validation else (None,),
+    }
+    weights = objective.weigh(targets, weights, parameters["class_weight"])
+    strata = objective.strata(targets)
+    labelled = Labelled(texts, targets, strata, weights, np.arange(len(texts)))
+    trained = []
+    with contextlib.ExitStack() as stack:
+        # Open all of them now, so that errors occur before the first step and not hours later.
+        stores = [
+            stack.enter_context(_open_store(parameters, number))
+            for number in range(count_members(parameters["members"]))
+        ]
+        saved = [None if store is None else store.newest() for store in stores]
+        seeds = draw_seeds(None if recorded else parameters["random_state"])
+        if saved[0] and parameters["random_state"] is None:
+            seeds = saved[0].seeds
+        brief = parameters["verbose"] == 1 and is_one_of_many()
+        run: _Fit | None = None
+        try:
+            with make_progress(parameters["verbose"], brief=brief) as progress:
+                for number, own in enumerate(member_parameters(parameters)):
+                    run, past = None, recorded.get(number + 1) if recorded else None
+                    if recorded and past is None:
+                        continue
+                    run = _Fit(
+                        own, objective, given, n_threads, budget, stores[number], saved[number],
+                        past.seeds if past else member_seeds(seeds, number), number, before,
+                        progress, origin, past,
+                    )
+                    check_interrupts()
+                    run.share_out(labelled, validation)
+                    check_interrupts()
+                    run.read()
+                    check_interrupts()
+                    run.train()
+                    trained.append(run.fitted())
+        except KeyboardInterrupt as stop:
+            finished = len(trained)
+            # An interrupted member is only kept if no other member is finished.
+            if not trained and run is not None and run.state is not None and run.state.step:
+                trained.append(run.fitted())
+            if not trained:
+                raise
+            fitted = replace(_put_together(parameters, trained), feature_name=column)
+            said = str(stop) or "training was interrupted"
+            kept = phrase(python=_describe_kept(finished, trained), command="")
+            return fitted, interrupted(stop, said + kept)
+    return replace(_put_together(parameters, trained), feature_name=column), None
+
+
+class _Fit:
+    """The training of one member, after all checks.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the member, where `members` is the number of members.
+    objective : Objective
+    given : dict
+        The data, in the form that `describe_run` takes.
+    n_threads : int
+    budget : Budget
+    store : RunStore or None
+        Store for checkpoints.
+    saved : Saved or None
+        Checkpoint to resume from.
+    seeds : Seeds
+    number : int
+        Number of the member, from 0.
+    before : Fitted or None
+        State from which a warm start continues.
+    progress : Silent
+        Where progress is displayed.
+    origin : dict or None
+        Where a command read the data.
+    past : RecordedRun or None
+        The run to repeat.
+
+    Attributes
+    ----------
+    state : State or None
+        State of training; None before it begins.
+    """
+
+    state: State | None
+    options: TrainingOptions
+    settled: Parameters
+    time_plan: dict[str, Any] | None
+    labelled: Labelled
+    validation: Labelled | None
+    reader: Reader
+    tokens: Encoding
+    held_out: Examples | None
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        objective: Objective,
+        given: Mapping[str, Sequence[Any]],
+        n_threads: int,
+        budget: Budget,
+        store: RunStore | None,
+        saved: Saved | None,
+        seeds: Seeds,
+        number: int,
+        before: Fitted | None,
+        progress: Silent,
+        origin: Mapping[str, Any] | None = None,
+        past: RecordedRun | None = None,
+    ) -> None:
+        self.parameters, self.objective, self.given = parameters, objective, given
+        self.n_threads, self.budget, self.store = n_threads, budget, store
+        self.saved, self.seeds, self.number, self.state = saved, seeds, number, None
+        self.progress, self.origin, self.past = progress, origin, past
+        # The description of the run that is resumed or repeated.
+        self.begun: Mapping[str, Any] = saved.run if saved else past.run if past else {}
+        if self.member is not None:
+            progress.announce(f"member {self.member} of {parameters['members']}")
+        self.model, self.tokenizer = starting_point(
+            parameters, objective, seeds.new_weights, number, before,
+            tell=None if saved or past else progress.notice,
+        )
+
+    @property
+    def member(self) -> int | None:
+        """Number of the member, from 1; None if there is a single model."""
+        return self.number + 1 if self.parameters["members"] > 1 else None
+
+    def share_out(self, labelled: Labelled, validation: Labelled | None) -> None:
+        """Split the texts into training and held-out texts, as many as a time budget allows."""
+        parameters, begun = self.parameters, self.begun
+        fraction = parameters["validation_fraction"]
+        self.options = make_options(
+            parameters, self.model._engine, self.seeds, begun,
+            validated=validation is not None or fraction is not None,
+        )
+        if fraction is not None:
+            held_out, kept = hold_out(labelled.texts, labelled.strata, fraction, self.seeds.split)
+            validation = labelled._replace(weights=None).take(held_out)
+            labelled = labelled.take(kept)
+        plan = begun.get("time_plan")
+        if self.budget.is_limited and not self.saved:
+            plan = plan_time(
+                self.budget, self.model, self.tokenizer, self.options, parameters, labelled.texts,
+                validation.texts if validation else [], n_threads=self.n_threads,
+                saves=bool(self.store),
+            )
+        positions = self.model._engine["max_position_embeddings"]
+        self.settled = settle(parameters, plan, positions)
+        if plan is not None:
+            self.options = replace(
+                self.options, epochs=plan["epochs"], freeze=plan["freeze_layers"]
+            )
+            labelled, validation = keep_to(plan, labelled, validation, self.seeds.split)
+        self.time_plan, self.labelled, self.validation = plan, labelled, validation
+        self.reader = Reader.of(self.settled, positions)
+
+    def read(self) -> None:
+        """Tokenize all texts."""
+        texts = self.labelled.texts
+        with name_texts(partial(_name_text, self.labelled)):
+            self.tokens = self.reader.encode(self.tokenizer, texts, self.n_threads)
+        cut = self.reader.describe_cuts(self.tokenizer, texts, self.tokens, self.n_threads)
+        if cut is not None:
+            self.progress.notice(cut)
+        self.held_out = None
+        if self.validation is not None:
+            positions = self.model._engine["max_position_embeddings"]
+            with name_texts(partial(_name_text, self.validation)):
+                encoded = Reader.of(self.settled, positions, inference=True).encode(
+                    self.tokenizer, self.validation.texts, self.n_threads
+                )
+            self.held_out = Examples(
+                encoded.ids, encoded.offsets, self.validation.targets, self.objective,
+                windows=Windows.of(encoded),
+            )
+
+    def choose_passes(self) -> Callable[..., PassTokens]:
+        """Return a function that chooses the tokens per pass, given the memory of the cache."""
+        return partial(
+            limit_training, self.model, self.parameters["memory_limit"],
+            np.diff(self.tokens.offsets),
+            batch_size=most_sequences(self.tokens, self.options.step_size),
+            freeze=self.options.freeze, n_threads=self.n_threads,
+            validation=None if self.held_out is None else np.diff(self.held_out.offsets),
+            keeps_best=self.make_best().watched is not None and self.held_out is not None,
+            precision=self.options.precision,
+            inference_precision=self.options.inference_precision or "float32",
+        )
+
+    def make_best(self) -> Best:
+        """Return the state of early stopping; with a time budget alone it never stops training."""
+        watched = resolve_watched(self.parameters["early_stopping"])
+        if watched is None and self.time_plan is not None:
+            return Best("loss", math.inf)
+        greater_is_better = watched == self.objective.metric and self.objective.greater_is_better
+        return Best(watched, self.parameters["patience"], greater_is_better)
+
+    def make_state(self) -> State:
+        """Return the state before the first step, or that of the checkpoint."""
+        state = State.fresh(self.model, self.make_best())
+        if self.parameters["track_examples"] and self.number == 0:
+            state.examples = ExampleHistory(
+                self.objective, self.given["texts"][0], self.given["labels"][0],
+                self.labelled.rows, self.options.epochs,
+            )
+        if self.saved:
+            assert self.store is not None and self.store.run is not None
+            self.saved.check(self.store.run)
+            self.saved.restore(
+                state, self.model._trained(self.options.freeze), len(self.labelled.texts)
+            )
+            self.budget.before = state.used
+        if self.time_plan is not None and self.budget.is_limited:
+            begin(self.budget, self.time_plan)
+        return state
+
+    def describe(self, storage: str | None) -> dict[str, Any]:
+        """Return the description of the run; `storage` is that of the frozen cache."""
+        return describe_run(
+            parameters=compared_on_resume(self.settled),
+            resolved=self.resolved() | {"frozen_cache": storage},
+            passes=self.options.passes, seeds=self.seeds, model=self.model,
+            tokenizer=self.tokenizer, data=self.given,
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the values that were chosen for "auto" and a time budget when the run began."""
+        resolved: dict[str, Any] = {
+            "learning_rate": self.options.learning_rate,
+            "time_budget": self.budget.seconds if self.budget.is_limited else None,
+            "time_plan": self.time_plan,
+        }
+        for name in PRECISIONS:
+            begun = None
+            if self.saved and self.parameters[name] == "auto":
+                begun = self.begun.get(name)
+            resolved[name] = begun or getattr(self.options, name)
+        return resolved
+
+    def train(self) -> None:
+        """Train, with a cache for frozen layers and with checkpoints if they are wanted."""
+        choose_passes = self.choose_passes()
+        with open_cache(
+            self.parameters["frozen_cache"],
+            begun=(self.begun.get("frozen_cache") or "off") if self.begun else None,
+            options=self.options, model=self.model, offsets=self.tokens.offsets,
+            choose_passes=choose_passes, memory_limit=self.parameters["memory_limit"],
+        ) as frozen:
+            passes = self.past.passes if self.past else choose_passes(cached=frozen.in_memory)
+            self.options = replace(self.options, passes=passes)
+            run: dict[str, Any] = {}
+            if self.store or self.past or self.parameters["hash_every"]:
+                run = self.describe(frozen.storage)
+            if self.store:
+                self.store.seeds, self.store.run = self.seeds, run
+            if self.past:
+                self.past.check(run)
+            self.state = self.make_state()
+            self.go(self.state, frozen, run)
+
+    def record(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the line of the log that says what the run is."""
+        assert self.state is not None
+        parameters = without_machine(self.parameters)
+        return describe_record(
+            task=self.objective.problem_type,
+            parameters={name: to_plain(value) for name, value in parameters.items()},
+            run=run, callbacks=map(callback_name, given_callbacks(self.parameters)),
+            origin=self.origin, step=self.state.step, n_threads=self.n_threads,
+        )
+
+    def hash_steps(self) -> Container[int]:
+        """Return the numbers of the steps after which the parameters are hashed."""
+        if self.past:
+            return self.past.hashes.keys()
+        every = self.parameters["hash_every"]
+        return range(every, sys.maxsize, every) if every else ()
+
+    def go(self, state: State, frozen: FrozenCache, run: Mapping[str, Any]) -> None:
+        """Run the training loop, with log and progress display."""
+        precision, progress = self.options.precision, self.progress
+        about = {} if self.member is None else {"member": self.member}
+        callbacks, log_file = given_callbacks(self.parameters), self.parameters["log_file"]
+        if about and state.finished:  # they saw it before other members began
+            callbacks, log_file = [], None
+        chosen = " (auto)" if self.parameters["precision"] == "auto" else ""
+        progress.announce(f"training in {precision}{chosen}")
+        if self.time_plan is not None:
+            progress.announce(describe_plan(self.time_plan))
+        if frozen.line is not None:
+            progress.announce(frozen.line)
+        with open_log(log_file, state.step) as log:
+            if log is not None and self.parameters["hash_every"]:
+                log({**self.record(run), **about})
+            train(
+                self.model,
+                Examples(
+                    self.tokens.ids, self.tokens.offsets, self.labelled.targets, self.objective,
+                    self.labelled.weights, Windows.of(self.tokens), frozen, state.examples,
+                ),
+                self.options,
+                n_threads=self.n_threads,
+                validation=self.held_out,
+                progress=progress,
+                state=state,
+                save=self.store.save if self.store else None,
+                save_every=self.parameters["checkpoint_every"],
+                listeners=Listeners([*callbacks, *([log] if log else [])], about),
+                budget=self.budget,
+                hash_steps=self.hash_steps(),
+                rates=self.past.rates if self.past and self.time_plan is not None else None,
+            )
+
+    def fitted(self) -> Fitted:
+        """Return the fitted state of this member alone."""
+        assert self.state is not None
+        return Fitted(
+            models=[self.model],
+            tokenizer=self.tokenizer,
+            objective=self.objective,
+            learning_rate=self.options.learning_rate,
+            precision=self.options.precision,
+            history=self.state.rows(self.objective.metric),
+            evaluations=self.state.evaluations,
+            best_step=self.state.best.step,
+            max_length=self.reader.max_length,
+            plan=self.time_plan,
+            training_rows=self.labelled.rows,
+            validation_rows=None if self.validation is None else self.validation.rows,
+            text_hashes=np.unique(hash_texts(self.labelled.texts)),
+            examples=self.state.examples,
+        )
+
+
+def _describe_kept(finished: int, trained: list[Fitted]) -> str:
+    """Return the end of a sentence: what a classifier keeps after an interrupt."""
+    if finished:
+        models = "model that was" if finished == 1 else f"{finished} models that were"
+        return f"; the classifier keeps the {models} finished"
+    if trained[0].best_step is not None:
+        return f"; the classifier keeps the best model so far, of step {trained[0].best_step:,}"
+    return "; the classifier keeps the model trained so far"
+
+
+def _put_together(parameters: Parameters, members: list[Fitted]) -> Fitted:
+    """Combine the states of all members. What they share is taken from the last one."""
+    together: dict[str, Any] = {}
+    if count_members(parameters["members"]) > 1:
+        for name in ("history", "evaluations"):
+            together[name] = _by_member(getattr(member, name) for member in members)
+        together["best_step"] = [member.best_step for member in members]
+        together["examples"] = members[0].examples
+    if is_list(parameters["members"]):
+        for name in ("learning_rate", "max_length"):
+            together[name] = [getattr(member, name) for member in members]
+    return replace(members[-1], models=[member.model for member in members], **together)
+
+
+def _by_member(tables: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the rows of all members, each with the number of its member."""
+    return [
+        {"member": number} | row for number, rows in enumerate(tables, 1) for row in rows
+    ]
+
+
+def _check_validation(
+    parameters: Parameters, X_val: Texts | None, y_val: Labels | None, objective: Objective
+) -> Labelled | None:
+    fraction, stopping = parameters["validation_fraction"], parameters["early_stopping"]
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val go together; one of them is missing")
+    if X_val is None or y_val is None:
+        if stopping and fraction is None:
+            raise ValueError(
+                f"{spell('early_stopping', stopping)} needs held-out texts; pass "
+                + phrase(python="X_val and y_val, or ", command="")
+                + spell("validation_fraction", 0.1)
+            )
+        return None
+    if fraction is not None:
+        raise ValueError(
+            f"X_val and {spell('validation_fraction', fraction)} are both given; use one of them"
+        )
+    texts = check_texts(X_val, "X_val", strip=parameters["strip_html"])
+    if not texts:
+        raise ValueError("X_val is empty; leave it out or pass some texts")
+    targets = objective.encode(y_val, len(texts), "y_val")
+    return Labelled(texts, targets, objective.strata(targets))
+
+
+def _name_text(labelled: Labelled, number: int) -> str:
+    return f"X_val[{number}]" if labelled.rows is None else f"X[{labelled.rows[number]}]"
+
+
+def _check_watched(early_stopping: bool | str, objective: Objective) -> None:
+    watched = resolve_watched(early_stopping)
+    if watched not in (None, "loss", objective.metric):
+        raise ValueError(
+            f"{spell('early_stopping', early_stopping)} is unknown; "
+            f'use "loss" or "{objective.metric}"'
+        )
+
+
+def _open_store(
+    parameters: Parameters, number: int
+) -> contextlib.AbstractContextManager[RunStore | None]:
+    """Return the store of a member: the directory itself for the first, a subfolder for others."""
+    if parameters["checkpoint_dir"] is None:
+        return contextlib.nullcontext()
+    directory = expand_path(parameters["checkpoint_dir"])
+    if number > 0:
+        directory = directory / f"member-{number + 1}"
+    return RunStore(directory, parameters["checkpoint_keep"], bool(parameters["resume"]))
+
+
+def given_callbacks(parameters: Parameters) -> list[Any]:
+    """Return the callbacks as a list."""
+    callbacks = parameters["callbacks"]
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+
+
+def starting_point(
+    parameters: Parameters,
+    objective: Objective,
+    seed: int,
+    number: int = 0,
+    before: Fitted | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> tuple[BertForSequenceClassification, WordPieceTokenizer]:
+    """Return the model to train and its tokenizer.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of a member, where `members` is the number of members.
+    objective : Objective
+    seed : int
+        Seed of new weights.
+    number : int, default=0
+        Number of the member, from 0.
+    before : Fitted or None, default=None
+        State from which a warm start continues.
+    tell : callable or None, default=None
+        Called with a line about parts of the model that are new.
+
+    Returns
+    -------
+    model : BertForSequenceClassification
+    tokenizer : WordPieceTokenizer
+    """
+    pooling = parameters["pooling"]
+    if before is not None:
+        objective.check_same_labels(before.objective)
+        own = before.model._engine["pooling"]
+        if pooling not in (None, own):
+            raise ValueError(
+                f"warm_start=True continues with pooling={own!r}, not {pooling!r}; "
+                "use warm_start=False to start anew"
+            )
+        members = parameters["members"]
+        if len(before.models) != members:
+            raise ValueError(
+                f"warm_start=True continues with the {len(before.models)} fitted models, "
+                f"not with members={members}; use warm_start=False to start anew"
+            )
+        # A copy: an error must leave the classifier as it was.
+        return copy.deepcopy(before.models[number]), before.tokenizer
+    directory = resolve_directory(parameters["model"])
+    names = objective.label_names
+    with hold_directory(directory):
+        model, loaded = load_model(
+            directory,
+            parameters["model"],
+            id2label=dict(enumerate(names)),
+            random_state=seed,
+            pooling=pooling,
+            problem_type=objective.problem_type,
+            new_classifier=None,
+        )
+        tokenizer = load_tokenizer(directory, model)
+    if tell is not None:
+        if loaded.fresh and not loaded.discarded:
+            tell(describe_new(parameters["model"], loaded.fresh, names))
+        warn_of_loss(parameters["model"], loaded, names, parameters["verbose"])
+    return model, tokenizer
+
+
+def make_options(
+    parameters: Mapping[str, Any],
+    config: Mapping[str, Any],
+    seeds: Seeds,
+    begun: Mapping[str, Any],
+    *,
+    validated: bool,
+) -> TrainingOptions:
+    """Return the options of the training loop, with values for "auto" and "all".
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier.
+    config : dict
+        The engine's configuration of the model.
+    seeds : Seeds
+    begun : dict
+        Description of the run to resume, or empty for a new run.
+    validated : bool
+        Whether there are held-out texts.
+
+    Returns
+    -------
+    TrainingOptions
+    """
+    given = parameters
+    names = PRECISIONS if validated else PRECISIONS[:1]
+    n_layers = config["num_hidden_layers"]
+    freeze = resolve_freeze(given["freeze_layers"], n_layers)
+    rate = resolve_learning_rate(
+        given["learning_rate"], config["hidden_size"], n_layers, freeze
+    )
+    precisions: dict[str, Any] = {
+        name: go_on_in(given[name], name, begun.get(name)) for name in names
+    }
+    head_rate = rate if given["head_learning_rate"] is None else given["head_learning_rate"]
+    return TrainingOptions(
+        epochs=resolve_epochs(given["epochs"]),
+        batch_size=int(given["batch_size"]),
+        accumulate_steps=int(given["accumulate_steps"]),
+        learning_rate=rate,
+        rates=group_rates(n_layers, given["layer_decay"], head_rate / rate),
+        schedule=str(given["schedule"]),
+        label_smoothing=float(given["label_smoothing"]),
+        weight_decay=float(given["weight_decay"]),
+        warmup_ratio=float(given["warmup_ratio"]),
+        max_grad_norm=float(given["max_grad_norm"]),
+        freeze=freeze,
+        freeze_dropout=bool(given["freeze_dropout"]),
+        order_seed=seeds.order,
+        dropout_seed=seeds.dropout,
+        eval_every=None if given["eval_every"] is None else int(given["eval_every"]),
+        **precisions,
+    )

@@ -1,0 +1,325 @@
+"""The parameters of `BertClassifier`, each declared once.
+
+This table is the source of the checks and their error messages, the flags of the command line,
+what a resumed run compares, what members may differ in, the parameters of `bertsent.pretrain`, and
+``docs/parameters.md``. A new parameter needs an entry here, and one in signature and docstring.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bertsent.classifier.declaration import (
+    CALLBACKS,
+    CLASS_WEIGHTS,
+    FLAG,
+    MEMBER_LIST,
+    METRIC,
+    RANDOM_STATE,
+    SIZE,
+    TIME,
+    Parameter,
+    either,
+    one_of,
+    path,
+    real,
+    whole,
+)
+from bertsent.classifier.members import count_members, is_list, member_parameters
+from bertsent.files import MOST_MEMBERS
+from bertsent.model import INFERENCE, TRAINING
+from bertsent.wording import spell
+
+# The rate of Sun et al. (2019) for further pretraining, with batches of 32 pieces of 128 tokens.
+PRETRAINING_RATE = 5e-5
+PARTS = ("head", "tail", "head+tail", "windows")
+
+PARAMETERS = (
+    Parameter(
+        "model", path("the name of a model or a directory that holds one", "NAME_OR_DIR"), "minilm",
+        'model to start from: "minilm", "mpnet", a Hugging Face hub id such as bert-base-uncased, '
+        "or a directory", brief="model to start from",
+        resume="resolved", summary="never", pretraining={}),
+    Parameter(
+        "max_length", either("auto", whole(3)), "auto",
+        "tokens that the model reads at once, including [CLS] and [SEP]; long_text says what "
+        'happens to longer texts; "auto" is 256, or chosen by time_budget', "TOKENS",
+        "tokens to read of each text", per_member=True, at_prediction={
+            "kind": whole(3), "help": "tokens that the model reads at once, including [CLS] and "
+            "[SEP]; inference_long_text says what happens to longer texts",
+        }, pretraining={
+            "kind": whole(3), "default": 128, "help": "tokens of a piece, including [CLS] and "
+            "[SEP]; longer texts are cut into several pieces", "brief": "tokens of a piece of text"
+        }),
+    Parameter(
+        "long_text", one_of(*PARTS), "tail",
+        "what training reads of a text longer than max_length: its beginning (head), its end "
+        "(tail), a quarter from the beginning and the rest from the end (head+tail), or all of it, "
+        "in windows", "PART",
+        per_member=True, summary="changed"),
+    Parameter(
+        "stride", whole(0), 0, "tokens that consecutive windows share", "TOKENS",
+        per_member=True, summary="changed"),
+    Parameter(
+        "epochs", either("auto", whole(1)), "auto",
+        'passes over the training texts; "auto" is 3, or chosen by time_budget',
+        brief="passes over the training texts", per_member=True, pretraining={
+            "kind": whole(1), "default": 1, "help": "passes over the texts; each masks other words",
+            "brief": "passes over the texts"}),
+    Parameter(
+        "batch_size", whole(1), 16, "texts per step",
+        per_member=True, pretraining={"default": 32, "help": "pieces per step"}),
+    Parameter(
+        "learning_rate", either("auto", real(0, closed="right")), "auto",
+        'peak learning rate; "auto" depends on the size of the model and on freeze_layers', "RATE",
+        resume="resolved", per_member=True, pretraining={
+            "kind": real(0, closed="right"), "default": PRETRAINING_RATE,
+            "help": "peak learning rate"}),
+    Parameter(
+        "weight_decay", real(0), 0.01,
+        "decoupled weight decay of AdamW; does not apply to biases and LayerNorm",
+        per_member=True, pretraining={}),
+    Parameter(
+        "warmup_ratio", real(0, 1), 0.1,
+        "fraction of the steps in which the learning rate rises to its peak",
+        per_member=True, pretraining={}),
+    Parameter(
+        "schedule", one_of("linear", "cosine", "constant"), "linear",
+        "learning rate after the warm-up: linear or cosine decay to 0, or constant",
+        per_member=True, summary="changed", pretraining={}),
+    Parameter(
+        "layer_decay", real(0, 1, closed="right"), 1.0,
+        "learning rate of each layer relative to that of the layer above; the embeddings come last",
+        per_member=True, summary="changed"),
+    Parameter(
+        "head_learning_rate", either(None, real(0, closed="right")), None,
+        "peak learning rate of the pooler and the classification layer (default: learning_rate)",
+        "RATE", per_member=True),
+    Parameter(
+        "accumulate_steps", whole(1), 1, "batches whose gradients are added up for one step",
+        per_member=True, summary="changed", pretraining={}),
+    Parameter(
+        "label_smoothing", real(0, 1, closed="left"), 0.0,
+        "fraction of each target that is spread evenly over all classes",
+        per_member=True, summary="changed"),
+    Parameter(
+        "class_weight", either(None, "balanced", CLASS_WEIGHTS), None,
+        'weight of each class in the loss: "balanced", or for example negative=1,positive=2.5'),
+    Parameter(
+        "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
+        per_member=True, pretraining={}),
+    Parameter(
+        "freeze_layers", either("auto", "all", whole(0)), "auto",
+        'K freezes the embeddings and the first K layers, "all" everything but the '
+        'pooler and the classification layer; "auto" is 0, or chosen by time_budget', "K",
+        per_member=True),
+    Parameter("freeze_dropout", FLAG, False, "use no dropout in frozen layers", per_member=True),
+    Parameter(
+        "frozen_cache", one_of("auto", "float32", "bfloat16", "off"), "auto",
+        "how to store the output of frozen layers without dropout, which is computed once for all "
+        'epochs: float32, bfloat16 (half the space) or off; "auto" is float32 if there are several '
+        "epochs and the output is no larger than BERTSENT_CACHE_LIMIT", "TYPE", machine=True,
+        resume="resolved", per_member=True, summary="changed"),
+    Parameter(
+        "pooling", either(None, one_of("cls", "mean")), None,
+        "what the pooler and the classification layer read from the last layer: the output for "
+        '[CLS] ("cls") or the mean over all tokens ("mean") (default: as saved with the model, '
+        "otherwise cls)"),
+    Parameter(
+        "members", either(whole(1, MOST_MEMBERS), MEMBER_LIST), 1,
+        "number of models to train, whose probabilities are averaged; or a JSON list with the "
+        'parameters in which each differs, such as [{"freeze_layers": 2}, {}]', summary="changed"),
+    Parameter(
+        "validation_fraction", either(None, real(0, 1, closed="neither")), None,
+        "fraction of the training texts to hold out and score after every epoch; shuffled, "
+        "stratified by class, equal texts kept together", "FRACTION",
+        pretraining={"help": "fraction of the texts to hold out and score after every epoch, "
+                             "always with the same words masked"}),
+    Parameter(
+        "eval_every", either(None, whole(1)), None,
+        "score the held-out texts also after every so many steps (default: only after every "
+        "epoch)", "STEPS",
+        pretraining={}),
+    Parameter(
+        "early_stopping", either("loss", METRIC, FLAG), False,
+        "stop when the loss or the accuracy on the held-out texts no longer improves, and restore "
+        "the best weights; needs validation_fraction", "{loss,accuracy}"),
+    Parameter(
+        "patience", whole(1), 3,
+        "stop after this many evaluations in a row without improvement",
+        summary="changed"),
+    Parameter(
+        "checkpoint_dir", either(None, path("the name of a directory", "DIR")), None,
+        "directory in which to save checkpoints of the run, so that it can be resumed",
+        machine=True, resume="any", pretraining={}),
+    Parameter(
+        "checkpoint_every", either(None, whole(1)), None,
+        "steps between two checkpoints (default: one after every epoch)", "STEPS",
+        machine=True, resume="any", pretraining={}),
+    Parameter(
+        "checkpoint_keep", whole(1), 2, "number of checkpoints to keep, the newest ones",
+        machine=True, resume="any", summary="changed", pretraining={}),
+    Parameter(
+        "resume", FLAG, False,
+        "continue from the newest checkpoint in checkpoint_dir, with exactly the same result as "
+        "without the interruption; if there is none yet, start from the beginning",
+        machine=True, resume="any", pretraining={}),
+    Parameter(
+        "warm_start", FLAG, False, "let fit continue from the fitted model instead of model",
+        # A command has no fitted model; --model DIR continues from a saved one.
+        on_command_line=False, resume="resolved"),
+    Parameter(
+        "callbacks", either(None, CALLBACKS), None,
+        "functions or classes to call on every step, evaluation and epoch",
+        machine=True, resume="any", pretraining={}),
+    Parameter(
+        "log_file", either(None, path("the name of a file", "FILE")), None,
+        "append a line of JSON for every step, evaluation and epoch to this file",
+        machine=True, resume="any", pretraining={}),
+    Parameter(
+        "hash_every", either(None, whole(1)), None,
+        "add a hash of the parameters to the log after every so many steps, with all that is "
+        "needed to repeat the run and compare it; needs log_file", "STEPS",
+        machine=True, resume="any", summary="changed"),
+    Parameter(
+        "track_examples", FLAG, False,
+        "record how each training text is learned, and audit the data for wrong labels, "
+        "near-duplicates and leaks; the command writes examples.csv and audit.csv"),
+    Parameter(
+        "strip_html", FLAG, False, "remove HTML tags from the texts, in training and prediction",
+        pretraining={"help": "remove HTML tags from the texts"}),
+    Parameter(
+        "precision", one_of(*TRAINING), "auto",
+        'precision of training, float32 or bfloat16; weights stay float32; "auto" is bfloat16 '
+        "where the processor is faster in it, otherwise float32", "PRECISION", resume="resolved",
+        pretraining={}),
+    Parameter(
+        "inference_precision", one_of(*INFERENCE), "auto",
+        'precision of prediction, float32, bfloat16 or int8; "auto" is bfloat16 where the '
+        "processor is faster in it, otherwise float32", "PRECISION",
+        resume="resolved", at_prediction={}),
+    Parameter(
+        "inference_long_text", either(None, one_of(*PARTS)), "windows",
+        "which part of a long text is read for prediction, and of held-out texts: all of it "
+        "(windows), its beginning (head), its end (tail), or both (head+tail)", "PART",
+        summary="changed",
+        at_prediction={}),
+    Parameter(
+        "n_threads", either(None, whole(1)), None,
+        "number of threads (default: BERTSENT_NUM_THREADS, OMP_NUM_THREADS, or all available "
+        "CPUs)", brief="threads to use (default: all CPUs)", aliases=("--threads",),
+        machine=True, resume="any", summary="never", at_prediction={}, pretraining={}),
+    Parameter(
+        "memory_limit", either(None, SIZE), None,
+        "most memory for weights, gradients, moments and activations, such as 2GB; batches are "
+        "then processed in smaller parts", machine=True, resume="resolved"),
+    Parameter(
+        "time_budget", either(None, TIME), None,
+        "time that training may take, such as 30min; chooses max_length, freeze_layers and the "
+        "number of epochs if they are auto", brief="time that training may take, such as 30min",
+        resume="resolved"),
+    Parameter(
+        "random_state", either(None, RANDOM_STATE, whole(0, 2**32 - 1)), None,
+        "seed of the split, the new weights, the order of the texts and dropout",
+        brief="seed of all random choices", aliases=("--seed",), resume="resolved",
+        summary="never",
+        pretraining={"help": "seed of the new weights, the held-out texts, the order of the "
+                             "texts, the masked words and dropout"}),
+    Parameter(
+        "verbose", either(FLAG, whole(0)), 1,
+        "0: print nothing, 1: print progress, or one line for each fit in a search of "
+        "scikit-learn, 2: print all progress there too",
+        resume="any", summary="never", pretraining={}),
+)
+DEFAULTS = {p.name: p.default for p in PARAMETERS}
+MACHINE = frozenset(p.name for p in PARAMETERS if p.machine)
+MEMBER_PARAMETERS = tuple(p.name for p in PARAMETERS if p.per_member)
+
+
+def without_machine(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that do not concern the machine, also of each member."""
+    kept = {name: value for name, value in values.items() if name not in MACHINE}
+    if is_list(kept.get("members")):
+        kept["members"] = [
+            without_machine(own) if isinstance(own, Mapping) else own for own in kept["members"]
+        ]
+    return kept
+
+
+def compared_on_resume(
+    values: Mapping[str, Any], table: Iterable[Parameter] = PARAMETERS
+) -> dict[str, Any]:
+    """Return the values that must be the same when a run is resumed."""
+    same = {p.name for p in table if p.resume == "same"}
+    return {name: value for name, value in values.items() if name in same}
+
+
+def check_each(values: Mapping[str, Any], table: Iterable[Parameter] = PARAMETERS) -> None:
+    """Check each value of a table, and that those for checkpoints are consistent."""
+    for parameter in table:
+        parameter.check(values[parameter.name])
+    if values["checkpoint_dir"] is None:
+        if values["resume"]:
+            raise ValueError(
+                f"{spell('resume', True)} needs {spell('checkpoint_dir')}, the directory of that "
+                "run"
+            )
+        if values["checkpoint_every"] is not None:
+            raise ValueError(
+                f"{spell('checkpoint_every', values['checkpoint_every'])} needs "
+                f"{spell('checkpoint_dir')}, the directory for the checkpoints"
+            )
+    if values.get("hash_every") is not None and values["log_file"] is None:
+        raise ValueError(
+            f"{spell('hash_every', values['hash_every'])} needs {spell('log_file')}, the file for "
+            "the hashes"
+        )
+
+
+def check_parameters(values: Mapping[str, Any]) -> None:
+    """Check all parameters of a classifier; errors name the allowed values."""
+    check_each(values)
+    if values["stride"]:
+        _check_stride(values)
+    members = values["members"]
+    if count_members(members) > 1 and values["time_budget"] is not None:
+        raise ValueError(
+            f"{spell('time_budget', values['time_budget'])} can only plan one model, not "
+            f"{spell('members', members)}; use {spell('members', 1)}, or leave out "
+            f"{spell('time_budget')}"
+        )
+    if is_list(members):
+        _check_members(values)
+
+
+def _check_members(values: Mapping[str, Any]) -> None:
+    for number, own in enumerate(values["members"]):
+        unknown = [str(name) for name in own if name not in MEMBER_PARAMETERS]
+        if unknown:
+            raise ValueError(
+                f"{spell('members')}[{number}] has {', '.join(unknown)}, in which members cannot "
+                f"differ; they can differ in {', '.join(MEMBER_PARAMETERS)}"
+            )
+    for number, own in enumerate(member_parameters(values)):
+        try:
+            check_parameters(own)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{spell('members')}[{number}]: {error}") from None
+
+
+def _check_stride(values: Mapping[str, Any]) -> None:
+    from bertsent.texts import AUTO_LENGTH  # late, because it loads NumPy
+
+    stride, max_length = values["stride"], values["max_length"]
+    if "windows" not in (values["long_text"], values["inference_long_text"]):
+        raise ValueError(
+            f"{spell('stride', stride)} needs {spell('long_text', 'windows')} or "
+            f"{spell('inference_long_text', 'windows')}, but {spell('long_text')} is "
+            f"{str(values['long_text'])!r}"
+        )
+    if isinstance(max_length, str):
+        max_length = AUTO_LENGTH
+    if stride > max_length - 3:
+        raise ValueError(
+            f"{spell('stride', stride)} leaves no room for new tokens in windows of "
+            f"{spell('max_length', max_length)}; expected at most {max_length - 3}"
+        )

@@ -1,0 +1,313 @@
+"""Plan a training run for a given time: `BertClassifier(time_budget=)`.
+
+The machine is measured briefly. Then the first rung of a ladder of settings that fits is chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bertsent.classifier.resolve import resolve_epochs, resolve_freeze
+from bertsent.classifier.survey import survey_work
+from bertsent.system import format_seconds, format_time
+from bertsent.texts import resolve_max_length, thin_out
+from bertsent.training import MARGIN, SLACK
+from bertsent.wording import spell
+
+if TYPE_CHECKING:
+    from bertsent.classifier.survey import Work
+    from bertsent.model import BertForSequenceClassification, Rates
+    from bertsent.texts import Labelled
+    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.training import Budget, TrainingOptions
+
+# Epochs, max_length and fraction of frozen layers, best first. Values that a user has set replace
+# a column. The third epoch is given up first, because each epoch helps less than the one before;
+# then tokens beyond 256, which most reviews hardly have; then the second epoch. Layers are frozen
+# before texts are left out: on IMDB, freezing half of MiniLM's layers and using 1.5 times as many
+# texts was as good in the same time (docs/recipes.md). So were 128 tokens of more texts, compared
+# with 256 tokens of fewer.
+LADDER = (
+    (3, 512, 0.0),
+    (2, 512, 0.0),
+    (3, 256, 0.0),
+    (2, 256, 0.0),
+    (1, 256, 0.0),
+    (1, 256, 0.5),
+    (1, 128, 0.5),
+)
+# The parameters with a column.
+CHOSEN = ("epochs", "max_length", "freeze_layers")
+# Steps are planned for this fraction of the time that is left for them. If other programs slow
+# down the machine, a run still finishes on time: it skips steps, and its learning rate follows the
+# time.
+FILLED = 0.95
+# With fewer steps, nothing is learned.
+LEAST_STEPS = 10
+# Assumed speed of writing a checkpoint, before the first one, in bytes per second: a slow disk.
+WRITTEN = 1e8
+# Measuring takes this fraction of the budget, but at most this number of seconds.
+MEASURED_PART = 0.05
+MOST_MEASURED = 10.0
+
+
+class Rung(NamedTuple):
+    """One set of values that can be chosen.
+
+    Attributes
+    ----------
+    epochs, max_length, freeze : int
+    """
+
+    epochs: int
+    max_length: int
+    freeze: int
+
+
+def list_rungs(parameters: Mapping[str, Any], positions: int, n_layers: int) -> list[Rung]:
+    """List the settings that can be chosen for a model, best first.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier. Values other than "auto" are kept.
+    positions, n_layers : int
+        Numbers of positions and layers of the model.
+
+    Returns
+    -------
+    list of Rung
+        Without a time budget, there is a single one.
+    """
+    plans: list[dict[str, Any] | None] = [None]
+    if parameters["time_budget"] is not None:
+        plans = [
+            {
+                "epochs": epochs,
+                "max_length": min(length, positions),
+                "freeze_layers": int(part * n_layers),
+            }
+            for epochs, length, part in LADDER
+        ]
+    rungs = []
+    for plan in plans:
+        chosen = settle(parameters, plan, positions)
+        rungs.append(Rung(
+            int(chosen["epochs"]), int(chosen["max_length"]),
+            resolve_freeze(chosen["freeze_layers"], n_layers),
+        ))
+    rungs = list(dict.fromkeys(rungs))
+    # Windows need room for more than the tokens that they share.
+    return [rung for rung in rungs if rung.max_length - 3 >= parameters["stride"]] or rungs
+
+
+def settle(
+    parameters: Mapping[str, Any], plan: Mapping[str, Any] | None, positions: int
+) -> dict[str, Any]:
+    """Return the parameters with the values of a plan, or without a budget, in place of "auto"."""
+    chosen: Mapping[str, Any] = plan or {
+        "epochs": resolve_epochs("auto"),
+        "max_length": resolve_max_length("auto", positions),
+        "freeze_layers": resolve_freeze("auto", 0),
+    }
+    return dict(parameters) | {name: chosen[name] for name in CHOSEN if parameters[name] == "auto"}
+
+
+def choose(
+    rungs: list[Rung],
+    work: Work,
+    rates: Rates,
+    *,
+    budget: float = math.inf,
+    used: float = 0.0,
+    saving: float = 0.0,
+) -> dict[str, Any]:
+    """Choose the first rung that fits into a budget.
+
+    Parameters
+    ----------
+    rungs : list of Rung
+        Best first.
+    work : Work
+    rates : Rates
+    budget : float, default=inf
+        Total time in seconds. The first rung always fits into infinity.
+    used : float, default=0.0
+        Seconds that have passed.
+    saving : float, default=0.0
+        Seconds that a checkpoint takes; 0 if there are none.
+
+    Returns
+    -------
+    dict
+        ``epochs``, ``max_length``, ``freeze_layers``; the number of ``texts`` to train on, of
+        ``all_texts``, of ``steps`` and ``evaluations``; and in seconds ``budget``, ``used`` before
+        training, ``training``, ``evaluation`` for all evaluations, and ``checkpoint`` for the last
+        checkpoint.
+
+    Raises
+    ------
+    ValueError
+        The budget is too short. The message names the shortest possible one.
+    """
+    usable, all_texts = budget, len(work.train)
+    if not math.isinf(budget):
+        usable = budget - used - MARGIN * saving - 2 * SLACK * budget
+    ways = [_Way(rung, work, rates) for rung in rungs]
+    way = next((way for way in ways if way.room(all_texts) <= usable), None)
+    texts = all_texts
+    if way is None:
+        way = min(ways, key=lambda way: way.room(all_texts))
+        texts = way.most_texts(usable) // work.step_size * work.step_size
+        least = min(all_texts, LEAST_STEPS * work.step_size)
+        if texts < least:
+            shortest = way.training(least) + way.evaluation(least)
+            needed = (used + way.room(least) + MARGIN * saving) / (1 - 2 * SLACK)
+            raise ValueError(
+                f"{spell('time_budget')} of {budget:g} seconds is too short: "
+                f"{format_seconds(used)} pass before training begins, and {least:,} of "
+                f"{all_texts:,} texts with "
+                f"{spell('epochs', way.rung.epochs)}, {spell('max_length', way.rung.max_length)} "
+                f"and {spell('freeze_layers', way.rung.freeze)}, including evaluations, would take "
+                f"{format_seconds(shortest)}; the shortest possible is about "
+                f"{spell('time_budget', format_time(needed))}"
+            )
+    return {
+        "epochs": way.rung.epochs,
+        "max_length": way.rung.max_length,
+        "freeze_layers": way.rung.freeze,
+        "texts": texts,
+        "all_texts": all_texts,
+        "steps": way.rung.epochs * math.ceil(texts / work.step_size),
+        "evaluations": way.job["evaluations"],
+        "budget": budget,
+        "used": round(used, 3),
+        "training": round(way.training(texts), 3),
+        "evaluation": round(way.evaluation(texts), 3),
+        "checkpoint": saving,
+    }
+
+
+class _Way:
+    """A rung with the times in seconds that it takes for a given number of training texts.
+
+    Attributes
+    ----------
+    job : dict
+    """
+
+    def __init__(self, rung: Rung, work: Work, rates: Rates) -> None:
+        self.rung, self.texts = rung, len(work.train)
+        found, self.job = work.seconds(rung, rates)
+        self._steps: float = found["steps"]
+        self._evaluation: float = found["evaluation"]
+        # With fewer texts, fewer are held out.
+        self.shared = work.parameters["validation_fraction"] is not None
+
+    def training(self, texts: int) -> float:
+        """Return the time for all steps."""
+        return self._steps * texts / self.texts
+
+    def evaluation(self, texts: int) -> float:
+        """Return the time for all evaluations."""
+        return self._evaluation * (texts / self.texts if self.shared else 1)
+
+    def room(self, texts: int) -> float:
+        """Return the time that is reserved for both."""
+        return self.training(texts) / FILLED + MARGIN * self.evaluation(texts)
+
+    def most_texts(self, seconds: float) -> int:
+        """Return the number of texts for which there is time."""
+        fixed = self.room(0)
+        return int((seconds - fixed) * self.texts / (self.room(self.texts) - fixed))
+
+
+def begin(budget: Budget, plan: Mapping[str, Any]) -> None:
+    """Tell a budget when training begins, and the planned times of its parts."""
+    budget.begin(
+        plan["used"], step=plan["training"] / plan["steps"],
+        evaluation=plan["evaluation"] / max(1, plan["evaluations"]),
+        checkpoint=plan["checkpoint"],
+    )
+
+
+def keep_to(
+    plan: Mapping[str, Any], train: Labelled, validation: Labelled | None, seed: int
+) -> tuple[Labelled, Labelled | None]:
+    """Leave out texts for which a plan has no time, and held-out texts in proportion.
+
+    Parameters
+    ----------
+    plan : dict
+    train, validation : Labelled
+        `validation` may be None. If it was not split off from the training texts, it is kept.
+    seed : int
+
+    Returns
+    -------
+    train, validation : Labelled
+    """
+    part = plan["texts"] / len(train.texts)
+    if part < 1:
+        train = thin_out(train, part, seed)
+        if validation is not None and validation.rows is not None:
+            validation = thin_out(validation, part, seed)
+    return train, validation
+
+
+def describe_plan(plan: Mapping[str, Any]) -> str:
+    """Return a plan for a time budget as one line."""
+    texts = f"{plan['texts']:,}"
+    if plan["texts"] < plan["all_texts"]:
+        texts += f" of {plan['all_texts']:,}"
+    total = plan["used"] + plan["training"] + plan["evaluation"]
+    line = (
+        f"plan for {format_seconds(plan['budget'])}: {spell('epochs', plan['epochs'])} over "
+        f"{texts} texts ({plan['steps']:,} steps), {spell('max_length', plan['max_length'])}, "
+        f"{spell('freeze_layers', plan['freeze_layers'])}; about {format_seconds(total)}: "
+        f"{format_seconds(plan['used'])} used so far, {format_seconds(plan['training'])} training"
+    )
+    if plan["evaluations"]:
+        line += f", {format_seconds(plan['evaluation'])} evaluation"
+    return line
+
+
+def plan_time(
+    budget: Budget,
+    model: BertForSequenceClassification,
+    tokenizer: WordPieceTokenizer,
+    options: TrainingOptions,
+    parameters: dict[str, Any],
+    texts: Iterable[str],
+    validation: Iterable[str],
+    *,
+    n_threads: int,
+    saves: bool,
+) -> dict[str, Any]:
+    """Measure the machine and plan a run of `BertClassifier.fit`.
+
+    Parameters
+    ----------
+    budget : Budget
+    model, tokenizer, options, parameters, texts, validation, n_threads
+        As for `bertsent.classifier.survey.survey_work`.
+    saves : bool
+        Whether checkpoints are written.
+
+    Returns
+    -------
+    dict
+        As returned by `choose`.
+    """
+    config = model._engine
+    rungs = list_rungs(
+        parameters, config["max_position_embeddings"], config["num_hidden_layers"]
+    )
+    found = survey_work(
+        rungs, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,
+        seconds=min(MOST_MEASURED, MEASURED_PART * budget.seconds),
+    )
+    saving = round(12 * model._flat.size / WRITTEN, 3) if saves else 0.0
+    return choose(*found, budget=budget.seconds, used=budget.used, saving=saving)

@@ -1,0 +1,199 @@
+"""Count the work of a training run and measure the speed of the machine, as the basis of plans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertsent.model import attended, estimate, limit_training, measure_rates
+from bertsent.texts import Reader
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from bertsent.classifier.plan import Rung
+    from bertsent.model import BertForSequenceClassification, PassTokens, Rates
+    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class Work:
+    """The texts of a training run, whatever settings are chosen.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier.
+    positions : int
+        Number of positions of the model.
+    step_size : int
+        Number of texts per step.
+    train, validation : ndarray of int
+        Number of tokens in each text, without [CLS] and [SEP]. Tokens that no setting reads need
+        not be counted.
+    test : ndarray of int
+        The same for the test texts.
+    twice : int
+        Texts with more tokens than this are run forward twice in training.
+    """
+
+    parameters: dict[str, Any]
+    positions: int
+    step_size: int
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+    twice: int
+
+    def sequences(
+        self, totals: npt.NDArray[np.int64], max_length: int, *, inference: bool = False
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the tokens of each sequence of such texts, and the first sequence of each text."""
+        reader = Reader.of(
+            self.parameters | {"max_length": max_length}, self.positions, inference=inference
+        )
+        return reader.sequence_lengths(totals)
+
+    def job(self, rung: Rung) -> dict[str, Any]:
+        """Return the work with the settings of a rung, in the form that `estimate` takes."""
+        lengths, first = self.sequences(self.train, rung.max_length)
+        of_texts = np.add.reduceat(lengths, first[:-1])
+        validation, test = (
+            int(self.sequences(totals, rung.max_length, inference=True)[0].sum())
+            if len(totals) else 0
+            for totals in (self.validation, self.test)
+        )
+        steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
+        every = self.parameters["eval_every"]
+        return {
+            "train_texts": len(self.train),
+            "train_tokens": int(lengths.sum()),
+            "train_tokens_twice": int(of_texts[of_texts > self.twice].sum()),
+            "attended": attended(lengths),
+            "validation_tokens": validation,
+            "evaluations": (rung.epochs + (steps // every if every else 0)) * bool(validation),
+            "test_tokens": test,
+            "predicted_tokens": int(lengths.sum()) + validation + test,
+        }
+
+    def seconds(self, rung: Rung, rates: Rates) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the times from `estimate` for a rung, and the job."""
+        job = self.job(rung)
+        row = rates.at(job["attended"], rung.freeze)
+        return estimate(row, job, rung.epochs, self.step_size), job
+
+
+def survey_work(
+    rungs: list[Rung],
+    model: BertForSequenceClassification,
+    tokenizer: WordPieceTokenizer,
+    options: TrainingOptions,
+    parameters: dict[str, Any],
+    texts: Iterable[str],
+    validation: Iterable[str],
+    test: Iterable[str] = (),
+    *,
+    n_threads: int,
+    seconds: float,
+) -> tuple[list[Rung], Work, Rates]:
+    """Count the texts, and measure the model on this machine.
+
+    Parameters
+    ----------
+    rungs : list of Rung
+        The settings that can be chosen.
+    model : BertForSequenceClassification
+        It is not changed.
+    tokenizer : WordPieceTokenizer
+    options : TrainingOptions
+        Only precisions and step size are used.
+    parameters : dict
+        Parameters of the classifier.
+    texts, validation, test : list of str
+        Training texts, held-out texts and test texts.
+    n_threads : int
+    seconds : float
+        Approximate time for the measurements.
+
+    Returns
+    -------
+    rungs : list of Rung
+        Those for which there is enough memory.
+    work : Work
+    rates : Rates
+    """
+    positions = model._engine["max_position_embeddings"]
+    longest = max(rung.max_length for rung in rungs)
+    reader, inference_reader = (
+        Reader.of(parameters | {"max_length": longest}, positions, inference=inference)
+        for inference in (False, True)
+    )
+    trained, scored, tested = (
+        how.count(tokenizer, list(some), n_threads)
+        for how, some in (
+            (reader, texts), (inference_reader, validation), (inference_reader, test)
+        )
+    )
+    twice = model._core.part_tokens(options.precision)[0]
+    work = Work(parameters, positions, options.step_size, trained, scored, tested, twice)
+    rungs, passes = _within_memory(rungs, work, model, options, n_threads)
+    freezes = sorted({rung.freeze for rung in rungs})
+    lengths = sorted({rung.max_length for rung in rungs})
+    jobs = dict.fromkeys(
+        [(lengths[-1], freezes[0]), (lengths[0], freezes[0]), (lengths[-1], freezes[-1])]
+    )
+    rates = measure_rates(
+        model,
+        [(work.sequences(work.train, length)[0], freeze) for length, freeze in jobs],
+        precision=options.precision,
+        inference_precision=options.inference_precision or options.precision,
+        n_threads=n_threads, passes=passes, seconds=seconds,
+    )
+    return rungs, work, rates
+
+
+def memory_options(
+    rung: Rung, work: Work, options: TrainingOptions, n_threads: int
+) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
+    """Return the lengths and options of `training_memory` for a rung."""
+    lengths, first = work.sequences(work.train, rung.max_length)
+    validation = None
+    if len(work.validation):
+        validation, _ = work.sequences(work.validation, rung.max_length, inference=True)
+    best = work.parameters["early_stopping"] or work.parameters["time_budget"] is not None
+    return lengths, {
+        "batch_size": int(np.sort(np.diff(first))[-work.step_size :].sum()),
+        "freeze": rung.freeze,
+        "n_threads": n_threads,
+        "validation": validation,
+        "keeps_best": bool(best) and validation is not None,
+        "precision": options.precision,
+        "inference_precision": options.inference_precision or "float32",
+    }
+
+
+def _within_memory(
+    rungs: list[Rung],
+    work: Work,
+    model: BertForSequenceClassification,
+    options: TrainingOptions,
+    n_threads: int,
+) -> tuple[list[Rung], PassTokens]:
+    """Return the rungs that fit into memory_limit, and the tokens per pass of the first one."""
+    kept, passes = [], []
+    problem: ValueError | None = None
+    for rung in rungs:
+        lengths, how = memory_options(rung, work, options, n_threads)
+        try:
+            passes.append(limit_training(model, work.parameters["memory_limit"], lengths, **how))
+            kept.append(rung)
+        except ValueError as error:
+            problem = error
+    if problem is not None and not kept:
+        raise problem
+    return kept, passes[0]

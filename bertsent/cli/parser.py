@@ -1,0 +1,415 @@
+"""The parser of the command line. A command is only imported to run it, so ``--help`` is fast."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import bertsent
+from bertsent.classifier import RECIPES, one_of, whole
+from bertsent.cli.flags import (
+    DEFAULT_TEST_SIZE,
+    Typed,
+    add_columns,
+    add_force,
+    add_json,
+    add_label_map,
+    add_output,
+    add_parameters,
+    add_prediction_parameters,
+    add_reading,
+    add_test_size,
+    add_text_column,
+    typed_output,
+    typed_path,
+)
+from bertsent.cli.layout import Formatter, Section, wrap_usage
+from bertsent.cli.usage import Parser
+from bertsent.files import FORMATS, OUTPUT_FORMATS
+from bertsent.pretraining import PRETRAINING
+
+DEFAULT_OUTPUT = "sentiment-model"
+DEFAULT_CHUNK_ROWS = 4096
+SHELLS = ("bash", "zsh")
+# Parameters of training that affect the estimate.
+JOB_PARAMETERS = (
+    "model", "max_length", "long_text", "stride", "epochs", "batch_size", "freeze_layers",
+    "inference_long_text", "strip_html", "n_threads",
+)
+
+
+def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
+    """Return the parser, which sets ``run`` to the function of the command.
+
+    Parameters
+    ----------
+    everything : bool, default=False
+        Whether help lists all flags, or those that most people need.
+
+    Returns
+    -------
+    parser : Parser
+    commands : dict of str to Parser
+        The parsers of the commands, which are parts of `parser`.
+    """
+    parser = Parser(
+        prog="bertsent",
+        usage="bertsent COMMAND [options]",
+        description="Text classification with BERT on CPUs: fine-tune a model and use it.",
+        epilog="examples:\n"
+        "  bertsent train --sample --output demo\n"
+        "  bertsent predict demo --text \"Loved every minute.\"\n\n"
+        "\"bertsent COMMAND --help\" describes a command. docs/usage.md explains the terms.",
+        formatter_class=Formatter,
+        add_help=False,
+    )
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", prog="bertsent", parser_class=Parser
+    )
+    options = parser.add_argument_group("options")
+    options.add_argument("-h", "--help", action="help", help="show this and exit")
+    options.add_argument(
+        "--version", action="version", version=f"bertsent {bertsent.__version__}",
+        help="show the version and exit",
+    )
+    options.add_argument(
+        "--print-completion", action=_PrintCompletion, metavar="SHELL",
+        type=Typed(one_of(*SHELLS)),
+        help=f"print a script that completes commands and flags in {' or '.join(SHELLS)}",
+    )
+    makers = {
+        "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
+        "pretrain": _add_pretrain, "verify": _add_verify, "inspect": _add_inspect,
+        "doctor": _add_doctor,
+    }
+    return parser, {
+        name: make(_Commands(commands, name, everything)) for name, make in makers.items()
+    }
+
+
+class _HelpAll(argparse.Action):
+    """Print help with all flags."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
+        _, commands = make_parser(everything=True)
+        commands[parser.prog.split()[-1]].print_help()
+        parser.exit()
+
+
+class _PrintCompletion(argparse.Action):
+    """Print a script for a shell."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        from bertsent.cli.completion import make_script
+
+        try:
+            print(make_script(*make_parser(everything=True), str(values)))
+        except ImportError as error:
+            parser.exit(1, f"bertsent: error: {error}\n")
+        parser.exit()
+
+
+class _Commands:
+    """Makes the parser of one command."""
+
+    def __init__(self, commands: Any, name: str, everything: bool) -> None:
+        self.commands, self.name, self.everything = commands, name, everything
+
+    def make(
+        self, usage: Sequence[str], summary: str, description: str, examples: Sequence[str]
+    ) -> Parser:
+        """Return a parser with nothing but a description and examples."""
+        shown = examples if self.everything else examples[:3]
+        command: Parser = self.commands.add_parser(
+            self.name,
+            help=summary,
+            usage=wrap_usage(" ".join(["bertsent", self.name, *usage, "[options]"])),
+            description=description,
+            epilog="\n  ".join(["examples:", *(f"bertsent {example}" for example in shown)]),
+            formatter_class=Formatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+
+        def run(args: argparse.Namespace) -> None:
+            importlib.import_module(f"bertsent.cli.{self.name}").run(args)
+
+        command.set_defaults(run=run, usage_error=command.error)
+        return command
+
+    def section(self, command: Parser, title: str, description: str | None = None) -> Section:
+        """Return a new group of arguments."""
+        return Section(command.add_argument_group(title, description), self.everything)
+
+    def finish(self, command: Parser) -> Parser:
+        """Add the flags for help."""
+        last = self.section(command, "help")
+        last.add("-h", "--help", action="help", help="show the most important flags and exit",
+                 brief="show this and exit")
+        last.add("--help-all", action=_HelpAll, nargs=0, default=argparse.SUPPRESS,
+                 help="show this and exit", brief="show all flags and exit")
+        last.add("--debug", action="store_true", help="show the full traceback of an error")
+        return command
+
+
+def _add_train(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DATA"],
+        "fine-tune a model on labelled texts and test it",
+        "Fine-tune a model on labelled texts, test it once at the end, and save it together with "
+        f"its metrics, history and split.\n\nDATA is one of {FORMATS}.",
+        [
+            "train --sample --output demo",
+            "train tickets.csv --text-column text --label-column team --output tickets-model",
+            "train reviews.csv --time-budget 30min --dry-run",
+            "train reviews.csv --recipe quick --output quick",
+            "train reviews.csv --model bert-base-uncased --epochs 2 --seed 1",
+            "train reviews.csv --test-data held-out.csv --validation-fraction 0.1",
+            "train reviews.csv --epochs 4 --checkpoint-dir run --resume",
+        ],
+    )
+    data = commands.section(command, "data")
+    data.add("data", nargs="?", metavar="DATA", type=typed_path, help="labelled texts",
+             brief="labelled texts")
+    data.add(
+        "--sample",
+        action="store_true",
+        help="use the small bundled data set instead: short reviews written for this package",
+        brief="use the small bundled data set instead",
+    )
+    add_columns(data, labels=True)
+    add_reading(commands.section(command, "format of the data"))
+    held_out = data.alternatives()
+    add_test_size(
+        held_out,
+        "fraction of the rows to test on; shuffled, stratified by class, equal texts kept together "
+        f"(default: {DEFAULT_TEST_SIZE}; an aclImdb folder has its own split)",
+    )
+    held_out.add(
+        "--test-data", metavar="FILE", type=typed_path,
+        help="train on all rows of DATA and test on this file",
+        brief="test on this file, not on a part of DATA",
+    )
+    training = commands.section(command, "model and training")
+    training.add(
+        "--recipe",
+        type=Typed(one_of(*RECIPES)),
+        metavar=one_of(*RECIPES).metavar,
+        help="tuned values for all flags below that you leave out: for accuracy (best), or for "
+        "about ten minutes of training (quick); tuned on IMDB reviews",
+        brief="values tuned for accuracy, or ten minutes",
+    )
+    add_parameters(training)
+    output = commands.section(command, "output")
+    add_output(output, default=DEFAULT_OUTPUT)
+    add_force(output)
+    output.add(
+        "--dry-run",
+        action="store_true",
+        help="only measure this machine and estimate time, memory and disk space; nothing is "
+        "trained or written",
+        brief="only estimate time, memory and disk space",
+    )
+    return commands.finish(command)
+
+
+def _add_evaluate(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "FILE"],
+        "test a saved model on labelled texts",
+        "Test a saved model on labelled texts. Prints accuracy, the precision, recall and F1 of "
+        "each class, and the confusion matrix. Warns if the model was trained on some of the "
+        f"texts.\n\nFILE is one of {FORMATS}. The test part of an aclImdb folder is used.",
+        [
+            "evaluate tickets-model held-out.csv --text-column text --label-column team",
+            "evaluate sentiment-model held-out.csv --json > metrics.json",
+            "evaluate hub/model held-out.csv --label-map 0=LABEL_0,1=LABEL_1",
+        ],
+    )
+    data = commands.section(command, "model and data")
+    _add_model(data)
+    data.add("file", metavar="FILE", type=typed_path, help="labelled texts",
+             brief="labelled texts")
+    add_columns(data, labels=True)
+    add_label_map(data)
+    add_reading(commands.section(command, "format of the data"))
+    add_json(commands.section(command, "output"))
+    add_prediction_parameters(commands.section(command, "prediction"))
+    return commands.finish(command)
+
+
+def _add_predict(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "FILE"],
+        "label texts with a saved model",
+        "Label texts with a saved model. All columns of FILE are kept, and two are added: "
+        "predicted_label and confidence, the probability of that label. A file may have any size: "
+        "it is first checked for empty cells and damage, and then read, scored and written in "
+        f"chunks.\n\nFILE is one of {FORMATS}. OUT is one of {OUTPUT_FORMATS}.",
+        [
+            "predict tickets-model new.csv --text-column text --output labelled.csv",
+            "predict tickets-model --text \"The invoice is wrong.\"",
+            "predict tickets-model new.csv --text-column text --json | head",
+        ],
+    )
+    data = commands.section(command, "model and data")
+    _add_model(data)
+    data.add("file", nargs="?", metavar="FILE", type=typed_path, help="texts; - is standard input",
+             brief="texts; - is standard input")
+    data.add(
+        "--text",
+        action="append",
+        metavar="TEXT",
+        help="label this text instead of FILE, and print label and confidence; may be repeated",
+        brief="label this text instead; may be repeated",
+    )
+    add_columns(data, labels=False)
+    add_reading(commands.section(command, "format of the data"))
+    output = commands.section(command, "output")
+    output.add(
+        "--output",
+        "-o",
+        metavar="OUT",
+        type=typed_output,
+        help="file to write; an interrupted command leaves no partial file (default: print CSV "
+        "to stdout, as - does)",
+        brief="file to write (default: print CSV)",
+    )
+    output.add("--json", action="store_true", help="print JSON to stdout, a line for each text",
+               brief="print JSON, a line for each text")
+    output.add("--force", action="store_true", help="replace OUT if it exists",
+               brief="replace OUT if it exists")
+    output.add(
+        "--chunk-rows",
+        type=Typed(whole(1)),
+        default=DEFAULT_CHUNK_ROWS,
+        metavar="N",
+        help="rows to read, score and write at a time (default: %(default)s)",
+    )
+    add_prediction_parameters(commands.section(command, "prediction"))
+    return commands.finish(command)
+
+
+def _add_pretrain(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DATA", "-o DIR"],
+        "adapt a model to your texts without labels, before fine-tuning it",
+        "Continue the pretraining of a model on texts without labels: words are masked, and the "
+        "model learns to predict them. \"bertsent train --model DIR\" then starts from the "
+        f"result.\n\nDATA is one of {FORMATS}.",
+        [
+            "pretrain unlabelled.csv --text-column text --model bert-base-uncased -o my-bert",
+            "pretrain all.parquet --epochs 3 --validation-fraction 0.05 --checkpoint-dir run "
+            "--checkpoint-every 500 --output my-bert",
+            "train labelled.csv --model my-bert --output my-model",
+        ],
+    )
+    data = commands.section(command, "data")
+    data.add("data", metavar="DATA", type=typed_path, help="texts; other columns are ignored",
+             brief="texts; other columns are ignored")
+    add_columns(data, labels=False)
+    add_reading(commands.section(command, "format of the data"))
+    add_parameters(commands.section(command, "model and training"), PRETRAINING)
+    output = commands.section(command, "output")
+    add_output(output, required=True)
+    add_force(output)
+    return commands.finish(command)
+
+
+def _add_verify(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["RUN [DATA]"],
+        "train a run again, and find the first step that differs",
+        "Train a run again, as its log says, and compare the parameters with the hashes in the "
+        "log. Prints that all bits agree, or the first step that differs, and the instruction set "
+        "and build of both machines. Nothing is written. The exit code is 1 if something "
+        "differs.\n\nRUN is the file of --log-file, of a run with --hash-every. DATA and the "
+        "model are those that the log names, unless you name them.",
+        [
+            "train reviews.csv --log-file run.jsonl --hash-every 10",
+            "verify run.jsonl",
+            "verify run.jsonl copy/reviews.csv --model copy/model --json",
+        ],
+    )
+    run = commands.section(command, "run")
+    run.add("log", metavar="RUN", type=typed_path, help="log of the run", brief="log of the run")
+    run.add(
+        "data", nargs="?", metavar="DATA", type=typed_path,
+        help="the texts and labels of the run (default: the data that the log names)",
+        brief="data of the run, if it is elsewhere now",
+    )
+    for name, what in (("text", "texts"), ("label", "labels")):
+        run.add(
+            f"--{name}-column", metavar="NAME",
+            help=f"column of {what} in DATA (default: as in the run)",
+            brief=f"column of {what} (default: as in the run)",
+        )
+    run.add(
+        "--model", metavar="NAME_OR_DIR", type=typed_path,
+        help="the model that the run started from (default: the one that the log names)",
+        brief="model of the run, if it is elsewhere now",
+    )
+    add_parameters(run, names=("n_threads",))
+    add_json(commands.section(command, "output"))
+    return commands.finish(command)
+
+
+def _add_inspect(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR"],
+        "show what a model directory contains, without loading it",
+        "Show what a directory of a model or of checkpoints contains: family, size, classes, "
+        "tokenizer, members, who wrote it, and size and hash of each file. Names what is missing "
+        "or unusual, such as pickles and links. Weights are not loaded, and no code is run. The "
+        "exit code is 1 if the model cannot be opened.",
+        [
+            "inspect tickets-model",
+            "inspect downloads/model --json",
+        ],
+    )
+    _add_model(commands.section(command, "model"))
+    add_json(commands.section(command, "output"))
+    return commands.finish(command)
+
+
+def _add_doctor(commands: _Commands) -> Parser:
+    command = commands.make(
+        [],
+        "describe this machine, measure its speed, and estimate how long a job takes",
+        "Print what bertsent uses on this machine: versions, processor, kernels, precisions, "
+        "BLAS, threads and memory. Then measure for about ten seconds how fast a model trains and "
+        "predicts. With --data, also estimate how long a job would take.\n\n"
+        f"FILE is one of {FORMATS}.",
+        [
+            "doctor",
+            "doctor --data tickets.csv --text-column text --epochs 2 --max-length 256",
+            "doctor --no-speed --json",
+        ],
+    )
+    machine = commands.section(command, "machine")
+    machine.add("--no-speed", action="store_true", help="do not measure the speed",
+                brief="do not measure the speed")
+    add_json(machine)
+    job = commands.section(command, "job", "data and flags of train, for the estimate")
+    job.add("--data", metavar="FILE", type=typed_path, help="estimate the time for these texts",
+            brief="estimate the time for these texts")
+    add_text_column(job)
+    add_reading(job)
+    add_test_size(
+        job, "fraction of the rows to test on (default: %(default)s)", default=DEFAULT_TEST_SIZE
+    )
+    add_parameters(job, names=JOB_PARAMETERS)
+    return commands.finish(command)
+
+
+def _add_model(section: Section) -> None:
+    section.add("directory", metavar="DIR", type=typed_path, help="a saved model, or a hub id",
+                brief="a saved model, or a hub id")

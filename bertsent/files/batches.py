@@ -1,0 +1,104 @@
+"""Label batches of texts as they come, for data that do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from bertsent.files.readers import require_columns
+from bertsent.files.stream import refuse_taken
+from bertsent.texts import column_names, column_values, row_labels
+
+
+def label_batches(
+    predict: Callable[[Any], dict[str, Any]],
+    added: tuple[str, ...],
+    batches: Iterable[Any],
+    text_column: str | None,
+) -> Iterator[Any]:
+    """Label batches one after the other; see `BertClassifier.predict_batches`.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes texts, and returns columns by name.
+    added : tuple of str
+        Names of these columns.
+    batches, text_column
+        As in `BertClassifier.predict_batches`.
+    """
+    _refuse_single_batch(batches)
+    return _label(predict, added, batches, text_column)
+
+
+def _label(
+    predict: Callable[[Any], dict[str, Any]],
+    added: tuple[str, ...],
+    batches: Iterable[Any],
+    text_column: str | None,
+) -> Iterator[Any]:
+    import pandas as pd
+
+    for number, batch in enumerate(batches):
+        if isinstance(batch, str):
+            raise TypeError(
+                f"batches[{number}] is a text, not a batch of texts; pass an iterable of batches, "
+                "such as [texts] for one"
+            )
+        names = column_names(batch)
+        texts = batch
+        if names is not None:
+            texts = batch[_choose_column(names, text_column, f"batch {number}")]
+            refuse_taken(names, added, f"batch {number}")
+        try:
+            predicted = predict(texts)
+        except TypeError as error:
+            raise TypeError(f"batch {number}: {error}") from None
+        if names is None:
+            yield pd.DataFrame(predicted, index=row_labels(batch))
+        else:
+            yield _add_columns(batch, predicted)
+
+
+def _refuse_single_batch(batches: Any) -> None:
+    """Raise if `batches` is one batch, whose items or columns would be taken for batches."""
+    names = column_names(batches)
+    kind = type(batches).__name__
+    if names is not None:
+        chosen = f"batches[{names[0]!r}]" if names else "its column of texts"
+        raise TypeError(
+            f"batches is a {kind}, but should be an iterable of batches; pass [batches] for a "
+            f"single batch, or predict {chosen} at once"
+        )
+    if isinstance(batches, str | bytes) or hasattr(batches, "dtype") or hasattr(batches, "type"):
+        raise TypeError(
+            f"batches is a {kind}, but should be an iterable of batches of texts; "
+            "pass [batches] for a single batch, or use predict"
+        )
+
+
+def _choose_column(names: list[Any], text_column: str | None, where: str) -> Any:
+    if text_column is None:
+        if len(names) == 1:
+            return names[0]
+        raise ValueError(
+            f"{where} is a DataFrame; name its column of texts in text_column, one "
+            f"of {', '.join(map(str, names))}"
+        )
+    require_columns(names, {"text_column": text_column}, where)
+    return text_column
+
+
+def _add_columns(frame: Any, columns: dict[str, Any]) -> Any:
+    """Return a frame of pandas, Polars or pyarrow with further columns."""
+    if hasattr(frame, "assign"):
+        return frame.assign(**columns)
+    plain = {name: column_values(values) for name, values in columns.items()}
+    if hasattr(frame, "hstack"):
+        return frame.hstack(type(frame)(plain))
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([frame]) if isinstance(frame, pa.RecordBatch) else frame
+    for name, values in plain.items():
+        table = table.append_column(name, pa.array(values))
+    return table

@@ -1,0 +1,27 @@
+from .batch import gather as gather
+from .bert import BertForSequenceClassification as BertForSequenceClassification
+from .memory import (
+    PassTokens as PassTokens,
+    limit_training as limit_training,
+    training_memory as training_memory,
+)
+from .precision import (
+    INFERENCE as INFERENCE,
+    PRECISIONS as PRECISIONS,
+    TRAINING as TRAINING,
+    go_on_in as go_on_in,
+    resolve_precision as resolve_precision,
+)
+from .scoring import (
+    score_in_pieces as score_in_pieces,
+    score_pieces as score_pieces,
+)
+from .speed import (
+    MINILM as MINILM,
+    MOST_TOKENS as MOST_TOKENS,
+    Rates as Rates,
+    attended as attended,
+    estimate as estimate,
+    measure as measure,
+    measure_rates as measure_rates,
+)

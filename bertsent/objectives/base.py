@@ -1,0 +1,330 @@
+"""The interface of an objective."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bertsent.texts import check_weights
+from bertsent.wording import spell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bertsent.files import Field
+
+Array: TypeAlias = "npt.NDArray[Any]"
+# Arrays, or anything else that pandas accepts as columns, by name.
+Columns = dict[str, Any]
+
+
+class ReportTable(NamedTuple):
+    """A table of a report.
+
+    Attributes
+    ----------
+    title : str
+        May be empty.
+    columns : list of str
+        Names of the columns; that of the first column may be empty.
+    rows : list of list of str
+        The cells. The first one of each row is its name.
+    shades : list of list of float or None, default=None
+        How strongly each cell but the first of its row is to be marked, from 0 to 1.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    shades: list[list[float]] | None = None
+
+
+class Objective(ABC):
+    """What a model learns, and what its logits mean.
+
+    An instance belongs to one fitted model. It remembers the type of y in training, so that
+    predictions have the same type. *Targets* are y in numbers, one row for each text. *Logits* are
+    the output of the head, a float32 array of shape (n_texts, n_outputs).
+
+    Attributes
+    ----------
+    problem_type : str
+        Name in ``config.json``, and key in `bertsent.objectives.OBJECTIVES`.
+    loss : str
+        Loss in the engine, a row of the table in ``csrc/model/loss.c``. It determines whether
+        targets are class numbers (int32, of shape (n_texts,)) or a float32 matrix of shape
+        (n_texts, n_outputs).
+    least_outputs : int
+        Smallest number of outputs of a head.
+    metric : str
+        Name of the metric that is reported besides the loss, a mean over texts.
+    greater_is_better : bool
+        Whether a larger value of the metric is better.
+    recorded : mapping of str to dtype
+        Names and types of the values that `record` returns for each text.
+    prediction_columns : tuple of str
+        The keys of `prediction_table`.
+    classes : ndarray or None
+        The classes of y, sorted; None if y has no classes.
+    """
+
+    problem_type: ClassVar[str]
+    loss: ClassVar[str]
+    least_outputs: ClassVar[int] = 1
+    metric: ClassVar[str]
+    greater_is_better: ClassVar[bool]
+    recorded: ClassVar[Mapping[str, type]] = {"loss": np.float32}
+    prediction_columns: ClassVar[tuple[str, ...]] = ("prediction",)
+    classes: Array | None = None
+
+    # --- y and targets ----------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def learn(
+        cls, y: Any, n_texts: int, name: str = "y"
+    ) -> tuple[Objective, Array]:
+        """Return the objective for the y of training, and the targets.
+
+        Parameters
+        ----------
+        y : list, Series or array
+            The argument of `fit`.
+        n_texts : int
+        name : str, default="y"
+            Name of y in error messages.
+
+        Returns
+        -------
+        objective : Objective
+        targets : ndarray
+        """
+
+    @abstractmethod
+    def encode(self, y: Any, n_texts: int, name: str) -> Array:
+        """Return the targets of further texts; `name` is that of y in error messages."""
+
+    @classmethod
+    def read_column(cls, column: pd.Series[Any]) -> Array:
+        """Convert a column of a file to y for `learn`."""
+        return column.to_numpy()
+
+    def match_column(
+        self, column: pd.Series[Any], path: Any, label_map: Mapping[Any, Any] | None = None
+    ) -> Array:
+        """Convert a column of a further file to y for `encode`.
+
+        Parameters
+        ----------
+        column : Series
+        path : str or path-like
+            Name of the file for errors.
+        label_map : dict or None, default=None
+            The classes that labels with other names mean.
+        """
+        del path
+        return self.read_column(column) if label_map is None else self.translate(column, label_map)
+
+    def translate(self, y: Any, label_map: Mapping[Any, Any]) -> Array:
+        """Return the classes that labels with other names mean, for `encode`."""
+        del y
+        raise ValueError(f"{spell('label_map', label_map)} needs classes, but the model has none")
+
+    def describe_doubts(self, targets: Array) -> list[str]:
+        """Return a line about each thing that is probably a mistake in the y of training."""
+        del targets
+        return []
+
+    def describe_targets(self, targets: Array) -> str:
+        """Return the distribution of the targets in a few words, or an empty string."""
+        del targets
+        return ""
+
+    @property
+    @abstractmethod
+    def label_names(self) -> list[str]:
+        """Names of the outputs, as in ``id2label`` of ``config.json``."""
+
+    @classmethod
+    @abstractmethod
+    def from_label_names(cls, names: list[str]) -> tuple[Objective, Array]:
+        """Return the objective of a model that another program saved.
+
+        Parameters
+        ----------
+        names : list of str
+            Names of the outputs in its ``id2label``.
+
+        Returns
+        -------
+        objective : Objective
+        order : ndarray of int
+            Numbers of the model's outputs in the order of the objective.
+        """
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of plain values from which `from_json` makes an equal object."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, content: Field) -> Objective:
+        """Undo `to_json`.
+
+        Parameters
+        ----------
+        content : Field
+            The entry in ``bertsent.json``, which may be from strangers: its methods check the type
+            of each value, and raise a CheckpointError that names it.
+        """
+
+    def check_record(self, targets: Array, record: Columns) -> None:
+        """Raise a ValueError unless these are targets and records of this objective.
+
+        They have been read from a file. Their types, and the shape of `record`, are right.
+
+        Parameters
+        ----------
+        targets : ndarray
+        record : dict of str to ndarray
+            Several values of `record`, by name.
+        """
+        del targets, record
+
+    def check_same_labels(self, known: Objective) -> None:
+        """Raise a ValueError unless a head of the objective `known` can be trained further."""
+        if self.label_names != known.label_names:
+            raise ValueError(
+                f"warm_start=True continues with the outputs {known.label_names}, but y has "
+                f"{self.label_names}; use warm_start=False to start anew"
+            )
+
+    def strata(self, targets: Array) -> Array:
+        """Return the class of each text for stratified splits; by default, all are the same."""
+        return np.zeros(len(targets), dtype=np.int32)
+
+    def weigh(
+        self, targets: Array, weights: Array | None, class_weight: Any
+    ) -> Array | None:
+        """Return the weight of each text in the loss.
+
+        Parameters
+        ----------
+        targets : ndarray
+        weights : float32 ndarray or None
+            Sample weights.
+        class_weight : None, "balanced" or dict
+
+        Returns
+        -------
+        float32 ndarray or None
+            None for equal weights.
+        """
+        if class_weight is not None:
+            raise ValueError(
+                f"{spell('class_weight', class_weight)} needs classes, but y has none"
+            )
+        return weights
+
+    # --- logits against targets -------------------------------------------------------------
+
+    @abstractmethod
+    def pointwise_loss(self, logits: Array, targets: Array) -> Array:
+        """Return the loss of each text."""
+
+    @abstractmethod
+    def pointwise_metric(self, logits: Array, targets: Array) -> Array:
+        """Return the metric of each text, as bool or float32. Its weighted mean is reported."""
+
+    def evaluate(self, logits: Array, targets: Array) -> dict[str, float]:
+        """Return the mean loss and metric as a dict."""
+        return {
+            "loss": float(self.pointwise_loss(logits, targets).mean(dtype=np.float64)),
+            self.metric: float(self.pointwise_metric(logits, targets).mean(dtype=np.float64)),
+        }
+
+    def score(
+        self, logits: Array, y: Any, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the metric as `score` of scikit-learn does: larger is better."""
+        targets = self.encode(y, len(logits), "y")
+        mean = self._mean_metric(logits, targets, sample_weight)
+        return mean if self.greater_is_better else -mean
+
+    def _mean_metric(
+        self, logits: Array, targets: Array, sample_weight: npt.ArrayLike | None
+    ) -> float:
+        weights = check_weights(sample_weight, len(logits))
+        return float(np.average(self.pointwise_metric(logits, targets), weights=weights))
+
+    def record(
+        self, logits: Array, targets: Array, label_smoothing: float
+    ) -> Columns:
+        """Return the values that `ExampleHistory` keeps for each text of a step, arrays by name.
+
+        By default, that is only the loss. `audit` needs everything that
+        `SingleLabelClassification.record` returns.
+        """
+        del label_smoothing
+        return {"loss": self.pointwise_loss(logits, targets)}
+
+    def decode_record(self, record: Columns) -> Columns:
+        """Return recorded values in the form that users see."""
+        return record
+
+    def report(self, logits: Array, targets: Array) -> dict[str, Any]:
+        """Return the results of a test, with loss and metric, as values for JSON."""
+        return self.evaluate(logits, targets)
+
+    def report_tables(self, report: Mapping[str, Any]) -> list[ReportTable]:
+        """Return a report as tables for people, without the metric."""
+        return [ReportTable("", ["", "all texts"], [["loss", f"{report['loss']:.4f}"]])]
+
+    def format_metric(self, value: float) -> str:
+        """Return a value of the metric as text."""
+        return f"{value:.4f}"
+
+    # --- predictions ------------------------------------------------------------------------
+
+    @abstractmethod
+    def predict(self, logits: Array) -> Any:
+        """Return predictions in the type of y."""
+
+    def predict_proba(self, logits: Array) -> npt.NDArray[np.float64]:
+        """Return the probability of each class."""
+        raise TypeError(f"a model for {self.problem_type} does not predict probabilities")
+
+    def decision_function(self, logits: Array) -> npt.NDArray[np.float32]:
+        """Return the confidence in each class, as `decision_function` of scikit-learn does."""
+        raise TypeError(f"a model for {self.problem_type} has no classes")
+
+    def prediction_table(self, logits: Array, decimals: int | None = None) -> Columns:
+        """Return the columns of predictions that are added to a table of texts.
+
+        Parameters
+        ----------
+        logits : ndarray
+        decimals : int or None, default=None
+            Decimal places to which probabilities are rounded. None does not round.
+
+        Returns
+        -------
+        dict of str to array
+            One for each of `prediction_columns`, the prediction first.
+        """
+        del decimals
+        return dict(zip(self.prediction_columns, [self.predict(logits)], strict=True))
+
+    @property
+    def possible_predictions(self) -> Sequence[Any]:
+        """All values that the first of `prediction_columns` can have, if they are known."""
+        return ()
+
+    def combine(self, opinions: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """Combine the logits of several models; by default, return their mean."""
+        means: npt.NDArray[np.float64] = np.stack(opinions).mean(axis=0, dtype=np.float64)
+        return means.astype(np.float32)

@@ -1,0 +1,31 @@
+"""The table of objectives by problem type, and their entries in ``bertsent.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bertsent.objectives.base import Objective
+from bertsent.objectives.classification import SingleLabelClassification
+
+if TYPE_CHECKING:
+    from bertsent.files import Field
+
+OBJECTIVES: Mapping[str, type[Objective]] = {
+    objective.problem_type: objective for objective in (SingleLabelClassification,)
+}
+
+
+def objective_to_json(objective: Objective) -> dict[str, Any]:
+    """Return the entry of an objective in ``bertsent.json``, as plain values."""
+    content = objective.to_json()
+    # Version 0.1 had a single problem type and did not write it.
+    if objective.problem_type == SingleLabelClassification.problem_type:
+        return content
+    return {"problem_type": objective.problem_type} | content
+
+
+def objective_from_json(content: Field) -> Objective:
+    """Undo `objective_to_json`."""
+    problem_type = content.get("problem_type", SingleLabelClassification.problem_type)
+    return OBJECTIVES[problem_type.text(*OBJECTIVES)].from_json(content)

@@ -1,0 +1,55 @@
+from .display import write_line as write_line
+from .encodings import is_utf_8 as is_utf_8
+from .interrupts import (
+    HungUp as HungUp,
+    Interrupts as Interrupts,
+    Terminated as Terminated,
+    check_interrupts as check_interrupts,
+    checking_interrupts as checking_interrupts,
+    hold_interrupts as hold_interrupts,
+    interrupt_at_once as interrupt_at_once,
+    interrupted as interrupted,
+    interruptible as interruptible,
+    uninterrupted as uninterrupted,
+)
+from .machine import (
+    describe_machine as describe_machine,
+    feature_names as feature_names,
+    identify_build as identify_build,
+    read_memory as read_memory,
+    read_peak as read_peak,
+)
+from .notices import (
+    notice as notice,
+    warn as warn,
+)
+from .paths import (
+    close_names as close_names,
+    expand_path as expand_path,
+)
+from .progress import (
+    Silent as Silent,
+    SilentRows as SilentRows,
+    make_progress as make_progress,
+    row_progress as row_progress,
+)
+from .room import require_room as require_room
+from .scratch import (
+    ScratchFile as ScratchFile,
+    ScratchMemory as ScratchMemory,
+    cache_folder as cache_folder,
+    cache_limit as cache_limit,
+    spool as spool,
+)
+from .tables import (
+    html_table as html_table,
+    text_table as text_table,
+)
+from .threads import resolve_n_threads as resolve_n_threads
+from .units import (
+    format_seconds as format_seconds,
+    format_size as format_size,
+    format_time as format_time,
+    parse_size as parse_size,
+    parse_time as parse_time,
+)

@@ -1,0 +1,49 @@
+from .arrow import arrow_texts as arrow_texts
+from .check import (
+    check_texts as check_texts,
+    check_training_texts as check_training_texts,
+    describe_no_text as describe_no_text,
+    hash_texts as hash_texts,
+    is_missing as is_missing,
+    name_texts as name_texts,
+    strip_html as strip_html,
+)
+from .columns import (
+    abbreviate as abbreviate,
+    column_names as column_names,
+    column_values as column_values,
+    feature_name as feature_name,
+    row_labels as row_labels,
+)
+from .label_check import warn_of_column_vector as warn_of_column_vector
+from .label_doubts import describe_doubts as describe_doubts
+from .labels import (
+    LabelType as LabelType,
+    check_weights as check_weights,
+    class_factors as class_factors,
+    column_labels as column_labels,
+    encode_labels as encode_labels,
+    learn_labels as learn_labels,
+    match_labels as match_labels,
+    translate_labels as translate_labels,
+)
+from .long_text import (
+    AUTO_LENGTH as AUTO_LENGTH,
+    Reader as Reader,
+    Windows as Windows,
+    count_tokens as count_tokens,
+    most_sequences as most_sequences,
+    resolve_max_length as resolve_max_length,
+)
+from .split import (
+    Labelled as Labelled,
+    hold_out as hold_out,
+    split_rows as split_rows,
+    thin_out as thin_out,
+)
+from .types import (
+    Labels as Labels,
+    Table as Table,
+    TextColumn as TextColumn,
+    Texts as Texts,
+)

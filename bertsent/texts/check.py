@@ -1,0 +1,208 @@
+"""Check texts that a user passes, remove HTML, and compute hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import html
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from bertsent.texts.arrow import arrow_texts
+from bertsent.texts.columns import (
+    abbreviate,
+    column_values,
+    index_label,
+    row_labels,
+    single_column,
+)
+from bertsent.wording import phrase
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from bertsent._core import ArrowTexts
+    from bertsent.texts.types import Texts
+
+# "<" followed by a letter, "/" or "!" opens a tag; "I <3 this" and "a < b" stay.
+_TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
+
+
+@overload
+def check_texts(
+    X: Texts, name: str = "X", *, arrow: Literal[False] = False, strip: bool = False
+) -> list[str]: ...
+
+
+@overload
+def check_texts(
+    X: Texts, name: str = "X", *, arrow: bool, strip: bool = False
+) -> list[str] | ArrowTexts: ...
+
+
+def check_texts(
+    X: Any, name: str = "X", *, arrow: bool = False, strip: bool = False
+) -> list[str] | ArrowTexts:
+    """Return the texts as a list of str, or raise an error that names what is wrong.
+
+    Parameters
+    ----------
+    X : list, tuple, Series, array, Arrow array or table
+        The texts. A table has one column, and an array one dimension or the shape (n, 1).
+    name : str, default="X"
+        Name of the argument in error messages.
+    arrow : bool, default=False
+        Whether to return Arrow strings as `ArrowTexts`, which the tokenizer reads without copying.
+    strip : bool, default=False
+        Whether to remove HTML, as `strip_html` does. The result is then always a list.
+
+    Returns
+    -------
+    list of str or ArrowTexts
+
+    Raises
+    ------
+    TypeError
+        `X` is not a column, or an item is not a text. The message names the first one.
+    """
+    column = single_column(X, name, "texts")
+    if arrow and not strip and (in_place := arrow_texts(column)) is not None:
+        missing = in_place.first_missing()
+        if missing is not None:
+            value = np.nan if hasattr(column, "isna") else None  # as pandas shows it
+            raise TypeError(_not_a_text(column, name, missing, value))
+        return in_place
+    texts: list[str] = column_values(column)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(_not_a_text(column, name, position, text))
+    return [strip_html(text) for text in texts] if strip else texts
+
+
+def check_training_texts(X: Texts, y: Any, *, strip: bool = False) -> list[str]:
+    """Check texts as `check_texts` does, and explain arguments that were swapped.
+
+    Raises
+    ------
+    TypeError
+        As in `check_texts`.
+    ValueError
+        `y` contains texts, and `X` their labels.
+    """
+    advice = phrase(
+        python="y contains texts, so X and y seem to be swapped; pass the texts first, then the "
+        "labels",
+        command="the column of labels contains texts; the two seem to be swapped",
+    )
+    try:
+        texts = check_texts(X, "X", strip=strip)
+    except TypeError as error:
+        if _count_words(y) >= 3:
+            raise TypeError(f"{error}; {advice}") from None
+        raise
+    words = _count_words(y)
+    if words >= 3 and _count_words(texts) < words and len(set(texts)) < len(texts):
+        labels = ", ".join(abbreviate(text) for text in sorted(set(texts))[:3])
+        texts_are = phrase(python="X contains", command="the column of texts contains")
+        raise ValueError(f"{texts_are} labels such as {labels}, and {advice}")
+    return texts
+
+
+def _count_words(y: Any) -> float:
+    """Return the number of words of a label; 0 if most labels occur again, or some are no texts."""
+    try:
+        items = column_values(single_column(y, "y", "labels"))
+    except (TypeError, ValueError):
+        return 0
+    if not all(isinstance(item, str) for item in items):
+        return 0
+    different = set(items)
+    if len(different) <= len(items) / 2:
+        return 0
+    words: int = sum(item.count(" ") + 1 for item in different)
+    return words / len(different)
+
+
+def _not_a_text(column: Any, name: str, position: int, value: object) -> str:
+    """Return a message that names an item by its position, index label and column."""
+    where = f"{name}[{position}]"
+    if row_labels(column) is not None:
+        title, label = getattr(column, "name", None), index_label(column, position)
+        where = f"row {position}" if title is None else f"row {position} of column {title!r}"
+        where += "" if label is None else f" (index {label!r})"
+    return f"{where} {describe_no_text(value, name)}"
+
+
+def describe_no_text(value: object, name: str | None = None) -> str:
+    """Return what is wrong with a value that should be a text, and what to do about it.
+
+    `name` is the argument that contains the value; None if that is a file.
+    """
+    if is_missing(value):
+        shown = "None" if value is None else "NaN"
+        return f"is {shown}; drop it, or pass an empty text '' instead"
+    remedy = "pass a str"
+    if isinstance(value, bytes | bytearray):
+        remedy = "decode it first"
+    elif isinstance(value, os.PathLike):
+        remedy = "read the file first"
+    elif name is not None and isinstance(value, list | tuple | np.ndarray):
+        remedy = f"pass one str for each text, such as [row[0] for row in {name}]"
+    elif name is not None and isinstance(value, Mapping):
+        remedy = f"pass one str for each text, such as [row['text'] for row in {name}]"
+    kind = type(value).__name__
+    return f"is not a text: expected str, got {kind} ({abbreviate(value)}); {remedy}"
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a single cell is None, NaN, NaT, pandas.NA or masked."""
+    if value is None:
+        return True
+    if value is np.ma.masked:
+        return True
+    try:
+        return bool(value != value)
+    except Exception:
+        # The truth value of pandas.NA and of arrays is ambiguous; other classes may do anything.
+        return type(value).__name__ == "NAType"
+
+
+def strip_html(text: str) -> str:
+    """Replace HTML tags by a space, and character references by their characters."""
+    return html.unescape(_TAG.sub(" ", text))
+
+
+def hash_texts(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each text (uint64), the same on every machine."""
+    digests = b"".join(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for text in texts
+    )
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+# How errors begin that are about one of several texts.
+_AT_FAULT = re.compile(r"(?:texts|X)\[(\d+)\]")
+
+
+@contextlib.contextmanager
+def name_texts(describe: Callable[[int], str]) -> Iterator[None]:
+    """Name a text that cannot be read as the caller knows it.
+
+    Parameters
+    ----------
+    describe : callable
+        Takes the number of a text, and returns what takes the place of ``texts[3]`` or ``X[3]`` at
+        the beginning of a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        at = _AT_FAULT.match(str(error))
+        if at is None:
+            raise
+        raise type(error)(describe(int(at[1])) + str(error)[at.end() :]) from None

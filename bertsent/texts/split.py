@@ -1,0 +1,128 @@
+"""Splitting a collection so that equal texts are on the same side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bertsent.texts.labels import check_weights
+from bertsent.wording import phrase, spell
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Labelled(NamedTuple):
+    """Some of the texts that `fit` was given, with what is learned from them.
+
+    Attributes
+    ----------
+    texts : list of str
+    targets : ndarray
+        One row for each text.
+    strata : ndarray
+        Class of each text, for stratified choices.
+    weights : ndarray of float32 or None
+        None for equal weights.
+    rows : ndarray of int or None
+        Row of each text in X; None if the texts are not from X.
+    """
+
+    texts: list[str]
+    targets: npt.NDArray[Any]
+    strata: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32] | None = None
+    rows: npt.NDArray[np.int64] | None = None
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
+        """Return some of the rows; raise if none of them has any weight."""
+        return Labelled(
+            [self.texts[row] for row in rows], self.targets[rows], self.strata[rows],
+            None if self.weights is None else check_weights(self.weights[rows], len(rows)),
+            None if self.rows is None else self.rows[rows],
+        )
+
+
+def split_rows(
+    texts: Iterable[str], strata: npt.ArrayLike, test_size: float, seed: int | None
+) -> tuple[npt.NDArray[np.bool_], int]:
+    """Choose test rows: shuffled and stratified, with equal texts on the same side.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    strata : sequence
+        Class of each text. The same fraction of each class is chosen, to the nearest row.
+    test_size : float
+        Fraction of the rows to choose, between 0 and 1.
+    seed : int or None
+        The same seed gives the same rows.
+
+    Returns
+    -------
+    is_test : ndarray of bool
+    n_repeats : int
+        Number of rows whose text is that of an earlier row.
+    """
+    _, classes = np.unique(np.asarray(strata), return_inverse=True)
+    groups, _ = pd.factorize(pd.Series(list(texts), dtype=object))
+    _, first_rows, sizes = np.unique(groups, return_index=True, return_counts=True)
+    # A text in several classes counts as one of the class of its first row.
+    group_classes = classes[first_rows]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(sizes))
+    in_test = np.zeros(len(sizes), dtype=bool)
+    for code, target in enumerate(_class_targets(np.bincount(classes), test_size)):
+        members = order[group_classes[order] == code]
+        # Leave at least one text to train on; if there are two, test on at least one.
+        room = min(max(target, 1), int(sizes[members].sum()) - 1)
+        taken = 0
+        for group in members:
+            if taken + sizes[group] <= room:
+                in_test[group] = True
+                taken += sizes[group]
+            if taken == room:
+                break
+    return in_test[groups], int(len(groups) - len(sizes))
+
+
+def hold_out(
+    texts: Sequence[str], strata: npt.ArrayLike, fraction: float, seed: int | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Choose validation rows as `split_rows` chooses test rows.
+
+    Returns
+    -------
+    held_out, kept : ndarray of int
+        Row numbers of the chosen texts and of the others, ascending.
+    """
+    chosen, _ = split_rows(texts, strata, fraction, seed)
+    if not chosen.any():
+        raise ValueError(
+            f"{spell('validation_fraction', fraction)} of {len(texts)} texts holds out none; "
+            + phrase(python="pass more texts, or X_val and y_val", command="use more texts")
+        )
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def thin_out(labelled: Labelled, part: float, seed: int | None) -> Labelled:
+    """Return about a fraction `part` of `Labelled` texts, chosen as `split_rows` chooses test rows.
+
+    If this would leave none, all texts are returned.
+    """
+    chosen, _ = split_rows(labelled.texts, labelled.strata, part, seed)
+    return labelled.take(np.flatnonzero(chosen)) if chosen.any() else labelled
+
+
+def _class_targets(counts: npt.NDArray[np.int64], test_size: float) -> list[int]:
+    """Return the number of test rows of each class; their sum is rounded to the nearest row."""
+    exact = counts * test_size
+    targets = np.floor(exact).astype(int)
+    short = int(round(counts.sum() * test_size)) - targets.sum()
+    largest_rest = np.argsort(-(exact - targets), kind="stable")
+    targets[largest_rest[:short]] += 1
+    found: list[int] = targets.tolist()
+    return found

@@ -1,0 +1,2 @@
+from .encoding import Encoding as Encoding
+from .wordpiece import WordPieceTokenizer as WordPieceTokenizer

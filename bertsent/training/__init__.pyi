@@ -1,0 +1,47 @@
+from .budget import (
+    MARGIN as MARGIN,
+    SLACK as SLACK,
+    Budget as Budget,
+)
+from .callbacks import (
+    Listeners as Listeners,
+    callback_name as callback_name,
+    import_callbacks as import_callbacks,
+    is_callback as is_callback,
+    open_log as open_log,
+)
+from .checkpoints import (
+    RunStore as RunStore,
+    Saved as Saved,
+    describe_run as describe_run,
+    has_checkpoints as has_checkpoints,
+    list_checkpoints as list_checkpoints,
+)
+from .evaluation import Best as Best
+from .example_history import ExampleHistory as ExampleHistory
+from .examples import (
+    Examples as Examples,
+    Learned as Learned,
+)
+from .frozen import (
+    FrozenCache as FrozenCache,
+    open_cache as open_cache,
+)
+from .loop import train as train
+from .options import TrainingOptions as TrainingOptions
+from .run_log import (
+    MEASURES as MEASURES,
+    RecordedRun as RecordedRun,
+    describe_record as describe_record,
+    read_log as read_log,
+)
+from .schedule import (
+    Seeds as Seeds,
+    draw_seeds as draw_seeds,
+    group_rates as group_rates,
+    member_seeds as member_seeds,
+)
+from .state import State as State
+from .types import (
+    Trainable as Trainable,
+)

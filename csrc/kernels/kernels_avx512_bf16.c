@@ -1,0 +1,3 @@
+#define BS_TABLE_ISA avx512_bf16
+#define BS_LANES 16
+#include "kernels/table.h"

@@ -1,0 +1,376 @@
+#include "tokenizer/bpe.h"
+
+#include <stdlib.h>
+
+#define FEW 32 /* pieces of which the best pair is found by looking at all */
+#define NO_RANK INT32_MAX
+#define MOST_TOKENS (INT32_MAX / 8)
+
+/* Tokens by their bytes, while the merges are read. */
+typedef struct {
+    int32_t *ids; /* open addressing; -1: free */
+    uint32_t mask;
+} token_table;
+
+static uint32_t slots_for(int64_t count)
+{
+    uint32_t size = 64;
+    while (size < count * 2)
+        size *= 2;
+    return size;
+}
+
+static uint32_t hash_bytes(const uint8_t *bytes, int64_t length)
+{
+    uint64_t h = (uint64_t)length * 0x9E3779B97F4A7C15ull;
+    for (int64_t i = 0; i < length; i++)
+        h = (h ^ bytes[i]) * 0x100000001B3ull;
+    h ^= h >> 29;
+    return (uint32_t)(h * 0xD6E8FEB86659FD93ull >> 32);
+}
+
+static int32_t table_find(const token_table *table, const bs_bpe *bpe, const uint8_t *bytes,
+                          int64_t length)
+{
+    for (uint32_t at = hash_bytes(bytes, length) & table->mask;; at = (at + 1) & table->mask) {
+        const int32_t id = table->ids[at];
+        if (id < 0)
+            return -1;
+        const int64_t start = bpe->starts[id];
+        if (bpe->starts[id + 1] - start == length
+            && memcmp(bpe->pool + start, bytes, (size_t)length) == 0)
+            return id;
+    }
+}
+
+static void table_put(token_table *table, const uint8_t *bytes, int64_t length, int32_t id)
+{
+    uint32_t at = hash_bytes(bytes, length) & table->mask;
+    while (table->ids[at] >= 0)
+        at = (at + 1) & table->mask;
+    table->ids[at] = id;
+}
+
+/* The byte that a character of the alphabet stands for, or -1. Printable characters of Latin-1
+ * stand for themselves; the other bytes, in their order, are the characters from U+0100 on. */
+static int byte_of(uint32_t code)
+{
+    if ((code >= 0x21 && code <= 0x7E) || (code >= 0xA1 && code <= 0xFF && code != 0xAD))
+        return (int)code;
+    if (code < 0x100 || code > 0x143)
+        return -1;
+    const int n = (int)code - 0x100;
+    return n < 0x21 ? n : n < 0x21 + 0x22 ? n - 0x21 + 0x7F : 0xAD;
+}
+
+/* Writes the bytes of a text in the alphabet, no more than it has. Returns their number, or -1 if
+ * it contains another character. */
+static int64_t bytes_put(const uint8_t *text, int64_t length, uint8_t *to)
+{
+    int64_t n = 0, at = 0;
+    while (at < length) {
+        const uint32_t code = bs_utf8_next(text, &at, length);
+        const int byte = code == BS_CODE_BAD ? -1 : byte_of(code);
+        if (byte < 0)
+            return -1;
+        to[n++] = (uint8_t)byte;
+    }
+    return n;
+}
+
+static const bs_bpe_merge *merge_find(const bs_bpe *bpe, int32_t left, int32_t right)
+{
+    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint32_t at = (uint32_t)(pair * 0x9E3779B97F4A7C15ull >> 32) & bpe->merge_mask;
+    for (;; at = (at + 1) & bpe->merge_mask) {
+        const bs_bpe_merge *merge = &bpe->merges[at];
+        if (merge->rank < 0)
+            return NULL;
+        if (merge->pair == pair)
+            return merge;
+    }
+}
+
+/* Of equal merges the last one counts, as in the library. */
+static void merge_put(bs_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id)
+{
+    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint32_t at = (uint32_t)(pair * 0x9E3779B97F4A7C15ull >> 32) & bpe->merge_mask;
+    while (bpe->merges[at].rank >= 0 && bpe->merges[at].pair != pair)
+        at = (at + 1) & bpe->merge_mask;
+    bpe->merges[at] = (bs_bpe_merge){pair, rank, id};
+}
+
+static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text *merge,
+                            int64_t rank, uint8_t *bytes, bs_error *e)
+{
+    const uint8_t *text = merge->data;
+    const uint8_t *space = memchr(text, ' ', (size_t)merge->length);
+    if (space == NULL)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "merge %lld is not two tokens", (long long)rank);
+    const int64_t n_left = bytes_put(text, space - text, bytes);
+    const int64_t n_right = n_left <= 0 ? -1
+                                        : bytes_put(space + 1, merge->length - (space - text) - 1,
+                                                    bytes + n_left);
+    int32_t left = -1, right = -1, both = -1;
+    if (n_right > 0) {
+        left = table_find(table, bpe, bytes, n_left);
+        right = table_find(table, bpe, bytes + n_left, n_right);
+        both = table_find(table, bpe, bytes, n_left + n_right);
+    }
+    if (left < 0 || right < 0 || both < 0)
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "merge %lld is %.60s, of which a part or the whole is not in the "
+                            "vocabulary",
+                            (long long)rank, (const char *)text);
+    merge_put(bpe, left, right, (int32_t)rank, both);
+    return BS_OK;
+}
+
+static bs_status tokens_read(bs_bpe *bpe, token_table *table, const bs_text *tokens, bs_error *e)
+{
+    int64_t at = 0;
+    for (int64_t i = 0; i < bpe->size; i++) {
+        const int64_t n = bytes_put(tokens[i].data, tokens[i].length, bpe->pool + at);
+        bpe->starts[i] = at;
+        at += n > 0 ? n : 0;
+        bpe->starts[i + 1] = at;
+        if (n > 0)
+            table_put(table, bpe->pool + bpe->starts[i], n, (int32_t)i);
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        const uint8_t one = (uint8_t)byte;
+        bpe->bytes[byte] = table_find(table, bpe, &one, 1);
+        if (bpe->bytes[byte] < 0)
+            return bs_error_set(e, BS_ERR_VALUE, -1,
+                                "the vocabulary has no token for the byte 0x%02X", byte);
+    }
+    return BS_OK;
+}
+
+/* Lists the short words that become a single token. */
+static bs_status words_add(bs_bpe *bpe, bs_error *e)
+{
+    int32_t ids[BS_SHORT];
+    for (int64_t i = 0; i < bpe->size; i++) {
+        const uint8_t *bytes = bpe->pool + bpe->starts[i];
+        const int64_t length = bpe->starts[i + 1] - bpe->starts[i];
+        int64_t count = 0;
+        if (length == 0 || length > BS_SHORT)
+            continue;
+        if (bs_bpe_split(bpe, NULL, bytes, length, ids, &count, e) != BS_OK)
+            return e->status;
+        if (count != 1 || ids[0] != (int32_t)i)
+            continue;
+        uint64_t low, high;
+        bs_word_load(bytes, (uint32_t)length, &low, &high);
+        uint32_t at = (uint32_t)bs_word_hash(low, high) & bpe->word_mask;
+        while (bpe->words[at].length != 0)
+            at = (at + 1) & bpe->word_mask;
+        bpe->words[at] = (bs_short_slot){low, high, (uint32_t)length, (int32_t)i};
+    }
+    return BS_OK;
+}
+
+bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, const bs_text *merges,
+                      int64_t n_merges, bs_error *e)
+{
+    token_table table = {0};
+    uint8_t *bytes = NULL; /* of a merge */
+    int64_t total = 0, longest = 0;
+    bs_status status = BS_OK;
+
+    memset(bpe, 0, sizeof *bpe);
+    if (n_tokens >= MOST_TOKENS || n_merges >= MOST_TOKENS)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "%lld tokens and %lld merges are too many",
+                            (long long)n_tokens, (long long)n_merges);
+    for (int64_t i = 0; i < n_tokens; i++)
+        total += tokens[i].length;
+    for (int64_t i = 0; i < n_merges; i++)
+        longest = merges[i].length > longest ? merges[i].length : longest;
+
+    const uint32_t n_slots = slots_for(n_tokens);
+    bpe->size = n_tokens;
+    bpe->word_mask = n_slots - 1;
+    bpe->merge_mask = slots_for(n_merges) - 1;
+    table.mask = n_slots - 1;
+    bpe->pool = calloc((size_t)total + BS_SHORT, 1);
+    bpe->starts = calloc((size_t)n_tokens + 1, sizeof *bpe->starts);
+    bpe->words = calloc(n_slots, sizeof *bpe->words);
+    bpe->merges = malloc(((size_t)bpe->merge_mask + 1) * sizeof *bpe->merges);
+    table.ids = malloc(n_slots * sizeof *table.ids);
+    bytes = malloc((size_t)longest + 1);
+    if (bpe->pool == NULL || bpe->starts == NULL || bpe->words == NULL || bpe->merges == NULL
+        || table.ids == NULL || bytes == NULL) {
+        status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
+        goto done;
+    }
+    for (uint32_t i = 0; i <= bpe->merge_mask; i++)
+        bpe->merges[i].rank = -1;
+    for (uint32_t i = 0; i < n_slots; i++)
+        table.ids[i] = -1;
+    status = tokens_read(bpe, &table, tokens, e);
+    for (int64_t i = 0; i < n_merges && status == BS_OK; i++)
+        status = merge_read(bpe, &table, &merges[i], i, bytes, e);
+    if (status == BS_OK)
+        status = words_add(bpe, e);
+done:
+    free(table.ids);
+    free(bytes);
+    if (status != BS_OK)
+        bs_bpe_clear(bpe);
+    return status;
+}
+
+void bs_bpe_clear(bs_bpe *bpe)
+{
+    free(bpe->pool);
+    free(bpe->starts);
+    free(bpe->words);
+    free(bpe->merges);
+    memset(bpe, 0, sizeof *bpe);
+}
+
+void bs_bpe_scratch_free(bs_bpe_scratch *scratch)
+{
+    free(scratch->before);
+    free(scratch->after);
+    free(scratch->heap);
+    memset(scratch, 0, sizeof *scratch);
+}
+
+/* Up to FEW pieces: their number after all merges. */
+static int64_t merge_few(const bs_bpe *bpe, int32_t *ids, int64_t n)
+{
+    int32_t ranks[FEW], joined[FEW]; /* of each piece with the one after it */
+    for (int64_t i = 0; i + 1 < n; i++) {
+        const bs_bpe_merge *merge = merge_find(bpe, ids[i], ids[i + 1]);
+        ranks[i] = merge == NULL ? NO_RANK : merge->rank;
+        joined[i] = merge == NULL ? -1 : merge->id;
+    }
+    while (n > 1) {
+        int64_t best = 0;
+        for (int64_t i = 1; i + 1 < n; i++)
+            if (ranks[i] < ranks[best])
+                best = i;
+        if (ranks[best] == NO_RANK)
+            break;
+        ids[best] = joined[best];
+        n--;
+        for (int64_t i = best + 1; i < n; i++) {
+            ids[i] = ids[i + 1];
+            ranks[i - 1] = ranks[i];
+            joined[i - 1] = joined[i];
+        }
+        for (int64_t i = best > 0 ? best - 1 : 0; i <= best && i + 1 < n; i++) {
+            const bs_bpe_merge *merge = merge_find(bpe, ids[i], ids[i + 1]);
+            ranks[i] = merge == NULL ? NO_RANK : merge->rank;
+            joined[i] = merge == NULL ? -1 : merge->id;
+        }
+    }
+    return n;
+}
+
+static void sift_down(uint64_t *heap, int64_t n, int64_t at)
+{
+    const uint64_t value = heap[at];
+    for (;;) {
+        int64_t child = 2 * at + 1;
+        if (child >= n)
+            break;
+        child += child + 1 < n && heap[child + 1] < heap[child];
+        if (heap[child] >= value)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = value;
+}
+
+static int64_t heap_push(uint64_t *heap, int64_t n, uint64_t value)
+{
+    int64_t at = n;
+    while (at > 0 && heap[(at - 1) / 2] > value) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = value;
+    return n + 1;
+}
+
+static bs_status scratch_reserve(bs_bpe_scratch *scratch, int64_t pieces, bs_error *e)
+{
+    if (scratch->capacity >= pieces)
+        return BS_OK;
+    bs_bpe_scratch_free(scratch);
+    scratch->before = malloc((size_t)pieces * sizeof *scratch->before);
+    scratch->after = malloc((size_t)pieces * sizeof *scratch->after);
+    /* One entry for each pair at first. A merge takes one out and adds at most two. */
+    scratch->heap = malloc((size_t)pieces * 2 * sizeof *scratch->heap);
+    if (scratch->before == NULL || scratch->after == NULL || scratch->heap == NULL) {
+        bs_bpe_scratch_free(scratch);
+        return bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for a long word");
+    }
+    scratch->capacity = pieces;
+    return BS_OK;
+}
+
+/* Any number of pieces, in n log n steps: their number after all merges. */
+static int64_t merge_many(const bs_bpe *bpe, bs_bpe_scratch *scratch, int32_t *ids, int64_t n)
+{
+    int32_t *const before = scratch->before, *const after = scratch->after;
+    uint64_t *const heap = scratch->heap;
+    int64_t n_heap = 0;
+    for (int64_t i = 0; i < n; i++) {
+        before[i] = (int32_t)i - 1;
+        after[i] = i + 1 < n ? (int32_t)i + 1 : -1;
+        const bs_bpe_merge *merge = i + 1 < n ? merge_find(bpe, ids[i], ids[i + 1]) : NULL;
+        if (merge != NULL)
+            heap[n_heap++] = (uint64_t)merge->rank << 32 | (uint32_t)i;
+    }
+    for (int64_t i = n_heap / 2 - 1; i >= 0; i--)
+        sift_down(heap, n_heap, i);
+    while (n_heap > 0) {
+        const uint64_t first = heap[0];
+        heap[0] = heap[--n_heap];
+        if (n_heap > 0)
+            sift_down(heap, n_heap, 0);
+        const int32_t left = (int32_t)(uint32_t)first, right = after[left];
+        if (before[left] == -2 || right < 0)
+            continue; /* joined in the meantime */
+        const bs_bpe_merge *merge = merge_find(bpe, ids[left], ids[right]);
+        if (merge == NULL || (uint64_t)merge->rank != first >> 32)
+            continue; /* another pair by now, which has an entry of its own */
+        ids[left] = merge->id;
+        before[right] = -2;
+        after[left] = after[right];
+        if (after[left] >= 0) {
+            before[after[left]] = left;
+            merge = merge_find(bpe, ids[left], ids[after[left]]);
+            if (merge != NULL)
+                n_heap = heap_push(heap, n_heap, (uint64_t)merge->rank << 32 | (uint32_t)left);
+        }
+        if (before[left] >= 0) {
+            merge = merge_find(bpe, ids[before[left]], ids[left]);
+            if (merge != NULL)
+                n_heap = heap_push(heap, n_heap,
+                                   (uint64_t)merge->rank << 32 | (uint32_t)before[left]);
+        }
+    }
+    int64_t count = 0;
+    for (int32_t i = 0; i >= 0; i = after[i])
+        ids[count++] = ids[i];
+    return count;
+}
+
+bs_status bs_bpe_split(const bs_bpe *bpe, bs_bpe_scratch *scratch, const uint8_t *bytes,
+                       int64_t length, int32_t *ids, int64_t *count, bs_error *e)
+{
+    if (length > FEW && scratch_reserve(scratch, length, e) != BS_OK)
+        return e->status;
+    for (int64_t i = 0; i < length; i++)
+        ids[i] = bpe->bytes[bytes[i]];
+    *count = length <= FEW ? merge_few(bpe, ids, length)
+                           : merge_many(bpe, scratch, ids, length);
+    return BS_OK;
+}
