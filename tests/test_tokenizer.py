@@ -394,6 +394,10 @@ def test_tokens_of_white_space_that_take_white_space(normalized):
     assert taken.ids.tolist() == [1, 4, 4, 3, 4, 4, 3, 2]
     spans = [(0, 0), (0, 3), (2, 3), (3, 6), (6, 9), (7, 9), (9, 12), (0, 0)]
     assert [tuple(span) for span in taken.offset_mapping.tolist()] == spans
+    last = tokenizer.encode_batch(["the\u3000 \u3000"], return_offsets_mapping=True)
+    assert last.ids.tolist() == [1, 3, 4, 4, 2]
+    spans = [(0, 0), (0, 3), (3, 6), (5, 6), (0, 0)]
+    assert [tuple(span) for span in last.offset_mapping.tolist()] == spans
     many = tokenizer.encode_batch(["\u3000" * 200_000 + "the"], max_length=300_000)
     assert many.ids.tolist() == [1, *[4] * 200_000, 3, 2]
 

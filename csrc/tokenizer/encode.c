@@ -166,7 +166,9 @@ static bs_status encode_plain(const bs_tokenizer *tok, const bs_normalizer *how,
 
     if (stretches_begin(tok, scratch, ids->track, e) != BS_OK)
         return e->status;
-    while (at < text->length && ids->n < g->enough) {
+    /* At the end of the text, tokens of white space that the last one took may be left. */
+    while ((at < text->length || (special->n_tokens > 0 && search < text->length))
+           && ids->n < g->enough) {
         /* As much again as waits, so that a long word takes linear time. */
         int64_t wanted = scratch->bytes.n > STRETCH ? scratch->bytes.n : STRETCH;
         if (g->enough - ids->n < STRETCH / 5)
@@ -253,7 +255,7 @@ static bs_status encode_normalized(const bs_tokenizer *tok, bs_scratch *scratch,
 {
     bs_ids *ids = g->ids;
     int64_t at = 0, search = 0, spaces = 0;
-    while (at < text->length && ids->n < g->enough) {
+    while ((at < text->length || search < text->length) && ids->n < g->enough) {
         bs_special_match match = {text->length, text->length, -1, false, false};
         const bool found = bs_special_next(&tok->raw, text, 0, search, text->length,
                                            g->plain_specials, &match, &search);
