@@ -10,7 +10,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from bertsent.files import Dialect, find_source, json_rows, label_file, read_chunks
+from bertsent.files import Dialect, excel, find_source, json_rows, label_file, read_chunks
 from bertsent.files.limits import CHUNK_CHARACTERS, MOST_CHARACTERS, MOST_COLUMNS
 
 
@@ -162,16 +162,36 @@ def test_a_workbook_that_stands_for_much_more_is_refused(tmp_path):
         read(tmp_path / "a.xlsx")
 
 
-def test_a_row_beyond_the_last_one_of_excel_is_refused(tmp_path):
-    """openpyxl makes all the rows before it, a billion of them."""
+def test_a_row_beyond_the_last_one_of_excel_is_refused(tmp_path, monkeypatch):
+    """openpyxl makes all the rows before it, a billion of them. They are not held in memory."""
+    assert excel._LAST_ROW == 1_048_576
+    monkeypatch.setattr(excel, "_LAST_ROW", 20_000)
+
     def change(parts):
         name = "xl/worksheets/sheet1.xml"
         assert b'r="3"' in parts[name]
         parts[name] = parts[name].replace(b'r="3"', b'r="1000000000"')
 
     write_book(tmp_path / "a.xlsx", change)
-    with pytest.raises(ValueError, match=r"a.xlsx: row 1,048,577 of the sheet is beyond the last"):
-        read(tmp_path / "a.xlsx")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"a.xlsx: row 20,001 of the sheet is beyond the last"):
+            read(tmp_path / "a.xlsx")
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_that_a_sheet_leaves_out_are_empty(tmp_path):
+    def change(parts):
+        name = "xl/worksheets/sheet1.xml"
+        for row in (3, 2, 1):
+            parts[name] = parts[name].replace(b'"%d"' % row, b'"%d"' % (row * 3))
+
+    write_book(tmp_path / "a.xlsx", change)
+    texts = [row["text"] for row in rows_of(read(tmp_path / "a.xlsx"))]
+    assert texts[2] is not None and texts[5] is not None
+    assert texts[:2] + texts[3:5] == [None] * 4 and len(texts) == 6
 
 
 # --- arrays of JSON -------------------------------------------------------------------------
@@ -231,6 +251,26 @@ def test_a_table_by_columns_is_refused_in_chunks_of_any_size(tmp_path, name, row
     assert rows_of(read(path, rows)) == [{"text": ["one", "two"]}, {"text": ["three"]}]
 
 
+@pytest.mark.parametrize("content", ["[" + "[]," * 200_000 + "[]]", "[1]\n" * 2])
+def test_values_that_are_no_objects_are_not_all_read(tmp_path, monkeypatch, content):
+    """A compressed file of some kilobytes can have hundreds of millions of them."""
+    read_items = json_rows._Array._item
+    count = 0
+
+    def item(array):
+        nonlocal count
+        count += 1
+        return read_items(array)
+
+    monkeypatch.setattr(json_rows._Array, "_item", item)
+    path = tmp_path / "a.jsonl"
+    path.write_text(content)
+    said = "line 2: not JSON" if "\n" in content else "item 0 .* expected an object"
+    with pytest.raises(ValueError, match=f"a.jsonl.*{said}"):
+        read(path)
+    assert count <= MOST_COLUMNS + 1
+
+
 # --- what Parquet cannot store --------------------------------------------------------------
 
 
@@ -247,7 +287,11 @@ def test_values_that_parquet_cannot_store_are_an_error_before_any_work(
     def predict(texts, report=None, decimals=None):
         raise AssertionError("nothing is to be predicted")
 
-    with pytest.raises(ValueError, match=r"out.parquet: .*cannot be written as Parquet.*JSON"):
+    line = len(values)
+    with pytest.raises(ValueError, match=(
+        r"out.parquet: column 'id' cannot be written as Parquet because of the value in .*a.jsonl, "
+        rf"line {line}: row {line - 1} .*JSON"
+    )):
         label_file(
             predict, ("label",), path, target, text_column="text", possible=(), verbose=0,
             chunk_rows=chunk_rows,

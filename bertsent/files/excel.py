@@ -77,11 +77,14 @@ def _rows(file: DataFile, sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     # What a sheet says about its size is often wrong.
     sheet.reset_dimensions()
     table = sheet.iter_rows(values_only=True)
-    waiting: list[tuple[int, list[Any]]] = []
-    number, begun = 0, False
+    number = 0
+    expected: int | None = None  # the row after the last full one
     while True:
-        with _clear(file):
+        # Rows that the sheet leaves out are many in a damaged file.
+        try:
             cells = next(table, None)
+        except Exception as error:
+            raise _unreadable(file, error) from None
         if cells is None:
             return
         number += 1
@@ -94,12 +97,11 @@ def _rows(file: DataFile, sheet: Any) -> Iterator[tuple[int, list[Any]]]:
         while row and row[-1] is None:
             row.pop()
         if not row:
-            waiting.append((number, row))
             continue
-        if begun:
-            yield from waiting
+        for empty in range(number if expected is None else expected, number):
+            yield empty, []
         yield number, row
-        waiting, begun = [], True
+        expected = number + 1
 
 
 def _length(row: list[Any]) -> int:
@@ -153,6 +155,11 @@ def _clear(file: DataFile) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
-        raise ValueError(f"{file} cannot be read as an Excel workbook: {error}") from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: DataFile, error: Exception) -> Exception:
+    """Return the error to raise in place of one of openpyxl."""
+    if isinstance(error, MemoryError):
+        return MemoryError(f"there is not enough memory to read {file}")
+    return ValueError(f"{file} cannot be read as an Excel workbook: {error}")

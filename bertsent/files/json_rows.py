@@ -13,6 +13,7 @@ import pandas as pd
 from bertsent.files.encodings import find_encoding, opened_text
 from bertsent.files.limits import (
     MOST_CHARACTERS,
+    MOST_COLUMNS,
     Chunk,
     begin_line,
     bounded_lines,
@@ -50,8 +51,10 @@ def read_json_rows(file: DataFile, dialect: Dialect, rows: int) -> Iterator[pd.D
         for row, (line, item, length) in enumerate(values):
             where = f": item {row:,} (counted from 0)" if line is None else f", line {line:,}"
             if not isinstance(item, dict):
-                for _ in values if line is None else ():
-                    pass  # lines of arrays are no array, which says more
+                # If these are lines of arrays, the first line ends soon, and the second one is an
+                # error that says more.
+                for _ in itertools.islice(values, MOST_COLUMNS if line is None else 0):
+                    pass
                 raise ValueError(
                     f"{file}{where}: expected an object with a value for each column, got "
                     f"{_kind(item)}"

@@ -10,7 +10,6 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +18,7 @@ from bertsent.files.atomic import free_name, staging_file, sync
 from bertsent.files.compression import packed
 from bertsent.files.formats import output_format
 from bertsent.files.parquet import import_parquet
-from bertsent.files.readers import parquet_schema
+from bertsent.files.readers import name_row, parquet_schema
 from bertsent.system import check_interrupts, expand_path, is_utf_8
 from bertsent.texts import is_missing
 from bertsent.wording import spell
@@ -249,7 +248,7 @@ class _Parquet(Table):
     path : str
         The file to write.
     source
-        As in `open_output`.
+        As in `open_output`. Its rows are named in errors.
     name : str
         Name of the file in errors.
     """
@@ -258,20 +257,14 @@ class _Parquet(Table):
         self, path: str, source: str | PathLike[str] | Source | None, name: str
     ) -> None:
         self.parquet = import_parquet()
-        self.path, self.name = path, name
+        self.path, self.name, self.source = path, name, source
         self.writer: Any = None
         self.schema: Any = None
         self.given = parquet_schema(source)
 
     def learn(self, frame: pd.DataFrame) -> None:
-        if self.given is not None:
-            return
-        before, self.schema = self.schema, self._widened(self.schema, frame)
-        if self.schema != before:
-            import pyarrow
-
-            with self._clear_types(frame):  # some types, such as objects without keys
-                self.parquet.ParquetWriter(pyarrow.BufferOutputStream(), self.schema).close()
+        if self.given is None:
+            self.schema = self._widened(self.schema, frame)
 
     def write(self, frame: pd.DataFrame) -> None:
         import pyarrow
@@ -279,21 +272,28 @@ class _Parquet(Table):
         if self.writer is None:
             known = self.given if self.given is not None else self.schema
             self.schema = self._complete(known, frame)
-            with self._clear_types(frame):
-                self.writer = self.parquet.ParquetWriter(self.path, self.schema)
-        with self._clear_types(frame):
-            table = pyarrow.Table.from_pandas(frame, schema=self.schema, preserve_index=False)
-        self.writer.write_table(table)
+            self.writer = self.parquet.ParquetWriter(self.path, self.schema)
+
+        def convert(part: pd.DataFrame) -> Any:
+            fields = [self.schema.field(name) for name in part.columns]
+            schema = pyarrow.schema(fields, self.schema.metadata)
+            return pyarrow.Table.from_pandas(part, schema=schema, preserve_index=False)
+
+        self.writer.write_table(self._attempt(convert, frame))
 
     def _widened(self, schema: Any, frame: pd.DataFrame) -> Any:
         """Return a schema that fits these rows and those of `schema`."""
         import pyarrow
 
-        with self._clear_types(frame):
-            found = pyarrow.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
-            if schema is None:
-                return found
-            return pyarrow.unify_schemas([schema, found], promote_options="permissive")
+        def widen(part: pd.DataFrame) -> Any:
+            widened = pyarrow.Schema.from_pandas(part, preserve_index=False).remove_metadata()
+            if schema is not None:
+                widened = pyarrow.unify_schemas([schema, widened], promote_options="permissive")
+            if widened != schema:  # some types, such as objects without keys, have no place there
+                self.parquet.ParquetWriter(pyarrow.BufferOutputStream(), widened).close()
+            return widened
+
+        return self._attempt(widen, frame)
 
     def _complete(self, known: Any, frame: pd.DataFrame) -> Any:
         """Return the schema of the file: known types, and inferred ones for other columns."""
@@ -311,20 +311,30 @@ class _Parquet(Table):
         ]
         return pyarrow.schema(fields, metadata=None if known is None else known.metadata)
 
-    @contextlib.contextmanager
-    def _clear_types(self, frame: pd.DataFrame) -> Iterator[None]:
-        """Explain the error if a column has values that Parquet cannot store, such as two types."""
-        from pyarrow import ArrowInvalid, ArrowNotImplementedError, ArrowTypeError
+    def _attempt(self, work: Callable[[pd.DataFrame], Any], frame: pd.DataFrame) -> Any:
+        """Do some work with rows; if their values do not fit, the error names the first such row.
 
+        Parameters
+        ----------
+        work : callable
+            Takes rows, or only some of them and of their columns.
+        frame : DataFrame
+        """
         try:
-            yield
-        except (
-            ArrowInvalid, ArrowTypeError, ArrowNotImplementedError, OverflowError
-        ) as error:
-            column = next(filter(partial(_is_unfit, frame), frame.columns), None)
-            what = "a column" if column is None else f"column {column!r}"
+            return work(frame)
+        except _unfit() as error:
+            what, where = "a column", ""
+            place = _first_unfit(work, frame)
+            if place is not None:
+                row, column = place
+                what = f"column {column!r}"
+                where = (
+                    f"row {row} (counted from 0)" if self.source is None
+                    else name_row(self.source, row)
+                )
+                where = f" because of the value in {where}"
             raise ValueError(
-                f"{self.name}: {what} cannot be written as Parquet "
+                f"{self.name}: {what} cannot be written as Parquet{where} "
                 f"({' '.join(map(str, error.args)):.300}); write CSV or JSON Lines instead"
             ) from None
 
@@ -333,14 +343,35 @@ class _Parquet(Table):
             self.writer.close()
 
 
-def _is_unfit(frame: pd.DataFrame, column: Any) -> bool:
-    """Return whether a column cannot be stored in Parquet, also if it is the only one."""
-    import pyarrow
-    import pyarrow.parquet
+def _unfit() -> tuple[type[Exception], ...]:
+    """Return the classes of errors for values that Parquet cannot store, such as two types."""
+    from pyarrow import ArrowInvalid, ArrowNotImplementedError, ArrowTypeError
 
-    try:
-        table = pyarrow.Table.from_pandas(frame[[column]], preserve_index=False)
-        pyarrow.parquet.write_table(table, pyarrow.BufferOutputStream())
-    except (pyarrow.ArrowException, OverflowError):
+    return ArrowInvalid, ArrowTypeError, ArrowNotImplementedError, OverflowError
+
+
+def _first_unfit(
+    work: Callable[[pd.DataFrame], Any], frame: pd.DataFrame
+) -> tuple[Any, Any] | None:
+    """Return the label of the first row whose value does not fit, and its column."""
+
+    def fits(part: pd.DataFrame) -> bool:
+        try:
+            work(part)
+        except _unfit():
+            return False
         return True
-    return False
+
+    for column in frame.columns:
+        part = frame[[column]]
+        if fits(part):
+            continue
+        fitting, unfit = 0, len(part)  # numbers of rows
+        while unfit - fitting > 1:
+            middle = (fitting + unfit) // 2
+            if fits(part.iloc[:middle]):
+                fitting = middle
+            else:
+                unfit = middle
+        return part.index[fitting], column
+    return None

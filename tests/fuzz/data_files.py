@@ -37,7 +37,8 @@ _NAMES = ("text", "label", "id", "a b", "na,me", 'q"', "é", "X;Y", "two\nlines"
 # What a message says about a whole file, in which no line or row is to blame.
 _WHOLE = re.compile(
     r"is empty|has no rows|no row is left|has no columns|has no column |not text, but|looks like|"
-    r"begins with the byte order mark|damaged or cut short|is (compressed|a |an old|protected)|"
+    r"begins with the byte order mark|damaged or (cut short|hostile)|"
+    r"is (compressed|a |an old|protected)|"
     r"is not compressed|cannot be read as|has no sheet|contains no file|contains \d+ files|"
     r"is encrypted|unpack it|two columns called|already; rename|for each column|not (utf|UTF)|"
     r"columns called|unlike|only in objects"

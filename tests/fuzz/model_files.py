@@ -329,12 +329,21 @@ class Settings(ModelFile):
             if key in content:
                 written = entry.write(found.fields[field.name])
                 ours = content[key]
-                if key == "labels" and isinstance(ours, dict):
-                    # What is not known is ignored, and what is left out has a default.
-                    ours = {k: ours.get(k) for k in written}
+                if key == "labels":
+                    ours = _known(ours, written)
                 if not _same(written, ours):
                     return f"{key} is {written!r:.100}, but the file has {ours!r:.100}"
         return None
+
+
+def _known(value, like):
+    """Return a JSON value without the keys that another one lacks, also in inner objects.
+
+    What is not known is ignored, so that later versions can add it; what is left out is None.
+    """
+    if isinstance(value, dict) and isinstance(like, dict):
+        return {key: _known(value.get(key), like[key]) for key in like}
+    return value
 
 
 def _same(one, other):
