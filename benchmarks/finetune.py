@@ -2,6 +2,7 @@
 
     python benchmarks/finetune.py curve  --data FILE
     python benchmarks/finetune.py speed  --data FILE [--model random-base]
+    python benchmarks/finetune.py speed  --data FILE --model random-distilbert
     python benchmarks/finetune.py threads --data FILE
     python benchmarks/finetune.py recipe --data FILE [--precision bfloat16]
     python benchmarks/finetune.py epoch  --data FILE
@@ -10,7 +11,8 @@
             thread compared with PyTorch on two.
 ``speed``   A few steps at a time, in turns: bertsent and PyTorch in fp32 and bf16 (PyTorch with
             autocast), and the usual PyTorch script, with random batches padded to the maximum.
-            MiniLM with up to 512 tokens; BERT-base (random weights) with up to 256.
+            MiniLM with up to 512 tokens; base sizes with up to 256. ``random-base`` is BERT-base
+            with random weights; there are more in ``models.py``.
 ``threads`` bertsent on two threads compared with one, in pairs.
 ``recipe``  4,000 reviews, two epochs, tested on up to 5,000 others in each precision: bertsent
             with seeds 0, 1 and 2, and, if it trains in float32, PyTorch with seed 0.
@@ -31,6 +33,7 @@ import sys
 from pathlib import Path
 
 import common
+import models
 from peers import environment
 
 from bertsent import _core
@@ -75,12 +78,13 @@ SPEED_SIDES = {
     PADDED: ("pytorch", ["--padded"]),
 }
 BEST_PEER = {"bertsent, fp32": "pytorch, fp32", "bertsent, bf16": "pytorch, bf16 autocast"}
-# Longest text, measured steps per round, and rounds: BERT-base is eight times the work.
-SPEED_WORK = {"minilm": (512, 4, 3), "random-base": (256, 2, 2)}
+# Longest text, measured steps per round, and rounds: a base size is eight times the work.
+SPEED_WORK = {"minilm": (512, 4, 3), "base size": (256, 2, 2)}
 
 
 def speed(options):
-    length, steps, rounds = SPEED_WORK.get(options.model_name, SPEED_WORK["minilm"])
+    base = options.model_name in models.RANDOM
+    length, steps, rounds = SPEED_WORK["base size" if base else "minilm"]
     flags = ["--train-rows", 0, 800, "--test-rows", 0, 0,
              "--max-length", options.max_length or length, "--measure", options.steps or steps]
     sides = dict(SPEED_SIDES)
@@ -179,10 +183,10 @@ def main():
     p.add_argument("what", choices=("curve", "speed", "threads", "recipe", "epoch"))
     p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     p.add_argument("--model", default="minilm",
-                   help="directory of the pretrained model, minilm, or random-base")
-    p.add_argument("--rounds", type=int, help="rounds of speed (3; random-base 2) or threads (5)")
-    p.add_argument("--steps", type=int, help="steps per round (4, random-base 2; threads 15)")
-    p.add_argument("--max-length", type=int, help="longest text in speed (512; random-base 256)")
+                   help="directory of the pretrained model, or a name of models.py (%(default)s)")
+    p.add_argument("--rounds", type=int, help="rounds of speed (3; base sizes 2) or threads (5)")
+    p.add_argument("--steps", type=int, help="steps per round (4, base sizes 2; threads 15)")
+    p.add_argument("--max-length", type=int, help="longest text in speed (512; base sizes 256)")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
                    help="precision of training in recipe (%(default)s)")
     p.add_argument("--threads", type=int, default=2, help="of recipe and epoch (%(default)s)")
@@ -191,37 +195,18 @@ def main():
     options = p.parse_args()
     options.peer_python = environment.peer_python(options)
     options.model_name = options.model
-    if options.model == "minilm":
-        from bertsent.hub.resolve import resolve_directory
-
-        options.model = str(resolve_directory("minilm"))
-    elif options.model == "random-base":
-        options.model = str(random_base(options.cache / "random-base"))
+    options.model = str(models.directory(options.model, options.cache))
     whats = {"curve": curve, "speed": speed, "threads": threads, "recipe": recipe,
              "epoch": epoch}
     result = whats[options.what](options)
     of_model = "_bert_base" if options.model_name == "random-base" else ""
+    if options.model_name in models.RANDOM and not of_model:
+        of_model = "_" + options.model_name.removeprefix("random-")
     if options.precision == "bfloat16":
         of_model += "_bf16"
     common.write_json(
         options.output or HERE / "results" / f"finetune_{options.what}{of_model}.json", result
     )
-
-
-def random_base(folder):
-    """Write BERT-base with random weights and MiniLM's tokenizer, which has BERT's vocabulary."""
-    if not folder.exists():
-        from bertsent import BertForSequenceClassification, WordPieceTokenizer
-
-        config = {"model_type": "bert", "vocab_size": 30522, "hidden_size": 768,
-                  "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-                  "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu",
-                  "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
-                  "initializer_range": 0.02, "layer_norm_eps": 1e-12, "pad_token_id": 0}
-        tokenizer = WordPieceTokenizer.from_pretrained("minilm")
-        model = BertForSequenceClassification.from_config(config, random_state=0)
-        model.save_pretrained(folder, tokenizer=tokenizer)
-    return folder
 
 
 if __name__ == "__main__":

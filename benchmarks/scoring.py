@@ -1,7 +1,8 @@
 """Scoring speed, latency, memory and accuracy, compared with other libraries at their best.
 
     python benchmarks/scoring.py --data FILE                        MiniLM
-    python benchmarks/scoring.py --data FILE --model random-base    BERT-base, random weights
+    python benchmarks/scoring.py --data FILE --model random-base    BERT-base, random weights; more
+                                                                    names are in models.py
 
 The first run creates the environment of the peers (about 2 GB), converts the model to their
 formats, and searches for the best settings of each: batches of 8, 16 or 32, two threads on one
@@ -32,6 +33,7 @@ import time
 from pathlib import Path
 
 import common
+import models
 import numpy as np
 from peers import environment
 
@@ -127,14 +129,10 @@ def prepare(options):
     if (folder / "complete").exists():
         return folder
     print("converting the model for each peer", file=sys.stderr, flush=True)
-    from bertsent.hub.resolve import resolve_directory
-
-    minilm = str(resolve_directory("minilm"))
-    model = minilm if options.model == "minilm" else options.model
-    tokenizer = minilm if options.model == "random-base" else model
     subprocess.run(
-        [options.python, str(HERE / "peers" / "scoring_prepare.py"), "--model", model,
-         "--tokenizer", tokenizer, "--data", options.data, "--rows", str(options.rows),
+        [options.python, str(HERE / "peers" / "scoring_prepare.py"),
+         "--model", str(models.directory(options.model, options.cache)),
+         "--data", options.data, "--rows", str(options.rows),
          "--max-length", str(options.max_length), "--output", str(folder)],
         check=True, stdout=sys.stderr, env=common.quiet_environment(foreign=True),
     )
@@ -221,7 +219,7 @@ def tune(folder, plan, options):
             if wanted <= set(sides) and not options.tune:
                 return sides
     count = len(plan.blocks)
-    at = (0.25, 0.75) if options.model_name != "random-base" else (0.5,)
+    at = (0.25, 0.75) if options.model_name not in models.RANDOM else (0.5,)
     blocks = [plan.blocks[int(count * q)] for q in at]
     if options.quick:
         blocks = [blocks[0][:4]]
@@ -387,10 +385,10 @@ def show(records, found):
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", required=True, help="CSV with the column review")
-    p.add_argument("--model", default="minilm", help="minilm, random-base, or a directory")
+    p.add_argument("--model", default="minilm", help="a directory, or a name of models.py")
     p.add_argument("--rows", type=int, help="number of rows to read (2000; quick 400)")
-    p.add_argument("--every", type=int, help="score each n-th block of rows (2; random-base 16)")
-    p.add_argument("--rounds", type=int, help="rounds (5; random-base 4, quick 2)")
+    p.add_argument("--every", type=int, help="score each n-th block of rows (2; base sizes 16)")
+    p.add_argument("--rounds", type=int, help="rounds (5; base sizes 4, quick 2)")
     p.add_argument("--latency-times", type=int, help="runs of 4 reviews per round (3; quick 1)")
     p.add_argument("--max-length", type=int, default=512)
     p.add_argument("--threads", type=int, default=2)
@@ -404,14 +402,14 @@ def arguments():
     p.add_argument("--prepare-only", action="store_true", help="stop before measuring")
     environment.add_arguments(p)
     options = p.parse_args()
-    base = options.model == "random-base"
+    base = options.model in models.RANDOM
     for name, value in {"rows": 400 if options.quick else 2000,
                         "every": 6 if options.quick else 16 if base else 2,
                         "rounds": 2 if options.quick else 4 if base else 5,
                         "latency_times": 1 if options.quick else 3}.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    plain = options.model in ("minilm", "random-base")
+    plain = options.model in ("minilm", "mpnet", *models.RANDOM)
     options.model_name = options.model if plain else Path(options.model).resolve().name
     if options.output is None:
         options.output = HERE / "results" / f"scoring_{options.model_name}.json"

@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import common
+import models
 import numpy as np
 import peaks
 
@@ -36,10 +37,6 @@ from bertsent.objectives import SingleLabelClassification
 from bertsent.training.examples import Examples
 
 HERE = Path(__file__).resolve().parent
-BASE = {"vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12,
-        "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512,
-        "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0,
-        "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "model_type": "bert"}
 BATCHES = 6
 
 
@@ -237,8 +234,8 @@ def main():
               file=sys.stderr)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     peaks_ = peaks.Peaks()
-    model = (BertForSequenceClassification.from_config(BASE, random_state=0) if base
-             else BertForSequenceClassification.from_pretrained("minilm", num_labels=2))
+    model = (BertForSequenceClassification.from_config(models.RANDOM["random-base"], random_state=0)
+             if base else BertForSequenceClassification.from_pretrained("minilm", num_labels=2))
     texts, _ = common.load_rows(options.data, (0, 800), (0, 0))
     tokenizer = WordPieceTokenizer.from_pretrained(resolve_directory("minilm"))
     tokens = tokenizer.encode_batch(texts["review"], max_length=256 if base else 512)

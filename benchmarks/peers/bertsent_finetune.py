@@ -28,10 +28,12 @@ def main():
     if a.dropout is not None:
         rates = {"hidden_dropout_prob": a.dropout, "attention_probs_dropout_prob": a.dropout}
         model = with_config(model, rates)
-    weight, bias = common.initial_classifier(model.config["hidden_size"], 2, a.seed)
     with model.edit_parameters() as parameters:
-        parameters["classifier.weight"][...] = weight
-        parameters["classifier.bias"][...] = bias
+        output = "classifier.out_proj" if "classifier.out_proj.bias" in parameters else "classifier"
+        shape = parameters[f"{output}.weight"].shape
+        weight, bias = common.initial_classifier(shape[1], 2, a.seed)
+        parameters[f"{output}.weight"][...] = weight
+        parameters[f"{output}.bias"][...] = bias
 
     tokens = tokenizer.encode_batch(train["review"], max_length=a.max_length, n_threads=a.threads)
     objective, labels = SingleLabelClassification.learn(train["label"], len(train))

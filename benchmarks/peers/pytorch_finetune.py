@@ -29,10 +29,11 @@ def main():
     if a.dropout is not None:
         rates = {"hidden_dropout_prob": a.dropout, "attention_probs_dropout_prob": a.dropout}
     model = AutoModelForSequenceClassification.from_pretrained(a.model, num_labels=2, **rates)
-    weight, bias = common.initial_classifier(model.config.hidden_size, 2, a.seed)
+    output = getattr(model.classifier, "out_proj", model.classifier)
+    weight, bias = common.initial_classifier(output.in_features, 2, a.seed)
     with torch.no_grad():
-        model.classifier.weight.copy_(torch.from_numpy(weight))
-        model.classifier.bias.copy_(torch.from_numpy(bias))
+        output.weight.copy_(torch.from_numpy(weight))
+        output.bias.copy_(torch.from_numpy(bias))
 
     def encode(texts):
         return tokenizer(list(texts), truncation=True, max_length=a.max_length)["input_ids"]

@@ -2,8 +2,8 @@
 
 Runs in the environment of the peers, once for each model. It writes a directory with:
 
-``model``      The encoder, its pooler and a linear head with fixed random weights, as saved by
-               transformers. The head is scaled so that the difference of the two logits has mean 0
+``model``      The encoder and a head with random weights, as saved by transformers. The last
+               layer is scaled so that the difference of the two logits has mean 0
                and standard deviation 1 over some reviews, which makes errors comparable.
 ``ids.npz``    Token ids of the reviews, and the start of each.
 ``fp32.onnx``  With fused attention; and ``int8.onnx``, quantised dynamically, weights per channel.
@@ -43,34 +43,29 @@ class Logits:
         return Module().eval()
 
 
-def save_model_directory(source, target, tokenizer_source, ids):
-    """Give an encoder a head and save it; ``random-base`` is BERT-base with random weights."""
+def save_model_directory(source, target, ids):
+    """Give an encoder a head, and save both."""
     import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        BertConfig,
-        BertForSequenceClassification,
-    )
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.manual_seed(0)
-    if source == "random-base":
-        model = BertForSequenceClassification(BertConfig(num_labels=2))
-    else:
-        model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2)
-    model.eval()
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2).eval()
+    output = getattr(model.classifier, "out_proj", model.classifier)
     rng = np.random.default_rng(7)
+    read = []
+    hook = output.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
     with torch.no_grad():
-        hidden = torch.cat([
-            model.bert(input_ids=torch.from_numpy(row)[None].long()).pooler_output for row in ids
-        ])
+        for row in ids:
+            model(input_ids=torch.from_numpy(row)[None].long())
+        hook.remove()
+        hidden = torch.cat(read)
         weight = torch.from_numpy(rng.normal(size=(2, hidden.shape[1]))).float()
         logits = hidden @ weight.T
         weight /= (logits[:, 1] - logits[:, 0]).std()
-        model.classifier.weight.copy_(weight)
-        model.classifier.bias.copy_(-(hidden @ weight.T).mean(0))
+        output.weight.copy_(weight)
+        output.bias.copy_(-(hidden @ weight.T).mean(0))
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(tokenizer_source).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source).save_pretrained(target)
 
 
 def export_onnx(folder):
@@ -132,8 +127,7 @@ def export_ctranslate2(folder):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--model", required=True, help="directory of an encoder, or random-base")
-    p.add_argument("--tokenizer", required=True, help="directory with the files of the tokenizer")
+    p.add_argument("--model", required=True, help="directory of an encoder and its tokenizer")
     p.add_argument("--data", required=True)
     p.add_argument("--rows", type=int, required=True)
     p.add_argument("--max-length", type=int, required=True)
@@ -144,13 +138,13 @@ def main():
 
     a.output.mkdir(parents=True, exist_ok=True)
     texts = pd.read_csv(a.data, keep_default_na=False, nrows=a.rows + CALIBRATION)["review"]
-    tokenizer = AutoTokenizer.from_pretrained(a.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(a.model)
     encoded = tokenizer(list(texts), truncation=True, max_length=a.max_length)["input_ids"]
     encoded = [np.array(row, np.int32) for row in encoded]
     rows, calibration = encoded[: a.rows], encoded[a.rows :]
     offsets = np.cumsum([0] + [len(row) for row in rows])
     np.savez(a.output / "ids.npz", ids=np.concatenate(rows), offsets=offsets)
-    save_model_directory(a.model, a.output / "model", a.tokenizer, calibration[:64])
+    save_model_directory(a.model, a.output / "model", calibration[:64])
     for name, export in (("onnxruntime", lambda: export_onnx(a.output)),
                          ("openvino", lambda: export_openvino(a.output, calibration)),
                          ("ctranslate2", lambda: export_ctranslate2(a.output))):

@@ -155,6 +155,10 @@ class CTranslate2:
         able = ctranslate2.get_supported_compute_types("cpu")
         if wanted not in able:
             raise LookupError(f"computes {', '.join(sorted(able))} on this processor")
+        if not (folder / "ct2").exists():
+            raise LookupError("does not convert this model")
+        if json.loads((folder / "model" / "config.json").read_text())["model_type"] != "bert":
+            raise LookupError("leaves out the head, which is computed here for BERT alone")
         self.encoder = ctranslate2.Encoder(str(folder / "ct2"), compute_type=wanted,
                                            inter_threads=streams, intra_threads=threads // streams)
         head = load_file(folder / "model" / "model.safetensors")
