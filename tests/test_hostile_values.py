@@ -62,5 +62,13 @@ def test_predictions_are_not_made_of_nan(tmp_path):
     with model.edit_parameters() as parameters:
         parameters["classifier.weight"][0, 0] = np.inf
     for method in (clf.predict, clf.predict_proba, clf.decision_function):
-        with pytest.raises(FloatingPointError, match="not finite"):
+        with pytest.raises(FloatingPointError, match="^the logits of sequence 0 are not finite"):
             method(["good"])
+
+
+def test_a_model_that_was_opened_is_named(tmp_path):
+    """Its weights are finite, so it opens; but their products overflow."""
+    directory = write_tiny_model(tmp_path / "large", classifier=2, prefix="bert.", scale=1e37)
+    clf = bertsent.BertClassifier.from_pretrained(directory)
+    with pytest.raises(FloatingPointError, match=f"^{directory}: the logits of sequence 0 are not"):
+        clf.predict(["good"])

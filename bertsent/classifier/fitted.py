@@ -129,6 +129,8 @@ class Fitted:
         History of each text.
     moments : Moments or None
         State from which `partial_fit` continues; None after `fit`. It is pickled, but not saved.
+    name : str or None
+        Name or directory of the models in errors, if they were opened and not trained here.
     """
 
     models: list[BertForSequenceClassification]
@@ -153,6 +155,7 @@ class Fitted:
     text_hashes: npt.NDArray[np.uint64] = field(default_factory=_no_hashes)
     examples: ExampleHistory | None = None
     moments: Moments | None = None
+    name: str | None = None
 
     n_features_in: ClassVar[int] = 1
 
@@ -256,7 +259,7 @@ class Fitted:
         further = range(2, settings.members + 1)
         models = [model, *(load_member(directory, number, model) for number in further)]
         check_parts(directory, settings, tokenizer)
-        fitted = cls(models=models, tokenizer=tokenizer, **settings.fields)
+        fitted = cls(models=models, tokenizer=tokenizer, name=str(name), **settings.fields)
         fitted.check_lengths(settings.parameters, directory)
         return fitted, settings.parameters
 
@@ -374,11 +377,15 @@ class Predictor:
                 with name_texts(_name_in_x):
                     tokens = reader.encode(self.fitted.tokenizer, texts, n_threads)
                 windows, last = Windows.of(tokens), reader
-            logits = score_pieces(
-                model, tokens.ids, tokens.offsets, n_threads,
-                partial(_report_member, report, number, len(models)),
-                precision=precision, memory_limit=self.parameters["memory_limit"],
-            )
+            try:
+                logits = score_pieces(
+                    model, tokens.ids, tokens.offsets, n_threads,
+                    partial(_report_member, report, number, len(models)),
+                    precision=precision, memory_limit=self.parameters["memory_limit"],
+                )
+            except FloatingPointError as error:
+                where = "" if self.fitted.name is None else f"{self.fitted.name}: "
+                raise FloatingPointError(f"{where}{error}") from None
             opinions.append(logits if windows is None else windows.mean(logits))
         return opinions[0] if len(opinions) == 1 else self.fitted.objective.combine(opinions)
 

@@ -175,6 +175,8 @@ class WordPieceTokenizer(Vocabulary):
         )
         self._check_normalized()
         self._n_ids: int | None = None
+        # Where the files are that it was read from, for errors.
+        self._directory: str | None = None
 
     def _check_normalized(self) -> None:
         """Raise if two added tokens are the same in normalized text, or one is empty there."""
@@ -219,9 +221,11 @@ class WordPieceTokenizer(Vocabulary):
         with hold_directory(directory):
             settings = read_tokenizer(directory)
         try:
-            return cls(**settings)
+            tokenizer = cls(**settings)
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{directory}: {error!s:.400}") from None
+        tokenizer._directory = str(directory)
+        return tokenizer
 
     @classmethod
     def from_pretrained(
@@ -548,12 +552,12 @@ class WordPieceTokenizer(Vocabulary):
                 raise ValueError(f"{role}_token: {self._beyond(id_, n_ids)}")
         self._n_ids = n_ids
 
-    def _beyond(self, id_: int, n_ids: int) -> str:
+    def _beyond(self, id_: int, n_ids: int, where: str = "") -> str:
         """Return what is wrong with an id that the model does not know."""
         return (
             f"{self._tokens[id_]!r:.60} has the id {id_}, but the model only has embeddings for "
-            f"the ids 0 to {n_ids - 1}. Either the tokenizer (with {self.vocab_size} tokens) is "
-            "not that of the model, or a token was added to it without an embedding"
+            f"the ids 0 to {n_ids - 1}. Either the tokenizer{where} (with {self.vocab_size} "
+            "tokens) is not that of the model, or a token was added to it without an embedding"
         )
 
     def _check_ids(self, encoding: Encoding) -> None:
@@ -565,11 +569,12 @@ class WordPieceTokenizer(Vocabulary):
             place = np.searchsorted(encoding.offsets, beyond[0], side="right") - 1
             if encoding.windows is not None:
                 place = np.searchsorted(encoding.windows, place, side="right") - 1
-            what = self._beyond(int(encoding.ids[beyond[0]]), self.n_usable)
+            where = "" if self._directory is None else f" in {self._directory}"
+            what = self._beyond(int(encoding.ids[beyond[0]]), self.n_usable, where)
             raise CheckpointError(f"texts[{place}]: {what}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._settings, self._n_ids)
+        return _rebuild, (self._settings, self._n_ids, self._directory)
 
     def _encode(
         self,
@@ -623,8 +628,11 @@ class WordPieceTokenizer(Vocabulary):
         return encoding
 
 
-def _rebuild(settings: dict[str, Any], n_ids: int | None = None) -> WordPieceTokenizer:
+def _rebuild(
+    settings: dict[str, Any], n_ids: int | None = None, directory: str | None = None
+) -> WordPieceTokenizer:
     tokenizer = WordPieceTokenizer(**settings)
+    tokenizer._directory = directory
     if n_ids is not None:
         tokenizer.limit_ids(n_ids)
     return tokenizer
