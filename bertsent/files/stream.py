@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,14 +124,22 @@ def label_file(
     with contextlib.ExitStack() as stack:
         stack.enter_context(Interrupts())
         source = find_source(source)
-        check_files(source, target, text_column, overwrite)
         text_column = text_column_of(source, text_column)
+        chunks = read_chunks(source, chunk_rows, as_stored=True)
+        first = next(chunks)
+        # In JSON, an object may lack a key that others have.
+        if source.kind != "json" or len(first) >= CHUNK_ROWS:
+            require_columns(first.columns, {"text_column": text_column}, source)
+        if target is not None:
+            check_output(target, overwrite)
+        chunks = itertools.chain([first], chunks)
+        del first  # or it stays in memory
         progress = stack.enter_context(row_progress(verbose))
         output = stack.enter_context(open_output(target, source, printed))
         if len(possible):
             output.learn(pd.DataFrame({added[0]: possible}))
         columns, rows, left_out = _look_through(
-            source, text_column, added, chunk_rows, missing, output, progress
+            source, chunks, text_column, added, missing, output, progress
         )
         progress.start(rows)
         written = 0
@@ -161,14 +170,26 @@ def label_file(
 
 def _look_through(
     source: Source,
+    chunks: Iterator[pd.DataFrame],
     text_column: str,
     added: tuple[str, ...],
-    chunk_rows: int,
     missing: str,
     output: Table,
     progress: SilentRows,
 ) -> tuple[list[Any], int, int]:
     """Read a file once, so that errors in it are found before hours of work and not after.
+
+    Parameters
+    ----------
+    source : Source
+    chunks : iterator of DataFrame
+        All columns of all its rows: these will be written, so none may hold what cannot be.
+    text_column, added, missing
+        As for `label_file`.
+    output : Table
+        Learns the types of the columns.
+    progress : object
+        Told how many rows were seen.
 
     Returns
     -------
@@ -183,8 +204,7 @@ def _look_through(
     columns: dict[Any, None] = {}
     rows = left_out = 0
     first_missing = None
-    # All columns are read, because all are written: none may hold what cannot be read later.
-    for frame in read_chunks(source, chunk_rows, as_stored=True):
+    for frame in chunks:
         check_interrupts()
         columns |= dict.fromkeys(frame.columns)
         if source.kind != "json":
