@@ -342,7 +342,8 @@ class Csv(DataKind):
         delimiter = draw.choice(self.delimiters)
         quoting = csv.QUOTE_MINIMAL
         whole = names + [cell for row in rows for cell in row]
-        if draw.random() < 0.2 or any("\r" in cell for cell in whole) or whole[0][:1] == "\ufeff":
+        begins = names[0] if header else rows[0][0]
+        if draw.random() < 0.2 or any("\r" in cell for cell in whole) or begins[:1] == "\ufeff":
             # Before Python 3.11.9, it leaves a carriage return without quotes.
             quoting = csv.QUOTE_ALL
         escapes = draw.random() < 0.15
