@@ -21,9 +21,9 @@ def test_damaged_files_are_read_right_or_refused():
     pytest.importorskip("pyarrow")
     pytest.importorskip("openpyxl")
     pytest.importorskip("zstandard")
-    done = run("--inputs", "100", "--seed", "7")
+    done = run("--inputs", "25", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("100 inputs") == 24
+    assert done.stdout.count(" 25 inputs") == 24
 
 
 # --- the program can fail -------------------------------------------------------------------
@@ -70,6 +70,14 @@ def test_a_reader_that_skips_a_row_is_found(readers, tmp_path, capsys, monkeypat
     monkeypatch.setattr(readers.data_files, "read_chunks", skip)
     count, printed = fuzz(readers, tmp_path, capsys, "txt", 20)
     assert count > 5 and "rows" in printed
+
+
+def test_a_key_that_is_there_twice_is_found(readers, tmp_path, capsys, monkeypatch):
+    from bertsent.files import json_rows
+
+    monkeypatch.setattr(json_rows, "_unique", dict)
+    count, printed = fuzz(readers, tmp_path, capsys, "jsonl", 100)
+    assert count and "a key appears twice" in printed
 
 
 def test_an_error_without_a_place_is_found(readers, tmp_path, capsys, monkeypatch):

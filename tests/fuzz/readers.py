@@ -107,6 +107,7 @@ def main(arguments=None):
         for name in names:
             numbers = range(options.inputs)
             found += fuzz(KINDS[name](seeds), name, numbers, options.seed)
+    print(f"{len(names) * options.inputs} inputs of {len(names)} kinds, {found} findings")
     return found > 0
 
 
