@@ -6,8 +6,9 @@ BertForSequenceClassification
     The model by itself: computes logits and gradients from token ids.
 Evaluation
     The result of `BertClassifier.evaluate`.
-WordPieceTokenizer
-    The tokenizer of BERT models: computes token ids from texts.
+Tokenizer
+    The tokenizer of a model: computes token ids from texts. It is a `WordPieceTokenizer`, as in
+    BERT, or a `ByteLevelBPETokenizer`, as in RoBERTa.
 pretrain
     Continues the pretraining of a model on texts without labels.
 verify

@@ -7,6 +7,10 @@ from .classifier import (
 )
 from .model import BertForSequenceClassification as BertForSequenceClassification
 from .pretraining import pretrain as pretrain
-from .tokenizer import WordPieceTokenizer as WordPieceTokenizer
+from .tokenizer import (
+    ByteLevelBPETokenizer as ByteLevelBPETokenizer,
+    Tokenizer as Tokenizer,
+    WordPieceTokenizer as WordPieceTokenizer,
+)
 
 __version__: str

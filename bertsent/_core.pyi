@@ -299,6 +299,7 @@ class Tokenizer:
         prefix: str = "##",
         added: Sequence[_AddedToken] = (),
         pair_separators: int = 1,
+        trim_offsets: bool = False,
     ) -> None: ...
     def encode_batch(
         self,

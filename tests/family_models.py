@@ -1,6 +1,7 @@
 """Tiny random models of the families that are not BERT, as transformers saves them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ from safetensors.numpy import save_file
 from bertsent.hub import engine_config, parameter_table
 from bertsent.hub.families import FAMILIES
 
-# A family's configuration, its vocabulary, and the class of its tokenizer.
+# vocab.json and merges.txt
+BYTE_LEVEL = Path(__file__).parent / "data" / "byte_level"
+
+# A family's configuration, the special tokens of its vocabulary (None: it is the one of bytes), and
+# the class of its tokenizer.
 MODELS = {
     "distilbert": (
         {
@@ -40,13 +45,31 @@ MODELS = {
         },
         ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"], "MPNetTokenizer",
     ),
+    "roberta": (
+        {
+            "attention_probs_dropout_prob": 0.1, "bos_token_id": 0, "eos_token_id": 2,
+            "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 32,
+            "initializer_range": 0.2, "intermediate_size": 64, "layer_norm_eps": 1e-5,
+            "max_position_embeddings": 66, "num_attention_heads": 4, "num_hidden_layers": 2,
+            "pad_token_id": 1, "type_vocab_size": 1,
+        },
+        None, "RobertaTokenizer",
+    ),
 }
+
+
+def vocabulary(name):
+    """Return the tokens of a family in order."""
+    special = MODELS[name][1]
+    if special is None:
+        return list(json.loads((BYTE_LEVEL / "vocab.json").read_text(encoding="utf-8")))
+    return special + tiny_vocabulary()[len(SPECIAL_TOKENS):]
 
 
 def make_config(name, **changes):
     """Return the ``config.json`` of a tiny model; keywords replace single entries."""
-    config, special, _ = MODELS[name]
-    size = len(special) + len(tiny_vocabulary()) - len(SPECIAL_TOKENS)
+    config = MODELS[name][0]
+    size = len(vocabulary(name))
     stem = FAMILIES[name].class_stem
     return {
         "model_type": name, "architectures": [stem + "Model"], "vocab_size": size,
@@ -77,10 +100,13 @@ def write_family_model(directory, name, n_classes=None, seed=0, **changes):
     else:
         config["architectures"] = [family.class_stem + "ForSequenceClassification"]
     _, special, tokenizer_class = MODELS[name]
-    vocabulary = special + tiny_vocabulary()[len(SPECIAL_TOKENS):]
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     (directory / "config.json").write_text(json.dumps(config))
-    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    if special is None:
+        for file in ("vocab.json", "merges.txt"):
+            shutil.copy(BYTE_LEVEL / file, directory)
+    else:
+        (directory / "vocab.txt").write_text("\n".join(vocabulary(name)) + "\n")
     (directory / "tokenizer_config.json").write_text(json.dumps({
         "tokenizer_class": tokenizer_class, "do_lower_case": True,
         "model_max_length": config["max_position_embeddings"] - family.position_offset,

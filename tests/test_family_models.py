@@ -113,7 +113,7 @@ def test_a_classifier_of_another_program_keeps_its_classes(name, tmp_path):
     directory = write_family_model(tmp_path / name, name, 3, id2label=labels)
     plain = bertsent.BertForSequenceClassification.from_pretrained(directory)
     assert plain.id2label == {0: "sad", 1: "angry", 2: "glad"}
-    tokenizer = bertsent.WordPieceTokenizer.from_files(directory)
+    tokenizer = bertsent.Tokenizer.from_files(directory)
     loaded = bertsent.BertClassifier.from_pretrained(directory)
     loaded.set_params(inference_precision="float32")
     assert list(loaded.classes_) == ["angry", "glad", "sad"]
@@ -186,6 +186,10 @@ BASE = {
         "vocab_size": 30527, "hidden_size": 768, "num_attention_heads": 12,
         "num_hidden_layers": 12, "intermediate_size": 3072, "max_position_embeddings": 514,
     },
+    "roberta": {
+        "vocab_size": 50265, "hidden_size": 768, "num_attention_heads": 12,
+        "num_hidden_layers": 12, "intermediate_size": 3072, "max_position_embeddings": 514,
+    },
 }
 
 
@@ -236,7 +240,7 @@ def test_transformers_opens_what_was_saved(name, encoder, tmp_path):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
-    ours = bertsent.WordPieceTokenizer.from_files(tmp_path / "saved")
+    ours = bertsent.Tokenizer.from_files(tmp_path / "saved")
     for text in [*TEXTS[:4], "Crème BRÛLÉE, 20% off!!", "a [SEP] b </s> c"]:
         assert tokenizer(text)["input_ids"] == ours.encode(text)
         assert tokenizer(text, "so it was")["input_ids"] == ours.encode(text, "so it was")

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from conftest import tiny_vocabulary
+from family_models import BYTE_LEVEL
 
+from bertsent import Tokenizer
 from bertsent.pretraining.masking import FIXED, Masker, cut_pieces
 from bertsent.tokenizer.wordpiece import WordPieceTokenizer
 
@@ -168,3 +170,26 @@ def test_what_is_drawn_depends_on_seed_epoch_and_piece_alone(tokenizer):
     twins = [np.repeat(pieces.ids[None, : pieces.offsets[1]], 20, 0).reshape(-1)]
     masker.hide(twins[0], np.arange(21) * pieces.offsets[1], range(20), 0)
     assert len({bytes(row) for row in twins[0].reshape(20, -1)}) > 1
+
+
+def test_a_word_of_bytes_is_letters_or_digits_or_other_characters():
+    """Each word alone is chosen if all of its tokens fit, and no part of it is."""
+    tokenizer = Tokenizer.from_files(BYTE_LEVEL)
+    ids = np.array(tokenizer.encode("unaffably 1234, naïve film's!! 😀<mask>ing"), np.int32)
+    names = tokenizer.convert_ids_to_tokens(ids)
+    before, after = tokenizer._joints()
+    joined = (before[ids[1:]] & after[ids[:-1]] > 0).tolist()
+    words, special = [[names[0]]], {"<s>", "</s>", "<mask>"}
+    for last, name, same in zip(names, names[1:], joined, strict=False):
+        if same and not {last, name} & special:
+            words[-1].append(name)
+        else:
+            words.append([name])
+    assert [tokenizer.decode(tokenizer.convert_tokens_to_ids(word)) for word in words] == [
+        "<s>", "unaffably", " 1234", ",", " naïve", " film", "'s", "!!", " 😀", "<mask>", "ing",
+        "</s>",
+    ]
+    masker = Masker(tokenizer, 1.0, 0)
+    tokens, _ = masker.hide(ids.copy(), np.array([0, len(ids)]), [0], 0)
+    chosen = [name in special for name in names]
+    assert tokens.tolist() == [i for i, skipped in enumerate(chosen) if not skipped]

@@ -463,7 +463,7 @@ def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(tokenizer, saved):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "its model is BPE"),
+        ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "as a byte-level BPE one"),
         ({"model": {"type": "Unigram", "vocab": []}}, "its model is Unigram"),
         ({"normalizer": {"type": "Lowercase"}}, "normalizer is Lowercase"),
         ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 2}}, "NFC and NFC"),
@@ -474,7 +474,7 @@ def test_a_tokenizer_that_is_there_is_not_overwritten_unasked(tokenizer, saved):
 )
 def test_other_tokenizers_are_refused(saved, changes, said):
     change(saved / "tokenizer.json", **changes)
-    with pytest.raises(CheckpointError, match=f"is not a BERT WordPiece tokenizer: .*{said}"):
+    with pytest.raises(CheckpointError, match=f"is not a tokenizer like that of BERT or .*{said}"):
         WordPieceTokenizer.from_files(saved)
 
 
@@ -494,7 +494,10 @@ def test_other_files_are_refused(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="neither tokenizer.json nor vocab.txt"):
         WordPieceTokenizer.from_files(saved)
     (saved / "merges.txt").write_text("")
-    with pytest.raises(CheckpointError, match="byte-pair encoding"):
+    with pytest.raises(CheckpointError, match="contains merges.txt, but not vocab.json"):
+        WordPieceTokenizer.from_files(saved)
+    (saved / "merges.txt").rename(saved / "bpe.codes")
+    with pytest.raises(CheckpointError, match="a BERTweet tokenizer .* roberta-base is the near"):
         WordPieceTokenizer.from_files(saved)
     with pytest.raises(FileNotFoundError, match="not a directory"):
         WordPieceTokenizer.from_files(tmp_path / "nowhere")

@@ -222,6 +222,24 @@ def test_only_special_tokens_become_plain_text():
     assert shown(tokenizer, "[SEP]xyz", split_special_tokens=True).endswith("[UNK] xyz [SEP]")
 
 
+@pytest.mark.parametrize("normalized", [False, True])
+def test_offsets_leave_out_the_spaces_of_an_added_token_on_request(normalized):
+    """As in MPNet, whose mask takes the white space before it."""
+    tokens = {**{t: i for i, t in enumerate(SPECIALS)}, **LETTERS}
+    flags = {"lstrip": True, "rstrip": True, "normalized": normalized, "special": True}
+    added = [{"content": "xyz", "id": 57, **flags}]
+    spans = {}
+    for trims in (False, True):
+        tokenizer = WordPieceTokenizer(tokens, added_tokens=added, trim_offsets=trims)
+        found = tokenizer([" \txyz  a \u3000xyzxyz "], return_offsets_mapping=True)
+        assert tokenizer.convert_ids_to_tokens(found["input_ids"][0])[1:-1] == [
+            "xyz", "a", "xyz", "xyz",
+        ]
+        spans[trims] = found["offset_mapping"][0][1:-1].tolist()
+    assert spans[False] == [[0, 7], [7, 8], [8, 13], [13, 17]]
+    assert spans[True] == [[2, 5], [7, 8], [10, 13], [13, 16]]
+
+
 def test_threads_give_the_same_pairs_and_offsets(tokenizer):
     firsts = [f"ab c{'d ' * (i % 50)}é" for i in range(3000)]
     seconds = [f"x{'y z ' * (i % 31)}" for i in range(3000)]

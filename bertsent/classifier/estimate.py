@@ -22,7 +22,7 @@ from bertsent.model import BertForSequenceClassification, limit_training, traini
 from bertsent.objectives import Objective
 from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
 from bertsent.texts import check_texts, check_training_texts, hold_out, resolve_max_length
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 from bertsent.training import Budget, draw_seeds
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _random_model(
 
 def _count_disk(
     model: BertForSequenceClassification,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     parameters: Mapping[str, Any],
     plan: Mapping[str, Any],
     output: str,

@@ -26,7 +26,7 @@ from bertsent.model import BertForSequenceClassification
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, interrupted, interruptible
 from bertsent.texts import row_labels
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The fine-tuned model, the first one if there are several members.
     models_ : list of BertForSequenceClassification
         The models of all members. After an interruption, those that were finished.
-    tokenizer_ : WordPieceTokenizer
+    tokenizer_ : Tokenizer
         The tokenizer.
 
     See Also
@@ -333,7 +333,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     feature_names_in_ = _FittedAttribute[npt.NDArray[Any]]()
     model_ = _FittedAttribute[BertForSequenceClassification]()
     models_ = _FittedAttribute[list[BertForSequenceClassification]]()
-    tokenizer_ = _FittedAttribute[WordPieceTokenizer]()
+    tokenizer_ = _FittedAttribute[Tokenizer]()
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ from bertsent.texts import (
     hash_texts,
     name_texts,
 )
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 from bertsent.training import ExampleHistory, Seeds
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Fitted:
     """
 
     models: list[BertForSequenceClassification]
-    tokenizer: WordPieceTokenizer
+    tokenizer: Tokenizer
     objective: Objective = field(
         metadata=saved(objective_from_json, "labels", objective_to_json)
     )

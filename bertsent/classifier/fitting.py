@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from bertsent.objectives import Objective
     from bertsent.system import Silent
     from bertsent.texts import Labels, Texts
-    from bertsent.tokenizer import Encoding, WordPieceTokenizer
+    from bertsent.tokenizer import Encoding, Tokenizer
     from bertsent.training import FrozenCache, RecordedRun, Saved, Seeds
 
 
@@ -587,7 +587,7 @@ def starting_point(
     number: int = 0,
     before: Fitted | None = None,
     tell: Callable[[str], None] | None = None,
-) -> tuple[BertForSequenceClassification, WordPieceTokenizer]:
+) -> tuple[BertForSequenceClassification, Tokenizer]:
     """Return the model to train and its tokenizer.
 
     Parameters
@@ -607,7 +607,7 @@ def starting_point(
     Returns
     -------
     model : BertForSequenceClassification
-    tokenizer : WordPieceTokenizer
+    tokenizer : Tokenizer
     """
     pooling = parameters["pooling"]
     if before is not None:

@@ -23,7 +23,7 @@ from bertsent.files import (
     read_json,
 )
 from bertsent.hub import outline_model_directory, read_config
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 from bertsent.training import list_checkpoints
 
 # Limits of what a stranger's directory can make this program do.
@@ -101,9 +101,10 @@ def _describe(directory: Path, found: dict[str, Any]) -> None:
     with _Problems(found):
         _describe_model(directory, found)
     with _Problems(found):
-        tokenizer = WordPieceTokenizer.from_files(directory)
+        tokenizer = Tokenizer.from_files(directory)
         found["tokenizer"] = {
-            "tokens": tokenizer.vocab_size, "lowercase": tokenizer._settings["lowercase"],
+            "kind": tokenizer.kind, "tokens": tokenizer.vocab_size,
+            "lowercase": tokenizer._settings.get("lowercase", False),
         }
 
 

@@ -26,7 +26,7 @@ from bertsent.hub import read_model_shape, resolve_directory
 from bertsent.model import MINILM, MOST_TOKENS
 from bertsent.system import row_progress
 from bertsent.texts import Reader, count_tokens, name_texts, strip_html
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,14 +40,14 @@ CHARACTERS_A_TOKEN = 4.2
 
 def read_shape(
     name: str | PathLike[str], *, wants_tokenizer: bool
-) -> tuple[dict[str, Any], WordPieceTokenizer | None, str | None]:
+) -> tuple[dict[str, Any], Tokenizer | None, str | None]:
     """Return the configuration and the tokenizer of a model.
 
     Returns
     -------
     shape : dict
         Content of its ``config.json``, or that of MiniLM if the model is not available.
-    tokenizer : WordPieceTokenizer or None
+    tokenizer : Tokenizer or None
     note : str or None
         Why the model is not available.
     """
@@ -59,7 +59,7 @@ def read_shape(
             shape, _ = read_model_shape(directory)
             if not wants_tokenizer:
                 return shape, None, None
-            return shape, WordPieceTokenizer.from_files(directory), None
+            return shape, Tokenizer.from_files(directory), None
     except (CheckpointError, ModelNotFoundError) as error:
         return MINILM, None, str(error)
 
@@ -68,7 +68,7 @@ def count_job(
     data: str | PathLike[str] | Source,
     text_column: str,
     readers: Sequence[Reader],
-    tokenizer: WordPieceTokenizer | None,
+    tokenizer: Tokenizer | None,
     *,
     test_size: float,
     strip: bool,
@@ -83,7 +83,7 @@ def count_job(
     text_column : str
     readers : two of Reader
         The readers of training and prediction.
-    tokenizer : WordPieceTokenizer or None
+    tokenizer : Tokenizer or None
         Without one, tokens are estimated from characters.
     test_size : float
         Fraction of the texts to test on, unless the folder has its own split.
@@ -156,7 +156,7 @@ def count_job(
     }, lengths
 
 
-def _count_tokens(texts: list[str], tokenizer: WordPieceTokenizer | None) -> Ints:
+def _count_tokens(texts: list[str], tokenizer: Tokenizer | None) -> Ints:
     """Return the tokens of each whole text; without a tokenizer, estimated from characters."""
     if tokenizer is None:
         return np.array([round(len(text) / CHARACTERS_A_TOKEN) for text in texts], dtype=int)

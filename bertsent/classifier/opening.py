@@ -20,7 +20,7 @@ from bertsent.hub import (
 from bertsent.model import BertForSequenceClassification
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import notice, warn
-from bertsent.tokenizer import WordPieceTokenizer
+from bertsent.tokenizer import Tokenizer
 from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def load_member(
     return BertForSequenceClassification._assemble(model._config, model._engine, flat)
 
 
-def load_tokenizer(directory: str | PathLike[str], model: Trainable) -> WordPieceTokenizer:
+def load_tokenizer(directory: str | PathLike[str], model: Trainable) -> Tokenizer:
     """Return the tokenizer in a directory, after checking that it fits the model."""
-    tokenizer = WordPieceTokenizer.from_files(directory)
+    tokenizer = Tokenizer.from_files(directory)
     try:
         tokenizer.limit_ids(model._engine["vocab_size"])
     except ValueError as error:
@@ -121,7 +121,7 @@ def train_instead(name: object) -> str:
 def foreign_settings(
     name_or_dir: object,
     model: BertForSequenceClassification,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     *,
     tell: bool = True,
 ) -> Settings:

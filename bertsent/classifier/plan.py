@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bertsent.classifier.survey import Work
     from bertsent.model import BertForSequenceClassification, Rates
     from bertsent.texts import Labelled
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
     from bertsent.training import Budget, TrainingOptions
 
 # Epochs, max_length and fraction of frozen layers, best first. Values that a user has set replace
@@ -277,7 +277,7 @@ def describe_plan(plan: Mapping[str, Any]) -> str:
 def plan_time(
     budget: Budget,
     model: BertForSequenceClassification,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     options: TrainingOptions,
     parameters: dict[str, Any],
     texts: Iterable[str],

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.classifier.fitted import Fitted
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
 
 SETTINGS_FILE = "bertsent.json"
 HASHES_FILE = "training_texts.npy"
@@ -231,7 +231,7 @@ def read_settings(directory: str | PathLike[str], kind: type[Fitted]) -> Setting
     return Settings(parameters, found, members, settings["parts"] if "parts" in settings else None)
 
 
-def identify_vocabulary(tokenizer: WordPieceTokenizer) -> str:
+def identify_vocabulary(tokenizer: Tokenizer) -> str:
     """Return a hash of the tokens and their ids, in whichever files they are."""
     tokens = sorted((id_, token) for token, id_ in tokenizer.get_vocab().items())
     text = json.dumps(tokens)
@@ -239,7 +239,7 @@ def identify_vocabulary(tokenizer: WordPieceTokenizer) -> str:
 
 
 def check_parts(
-    directory: str | PathLike[str], settings: Settings, tokenizer: WordPieceTokenizer
+    directory: str | PathLike[str], settings: Settings, tokenizer: Tokenizer
 ) -> None:
     """Raise a CheckpointError if weights or tokenizer are from another model than the settings.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bertsent.classifier.plan import Rung
     from bertsent.model import BertForSequenceClassification, PassTokens, Rates
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
     from bertsent.training import TrainingOptions
 
 
@@ -91,7 +91,7 @@ class Work:
 def survey_work(
     rungs: list[Rung],
     model: BertForSequenceClassification,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     options: TrainingOptions,
     parameters: dict[str, Any],
     texts: Iterable[str],
@@ -109,7 +109,7 @@ def survey_work(
         The settings that can be chosen.
     model : BertForSequenceClassification
         It is not changed.
-    tokenizer : WordPieceTokenizer
+    tokenizer : Tokenizer
     options : TrainingOptions
         Only precisions and step size are used.
     parameters : dict

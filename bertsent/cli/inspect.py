@@ -49,7 +49,7 @@ def format_found(found: Mapping[str, Any]) -> str:
     if "tokenizer" in found:
         tokenizer = found["tokenizer"]
         case = "lower case" if tokenizer["lowercase"] else "cased"
-        add("tokenizer", f"WordPiece, {tokenizer['tokens']:,} tokens, {case}")
+        add("tokenizer", f"{tokenizer['kind']}, {tokenizer['tokens']:,} tokens, {case}")
     if "classifier" in found:
         classifier = found["classifier"]
         add("classifier", f"members: {classifier['members']}; max_length: "

@@ -51,7 +51,10 @@ MOST_MEMBERS = 16
 
 MODEL_FILES = frozenset({"config.json", "model.safetensors", "model.int8.safetensors"})
 TOKENIZER_FILES = frozenset(
-    {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
+    {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "vocab.txt", "vocab.json", "merges.txt",
+    }
 )
 CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {
     "bertsent.json", "training_texts.npy", "example_history.npz",

@@ -58,7 +58,6 @@ _NEAREST = {
     "deberta-v2": "mpnet",
     "mobilebert": "minilm",
     "modernbert": "mpnet",
-    "roberta": "mpnet",
     "squeezebert": "minilm",
     "xlm-roberta": "bert-base-multilingual-cased",
     "xlnet": "mpnet",
@@ -226,7 +225,7 @@ def engine_config(
     if head is None:
         raise CheckpointError(
             f"{where}: {family.name} models cannot be pretrained, because they have no head for "
-            "masked tokens like that of BERT; pretrain a BERT, DistilBERT or MPNet model"
+            "masked tokens like that of BERT; pretrain a BERT, DistilBERT, MPNet or RoBERTa model"
         )
     engine["head"] = head.kind
     heads, hidden = engine["num_attention_heads"], engine["hidden_size"]

@@ -371,7 +371,7 @@ def save_model_directory(
         The engine's configuration.
     flat : ndarray of float32
         All parameters.
-    tokenizer : WordPieceTokenizer or None, default=None
+    tokenizer : Tokenizer or None, default=None
         Tokenizer to save with the model.
     extra_files : dict of str to str or bytes, or None, default=None
         Further files by name.

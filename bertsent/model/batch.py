@@ -174,7 +174,7 @@ def _matrix(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     if array.dtype == object:
         raise ValueError(
             f"{name}: the rows differ in length; pad them and mask the padding "
-            "(calling a WordPieceTokenizer does both)"
+            "(calling a Tokenizer does both)"
         )
     if array.ndim != 2:
         hint = f"; for one sequence pass {name}[None, :]" if array.ndim == 1 else ""

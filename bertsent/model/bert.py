@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from bertsent.hub import RandomState
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
 
 __all__ = ["BertForSequenceClassification"]
 
@@ -81,12 +81,12 @@ class BertForSequenceClassification:
     See Also
     --------
     bertsent.BertClassifier : A scikit-learn classifier, which trains such a model on texts.
-    bertsent.WordPieceTokenizer : Computes token ids from texts.
+    bertsent.Tokenizer : Computes token ids from texts.
 
     Examples
     --------
-    >>> from bertsent import BertForSequenceClassification, WordPieceTokenizer
-    >>> tokenizer = WordPieceTokenizer.from_pretrained("tickets-model")
+    >>> from bertsent import BertForSequenceClassification, Tokenizer
+    >>> tokenizer = Tokenizer.from_pretrained("tickets-model")
     >>> model = BertForSequenceClassification.from_pretrained("tickets-model")
     >>> logits = model(**tokenizer(["The invoice is wrong.", "I cannot log in."]))
     >>> [model.id2label[number] for number in logits.argmax(axis=1)]
@@ -250,7 +250,7 @@ class BertForSequenceClassification:
         directory: str | PathLike[str],
         overwrite: bool = False,
         *,
-        tokenizer: WordPieceTokenizer | None = None,
+        tokenizer: Tokenizer | None = None,
         extra_files: Mapping[str, str | bytes] | None = None,
         int8: bool = False,
     ) -> None:
@@ -266,7 +266,7 @@ class BertForSequenceClassification:
             are never changed.
         overwrite : bool, default=False
             Whether to replace a model in the directory.
-        tokenizer : WordPieceTokenizer or None, default=None
+        tokenizer : Tokenizer or None, default=None
             Tokenizer to save with the model. It can also be saved into the directory later.
         extra_files : dict of str to str or bytes, or None, default=None
             Further files by name.
@@ -345,7 +345,7 @@ class BertForSequenceClassification:
     ) -> npt.NDArray[np.float32]:
         """Compute the logits of sequences that are laid end to end.
 
-        `WordPieceTokenizer.encode_batch` returns sequences in this form.
+        `Tokenizer.encode_batch` returns sequences in this form.
 
         Parameters
         ----------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
 
 
 class MaskedLanguageModel:
@@ -88,7 +88,7 @@ class MaskedLanguageModel:
         assert freeze == 0
         return self._flat
 
-    def save_files(self, directory: str | PathLike[str], tokenizer: WordPieceTokenizer) -> None:
+    def save_files(self, directory: str | PathLike[str], tokenizer: Tokenizer) -> None:
         """Write the files of model and tokenizer into an existing directory."""
         save_model_directory(
             directory, masked_lm_config(self._config), self._engine, self._flat,

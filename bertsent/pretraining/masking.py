@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
 
 # Makes the random numbers here independent of others with the same seed.
 _DOMAIN = 0x6D61736B
@@ -73,28 +73,27 @@ class Masker:
 
     In each piece, random words are selected until they contain the given share of its tokens. Of
     the selected tokens, 80 % become [MASK], 10 % a random other token, and 10 % stay as they are.
-    A word is a token with all tokens that continue it (``##``). Special tokens are never selected.
+    A word is a token with all tokens that continue it: those that begin with ``##`` or, in
+    byte-level vocabularies, letters after letters, digits after digits and so on. Special tokens
+    are never selected.
 
     The selection depends only on the seed, the epoch, and the number of the piece.
 
     Parameters
     ----------
-    tokenizer : WordPieceTokenizer
+    tokenizer : Tokenizer
         It must have a mask token.
     probability : float
         Share of the tokens that is selected; at least one token of every piece that has any.
     seed : int
     """
 
-    def __init__(self, tokenizer: WordPieceTokenizer, probability: float, seed: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, probability: float, seed: int) -> None:
         self.probability, self.seed = probability, seed
-        size, prefix = tokenizer.vocab_size, tokenizer._settings["prefix"]
-        tokens = tokenizer._tokens
+        size, tokens = tokenizer.vocab_size, tokenizer._tokens
         self.special = np.zeros(size, dtype=bool)
         self.special[[*tokenizer._special_ids, *tokenizer.all_special_ids]] = True
-        self.continues = np.array(
-            [token is not None and token.startswith(prefix) for token in tokens]
-        )
+        self.before, self.after = tokenizer._joints()
         there = np.array([token is not None for token in tokens])
         known = np.arange(size) < tokenizer.n_usable
         self.others = np.flatnonzero(there & known & ~self.special).astype(np.int32)
@@ -159,7 +158,8 @@ class Masker:
         """Return the tokens of a piece to predict: whole words, in the order of `bits`."""
         plain = ~self.special[ids]
         after_plain = np.append(False, plain[:-1])
-        begins = plain & ~(self.continues[ids] & after_plain)
+        joined = np.append(False, self.before[ids[1:]] & self.after[ids[:-1]] > 0)
+        begins = plain & ~(joined & after_plain)
         word = np.cumsum(begins) - 1
         sizes = np.bincount(word[plain])
         left = max(1, round(self.probability * int(plain.sum())))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bertsent._core import ArrowTexts
     from bertsent.texts.types import Texts
-    from bertsent.tokenizer import Encoding, WordPieceTokenizer
+    from bertsent.tokenizer import Encoding, Tokenizer
 
 AUTO_LENGTH = 256
 # Texts that are tokenized at once if only their lengths are needed.
@@ -54,7 +54,7 @@ class Reader:
         )
 
     def encode(
-        self, tokenizer: WordPieceTokenizer, texts: Texts | ArrowTexts, n_threads: int
+        self, tokenizer: Tokenizer, texts: Texts | ArrowTexts, n_threads: int
     ) -> Encoding:
         """Return the tokens that are read of the texts, as an `Encoding`."""
         return tokenizer.encode_batch(
@@ -63,7 +63,7 @@ class Reader:
         )
 
     def count(
-        self, tokenizer: WordPieceTokenizer, texts: Texts | ArrowTexts, n_threads: int
+        self, tokenizer: Tokenizer, texts: Texts | ArrowTexts, n_threads: int
     ) -> npt.NDArray[np.int64]:
         """Return the tokens of each text, as `count_tokens`; tokens not read may be left out."""
         if self.long_text == "windows":
@@ -102,7 +102,7 @@ class Reader:
         return lengths, first
 
     def describe_cuts(
-        self, tokenizer: WordPieceTokenizer, texts: list[str], encoding: Encoding, n_threads: int
+        self, tokenizer: Tokenizer, texts: list[str], encoding: Encoding, n_threads: int
     ) -> str | None:
         """Return a sentence about what is left out of long texts, or None if nothing is."""
         cut = np.flatnonzero(encoding.truncated)
@@ -188,13 +188,13 @@ def most_sequences(encoding: Encoding, texts: int) -> int:
 
 
 def count_tokens(
-    tokenizer: WordPieceTokenizer, texts: Texts | ArrowTexts, n_threads: int | None = None
+    tokenizer: Tokenizer, texts: Texts | ArrowTexts, n_threads: int | None = None
 ) -> npt.NDArray[np.int64]:
     """Return the number of tokens of each whole text, without [CLS] and [SEP].
 
     Parameters
     ----------
-    tokenizer : WordPieceTokenizer
+    tokenizer : Tokenizer
     texts : list of str or ArrowTexts
     n_threads : int, optional
 

@@ -1,4 +1,4 @@
-"""`WordPieceTokenizer`: texts in, token ids out, identical to Hugging Face's fast tokenizer.
+"""Tokenizers: texts in, token ids out, identical to those of Hugging Face's fast tokenizers.
 
 The tokenization itself is written in C (``csrc/tokenizer``). This subpackage contains the
 vocabulary, the tokenizer files, the checks of arguments, and the shapes of results.

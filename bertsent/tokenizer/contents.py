@@ -26,7 +26,8 @@ class Contents(NamedTuple):
     tokenizer, special, added, model : Field or None
         ``tokenizer.json``, ``special_tokens_map.json``, ``added_tokens.json``, ``config.json``.
     vocab : mapping or None
-        Ids by token, from ``vocab.txt``.
+        What `Kind.vocabulary_in` returns, from ``vocab.txt``, or from ``vocab.json`` and
+        ``merges.txt``; only if there is no ``tokenizer.json``.
     """
 
     directory: str
@@ -35,12 +36,12 @@ class Contents(NamedTuple):
     special: Field | None = None
     added: Field | None = None
     model: Field | None = None
-    vocab: Mapping[str, int] | None = None
+    vocab: Mapping[str, Any] | None = None
 
 
 def refuse(field: Field, what: str) -> NoReturn:
     """Raise the error for the files of another kind of tokenizer."""
-    raise CheckpointError(f"{field.file} is not a BERT WordPiece tokenizer: {what}")
+    raise CheckpointError(f"{field.file} is not a tokenizer like that of BERT or RoBERTa: {what}")
 
 
 def short(text: object) -> str:

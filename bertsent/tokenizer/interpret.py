@@ -14,54 +14,37 @@ from typing import TYPE_CHECKING, Any
 
 from bertsent.errors import CheckpointError
 from bertsent.tokenizer.added import AddedToken, AddedTokens
-from bertsent.tokenizer.contents import Contents, optional_flag, refuse, short
+from bertsent.tokenizer.contents import Contents, refuse, short
 from bertsent.tokenizer.special_tokens import add_all, find_tokens, tokens_in
-from bertsent.tokenizer.tokenizer_json import (
-    check_parts,
-    padding_token,
-    pair_separators_in,
-    settings_in,
-    vocabulary_in,
-)
+from bertsent.tokenizer.tokenizer_json import padding_token, pair_separators_in
 
 if TYPE_CHECKING:
     from bertsent.files import Field
     from bertsent.hub import Family
+    from bertsent.tokenizer.kind import Kind
 
 __all__ = ["ROLES", "settings_from"]
 
-# Classes that are BertTokenizer in transformers 5, or tokenize as it does. "Fast" may follow.
-_BERT_CLASSES = frozenset({
-    "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "LayoutLMTokenizer",
-    "LxmertTokenizer", "MobileBertTokenizer", "SqueezeBertTokenizer",
-})  # fmt: skip
 # Classes that take everything from tokenizer.json.
 _GENERAL_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
-# Types of models for which transformers uses BertTokenizer if no class is named.
-_BERT_TYPES = frozenset({
-    "bert", "convbert", "distilbert", "electra", "ernie", "layoutlm", "lxmert", "megatron-bert",
-    "mobilebert", "nomic_bert", "squeezebert", "visual_bert",
-})  # fmt: skip
-_BERT_TOKENS = {
-    "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]",
-}  # fmt: skip
-ROLES = tuple(_BERT_TOKENS)
+ROLES = ("unk", "cls", "sep", "pad", "mask")
 
 
-def settings_from(contents: Contents, family: Family) -> dict[str, Any]:
+def settings_from(contents: Contents, family: Family, kind: Kind) -> dict[str, Any]:
     """Return the settings of the tokenizer that files describe.
 
     Parameters
     ----------
     contents : Contents
-        With ``tokenizer.json`` or ``vocab.txt``.
+        With ``tokenizer.json`` or a vocabulary.
     family : Family
         The family of the model in the directory.
+    kind : Kind
 
     Returns
     -------
     dict
-        Keyword arguments of `bertsent.WordPieceTokenizer`.
+        Keyword arguments of the class for this kind of tokenizer.
 
     Raises
     ------
@@ -74,118 +57,121 @@ def settings_from(contents: Contents, family: Family) -> dict[str, Any]:
     for name in config.get("fast_tokenizer_files", []).items():
         if re.search(r"tokenizer\..*\.json", name.text()):
             refuse(config, f"in transformers, {short(name.value)} may replace tokenizer.json")
-    decides = _class_decides(contents, family)
-    settings = _by_file(contents, family) if decides is False else _by_class(contents, family)
+    decides = _class_decides(contents, family, kind)
+    by = _by_file if decides is False else _by_class
+    settings = by(contents, family, kind)
     if decides is None:
-        other = _by_file(contents, family)
+        other = _by_file(contents, family, kind)
         differs = sorted(key for key in settings.keys() & other if settings[key] != other[key])
         if differs:
             raise CheckpointError(
                 f"{contents.directory}: tokenizer_config.json and tokenizer.json disagree about "
                 f"{' and '.join(differs)}, and neither tokenizer_config.json nor config.json says "
                 'what kind of tokenizer this is; add "tokenizer_class" to tokenizer_config.json: '
-                '"BertTokenizer" follows tokenizer_config.json, "PreTrainedTokenizerFast" follows '
-                "tokenizer.json"
+                f'"{kind.tokenizer_class}" follows tokenizer_config.json, '
+                '"PreTrainedTokenizerFast" follows tokenizer.json'
             )
     settings["model_max_length"] = _length(config)
     return settings
 
 
-def _class_decides(contents: Contents, family: Family) -> bool | None:
+def _class_decides(contents: Contents, family: Family, kind: Kind) -> bool | None:
     """Return whether texts are normalized as the class and ``tokenizer_config.json`` say.
 
     False means that they are normalized as ``tokenizer.json`` says, and None that this is unknown.
     """
+    classes, types = kind.classes, kind.types
+    if family.tokenizer_kind == kind.name:
+        classes, types = classes | {family.tokenizer_class}, types | {family.model_type}
     for file in (contents.config, contents.model):
         if file is None or not file.get("tokenizer_class").value:
             continue
         name = file["tokenizer_class"].text()
         stem = name.removesuffix("Fast")
-        if stem in _BERT_CLASSES or stem == family.tokenizer_class:
+        if stem in classes:
             return True
         if stem not in _GENERAL_CLASSES:
             refuse(
                 file,
-                f"its class is {short(name)}; if tokenizer.json describes all of it, write "
+                f"its class is {short(name)}, which bertsent does not know as a {kind.name} one; "
+                "if tokenizer.json describes all of it, write "
                 '"tokenizer_class": "PreTrainedTokenizerFast" instead',
             )
         if contents.tokenizer is None:
             refuse(file, f"its class is {short(name)}, which needs a tokenizer.json")
         return False
     if contents.model is not None:
-        kind = contents.model.get("model_type")
-        if kind.value is not None and kind.text() not in {family.model_type, *_BERT_TYPES}:
+        model = contents.model.get("model_type")
+        if model.value is not None and model.text() not in types:
             refuse(
                 contents.config,
-                f"it names no class, and that of models of type {short(kind.value)} is another one",
+                f"it names no class, and that of models of type {short(model.value)} is another "
+                "one",
             )
     if contents.tokenizer is None:
         return True
-    return False if contents.model is None else True if kind.value is not None else None
+    return False if contents.model is None else True if model.value is not None else None
 
 
-def _by_class(contents: Contents, family: Family) -> dict[str, Any]:
-    """Return the settings that BertTokenizer of transformers would have."""
+def _by_class(contents: Contents, family: Family, kind: Kind) -> dict[str, Any]:
+    """Return the settings that the class in transformers would have."""
     config, file = contents.config, contents.tokenizer
     name = config.get("tokenizer_class").value or family.tokenizer_class
     own = name.removesuffix("Fast") == family.tokenizer_class
-    separators = family.pair_separators if own else 1
+    usual = family if own and family.tokenizer_kind == kind.name else kind
+    separators = usual.pair_separators
     if file is not None:
-        vocab: Mapping[str, int] = vocabulary_in(file)
-        check_parts(file, separators)
+        settings = kind.vocabulary_in(file)
+        kind.check_parts(file, separators)
     else:
         assert contents.vocab is not None
-        vocab = contents.vocab
+        settings = dict(contents.vocab)
+    vocab = settings["vocab"]
     found, added = find_tokens(contents), AddedTokens(vocab)
-    for role, token in (family.special_tokens if own else _BERT_TOKENS).items():
+    for role, token in usual.special_tokens.items():
         found.named.setdefault(f"{role}_token", AddedToken(token, special=True))
     add_all(added, found)
     tokens = {f"{role}_token": found.named[f"{role}_token"] for role in ROLES}
-    settings = {
-        "vocab": vocab,
-        "lowercase": config.get("do_lower_case", True).flag(),
-        "strip_accents": optional_flag(config.get("strip_accents")),
-        "tokenize_chinese_chars": config.get("tokenize_chinese_chars", True).flag(),
-        "clean_text": True,
-        "max_word_chars": 100,
-        "prefix": "##",
-        **{key: token and token.content for key, token in tokens.items()},
-        "added_tokens": added.settings(),
-    }
+    settings |= kind.settings_of_class(config)
+    settings |= {key: token and token.content for key, token in tokens.items()}
+    settings["added_tokens"] = added.settings()
     if separators != 1:
         settings["pair_separators"] = separators
+        settings.setdefault("trim_offsets", True)
     _check_ids(contents, vocab, added)
     listed = {token.content for token in found.listed.values()}
-    _check_roles(contents, settings, listed)
+    _check_roles(contents, settings, listed, kind)
     return settings
 
 
-def _by_file(contents: Contents, family: Family) -> dict[str, Any]:
+def _by_file(contents: Contents, family: Family, kind: Kind) -> dict[str, Any]:
     """Return the settings in ``tokenizer.json``, with the special tokens of all files."""
     file = contents.tokenizer
     assert file is not None
-    vocab = vocabulary_in(file)
-    settings = {"vocab": vocab, **settings_in(file)}
+    settings = kind.vocabulary_in(file) | kind.settings_in(file)
+    vocab = settings["vocab"]
     found, added = find_tokens(contents), AddedTokens(vocab)
     padding = padding_token(file)
     if padding is not None:
         found.named.setdefault("pad_token", AddedToken(padding, special=True))
     added.add(token for _, token in tokens_in(file))
     listed = set(added.ids) | {token.content for token in found.listed.values()}
-    _check_roles(contents, settings, listed)
+    _check_roles(contents, settings, listed, kind)
     add_all(added, found)
     _check_ids(contents, vocab, added)
     ids = vocab | added.ids
-    for role in ("pad", "mask"):
+    names = (family if family.tokenizer_kind == kind.name else kind).special_tokens
+    for role in ROLES:
         # If it has no name, transformers does without. A model needs it to pretrain, for example.
-        usual = family.special_tokens[role]
-        token = found.named.get(f"{role}_token", AddedToken(usual) if usual in ids else None)
-        settings[f"{role}_token"] = token and token.content
+        if f"{role}_token" not in settings:
+            usual = names[role]
+            token = found.named.get(f"{role}_token", AddedToken(usual) if usual in ids else None)
+            settings[f"{role}_token"] = token and token.content
     separators = pair_separators_in(file, ids)
     if separators == 0:
         settings["pairs"] = False
-    elif separators == 2:
-        settings["pair_separators"] = 2
+    if separators == 2 or kind.pair_separators == 2:
+        settings["pair_separators"] = separators or 2
     return settings | {"added_tokens": added.settings()}
 
 
@@ -201,9 +187,11 @@ def _check_ids(contents: Contents, vocab: Mapping[str, int], added: AddedTokens)
         )
 
 
-def _check_roles(contents: Contents, settings: Mapping[str, Any], listed: set[str]) -> None:
+def _check_roles(
+    contents: Contents, settings: Mapping[str, Any], listed: set[str], kind: Kind
+) -> None:
     """Raise if a token that every text needs is not in the files."""
-    for role in ("unk", "cls", "sep"):
+    for role in kind.needed:
         name = settings[f"{role}_token"]
         if name is None:
             raise CheckpointError(f"{contents.directory}: the {role} token is null")

@@ -1,35 +1,59 @@
-"""Read and write ``tokenizer.json``, which describes a whole tokenizer."""
+"""Read and write the parts of ``tokenizer.json`` that all kinds of tokenizers have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertsent.files import Field, largest_id
-from bertsent.tokenizer.contents import kind_of, optional_flag, refuse, short
+from bertsent.tokenizer.contents import kind_of, refuse, short
 
 __all__ = [
-    "check_parts",
+    "Processor",
+    "check_processor",
     "compose",
+    "ids_in",
+    "model_of",
+    "only_part",
     "padding_token",
     "pair_separators_in",
-    "settings_in",
-    "vocabulary_in",
+    "processor_in",
+    "switched_off",
 ]
 
-# The limit of the engine.
-_MOST_CHARS = 1_000_000
+
+class Processor(NamedTuple):
+    """The post-processor of a file.
+
+    Attributes
+    ----------
+    part : Field
+        What puts special tokens around a text.
+    cls, sep : str
+        The tokens that it puts before and after a text.
+    trim_offsets : bool
+        Whether the white space around a token is left out of its offsets.
+    add_prefix_space : bool
+        Whether the first space of a text stays nevertheless.
+    """
+
+    part: Field
+    cls: str
+    sep: str
+    trim_offsets: bool
+    add_prefix_space: bool
 
 
-def vocabulary_in(file: Field) -> dict[str, int]:
-    """Return the vocabulary of a WordPiece model; refuse other models."""
+def model_of(file: Field) -> Field:
+    """Return the model of a file, which must have a vocabulary."""
     model = file.get("model")
-    kind = kind_of(model)
-    if kind not in ("WordPiece", None):
-        refuse(file, f"its model is {kind}")
     if not isinstance(model.value, dict) or "vocab" not in model:
         refuse(file, "it has no vocabulary")
-    vocab = model["vocab"]
+    return model
+
+
+def ids_in(vocab: Field) -> dict[str, int]:
+    """Return the ids of a vocabulary by token, after checking them."""
     if not isinstance(vocab.value, dict):
         raise vocab.error("a JSON object")
     ids: dict[str, int] = vocab.value
@@ -43,60 +67,71 @@ def vocabulary_in(file: Field) -> dict[str, int]:
         tokens: dict[int, str] = {}
         for token, id_ in ids.items():
             if id_ in tokens:
-                refuse(file, f"{short(tokens[id_])!r} and {short(token)!r} have the same id, {id_}")
+                both = f"{short(tokens[id_])!r} and {short(token)!r}"
+                refuse(vocab, f"{both} have the same id, {id_}")
             tokens[id_] = token
     return ids
 
 
-def check_parts(file: Field, separators: int) -> None:
-    """Refuse a file whose parts are not those of a BERT tokenizer; parts may be missing.
+def only_part(part: Field, inner: str, *kinds: str) -> Field | None:
+    """Return a part of one of the kinds, also if it is the only one in a sequence.
 
-    This is for classes of tokenizers that only take the vocabulary from the file. Other parts than
-    BERT's would be lost there, although the model was probably trained with them. A class that puts
-    two separators between the texts of a pair may have the post-processor that does so.
+    None means that there is no part. Other kinds are refused; if there are none, every part is.
     """
-    _normalizer(file)
-    _pre_tokenizer(file)
-    processor = _post_processor(file)
-    if processor is not None:
-        _ends(processor)
-        if kind_of(processor) == "RobertaProcessing" and separators == 1:
-            refuse(file, "its post-processor is RobertaProcessing, not TemplateProcessing")
-    prefix = _prefix(file)
-    if prefix != "##":
-        refuse(file, f"its pieces begin with {short(prefix)!r}, but those of its class with '##'")
+    name, usual = part.place.replace("_", "-"), kinds[0] if kinds else "none"
+    while kind_of(part) == "Sequence":
+        items = part.get(inner, []).items()
+        if len(items) > 1:
+            others = " and ".join(str(kind_of(item)) for item in items)
+            refuse(part, f"its {name} is a sequence of {others}, not {usual}")
+        part = items[0] if items else Field(None, part.file)
+    if part.value is None:
+        return None
+    if kind_of(part) not in kinds:
+        refuse(part, f"its {name} is {kind_of(part)}, not {usual}")
+    return part
 
 
-def settings_in(file: Field) -> dict[str, Any]:
-    """Return all settings in a file but the vocabulary and the added tokens."""
-    normalizer = _normalizer(file)
-    switches: dict[str, bool | None]
-    if normalizer is None:
-        switches = dict.fromkeys(
-            ("clean_text", "lowercase", "strip_accents", "tokenize_chinese_chars"), False
-        )
-    else:
-        switches = {
-            "clean_text": normalizer.get("clean_text", True).flag(),
-            "lowercase": normalizer.get("lowercase", True).flag(),
-            "strip_accents": optional_flag(normalizer.get("strip_accents")),
-            "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True).flag(),
-        }
-    if _pre_tokenizer(file) is None:
-        refuse(file, "it has no pre-tokenizer")
-    processor = _post_processor(file)
-    if processor is None:
-        refuse(file, "it has no post-processor, so that it adds no [CLS] and no [SEP] to a text")
-    cls, sep = _ends(processor)
-    model = file["model"]
-    return {
-        **switches,
-        "max_word_chars": model.get("max_input_chars_per_word", 100).whole(1, _MOST_CHARS),
-        "prefix": _prefix(file),
-        "unk_token": model.get("unk_token", "[UNK]").text(),
-        "cls_token": cls,
-        "sep_token": sep,
-    }
+def switched_off(part: Field, **settings: object) -> None:
+    """Refuse a part in which one of the settings has another value than the one given, or null."""
+    for name, value in settings.items():
+        given = part.get(name)
+        if given.value is not None and given.value != value:
+            refuse(given, f"its {given.place} is {short(given.value)!r}, which is not supported")
+
+
+def processor_in(file: Field) -> Processor | None:
+    """Return the post-processor of a file; None if there is none."""
+    part, trims = file.get("post_processor"), Field(None, file.file)
+    if kind_of(part) == "Sequence":
+        items = part.get("processors", []).items()
+        if len(items) == 2 and kind_of(items[0]) == "ByteLevel":
+            trims, part = items
+    found = only_part(
+        part, "processors", "TemplateProcessing", "BertProcessing", "RobertaProcessing"
+    )
+    if found is None:
+        return None
+    if kind_of(found) == "RobertaProcessing":
+        if trims.value is not None:
+            refuse(file, "its post-processor is a sequence of ByteLevel and RobertaProcessing")
+        trims = found
+    cls, sep = _ends(found)
+    if trims.value is None:
+        return Processor(found, cls, sep, False, False)
+    flags = (trims.get(name, True).flag() for name in ("trim_offsets", "add_prefix_space"))
+    return Processor(found, cls, sep, *flags)
+
+
+def check_processor(file: Field, separators: int) -> None:
+    """Refuse a post-processor that puts other tokens around a text than the class does.
+
+    There may be none. A class that puts two separators between the texts of a pair may have the
+    post-processor that does so.
+    """
+    processor = processor_in(file)
+    if processor and kind_of(processor.part) == "RobertaProcessing" and separators == 1:
+        refuse(file, "its post-processor is RobertaProcessing, not TemplateProcessing")
 
 
 def padding_token(file: Field) -> str | None:
@@ -112,9 +147,9 @@ def pair_separators_in(file: Field, ids: Mapping[str, int]) -> int:
     One is as in BERT, and two, with the type 0 everywhere, as in RoBERTa and MPNet. Refuse a file
     that puts other ids around a text than those of its tokens, or other types than 0.
     """
-    processor = _post_processor(file)
-    assert processor is not None  # settings_in refuses a file without one
-    cls, sep = _ends(processor)
+    found = processor_in(file)
+    assert found is not None  # such a file has been refused
+    processor, cls, sep = found.part, found.cls, found.sep
     for name, id_ in _ids(processor):
         if name in (cls, sep) and id_ != ids.get(name):
             refuse(
@@ -136,42 +171,6 @@ def pair_separators_in(file: Field, ids: Mapping[str, int]) -> int:
         return 1
     two = [("SpecialToken", sep, 0), ("Sequence", "B", 0), ("SpecialToken", sep, 0)]
     return 2 if pair == single + two else 0
-
-
-def _prefix(file: Field) -> str:
-    return file["model"].get("continuing_subword_prefix", "##").text()
-
-
-def _normalizer(file: Field) -> Field | None:
-    return _only(file.get("normalizer"), "normalizers", "BertNormalizer")
-
-
-def _pre_tokenizer(file: Field) -> Field | None:
-    return _only(file.get("pre_tokenizer"), "pretokenizers", "BertPreTokenizer")
-
-
-def _post_processor(file: Field) -> Field | None:
-    kinds = ("TemplateProcessing", "BertProcessing", "RobertaProcessing")
-    return _only(file.get("post_processor"), "processors", *kinds)
-
-
-def _only(part: Field, inner: str, *kinds: str) -> Field | None:
-    """Return a part of one of the kinds, also if it is the only one in a sequence.
-
-    None means that there is no part. Other kinds are refused.
-    """
-    name = part.place.replace("_", "-")
-    while kind_of(part) == "Sequence":
-        items = part.get(inner, []).items()
-        if len(items) > 1:
-            others = " and ".join(str(kind_of(item)) for item in items)
-            refuse(part, f"its {name} is a sequence of {others}, not {kinds[0]}")
-        part = items[0] if items else Field(None, part.file)
-    if part.value is None:
-        return None
-    if kind_of(part) not in kinds:
-        refuse(part, f"its {name} is {kind_of(part)}, not {kinds[0]}")
-    return part
 
 
 def _ends(processor: Field) -> tuple[str, str]:
@@ -206,10 +205,43 @@ def _ids(processor: Field) -> list[tuple[str, int | None]]:
     return ids
 
 
-def compose(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of ``tokenizer.json`` for the settings of a tokenizer."""
+def compose(settings: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``tokenizer.json`` for a tokenizer.
+
+    Parameters
+    ----------
+    settings : mapping
+    parts : mapping
+        Normalizer, pre-tokenizer, decoder and model.
+
+    Returns
+    -------
+    dict
+    """
     ids = settings["vocab"] | {token["content"]: token["id"] for token in settings["added_tokens"]}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": settings["added_tokens"],
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "post_processor": _compose_processor(settings, ids),
+        "decoder": parts["decoder"],
+        "model": parts["model"],
+    }
+
+
+def _compose_processor(settings: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
     ends = (settings["cls_token"], settings["sep_token"])
+    pairs, separators = settings.get("pairs", True), settings.get("pair_separators", 1)
+    trims = {
+        "trim_offsets": settings.get("trim_offsets", False),
+        "add_prefix_space": settings.get("add_prefix_space", False),
+    }
+    if pairs and separators == 2 and trims["trim_offsets"]:
+        cls, sep = ([name, ids[name]] for name in ends)
+        return {"type": "RobertaProcessing", "sep": sep, "cls": cls, **trims}
 
     def special(role: str, type_id: int) -> dict[str, Any]:
         return {"SpecialToken": {"id": settings[f"{role}_token"], "type_id": type_id}}
@@ -219,37 +251,20 @@ def compose(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     single = [special("cls", 0), sequence("A", 0), special("sep", 0)]
     second = [sequence("B", 1), special("sep", 1)]
-    if settings.get("pair_separators", 1) == 2:
+    if separators == 2:
         second = [special("sep", 0), sequence("B", 0), special("sep", 0)]
-    if not settings.get("pairs", True):
+    if not pairs:
         second = [sequence("B", 1)]  # all that tokenizers of pairs need
+    template = {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, *second],
+        "special_tokens": {
+            name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in ends
+        },
+    }
+    if not trims["trim_offsets"]:
+        return template
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": settings["added_tokens"],
-        "normalizer": {
-            "type": "BertNormalizer",
-            "clean_text": settings["clean_text"],
-            "handle_chinese_chars": settings["tokenize_chinese_chars"],
-            "strip_accents": settings["strip_accents"],
-            "lowercase": settings["lowercase"],
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single, *second],
-            "special_tokens": {
-                name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in ends
-            },
-        },
-        "decoder": {"type": "WordPiece", "prefix": settings["prefix"], "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": settings["unk_token"],
-            "continuing_subword_prefix": settings["prefix"],
-            "max_input_chars_per_word": settings["max_word_chars"],
-            "vocab": dict(sorted(settings["vocab"].items(), key=lambda item: item[1])),
-        },
+        "type": "Sequence", "processors": [{"type": "ByteLevel", **trims}, template],
     }

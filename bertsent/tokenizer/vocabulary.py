@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -17,16 +18,11 @@ _ROLES = {
     "unk": "an unknown word", "sep": "the end of a text", "pad": "padding",
     "cls": "the first token", "mask": "a masked word",
 }  # fmt: skip
-# Replacements in decoding, in the order of Hugging Face.
-_CLEANUP = (
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
-    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
 # Twice as many as any BERT model has. A token takes some 400 bytes of memory.
-_MOST_TOKENS = 1 << 20
+MOST_TOKENS = 1 << 20
 
 
-class Vocabulary:
+class Vocabulary(ABC):
     """The part of a tokenizer that deals with tokens, not texts.
 
     Subclasses provide ``_settings``, ``_ids`` (by token), ``_tokens`` (by id, with None for
@@ -40,9 +36,9 @@ class Vocabulary:
 
     if TYPE_CHECKING:  # `_add_token_properties` makes them
         @property
-        def unk_token(self) -> str: ...
+        def unk_token(self) -> str | None: ...
         @property
-        def unk_token_id(self) -> int: ...
+        def unk_token_id(self) -> int | None: ...
         @property
         def cls_token(self) -> str: ...
         @property
@@ -106,13 +102,19 @@ class Vocabulary:
         int or list of int
             An int for a single token. Tokens that are not in the vocabulary have the id of the
             unknown token.
+
+        Raises
+        ------
+        KeyError
+            A token is not in the vocabulary, and there is no unknown token.
         """
         if isinstance(tokens, str):
-            return self._ids.get(tokens, self.unk_token_id)
-        return [self._ids.get(token, self.unk_token_id) for token in tokens]
+            return self._id(tokens)
+        return [self._id(token) for token in tokens]
 
+    @abstractmethod
     def decode(self, ids: Ids | Id, skip_special_tokens: bool = False) -> str:
-        """Turn ids into text. Case, accents and spacing are not restored.
+        """Turn ids into text.
 
         Parameters
         ----------
@@ -124,18 +126,6 @@ class Vocabulary:
         -------
         str
         """
-        if not hasattr(ids, "__iter__"):
-            ids = [ids]
-        prefix: str = self._settings["prefix"]
-        words: list[str] = []
-        for token in self.convert_ids_to_tokens(ids, skip_special_tokens):
-            if words:
-                tail = token.startswith(prefix)
-                token = token.replace(prefix, "", 1) if tail else " " + token
-            for wrong, right in _CLEANUP:
-                token = token.replace(wrong, right)
-            words.append(token)
-        return "".join(words)
 
     def batch_decode(
         self, sequences: Iterable[Ids | Id], skip_special_tokens: bool = False
@@ -203,6 +193,12 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    def _id(self, token: str) -> int:
+        id_ = self._ids.get(token, self.unk_token_id)
+        if id_ is None:
+            raise KeyError(f"{token!r} is not in the vocabulary, which has no unknown token")
+        return id_
+
     def _token(self, id_: Id) -> str:
         id_ = int(id_)
         token = self._tokens[id_] if 0 <= id_ < len(self._tokens) else None
@@ -248,8 +244,8 @@ def as_mapping(vocab: Mapping[str, int] | Iterable[str]) -> dict[str, int]:
         raise TypeError("vocab: expected a list or a mapping of tokens, got str")
     else:
         vocab = {token: i for i, token in enumerate(vocab)}
-    if len(vocab) > _MOST_TOKENS:
-        raise ValueError(f"vocab: {len(vocab):,} tokens are too many; at most {_MOST_TOKENS:,}")
+    if len(vocab) > MOST_TOKENS:
+        raise ValueError(f"vocab: {len(vocab):,} tokens are too many; at most {MOST_TOKENS:,}")
     for token in vocab:
         if not isinstance(token, str):
             raise TypeError(f"vocab: expected str, got {type(token).__name__}")

@@ -1,39 +1,31 @@
-"""The BERT tokenizer."""
+"""The tokenizer of BERT."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertsent import _core
-from bertsent.errors import CheckpointError
-from bertsent.files import hold_directory
-from bertsent.system import expand_path
-from bertsent.tokenizer.encoding import Encoding, as_rows, padded_width, token_types
-from bertsent.tokenizer.files import read_tokenizer, write_tokenizer
-from bertsent.tokenizer.inputs import (
-    as_items,
-    check_max_length,
-    check_stride,
-    check_truncation,
-    named_row,
-)
-from bertsent.tokenizer.vocabulary import Vocabulary, as_added_token, as_mapping
+from bertsent.tokenizer.base import Tokenizer, added_tuples, check_separators
+from bertsent.tokenizer.vocabulary import as_mapping
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from typing_extensions import Self
 
-    from bertsent._core import ArrowTexts
-    from bertsent.texts import Texts
+    from bertsent.tokenizer.vocabulary import Id, Ids
 
-__all__ = ["Encoding", "WordPieceTokenizer"]
+__all__ = ["WordPieceTokenizer"]
+
+# Replacements in decoding, in the order of Hugging Face.
+_CLEANUP = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
 
 
-class WordPieceTokenizer(Vocabulary):
+class WordPieceTokenizer(Tokenizer):
     """Turn texts into the token ids of a BERT model.
 
     For every text, the ids are identical to those of Hugging Face's ``BertTokenizerFast``.
@@ -69,6 +61,8 @@ class WordPieceTokenizer(Vocabulary):
         put them together as ``[CLS] text [SEP] text_pair [SEP]``.
     pair_separators : {1, 2}, default=1
         Number of [SEP] between the two texts of a pair. With 2, as in MPNet, all token types are 0.
+    trim_offsets : bool, default=False
+        Whether offsets leave out the white space that belongs to an added token, as in MPNet.
 
     See Also
     --------
@@ -83,6 +77,17 @@ class WordPieceTokenizer(Vocabulary):
     >>> tokenizer.encode_batch(["good", "Goodness"]).ids
     array([2, 4, 3, 2, 4, 5, 3], dtype=int32)
     """
+
+    kind = "WordPiece"
+    _needed = ("unk", "cls", "sep")
+    _core: _core.Tokenizer
+
+    if TYPE_CHECKING:  # other tokenizers may have none
+
+        @property
+        def unk_token(self) -> str: ...
+        @property
+        def unk_token_id(self) -> int: ...
 
     def __init__(
         self,
@@ -103,33 +108,15 @@ class WordPieceTokenizer(Vocabulary):
         model_max_length: int | None = None,
         pairs: bool = True,
         pair_separators: int = 1,
+        trim_offsets: bool = False,
     ) -> None:
         vocab = as_mapping(vocab)
         names: dict[str, str | None] = {
             "unk_token": unk_token, "cls_token": cls_token, "sep_token": sep_token,
             "pad_token": pad_token, "mask_token": mask_token,
         }  # fmt: skip
-        if added_tokens is None:
-            added_tokens = [
-                {
-                    "content": name, "id": vocab[name], "single_word": False, "lstrip": False,
-                    "rstrip": False, "normalized": False, "special": True,
-                }
-                for name in names.values() if name in vocab
-            ]  # fmt: skip
-        added_tokens = [as_added_token(token) for token in added_tokens]
-        added_tokens.sort(key=lambda token: token["id"])
-        added = {token["content"]: token["id"] for token in added_tokens}
-        if len(added) < len(added_tokens):
-            raise ValueError("added_tokens: two of them have the same content")
-        size = max([*vocab.values(), *added.values()], default=-1) + 1
-        self._ids = {**vocab, **added}
-        for key in ("pad_token", "mask_token"):
-            if names[key] not in self._ids:
-                names[key] = None
-        for key in ("unk_token", "cls_token", "sep_token"):
-            if names[key] not in self._ids:
-                raise ValueError(f"{key} is {names[key]!r}, which is not in the vocabulary")
+        slots, added = self._set_tokens(vocab, names, added_tokens)
+        check_separators(pair_separators)
         self._settings = {
             "vocab": vocab,
             "lowercase": bool(lowercase),
@@ -139,23 +126,15 @@ class WordPieceTokenizer(Vocabulary):
             "max_word_chars": int(max_word_chars),
             "prefix": prefix,
             **names,
-            "added_tokens": added_tokens,
+            "added_tokens": added,
             "model_max_length": model_max_length,
         }
         if not pairs:  # otherwise left out, as in runs that were started by older versions
             self._settings["pairs"] = False
-        if pair_separators not in (1, 2):
-            raise ValueError(f"pair_separators must be 1 or 2, got {pair_separators!r}")
         if pair_separators == 2:
             self._settings["pair_separators"] = 2
-        slots: list[str | None] = [None] * size
-        for token, id_ in vocab.items():
-            slots[id_] = token
-        self._tokens = list(slots)
-        for token, id_ in added.items():
-            self._tokens[id_] = token
-        self._special_ids = {token["id"] for token in added_tokens if token["special"]}
-        flags = ("single_word", "normalized", "special", "lstrip", "rstrip")
+        if trim_offsets:
+            self._settings["trim_offsets"] = True
         self._core = _core.Tokenizer(
             slots,
             unk_id=self.unk_token_id,
@@ -168,15 +147,10 @@ class WordPieceTokenizer(Vocabulary):
             tokenize_chinese_chars=self._settings["tokenize_chinese_chars"],
             max_word_chars=self._settings["max_word_chars"],
             prefix=prefix,
-            added=[
-                (token["content"], token["id"], *(token[flag] for flag in flags))
-                for token in added_tokens
-            ],
+            added=added_tuples(added),
+            trim_offsets=bool(trim_offsets),
         )
         self._check_normalized()
-        self._n_ids: int | None = None
-        # Where the files are that it was read from, for errors.
-        self._directory: str | None = None
 
     def _check_normalized(self) -> None:
         """Raise if two added tokens are the same in normalized text, or one is empty there."""
@@ -196,449 +170,37 @@ class WordPieceTokenizer(Vocabulary):
                 )
             seen[found] = content
 
-    @classmethod
-    def from_files(cls, directory: str | PathLike[str]) -> Self:
-        """Read a tokenizer from a local directory.
+    def decode(self, ids: Ids | Id, skip_special_tokens: bool = False) -> str:
+        """Turn ids into text. Case, accents and spacing are not restored.
 
         Parameters
         ----------
-        directory : path-like
-            Directory with ``tokenizer.json``, or with ``vocab.txt`` and optionally
-            ``tokenizer_config.json``. Their settings for truncation and padding are ignored.
+        ids : int or iterable of int
+        skip_special_tokens : bool, default=False
+            Whether to leave out tokens such as [CLS].
 
         Returns
         -------
-        WordPieceTokenizer
-
-        Raises
-        ------
-        FileNotFoundError
-            The directory contains no tokenizer.
-        CheckpointError
-            The tokenizer is damaged, or is not a BERT WordPiece tokenizer.
+        str
         """
-        directory = expand_path(directory)
-        with hold_directory(directory):
-            settings = read_tokenizer(directory)
-        try:
-            tokenizer = cls(**settings)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{directory}: {error!s:.400}") from None
-        tokenizer._directory = str(directory)
-        return tokenizer
-
-    @classmethod
-    def from_pretrained(
-        cls, name_or_dir: str | PathLike[str], *, revision: str | None = None
-    ) -> Self:
-        """Load the tokenizer of a model.
-
-        Parameters
-        ----------
-        name_or_dir : str or path-like
-            A directory, ``"minilm"``, or an id on the Hugging Face hub.
-        revision : str, optional
-            Branch, tag or commit on the hub.
-
-        Returns
-        -------
-        WordPieceTokenizer
-        """
-        from bertsent.hub import resolve_directory
-
-        return cls.from_files(resolve_directory(name_or_dir, revision, weights=False))
-
-    def save_pretrained(self, directory: str | PathLike[str], overwrite: bool = False) -> None:
-        """Save the tokenizer in Hugging Face's layout, atomically.
-
-        Parameters
-        ----------
-        directory : path-like
-            Created if it does not exist. transformers' ``AutoTokenizer`` opens it.
-        overwrite : bool, default=False
-            Whether existing tokenizer files may be replaced.
-        """
-        from bertsent.files import TOKENIZER_FILES, atomic_directory
-
-        with atomic_directory(directory, overwrite=overwrite, ours=TOKENIZER_FILES) as staging:
-            self.save_files(staging)
-
-    def save_files(self, directory: str | PathLike[str]) -> None:
-        """Write ``vocab.txt``, ``tokenizer.json``, ``tokenizer_config.json`` and
-        ``special_tokens_map.json`` into an existing directory.
-
-        Parameters
-        ----------
-        directory : path-like
-        """
-        write_tokenizer(expand_path(directory), self._settings)
-
-    def encode_batch(
-        self,
-        texts: Texts | ArrowTexts,
-        text_pairs: Texts | ArrowTexts | None = None,
-        *,
-        max_length: int | None = None,
-        truncation: bool | str = True,
-        stride: int = 0,
-        split_special_tokens: bool = False,
-        return_offsets_mapping: bool = False,
-        n_threads: int | None = None,
-    ) -> Encoding:
-        """Turn texts, or pairs of texts, into ids with special tokens, without padding.
-
-        Parameters
-        ----------
-        texts : list, tuple, Series or array of str
-            Arrow strings, also inside a Series, are read without copying them.
-        text_pairs : list, tuple, Series or array of str, optional
-            The second text of each pair: ``[CLS] text [SEP] text_pair [SEP]``.
-        max_length : int, optional
-            Largest number of tokens of a text or a pair, including special tokens. By default
-            nothing is truncated.
-        truncation : bool or str, default=True
-            What to leave out of longer texts and pairs. It has no effect without `max_length`.
-
-            - True, "longest_first", "head": the end, which is then not read. In a pair, the
-              longer text is first cut to the length of the other, then both are cut.
-            - "tail": the beginning.
-            - "head+tail": the middle. A quarter (rounded up) of the tokens comes from the
-              beginning and the rest from the end: 128 and 382 of 510, which Sun et al. (2019)
-              found best for classification.
-            - "only_first", "only_second": the end of that text of a pair. It is an error if
-              nothing of it would remain.
-            - "windows": nothing. A text becomes several windows, each a sequence
-              ``[CLS] ... [SEP]``. Not for pairs.
-            - False, "do_not_truncate": nothing.
-        stride : int, default=0
-            Number of tokens that each window shares with the previous one, smaller than the
-            window. Only for windows, which are those of Hugging Face's
-            ``return_overflowing_tokens`` with the same `stride`.
-        split_special_tokens : bool, default=False
-            Whether to treat a literal special token in a text, such as ``[SEP]``, as plain text.
-            By default it becomes that token, as in Hugging Face's tokenizers. Use True for
-            untrusted texts, which could otherwise fake the end of a text.
-        return_offsets_mapping : bool, default=False
-            Whether to return the characters of each token.
-        n_threads : int, optional
-            Number of threads. By default it depends on the environment and the processor.
-
-        Returns
-        -------
-        Encoding
-            ``ids``, ``offsets`` and ``truncated``; for pairs also ``token_type_ids``, for windows
-            also ``windows``, and ``offset_mapping`` on request.
-
-        Raises
-        ------
-        TypeError
-            An item is not a text. The message names it, and its row in a Series.
-        ValueError
-            The part of a text that is read has a lone surrogate or, in Arrow buffers, invalid
-            UTF-8; `max_length` is too small, alone or for `stride`; or a pair cannot be
-            truncated as requested.
-        """
-        return self._encode(
-            texts, text_pairs, max_length=max_length, truncation=truncation, stride=stride,
-            split_special_tokens=split_special_tokens, spans=return_offsets_mapping,
-            n_threads=n_threads,
-        )  # fmt: skip
-
-    @overload
-    def __call__(
-        self,
-        texts: Texts,
-        text_pairs: Texts | None = None,
-        *,
-        max_length: int | None = None,
-        padding: Literal[True, "longest", "max_length"] = "longest",
-        truncation: bool | str = True,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        add_special_tokens: bool = True,
-        split_special_tokens: bool = False,
-        return_token_type_ids: bool | None = None,
-        return_offsets_mapping: bool = False,
-        n_threads: int | None = None,
-    ) -> dict[str, npt.NDArray[np.int64]]: ...
-
-    @overload
-    def __call__(
-        self,
-        texts: Texts,
-        text_pairs: Texts | None = None,
-        *,
-        max_length: int | None = None,
-        padding: bool | str,
-        truncation: bool | str = True,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        add_special_tokens: bool = True,
-        split_special_tokens: bool = False,
-        return_token_type_ids: bool | None = None,
-        return_offsets_mapping: bool = False,
-        n_threads: int | None = None,
-    ) -> dict[str, Any]: ...
-
-    def __call__(
-        self,
-        texts: Texts,
-        text_pairs: Texts | None = None,
-        *,
-        max_length: int | None = None,
-        padding: bool | str = "longest",
-        truncation: bool | str = True,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        add_special_tokens: bool = True,
-        split_special_tokens: bool = False,
-        return_token_type_ids: bool | None = None,
-        return_offsets_mapping: bool = False,
-        n_threads: int | None = None,
-    ) -> dict[str, Any]:
-        """Turn texts, or pairs of texts, into padded arrays of ids, as in transformers.
-
-        Parameters
-        ----------
-        texts, text_pairs : list, tuple, Series or array of str
-            As in `encode_batch`.
-        max_length : int, optional
-            Largest number of tokens of a text or a pair, including special tokens.
-        padding : {"longest", "max_length", "do_not_pad", True, False}, default="longest"
-            Length to which rows are padded. True means "longest". False and "do_not_pad" return
-            lists of arrays of different lengths.
-        truncation : bool or str, default=True
-            As in `encode_batch`. With False, `max_length` is only used for padding. With
-            "windows", each row is a window.
-        stride : int, default=0
-            As in `encode_batch`.
-        pad_to_multiple_of : int, optional
-            Pad rows further, to a multiple of this.
-        add_special_tokens : bool, default=True
-            Whether to add [CLS] and [SEP].
-        split_special_tokens : bool, default=False
-            As in `encode_batch`.
-        return_token_type_ids : bool, optional
-            Whether to return token types. The default is to return them for pairs only: for
-            single texts, all types are 0, which models assume anyway.
-        return_offsets_mapping : bool, default=False
-            Whether to return the characters of each token.
-        n_threads : int, optional
-            As in `encode_batch`.
-
-        Returns
-        -------
-        dict
-            ``input_ids``, ``attention_mask`` and, if requested, ``token_type_ids`` are int64
-            arrays of shape (n_rows, n_tokens). If requested, ``offset_mapping`` is an int64 array
-            of shape (n_rows, n_tokens, 2), with (0, 0) for special tokens and padding. There is a
-            row for each text or, with windows, for each window; for windows,
-            ``overflow_to_sample_mapping`` (int64) contains the text of each row.
-        """
-        encoding = self._encode(
-            texts, text_pairs, max_length=max_length, truncation=truncation, stride=stride,
-            add_special_tokens=add_special_tokens, split_special_tokens=split_special_tokens,
-            spans=return_offsets_mapping, n_threads=n_threads,
-        )  # fmt: skip
-        ids, offsets = encoding.ids, encoding.offsets
-        width = padded_width(np.diff(offsets), padding, max_length, pad_to_multiple_of)
-        padding_id = self.pad_token_id
-        if width is not None and padding_id is None:
-            raise ValueError("the vocabulary has no padding token; pass padding=False")
-        columns: dict[str, tuple[npt.NDArray[np.integer], int]] = {
-            "input_ids": (ids, padding_id or 0)
-        }
-        if return_token_type_ids or (return_token_type_ids is None and text_pairs is not None):
-            types = encoding.token_type_ids
-            columns["token_type_ids"] = (np.zeros_like(ids) if types is None else types, 0)
-        columns["attention_mask"] = (np.ones_like(ids), 0)
-        if encoding.offset_mapping is not None:
-            columns["offset_mapping"] = (encoding.offset_mapping, 0)
-        rows: dict[str, Any] = {
-            name: as_rows(values, offsets, width, fill) for name, (values, fill) in columns.items()
-        }
-        if encoding.windows is not None:
-            counts = np.diff(encoding.windows)
-            rows["overflow_to_sample_mapping"] = np.repeat(np.arange(len(counts)), counts)
-        return rows
-
-    def encode(
-        self,
-        text: str,
-        text_pair: str | None = None,
-        *,
-        max_length: int | None = None,
-        truncation: bool | str = True,
-        add_special_tokens: bool = True,
-        split_special_tokens: bool = False,
-    ) -> list[int]:
-        """Turn one text, or one pair, into a list of ids.
-
-        Parameters
-        ----------
-        text, text_pair : str
-        max_length, truncation, add_special_tokens, split_special_tokens
-            As in `encode_batch` and in a call. Windows are not supported.
-
-        Returns
-        -------
-        list of int
-        """
-        for name, value in (("text", text), ("text_pair", text_pair)):
-            if not isinstance(value, str) and (name == "text" or value is not None):
-                raise TypeError(f"{name}: expected str, got {type(value).__name__}")
-        if truncation == "windows":
-            raise ValueError("encode returns one list; use encode_batch for truncation='windows'")
-        encoding = self._encode(
-            (text,), None if text_pair is None else (text_pair,), max_length=max_length,
-            truncation=truncation, add_special_tokens=add_special_tokens,
-            split_special_tokens=split_special_tokens, n_threads=1,
-        )  # fmt: skip
-        ids: list[int] = encoding.ids.tolist()
-        return ids
-
-    def tokenize(
-        self, text: str, text_pair: str | None = None, *, add_special_tokens: bool = False
-    ) -> list[str]:
-        """Split one text, or one pair, into its tokens.
-
-        Parameters
-        ----------
-        text, text_pair : str
-        add_special_tokens : bool, default=False
-            Whether to add [CLS] and [SEP].
-
-        Returns
-        -------
-        list of str
-        """
-        ids = self.encode(text, text_pair, add_special_tokens=add_special_tokens)
-        return self.convert_ids_to_tokens(ids)
-
-    @property
-    def model_max_length(self) -> int | None:
-        """Largest number of tokens that the model can read, or None if it is unknown."""
-        limit: int | None = self._settings["model_max_length"]
-        return limit
+        if not hasattr(ids, "__iter__"):
+            ids = [ids]
+        prefix: str = self._settings["prefix"]
+        words: list[str] = []
+        for token in self.convert_ids_to_tokens(ids, skip_special_tokens):
+            if words:
+                tail = token.startswith(prefix)
+                token = token.replace(prefix, "", 1) if tail else " " + token
+            for wrong, right in _CLEANUP:
+                token = token.replace(wrong, right)
+            words.append(token)
+        return "".join(words)
 
     def __repr__(self) -> str:
         case = "uncased" if self._settings["lowercase"] else "cased"
         return f"WordPieceTokenizer({self.vocab_size} tokens, {case})"
 
-    @property
-    def n_usable(self) -> int:
-        """Number of ids that a text can have: `vocab_size`, or the limit of `limit_ids`."""
-        return self.vocab_size if self._n_ids is None else min(self.vocab_size, self._n_ids)
-
-    def limit_ids(self, n_ids: int) -> None:
-        """Refuse texts with ids that a model has no embeddings for.
-
-        The vocabulary of a tokenizer may be larger than that of its model, if a token was added and
-        the embeddings were not resized. Only texts with such a token are an error then.
-
-        Parameters
-        ----------
-        n_ids : int
-            Number of embeddings: the model knows ids from 0 to `n_ids` - 1.
-
-        Raises
-        ------
-        ValueError
-            The model does not know a token that is in every text.
-        """
-        for role in ("cls", "sep", "unk"):
-            id_ = self._ids[self._settings[f"{role}_token"]]
-            if id_ >= n_ids:
-                raise ValueError(f"{role}_token: {self._beyond(id_, n_ids)}")
-        self._n_ids = n_ids
-
-    def _beyond(self, id_: int, n_ids: int, where: str = "") -> str:
-        """Return what is wrong with an id that the model does not know."""
-        return (
-            f"{self._tokens[id_]!r:.60} has the id {id_}, but the model only has embeddings for "
-            f"the ids 0 to {n_ids - 1}. Either the tokenizer{where} (with {self.vocab_size} "
-            "tokens) is not that of the model, or a token was added to it without an embedding"
-        )
-
-    def _check_ids(self, encoding: Encoding) -> None:
-        """Raise if the model does not know an id."""
-        if self.n_usable == self.vocab_size:
-            return
-        beyond = np.flatnonzero(encoding.ids >= self.n_usable)
-        if len(beyond):
-            place = np.searchsorted(encoding.offsets, beyond[0], side="right") - 1
-            if encoding.windows is not None:
-                place = np.searchsorted(encoding.windows, place, side="right") - 1
-            where = "" if self._directory is None else f" in {self._directory}"
-            what = self._beyond(int(encoding.ids[beyond[0]]), self.n_usable, where)
-            raise CheckpointError(f"texts[{place}]: {what}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._settings, self._n_ids, self._directory)
-
-    def _encode(
-        self,
-        texts: Texts | ArrowTexts,
-        text_pairs: Texts | ArrowTexts | None,
-        *,
-        max_length: int | None,
-        truncation: bool | str,
-        stride: int = 0,
-        add_special_tokens: bool = True,
-        split_special_tokens: bool = False,
-        spans: bool = False,
-        n_threads: int | None = None,
-    ) -> Encoding:
-        pairs = text_pairs is not None
-        if pairs and not self._settings.get("pairs", True):
-            raise ValueError(
-                "text_pairs: the tokenizer.json of this tokenizer does not put two texts together "
-                "as [CLS] text [SEP] text_pair [SEP]; only single texts can be encoded"
-            )
-        columns = {"texts": texts, "text_pairs": text_pairs}
-        cut = check_truncation(truncation, pairs)
-        separators: int = self._settings.get("pair_separators", 1)
-        special = 2 if not pairs else 2 + separators
-        length = check_max_length(max_length, special if add_special_tokens else 0) if cut else 0
-        which, form = cut or (0, 0)
-        check_stride(stride, truncation, length, add_special_tokens)
-        try:
-            ids, offsets, truncated, n_first, characters, windows = self._core.encode_batch(
-                as_items(texts),
-                seconds=as_items(text_pairs, "text_pairs") if pairs else None,
-                max_length=length,
-                which=which,
-                form=form,
-                stride=int(stride),
-                add_special=add_special_tokens,
-                plain_specials=split_special_tokens,
-                spans=spans,
-                n_threads=_threads(n_threads),
-            )
-            types = None
-            if n_first is not None and separators == 1:
-                types = token_types(offsets, n_first)
-            encoding = Encoding(ids, offsets, truncated, types, characters, windows)
-            self._check_ids(encoding)
-        except (TypeError, ValueError) as error:
-            named = named_row(error, columns)
-            if named is None:
-                raise
-            raise named from None
-        return encoding
-
-
-def _rebuild(
-    settings: dict[str, Any], n_ids: int | None = None, directory: str | None = None
-) -> WordPieceTokenizer:
-    tokenizer = WordPieceTokenizer(**settings)
-    tokenizer._directory = directory
-    if n_ids is not None:
-        tokenizer.limit_ids(n_ids)
-    return tokenizer
-
-
-def _threads(n_threads: int | None) -> int:
-    from bertsent.system import resolve_n_threads
-
-    return resolve_n_threads(n_threads)
+    def _joints(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        prefix: str = self._settings["prefix"]
+        continues = [token is not None and token.startswith(prefix) for token in self._tokens]
+        return np.array(continues, dtype=np.uint8), np.ones(len(continues), dtype=np.uint8)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from bertsent.model import PassTokens
-    from bertsent.tokenizer import WordPieceTokenizer
+    from bertsent.tokenizer import Tokenizer
     from bertsent.training.state import State
     from bertsent.training.types import Trainable
 
@@ -50,7 +50,7 @@ def describe_run(
     passes: PassTokens,
     seeds: Seeds,
     model: Trainable,
-    tokenizer: WordPieceTokenizer,
+    tokenizer: Tokenizer,
     data: Mapping[str, Sequence[Any]],
 ) -> dict[str, Any]:
     """Return a description of everything that determines the result of a run.
@@ -67,7 +67,7 @@ def describe_run(
     seeds : Seeds
     model : BertForSequenceClassification
         The model before the first step.
-    tokenizer : WordPieceTokenizer
+    tokenizer : Tokenizer
     data : dict
         ``texts``, ``labels``, ``sample_weight`` and ``validation``, each a sequence whose items
         are lists of str, arrays, or None. Only their hashes are kept.

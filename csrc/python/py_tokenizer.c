@@ -102,10 +102,10 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
 {
     static char *names[] = {"vocab", "unk_id", "cls_id", "sep_id", "clean_text", "lowercase",
                             "strip_accents", "tokenize_chinese_chars", "max_word_chars", "prefix",
-                            "added", "pair_separators", NULL};
+                            "added", "pair_separators", "trim_offsets", NULL};
     PyObject *vocab_arg, *prefix = NULL, *added_arg = NULL, *vocab = NULL, *added = NULL;
     int unk_id = -1, cls_id = -1, sep_id = -1, clean = 1, lower = 1, strip = 1, cjk = 1;
-    int pair_separators = 1;
+    int pair_separators = 1, trim_offsets = 0;
     long long max_word_chars = 100;
     bs_tokenizer_options options = {.prefix = {"##", 2, BS_TEXT_UTF8}};
     bs_text *tokens = NULL;
@@ -117,9 +117,10 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
         PyErr_SetString(PyExc_RuntimeError, "a tokenizer is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiippppLUOi", names, &vocab_arg, &unk_id,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iiippppLUOip", names, &vocab_arg, &unk_id,
                                      &cls_id, &sep_id, &clean, &lower, &strip, &cjk,
-                                     &max_word_chars, &prefix, &added_arg, &pair_separators))
+                                     &max_word_chars, &prefix, &added_arg, &pair_separators,
+                                     &trim_offsets))
         return -1;
     if (check_separators(pair_separators) < 0
         || texts_of(vocab_arg, "vocab", &vocab, &tokens) < 0)
@@ -137,6 +138,7 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
     options.cls_id = cls_id;
     options.sep_id = sep_id;
     options.pair_separators = pair_separators;
+    options.trim_offsets = trim_offsets != 0;
     if (bs_tokenizer_init(&self->tok, tokens, size, &options, specials,
                           (int)PyTuple_GET_SIZE(added), &e) != BS_OK) {
         bs_raise(&e);
@@ -382,7 +384,8 @@ static PyType_Slot tokenizer_slots[] = {
     {Py_tp_methods, tokenizer_methods},
     {Py_tp_doc, "Tokenizer(vocab, *, unk_id=-1, cls_id=-1, sep_id=-1, clean_text=True,\n"
                 "lowercase=True, strip_accents=True, tokenize_chinese_chars=True,\n"
-                "max_word_chars=100, prefix='##', added=(), pair_separators=1)\n--\n\n"
+                "max_word_chars=100, prefix='##', added=(), pair_separators=1,\n"
+                "trim_offsets=False)\n--\n\n"
                 "The engine's WordPiece tokenizer, used by bertsent.WordPieceTokenizer."},
     {0, NULL},
 };

@@ -5,6 +5,7 @@
 #define FEW 32 /* pieces of which the best pair is found by looking at all */
 #define NO_RANK INT32_MAX
 #define MOST_TOKENS (INT32_MAX / 8)
+#define MOST_SHOWN 60 /* bytes of a merge in a message */
 
 /* Tokens by their bytes, while the merges are read. */
 typedef struct {
@@ -101,6 +102,18 @@ static void merge_put(bs_bpe *bpe, int32_t left, int32_t right, int32_t rank, in
     bpe->merges[at] = (bs_bpe_merge){pair, rank, id};
 }
 
+/* Refuses a merge; its text is cut between two characters. */
+static bs_status merge_error(const bs_text *merge, int64_t rank, bs_error *e)
+{
+    const uint8_t *text = merge->data;
+    int shown = merge->length < MOST_SHOWN ? (int)merge->length : MOST_SHOWN;
+    while (shown < merge->length && shown > 0 && (text[shown] & 0xC0) == 0x80)
+        shown--;
+    return bs_error_set(e, BS_ERR_VALUE, -1,
+                        "merge %lld is %.*s, of which a part or the whole is not in the vocabulary",
+                        (long long)rank, shown, (const char *)text);
+}
+
 static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text *merge,
                             int64_t rank, uint8_t *bytes, bs_error *e)
 {
@@ -119,10 +132,7 @@ static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text
         both = table_find(table, bpe, bytes, n_left + n_right);
     }
     if (left < 0 || right < 0 || both < 0)
-        return bs_error_set(e, BS_ERR_VALUE, -1,
-                            "merge %lld is %.60s, of which a part or the whole is not in the "
-                            "vocabulary",
-                            (long long)rank, (const char *)text);
+        return merge_error(merge, rank, e);
     merge_put(bpe, left, right, (int32_t)rank, both);
     return BS_OK;
 }

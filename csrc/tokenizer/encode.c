@@ -116,8 +116,8 @@ static bool looks_empty(uint32_t code)
     return code == 0x120 || (code < 0x110000 && bs_char_is_space(code));
 }
 
-/* Takes the white space around an added token out of its span, as bs_bpe_trim does for others. In
- * the library, with `add_prefix_space`, a single space stays if the token begins a window that is
+/* Takes the white space around an added token out of its span, as bs_bpe_trim does for the tokens of
+ * bytes. In the library, with `add_prefix_space`, a single space stays if the token begins a window that is
  * not the first; here it does not. */
 static void token_trim(const bs_tokenizer *tok, const bs_text *text, bool first,
                        bs_special_match *match)
@@ -144,7 +144,7 @@ static bs_status token_put(const bs_tokenizer *tok, gathering *g, bs_special_mat
 {
     if (match.start >= match.stop)
         return BS_OK;
-    if (tok->byte_level && tok->bpe_options.trim_offsets)
+    if (tok->options.trim_offsets)
         token_trim(tok, text, g->ids->n == g->first, &match);
     if (bs_ids_reserve(g->ids, 1, e) != BS_OK)
         return e->status;

@@ -77,7 +77,7 @@ static bs_status rooms_of_pair(bs_cut_which which, int64_t room, const int64_t n
 /* Takes spaces out of the spans of the tokens of a text or a window, if they are not part of it. */
 static void spans_trim(const bs_tokenizer *tok, bs_ids *ids, int64_t first, int64_t last)
 {
-    if (ids->track && tok->byte_level && tok->bpe_options.trim_offsets)
+    if (ids->track && tok->byte_level && tok->options.trim_offsets)
         bs_bpe_trim(tok, ids, first, last);
 }
 

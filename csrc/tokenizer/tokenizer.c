@@ -107,6 +107,7 @@ bs_status bs_tokenizer_init_bpe(bs_tokenizer *tok, const bs_text *tokens, int64_
     tok->options.cls_id = options->cls_id;
     tok->options.sep_id = options->sep_id;
     tok->options.pair_separators = options->pair_separators;
+    tok->options.trim_offsets = options->trim_offsets;
     status = bs_bpe_init(&tok->bpe, tokens, n_tokens, merges, n_merges, e);
     if (status == BS_OK)
         status = bs_classes_init(&tok->classes, e);

@@ -20,6 +20,7 @@ typedef struct {
     int64_t max_word_chars; /* longer words are unknown */
     int32_t unk_id, cls_id, sep_id;
     int pair_separators;    /* between the texts of a pair */
+    bool trim_offsets;      /* the white space around an added token is not part of its span */
 } bs_tokenizer_options;
 
 typedef struct {
@@ -31,7 +32,8 @@ typedef struct {
 
 typedef struct {
     bs_tokenizer_options options; /* except the prefix, which is borrowed */
-    bool byte_level;              /* byte-level BPE; only the next three and `raw` are used */
+    bool byte_level;              /* byte-level BPE; only the next three and `raw` are used, and
+                                     of the options those that both kinds have */
     bs_bpe_options bpe_options;
     bs_bpe bpe;
     bs_classes classes;

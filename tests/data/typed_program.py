@@ -15,6 +15,7 @@ from bertsent import (
     BertClassifier,
     BertForSequenceClassification,
     Evaluation,
+    Tokenizer,
     WordPieceTokenizer,
     pretrain,
 )
@@ -60,7 +61,7 @@ assert_type(clf.history_, list[dict[str, Any]])
 assert_type(clf.training_rows_, Int64 | None)
 assert_type(clf.example_history_, pd.DataFrame | None)
 assert_type(clf.model_, BertForSequenceClassification)
-assert_type(clf.tokenizer_, WordPieceTokenizer)
+assert_type(clf.tokenizer_, Tokenizer)
 assert_type(clf.n_features_in_, int)
 clf.fit(frame["review"], frame["sentiment"], np.ones(2), X_val=texts, y_val=np.array([0, 1]))
 clf.fit(np.array(texts), pd.Categorical(labels))

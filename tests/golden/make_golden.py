@@ -36,6 +36,9 @@ from transformers import (
     MPNetConfig,
     MPNetForMaskedLM,
     MPNetForSequenceClassification,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForSequenceClassification,
 )
 from transformers.activations import ACT2FN
 
@@ -89,6 +92,15 @@ FAMILIES = {
             "vocab_size": 70, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
             "intermediate_size": 28, "max_position_embeddings": 112, "hidden_act": "gelu",
             "layer_norm_eps": 1e-5, "num_labels": 3, "pad_token_id": 1,
+        },
+        ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    ),
+    "roberta": (
+        RobertaConfig, RobertaForSequenceClassification, RobertaForMaskedLM,
+        {
+            "vocab_size": 90, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+            "intermediate_size": 40, "max_position_embeddings": 42, "type_vocab_size": 1,
+            "hidden_act": "gelu", "layer_norm_eps": 1e-5, "num_labels": 3, "pad_token_id": 1,
         },
         ("hidden_dropout_prob", "attention_probs_dropout_prob"),
     ),
@@ -214,11 +226,10 @@ def make_tiny(name, config, seed, full, kind, masked=False):
     """
     rng = np.random.default_rng(seed)
     model = make_model(full, rng, kind)
-    # Positions of MPNet begin at 2, and distances are those of columns.
-    is_mpnet = full.model_type == "mpnet"
-    longest = config["max_position_embeddings"] - 2 * is_mpnet
+    # Positions of MPNet and RoBERTa begin at 2, and distances of MPNet are those of columns.
+    longest = config["max_position_embeddings"] - 2 * (full.model_type in ("mpnet", "roberta"))
     batches = [
-        make_inputs(config, rng, 6, longest - 9 * i, holes=i == 0 and not is_mpnet)
+        make_inputs(config, rng, 6, longest - 9 * i, holes=i == 0 and full.model_type != "mpnet")
         for i in range(3)
     ]
     if masked:

@@ -69,6 +69,8 @@ class Family:
         Class of the tokenizer in transformers.
     special_tokens : mapping of str to str
         Special tokens by role, for tokenizers whose files do not name them.
+    tokenizer_kind : str, default="WordPiece"
+        Kind of this tokenizer: ``"WordPiece"`` or ``"byte-level BPE"``.
     pair_separators : int, default=1
         Number of separators that the tokenizer puts between the two texts of a pair, 1 or 2.
     position_offset : int, default=0
@@ -99,6 +101,7 @@ class Family:
     masked_lm: Head | None
     tokenizer_class: str
     special_tokens: Mapping[str, str]
+    tokenizer_kind: str = "WordPiece"
     pair_separators: int = 1
     position_offset: int = 0
     relative_bias: bool = False
