@@ -36,7 +36,7 @@ class Bertsent:
         self.tokenizer = self.make.from_files(self.model)
 
     def vocabulary_build(self):
-        settings = self.read(self.model)
+        _, settings = self.read(self.model)
         return lambda: self.make(**settings)
 
     def encode(self, texts, max_length):
