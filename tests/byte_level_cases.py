@@ -284,7 +284,11 @@ def refused():
         case(full(post_processor=around() | {"cls": ["<s>", 7]}), **general),
         "it adds <s> with the id 7 to a text, but that token has the id 0",
     )
-    for named in ("GPT2Tokenizer", "BertweetTokenizer", "XLMRobertaTokenizerFast", "BertTokenizer"):
+    yield (
+        case(full(), named="BertweetTokenizer"),
+        "its class is BertweetTokenizer; the nearest supported model is roberta-base",
+    )
+    for named in ("GPT2Tokenizer", "XLMRobertaTokenizerFast", "BertTokenizer"):
         yield case(full(), named=named), f"its class is {named}, which bertsent does not know"
     for kind in ("xlm-roberta", "gpt2", "bert"):
         yield (

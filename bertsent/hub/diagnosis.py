@@ -260,7 +260,7 @@ def describe_file(path: Path) -> str:
         beginning = b""
     there = f"give the directory in which it is, {path.parent}"
     suffix = path.suffix.lower()
-    if suffix in _DATA_SUFFIXES and path.name != "vocab.txt":
+    if suffix in _DATA_SUFFIXES and path.name not in ("vocab.txt", "merges.txt"):
         return f"{path} is a file of data, not a model; {_GIVE}"
     if (path.parent / "config.json").is_file():
         return f"{path} is a file; {there}"

@@ -21,6 +21,9 @@ _TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "bpe.codes",  # for the error about BERTweet
     "special_tokens_map.json",
     "added_tokens.json",
     "modules.json",

@@ -27,6 +27,8 @@ __all__ = ["ROLES", "settings_from"]
 
 # Classes that take everything from tokenizer.json.
 _GENERAL_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
+# The supported model that comes nearest to those with other classes, if `model_type` does not tell.
+_NEAREST = {"BertweetTokenizer": "roberta-base"}
 ROLES = ("unk", "cls", "sep", "pad", "mask")
 
 
@@ -90,6 +92,9 @@ def _class_decides(contents: Contents, family: Family, kind: Kind) -> bool | Non
         stem = name.removesuffix("Fast")
         if stem in classes:
             return True
+        if stem in _NEAREST:
+            near = _NEAREST[stem]
+            refuse(file, f"its class is {short(name)}; the nearest supported model is {near}")
         if stem not in _GENERAL_CLASSES:
             refuse(
                 file,
