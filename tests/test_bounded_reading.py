@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 
@@ -308,6 +309,41 @@ def test_a_column_that_parquet_cannot_store_is_named(tmp_path):
             lambda texts, report, decimals: {"label": texts}, ("label",), path,
             tmp_path / "out.parquet", text_column="text", possible=(), verbose=0,
         )
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "csv.gz"])
+def test_a_date_that_text_cannot_store_is_an_error_before_any_work(tmp_path, suffix):
+    """Python knows the years 1 to 9999."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    dates = pa.array([0, 7 * 10**17], pa.int64()).cast(pa.timestamp("us"))
+    path, target = tmp_path / "a.parquet", tmp_path / f"out.{suffix}"
+    pq.write_table(pa.table({"text": ["x", "y"], "date": dates}), path)
+
+    def predict(texts, report=None, decimals=None):
+        assert target.suffix == ".parquet", "nothing is to be predicted"
+        return {"label": texts}
+
+    with pytest.raises(ValueError, match=(
+        r"a.parquet: row 1 \(counted from 0\) has a value in column 'date' that no text format"
+    )):
+        label_file(predict, ("label",), path, target, text_column="text", possible=(), verbose=0)
+    target = tmp_path / "out.parquet"
+    label_file(predict, ("label",), path, target, text_column="text", possible=(), verbose=0)
+    assert pq.read_table(target)["date"].combine_chunks().equals(dates)
+
+
+def test_rows_that_a_parquet_file_lacks_are_missed(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["x", "y", "z"]}), path)
+    data = path.read_bytes()
+    # The number of rows is a field of the description at the end: its type, and twice the number.
+    for place in re.finditer(b"\x16\x06", data):
+        path.write_bytes(data[:place.start()] + b"\x16\x08" + data[place.end():])
+        if pq.ParquetFile(path).metadata.num_rows == 4:
+            break
+    with pytest.raises(ValueError, match=r"a.parquet .* should have 4 rows, but 3 can be read"):
+        read(path)
 
 
 def test_bzip2_of_one_line_is_refused(tmp_path):

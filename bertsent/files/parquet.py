@@ -88,6 +88,11 @@ def read_parquet(
                     table = table.cast(types)
                 frame = table.to_pandas(**how)
             yield frame
+        if first != parquet.metadata.num_rows:  # the columns have different lengths
+            raise ValueError(
+                f"{file} cannot be read as Parquet: it should have {parquet.metadata.num_rows:,} "
+                f"rows, but {first:,} can be read"
+            )
 
 
 def _plain_field(field: Any) -> Any:

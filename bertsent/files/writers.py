@@ -74,7 +74,11 @@ def open_output(
         beforehand, so that the types of the columns fit them all.
     """
     if path is None:
-        yield _JsonLines(sys.stdout) if printed == "json" else _Printed(sys.stdout, ",")
+        output: Table = (
+            _JsonLines(sys.stdout) if printed == "json" else _Printed(sys.stdout, ",")
+        )
+        output.source = source
+        yield output
         return
     path = os.path.realpath(expand_path(path))
     kind, compression = output_format(path)
@@ -82,7 +86,7 @@ def open_output(
         with contextlib.ExitStack() as stack:
             if kind == "parquet":
                 parquet = contextlib.closing(_Parquet(str(staging), source, path))
-                output: Table = stack.enter_context(parquet)
+                output = stack.enter_context(parquet)
             else:
                 file = stack.enter_context(_open_text(staging, compression, os.path.basename(path)))
                 output = (
@@ -90,6 +94,7 @@ def open_output(
                     if kind == "json"
                     else _Delimited(file, "," if kind == "csv" else "\t")
                 )
+            output.source = source
             yield output
         sync(staging)
         check_interrupts()
@@ -109,18 +114,62 @@ def _open_text(path: str | PathLike[str], compression: str, name: str) -> Iterat
 
 
 class Table(ABC):
-    """A table that is written in chunks."""
+    """A table that is written in chunks.
 
+    Attributes
+    ----------
+    source : str, path-like, Source or None
+        The file that the rows come from, for errors.
+    """
+
+    source: str | PathLike[str] | Source | None = None
+
+    @abstractmethod
     def learn(self, frame: pd.DataFrame) -> None:
-        """Learn the types of rows that will be written. Text formats need not know them."""
-        del frame
+        """Learn the types of rows that will be written; raise if they cannot be."""
 
     @abstractmethod
     def write(self, frame: pd.DataFrame) -> None:
         """Write some rows."""
 
+    def name_row(self, row: Any) -> str:
+        """Return a row in words, with its file if that is known."""
+        if self.source is None:
+            return f"row {row} (counted from 0)"
+        return name_row(self.source, row)
 
-class _Delimited(Table):
+
+class _Text(Table):
+    """A table in a text format."""
+
+    def learn(self, frame: pd.DataFrame) -> None:
+        """Raise if a value is none of Python; only Parquet has such values."""
+        for place, dtype in enumerate(frame.dtypes):
+            if hasattr(dtype, "pyarrow_dtype"):
+                self.values(frame, place)
+
+    def values(self, frame: pd.DataFrame, place: int) -> list[Any]:
+        """Return the values of a column as objects of Python."""
+        column = frame.iloc[:, place]
+        try:
+            return column.tolist()
+        except OverflowError as error:
+            row = next(row for row in frame.index if not _is_of_python(column.loc[[row]]))
+            raise ValueError(
+                f"{self.name_row(row)} has a value in column {column.name!r} that no text format "
+                f"can store ({error}); write Parquet instead"
+            ) from None
+
+
+def _is_of_python(column: pd.Series[Any]) -> bool:
+    try:
+        column.tolist()
+    except OverflowError:
+        return False
+    return True
+
+
+class _Delimited(_Text):
     """CSV or TSV that pandas, Python's csv and bertsent read back as the same texts.
 
     Cells are quoted here, because csv before CPython 3.12.3 (3.11.9) does not quote a lone
@@ -136,6 +185,7 @@ class _Delimited(Table):
         self.telling = self.quoted if delimiter == "\t" else re.compile("[\r\n]")
 
     def learn(self, frame: pd.DataFrame) -> None:
+        super().learn(frame)
         if not self.quotes_header:
             self.quotes_header = any(
                 any(map(self.telling.search, cells)) for cells in self._columns(frame)
@@ -159,7 +209,7 @@ class _Delimited(Table):
 
     def _columns(self, frame: pd.DataFrame) -> Iterator[list[str]]:
         for place in range(frame.shape[1]):
-            yield list(map(_as_text, frame.iloc[:, place].tolist()))
+            yield list(map(_as_text, self.values(frame, place)))
 
     def _cell(self, text: str) -> str:
         return _in_quotes(text) if self.quoted.search(text) else text
@@ -224,7 +274,7 @@ def require_printable(texts: Sequence[str], describe: Callable[[int], str]) -> N
             ) from None
 
 
-class _JsonLines(Table):
+class _JsonLines(_Text):
     def __init__(self, file: TextIO) -> None:
         self.file = file
         # JSON is the same in ASCII.
@@ -232,7 +282,8 @@ class _JsonLines(Table):
 
     def write(self, frame: pd.DataFrame) -> None:
         names = [str(name) for name in frame.columns]
-        for row in zip(*(frame[name].tolist() for name in frame.columns), strict=True):
+        columns = (self.values(frame, place) for place in range(frame.shape[1]))
+        for row in zip(*columns, strict=True):
             item = {
                 name: None if is_missing(value) else value
                 for name, value in zip(names, row, strict=True)
@@ -248,7 +299,7 @@ class _Parquet(Table):
     path : str
         The file to write.
     source
-        As in `open_output`. Its rows are named in errors.
+        As in `open_output`.
     name : str
         Name of the file in errors.
     """
@@ -257,7 +308,7 @@ class _Parquet(Table):
         self, path: str, source: str | PathLike[str] | Source | None, name: str
     ) -> None:
         self.parquet = import_parquet()
-        self.path, self.name, self.source = path, name, source
+        self.path, self.name = path, name
         self.writer: Any = None
         self.schema: Any = None
         self.given = parquet_schema(source)
@@ -328,11 +379,7 @@ class _Parquet(Table):
             if place is not None:
                 row, column = place
                 what = f"column {column!r}"
-                where = (
-                    f"row {row} (counted from 0)" if self.source is None
-                    else name_row(self.source, row)
-                )
-                where = f" because of the value in {where}"
+                where = f" because of the value in {self.name_row(row)}"
             raise ValueError(
                 f"{self.name}: {what} cannot be written as Parquet{where} "
                 f"({' '.join(map(str, error.args)):.300}); write CSV or JSON Lines instead"
