@@ -108,6 +108,21 @@ def test_damaged_archives_are_named(tmp_path, kind):
         read(path)
 
 
+@pytest.mark.parametrize(("header", "places"), [
+    (b"PK\x01\x02", {6: 99}),  # a version of the format that Python does not know
+    (b"PK\x01\x02", {9: 8, 46: 0xAF}),  # names in UTF-8, which this one is not
+    (b"PK\x03\x04", {7: 8, 30: 0xAF}),
+])
+def test_a_damaged_zip_archive_is_named(tmp_path, header, places):
+    content = bytearray(zipped(("data.csv", CSV)))
+    start = content.index(header)
+    for place, byte in places.items():
+        content[start + place] = byte
+    path = write(tmp_path / "a.csv.zip", bytes(content))
+    with pytest.raises(ValueError, match="a.csv.zip is damaged or cut short"):
+        read(path)
+
+
 def test_the_file_in_a_zip_archive_is_found(tmp_path):
     write(tmp_path / "archive.zip", zipped(("IMDB Dataset.csv", CSV)))
     assert read(tmp_path / "archive.zip") == ROWS

@@ -50,7 +50,8 @@ def unpacked(file: IO[bytes], compression: str, name: str) -> Iterator[IO[bytes]
             member = zip_member(archive, name)
             if member.flag_bits & 1:
                 raise ValueError(f"{name} is encrypted; unpack it first")
-            content: Any = archive.open(member)
+            with _clear_names(name):
+                content: Any = archive.open(member)
         else:
             content = _OPENERS[compression](file)
         yield cast("IO[bytes]", stack.enter_context(contextlib.closing(content)))
@@ -148,9 +149,16 @@ def _refuse_text(file: IO[bytes], compression: str, name: str) -> None:
 
 
 def _open_archive(file: IO[bytes], name: str) -> zipfile.ZipFile:
-    try:
+    with clear_damage(name), _clear_names(name):
         return zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+
+
+@contextlib.contextmanager
+def _clear_names(name: str) -> Iterator[None]:
+    """Name the file in errors of names within an archive that are not in their encoding."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
         raise ValueError(f"{name} is damaged or cut short: {error}") from None
 
 
