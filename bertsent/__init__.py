@@ -13,8 +13,10 @@ pretrain
     Continues the pretraining of a model on texts without labels.
 verify
     Trains a run again, and compares it step by step with its log.
+verify_pretraining
+    Does the same with a run of `pretrain`.
 Verification
-    The result of `verify`.
+    The result of `verify` and `verify_pretraining`.
 RECIPES
     Two sets of parameters for `BertClassifier` that were tuned together, ``"best"`` and
     ``"quick"``.

@@ -6,7 +6,10 @@ from .classifier import (
     verify as verify,
 )
 from .model import BertForSequenceClassification as BertForSequenceClassification
-from .pretraining import pretrain as pretrain
+from .pretraining import (
+    pretrain as pretrain,
+    verify_pretraining as verify_pretraining,
+)
 from .tokenizer import (
     ByteLevelBPETokenizer as ByteLevelBPETokenizer,
     Tokenizer as Tokenizer,

@@ -520,3 +520,104 @@ def test_mistakes_with_the_arguments(inside, capsys):
     assert "RUN comes before DATA: run.jsonl data.txt" in capsys.readouterr().err
     assert main(["train", "data.txt", "--hash-every", "2"]) == 2
     assert "--hash-every needs --log-file" in capsys.readouterr().err
+
+
+# --- pretraining ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pretrain(base, log, tmp_path):
+    """Pretrain with a hash after every second step; 10 steps in two epochs, by default."""
+
+    def run(**options):
+        given = {
+            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 3e-3,
+            "random_state": 0, "verbose": 0, "log_file": log, "hash_every": 2,
+        }
+        return bertsent.pretrain(TEXTS, tmp_path / "out", **(given | options))
+
+    return run
+
+
+def verify_pretraining(log, texts=TEXTS, **options):
+    return bertsent.verify_pretraining(log, texts, **({"n_threads": 2, "verbose": 0} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "compared"),
+    [
+        ({"n_threads": 1}, 6),
+        ({"validation_fraction": 0.2, "eval_every": 3, "random_state": None, "hash_every": 3}, 3),
+        ({"callbacks": stop_at_4, "strip_html": True, "precision": "float32"}, 3),
+    ],
+)
+def test_pretraining_that_is_repeated_agrees(pretrain, log, tmp_path, options, compared):
+    pretrain(**options)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = verify_pretraining(log)
+    assert result.agrees and result.compared == compared, str(result)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_pretraining_that_was_resumed_is_one_run(pretrain, log, tmp_path):
+    def interrupt(event):
+        if event["event"] == "step" and event["step"] == 5:
+            raise KeyboardInterrupt
+
+    run = {"checkpoint_dir": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(**run, callbacks=interrupt)
+    pretrain(**run, resume=True)
+    assert [event["step"] for event in lines(log) if event["event"] == "run"] == [0, 5]
+    result = verify_pretraining(log)
+    assert result.agrees and (result.compared, result.agreed_step) == (6, 10), str(result)
+
+
+def test_the_step_of_pretraining_that_differs_is_named(pretrain, log):
+    pretrain()
+    flip(log, 6)
+    result = verify_pretraining(log)
+    assert not result and (result.step, result.agreed_step, result.compared) == (6, 4, 2)
+    assert "step 6 (epoch 2) is the first that differs, in its parameters" in str(result)
+
+
+def test_what_is_not_the_run_of_pretraining_is_refused(pretrain, plain, log, tmp_path):
+    with pytest.raises(CheckpointError, match="line 1: task must be 'masked language modelling'"):
+        verify_pretraining(log)
+    log.unlink()
+    pretrain()
+    with pytest.raises(CheckpointError, match=r"run of pretrain; use bertsent.verify_pretraining"):
+        verify(log)
+    with pytest.raises(CheckpointError, match="what differs: the texts"):
+        verify_pretraining(log, TEXTS[1:])
+    other = write_tiny_model(tmp_path / "other", seed=5)
+    with pytest.raises(CheckpointError, match="what differs: .*model"):
+        verify_pretraining(log, model=other)
+    rewrite(log, put("parameters", "mask_probability", value=2))
+    with pytest.raises(CheckpointError, match="parameters: mask_probability"):
+        verify_pretraining(log)
+
+
+def test_the_command_verifies_pretraining(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_model("tiny")
+    pd.DataFrame({"text": [*TEXTS[:20], ""]}).to_csv("data.txt", sep=";", index=False)
+    assert main([
+        "pretrain", "data.txt", "--format", "csv", "--missing", "skip", "--text-column", "text",
+        "--delimiter", ";", "--model", "tiny", "--max-length", "16", "--batch-size", "8",
+        "--hash-every", "2", "--log-file", "run.jsonl", "--output", "out",
+    ]) == 0
+    capsys.readouterr()
+    assert main(["verify", "run.jsonl"]) == 0
+    out = capsys.readouterr().out
+    assert "run:   run.jsonl, 3 steps\ndata:  data.txt, 20 texts\nmodel: tiny, on " in out
+    assert "all bits agree: all 2 hashes up to step 3" in out
+    os.rename("data.txt", "moved.txt")
+    assert main(["verify", "run.jsonl"]) == 1
+    assert "the log names it; if it is elsewhere now, name it as DATA" in capsys.readouterr().err
+    assert main(["verify", "run.jsonl", "moved.txt"]) == 0
+    Path("moved.txt").write_text("text\nanother\n")
+    assert main(["verify", "run.jsonl", "moved.txt"]) == 1
+    assert "what differs: the texts" in capsys.readouterr().err
+    assert main(["pretrain", "moved.txt", "--hash-every", "2", "-o", "new"]) == 2
+    assert "--hash-every needs --log-file" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from .parameters import (
     check_each as check_each,
     check_parameters as check_parameters,
     compared_on_resume as compared_on_resume,
+    without_machine as without_machine,
 )
 from .plan import (
     describe_plan as describe_plan,
@@ -49,10 +50,13 @@ from .recipes import (
     with_recipe as with_recipe,
 )
 from .replay import (
+    Comparison as Comparison,
     Verification as Verification,
     recorded_objective as recorded_objective,
     recorded_parameters as recorded_parameters,
+    repeat_runs as repeat_runs,
     verify as verify,
     verify_runs as verify_runs,
 )
 from .resolve import resolve_freeze as resolve_freeze
+from .settings import read_parameters as read_parameters

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import sys
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -72,6 +71,7 @@ from bertsent.training import (
     describe_run,
     draw_seeds,
     group_rates,
+    hashed_steps,
     member_seeds,
     open_cache,
     open_log,
@@ -428,13 +428,6 @@ class _Fit:
             origin=self.origin, step=self.state.step, n_threads=self.n_threads,
         )
 
-    def hash_steps(self) -> Container[int]:
-        """Return the numbers of the steps after which the parameters are hashed."""
-        if self.past:
-            return self.past.hashes.keys()
-        every = self.parameters["hash_every"]
-        return range(every, sys.maxsize, every) if every else ()
-
     def go(self, state: State, frozen: FrozenCache, run: Mapping[str, Any]) -> None:
         """Run the training loop, with log and progress display."""
         precision, progress = self.options.precision, self.progress
@@ -466,7 +459,7 @@ class _Fit:
                 save_every=self.parameters["checkpoint_every"],
                 listeners=Listeners([*callbacks, *([log] if log else [])], about),
                 budget=self.budget,
-                hash_steps=self.hash_steps(),
+                hash_steps=hashed_steps(self.parameters["hash_every"], self.past),
                 rates=self.past.rates if self.past and self.time_plan is not None else None,
             )
 

@@ -179,7 +179,7 @@ PARAMETERS = (
         "hash_every", either(None, whole(1)), None,
         "add a hash of the parameters to the log after every so many steps, with all that is "
         "needed to repeat the run and compare it; needs log_file", "STEPS",
-        machine=True, resume="any", summary="changed"),
+        machine=True, resume="any", summary="changed", pretraining={}),
     Parameter(
         "track_examples", FLAG, False,
         "record how each training text is learned, and audit the data for wrong labels, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from bertsent.classifier.settings import read_parameters
 from bertsent.errors import CheckpointError
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, identify_build, interrupted
-from bertsent.training import MEASURES, read_log
+from bertsent.training import MEASURES, PRETRAINING_TASK, read_log
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class _Over(Exception):
         self.result = result
 
 
-class _Comparison:
-    """A callback that compares the hashes of one member, and raises `_Over` at the end."""
+class Comparison:
+    """A callback that compares the hashes of one member, and ends training by an exception."""
 
     def __init__(self, past: RecordedRun) -> None:
         self.past, self.compared, self.step = past, 0, 0
@@ -273,13 +273,31 @@ def verify_runs(
     **options: Any,
 ) -> Verification:
     """Verify what `read_log` returned. Parameters are as for `verify`."""
+    return repeat_runs(
+        runs,
+        lambda past, comparison: _fit_again(past, comparison, X, y, sample_weight, **options),
+    )
+
+
+def repeat_runs(
+    runs: list[RecordedRun], repeat: Callable[[RecordedRun, Comparison], None]
+) -> Verification:
+    """Train runs again, and compare them with their logs.
+
+    Parameters
+    ----------
+    runs : list of RecordedRun
+        From `read_log`.
+    repeat : callable
+        Trains a run again as it is recorded, with the callback that is its second argument.
+    """
     compared, here = 0, identify_build()
-    result = {}
+    result: dict[str, Any] = {}
     for past in runs:
-        comparison = _Comparison(past)
+        comparison = Comparison(past)
         try:
             with Interrupts():
-                result = _repeat(past, comparison, X, y, sample_weight, **options)
+                result = _compare(past, comparison, repeat)
         except KeyboardInterrupt as stop:
             done = compared + comparison.compared
             raise interrupted(
@@ -297,6 +315,19 @@ def verify_runs(
     )
 
 
+def _compare(
+    past: RecordedRun,
+    comparison: Comparison,
+    repeat: Callable[[RecordedRun, Comparison], None],
+) -> dict[str, Any]:
+    """Return what differs in a run that is repeated, or an empty dictionary."""
+    try:
+        repeat(past, comparison)
+    except _Over as over:
+        return over.result
+    raise AssertionError("training ended without a comparison")
+
+
 def recorded_parameters(past: RecordedRun) -> dict[str, Any]:
     """Return the parameters of a run, without those of the machine, which a log must not choose."""
     return DEFAULTS | read_parameters(past.line["parameters"])
@@ -304,12 +335,16 @@ def recorded_parameters(past: RecordedRun) -> dict[str, Any]:
 
 def recorded_objective(past: RecordedRun) -> type[Objective]:
     """Return what a run learned."""
+    if past.line["task"].value == PRETRAINING_TASK:
+        raise CheckpointError(
+            f"{past.line.file}: this is a run of pretrain; use bertsent.verify_pretraining"
+        )
     return OBJECTIVES[past.line["task"].text(*OBJECTIVES)]
 
 
-def _repeat(
+def _fit_again(
     past: RecordedRun,
-    comparison: _Comparison,
+    comparison: Comparison,
     X: Texts,
     y: Labels,
     sample_weight: npt.ArrayLike | None,
@@ -318,8 +353,8 @@ def _repeat(
     model: str | PathLike[str] | None = None,
     n_threads: int | None = None,
     verbose: int = 1,
-) -> dict[str, Any]:
-    """Train a member again; return what differs, or an empty dictionary."""
+) -> None:
+    """Train a member again."""
     parameters = recorded_parameters(past)
     if parameters["warm_start"] and model is None:
         raise CheckpointError(
@@ -330,13 +365,9 @@ def _repeat(
         "callbacks": comparison, "n_threads": n_threads, "verbose": verbose,
         "model": parameters["model"] if model is None else model,
     }
-    try:
-        _, interrupt = fit(
-            parameters, recorded_objective(past), X, y, sample_weight, X_val, y_val,
-            recorded={past.member: past},
-        )
-    except _Over as over:
-        return over.result
+    _, interrupt = fit(
+        parameters, recorded_objective(past), X, y, sample_weight, X_val, y_val,
+        recorded={past.member: past},
+    )
     if interrupt is not None:
         raise interrupt
-    raise AssertionError("training ended without a comparison")

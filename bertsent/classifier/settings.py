@@ -273,13 +273,26 @@ def _first_of(directory: Path, *names: str) -> str | None:
     return next((name for name in names if has_entry(directory / name)), None)
 
 
-def read_parameters(saved: Field) -> dict[str, Any]:
-    """Return the parameters without those of the machine, which a file must not choose."""
+def _check_with_defaults(parameters: dict[str, Any]) -> None:
+    check_parameters(DEFAULTS | parameters)
+
+
+def read_parameters(
+    saved: Field, check: Callable[[dict[str, Any]], None] = _check_with_defaults
+) -> dict[str, Any]:
+    """Return the parameters without those of the machine, which a file must not choose.
+
+    Parameters
+    ----------
+    saved : Field
+    check : callable
+        Raises a TypeError or ValueError unless the values are allowed.
+    """
     parameters = without_machine({
         name: from_plain(value) for name, value in saved.entries().items()
     })
     try:
-        check_parameters(DEFAULTS | parameters)
+        check(parameters)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{saved.file}: {saved.place}: {str(error):.400}") from None
     return parameters

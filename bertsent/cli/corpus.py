@@ -1,4 +1,4 @@
-"""Read and split the data of ``bertsent train``."""
+"""Read the data of ``bertsent train`` and ``bertsent pretrain``, and split that of the former."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import bertsent
 from bertsent.cli.flags import DEFAULT_TEST_SIZE, read_source
 from bertsent.files import (
     Dialect,
+    column_texts,
     find_source,
     hash_data,
     is_split_folder,
@@ -34,6 +35,8 @@ _FLAGS = (
     "data", "sample", "text_column", "label_column", "missing", "test_size", "test_data",
     *(field.name for field in fields(Dialect)),
 )
+# What `bertsent pretrain` has no flags for.
+_WITHOUT_LABELS = {"sample": False, "label_column": "", "test_size": None, "test_data": None}
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
@@ -142,9 +145,33 @@ def load_training_part(
     return texts, read.labels[train], row_namer(read.source, read.frame.index[train])
 
 
+def load_texts(
+    args: argparse.Namespace,
+) -> tuple[list[str], dict[str, Any], Callable[[int], str]]:
+    """Read texts without labels.
+
+    Returns
+    -------
+    texts : list of str
+    origin : dict
+        Description of the data, with its hash and how it was read.
+    name_text : callable
+        Takes the number of a text, and returns the row of the data in words.
+    """
+    source = read_source(args, args.data)
+    frame, n_missing = read_rows(source, {"text_column": args.text_column}, args.missing)
+    texts = column_texts(frame, args.text_column, source)
+    origin = {
+        "source": str(source), "sha256": hash_data(source), "rows": len(frame),
+        "rows_left_out": n_missing, "flags": reading_flags(args),
+    }
+    return texts, origin, row_namer(source, frame.index)
+
+
 def reading_flags(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments that decide which texts are trained on, as plain values."""
-    return {name: getattr(args, name) for name in _FLAGS}
+    given = _WITHOUT_LABELS | vars(args)
+    return {name: given[name] for name in _FLAGS}
 
 
 def restore_flags(saved: Field) -> argparse.Namespace:

@@ -337,13 +337,14 @@ def _add_verify(commands: _Commands) -> Parser:
             "train reviews.csv --log-file run.jsonl --hash-every 10",
             "verify run.jsonl",
             "verify run.jsonl copy/reviews.csv --model copy/model --json",
+            "verify pretraining.jsonl",
         ],
     )
     run = commands.section(command, "run")
     run.add("log", metavar="RUN", type=typed_path, help="log of the run", brief="log of the run")
     run.add(
         "data", nargs="?", metavar="DATA", type=typed_path,
-        help="the texts and labels of the run (default: the data that the log names)",
+        help="the data of the run (default: the one that the log names)",
         brief="data of the run, if it is elsewhere now",
     )
     for name, what in (("text", "texts"), ("label", "labels")):

@@ -2,8 +2,9 @@
 
 import argparse
 
-from bertsent.cli.flags import check_checkpoint_flags, chosen_parameters, read_source
-from bertsent.files import check_target, column_texts, hash_data, read_rows
+from bertsent.cli.corpus import load_texts
+from bertsent.cli.flags import check_checkpoint_flags, chosen_parameters
+from bertsent.files import check_target
 from bertsent.model import resolve_precision
 from bertsent.pretraining import PRETRAINING, check_pretraining, run_pretraining
 from bertsent.system import format_seconds, resolve_n_threads
@@ -15,22 +16,17 @@ def run(args: argparse.Namespace) -> None:
     check_checkpoint_flags(args, parameters)
     check_pretraining(parameters)
     resolve_precision(parameters["precision"], "precision")
-    source = read_source(args, args.data)
-    frame, n_missing = read_rows(source, {"text_column": args.text_column}, args.missing)
-    texts = column_texts(frame, args.text_column, source)
+    texts, origin, _ = load_texts(args)
     check_target(args.output, args.force)
     threads = resolve_n_threads(parameters["n_threads"])
+    n_missing = origin["rows_left_out"]
     left_out = f", {n_missing:,} empty cells left out" if n_missing else ""
-    print(f"data:  {source}, {len(texts):,} texts{left_out}")
+    print(f"data:  {origin['source']}, {len(texts):,} texts{left_out}")
     print(
         f"model: {parameters['model']}, on {threads} thread{'s' if threads > 1 else ''}, "
         f"seed {parameters['random_state']}",
         flush=True,
     )
-    origin = {
-        "source": str(source), "sha256": hash_data(source), "rows": len(frame),
-        "rows_left_out": n_missing,
-    }
     found = run_pretraining(
         texts, args.output, parameters, overwrite=args.force, origin=origin
     )

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bertsent.classifier import recorded_objective, recorded_parameters, verify_runs
-from bertsent.cli.corpus import load_training_part, restore_flags
+from bertsent.cli.corpus import load_texts, load_training_part, restore_flags
 from bertsent.cli.flags import DEFAULT_TEXT_COLUMN
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.errors import CheckpointError
 from bertsent.files import Dialect, find_source, hash_data
+from bertsent.pretraining import recorded_pretraining, verify_pretraining_run
 from bertsent.system import expand_path, resolve_n_threads
 from bertsent.texts import name_texts
-from bertsent.training import read_log
+from bertsent.training import PRETRAINING_TASK, read_log
 
 if TYPE_CHECKING:
+    from bertsent.classifier import Verification
     from bertsent.files import Field
     from bertsent.training import RecordedRun
 
@@ -31,9 +35,17 @@ def run(args: argparse.Namespace) -> None:
         )
     threads = resolve_n_threads(vars(args).get("n_threads"))
     runs = _read_log(args)
-    parameters = recorded_parameters(runs[0])
-    reading = _reading(args, runs[0].line)
-    texts, labels, namer = load_training_part(reading, parameters, recorded_objective(runs[0]))
+    line = runs[0].line
+    reading = _reading(args, line)
+    verify: Callable[..., Verification]
+    if line["task"].value == PRETRAINING_TASK:
+        parameters = recorded_pretraining(runs[0])
+        texts, _, namer = load_texts(reading)
+        verify = partial(verify_pretraining_run, runs, texts)
+    else:
+        parameters = recorded_parameters(runs[0])
+        texts, labels, namer = load_training_part(reading, parameters, recorded_objective(runs[0]))
+        verify = partial(verify_runs, runs, texts, labels)
     model = parameters["model"] if args.model is None else args.model
     if not args.json:
         steps = max(past.last_step for past in runs)
@@ -44,9 +56,7 @@ def run(args: argparse.Namespace) -> None:
             f"model: {model}, on {threads} thread{'s' if threads > 1 else ''}\n"
         )
     with name_texts(namer):
-        result = verify_runs(
-            runs, texts, labels, model=args.model, n_threads=threads,
-        )
+        result = verify(model=args.model, n_threads=threads)
     if args.json:
         print_json(asdict(result))
     else:

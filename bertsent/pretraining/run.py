@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 import bertsent
-from bertsent.classifier import compared_on_resume, load_tokenizer
+from bertsent.classifier import compared_on_resume, load_tokenizer, without_machine
 from bertsent.errors import CheckpointError
 from bertsent.files import atomic_directory, check_target, hold_directory, to_plain
 from bertsent.hub import resolve_directory
@@ -32,13 +32,17 @@ from bertsent.system import (
 )
 from bertsent.texts import check_texts, hold_out, resolve_max_length, strip_html
 from bertsent.training import (
+    PRETRAINING_TASK,
     Learned,
     Listeners,
     RunStore,
     State,
     TrainingOptions,
+    callback_name,
+    describe_record,
     describe_run,
     draw_seeds,
+    hashed_steps,
     open_log,
     train,
 )
@@ -48,7 +52,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.texts import Texts
-    from bertsent.training import Saved, Seeds
+    from bertsent.training import RecordedRun, Seeds
 
 Int32: TypeAlias = "npt.NDArray[np.int32]"
 Int64: TypeAlias = "npt.NDArray[np.int64]"
@@ -111,6 +115,7 @@ def pretrain(
     resume: bool = False,
     callbacks: Any = None,
     log_file: str | PathLike[str] | None = None,
+    hash_every: int | None = None,
     strip_html: bool = False,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     n_threads: int | None = None,
@@ -155,9 +160,11 @@ def pretrain(
     validation_fraction : float or None, default=None
         Fraction of the texts to hold out and score after every epoch, without dropout and always
         with the same words masked. None holds out nothing.
-    eval_every, checkpoint_dir, checkpoint_every, checkpoint_keep, resume, callbacks, log_file
+    eval_every, checkpoint_dir, checkpoint_every, checkpoint_keep, resume
         As for `BertClassifier`. A run that is interrupted and resumed produces exactly the same
         model as without the interruption.
+    callbacks, log_file, hash_every
+        As for `BertClassifier`. `verify_pretraining` repeats a run with `hash_every`.
     strip_html : bool, default=False
         Whether to remove HTML tags from the texts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -237,7 +244,7 @@ def run_pretraining(
     parameters : dict
         All other parameters of `pretrain`.
     origin : dict or None, default=None
-        Description of the data, which is saved in ``run.json``.
+        Description of the data, which is saved in ``run.json`` and in the log.
     """
     with Interrupts():
         return _pretrain(texts, output, parameters, overwrite, origin)
@@ -255,7 +262,7 @@ def _pretrain(
     given = check_texts(texts, "texts")
     check_target(output, overwrite)
     with _open_store(parameters) as store:
-        run = _Run(given, parameters, store)
+        run = _Run(given, parameters, store, origin=origin)
         try:
             run.train()
         except KeyboardInterrupt as stop:
@@ -263,14 +270,28 @@ def _pretrain(
                 same = phrase(python="call", command="command")
                 kept = f"the same {same} with {spell('resume', True)} continues from here"
             elif run.state.step > 0 and uninterrupted(
-                lambda: run.save(output, overwrite, origin, interrupted=True)
+                lambda: run.save(output, overwrite, interrupted=True)
             ):
                 kept = f"the model trained so far is saved in {output}"
             else:
                 kept = "nothing was saved"
             raise interrupted(stop, f"{str(stop) or 'interrupted'}; {kept}") from None
-        run.save(output, overwrite, origin, interrupted=False)
+        run.save(output, overwrite, interrupted=False)
     return run.result(output)
+
+
+def pretrain_again(texts: Texts, parameters: dict[str, Any], past: RecordedRun) -> None:
+    """Train a run as it is recorded, and write nothing.
+
+    Parameters
+    ----------
+    texts : list, Series or array of str
+    parameters : dict
+        All parameters of `pretrain` but texts and output.
+    past : RecordedRun
+    """
+    check_pretraining(parameters)
+    _Run(check_texts(texts, "texts"), parameters, None, past=past).train()
 
 
 def _open_store(
@@ -370,18 +391,36 @@ class MaskedPieces:
 
 
 class _Run:
-    """The state of one call of `pretrain`."""
+    """The state of one call of `pretrain`.
+
+    Parameters
+    ----------
+    texts : list of str
+    parameters : dict
+    store : RunStore or None
+    origin : dict or None, default=None
+        Description of the data.
+    past : RecordedRun or None, default=None
+        A run to repeat: seeds, precision and passes are those of its log.
+    """
 
     def __init__(
-        self, texts: list[str], parameters: dict[str, Any], store: RunStore | None
+        self,
+        texts: list[str],
+        parameters: dict[str, Any],
+        store: RunStore | None,
+        *,
+        origin: Mapping[str, Any] | None = None,
+        past: RecordedRun | None = None,
     ) -> None:
-        self.parameters, self.store = parameters, store
+        self.parameters, self.store, self.origin, self.past = parameters, store, origin, past
         self.n_threads = resolve_n_threads(parameters["n_threads"])
         check_interrupts()
         saved = None if store is None else store.newest()
-        seeds = draw_seeds(parameters["random_state"])
+        seeds = past.seeds if past else draw_seeds(parameters["random_state"])
         if saved and parameters["random_state"] is None:
             seeds = saved.seeds
+        begun: Mapping[str, Any] = saved.run if saved else past.run if past else {}
         directory = resolve_directory(parameters["model"])
         with hold_directory(directory):
             self.model = MaskedLanguageModel.load(directory, seeds.new_weights)
@@ -409,18 +448,23 @@ class _Run:
             held_out, texts = [texts[row] for row in rows], [texts[row] for row in kept]
         self.pieces = self._cut(texts, masker, "texts")
         self.held_out = self._cut(held_out, masker, "the held-out texts") if held_out else None
-        self.options = self._recipe(seeds, saved.run if saved else {})
+        self.options = self._recipe(seeds, begun)
+        if past is not None:
+            self.options = replace(self.options, passes=past.passes)
         self.state = State.fresh(self.model)
-        if store is not None:
-            store.seeds = seeds
-            store.run = describe_run(
-                parameters={"task": "masked language modelling"}
-                | compared_on_resume(parameters, PRETRAINING),
-                resolved=self._resolved(saved), passes=self.options.passes, seeds=seeds,
+        self.description: dict[str, Any] = {}
+        if store is not None or past is not None or parameters["hash_every"]:
+            self.description = describe_run(
+                parameters={"task": PRETRAINING_TASK} | compared_on_resume(parameters, PRETRAINING),
+                resolved=self._resolved(begun), passes=self.options.passes, seeds=seeds,
                 model=self.model, tokenizer=self.tokenizer, data={"texts": (given,)},
             )
-        if saved and store is not None and store.run is not None:
-            saved.check(store.run)
+        if store is not None:
+            store.seeds, store.run = seeds, self.description
+        if past is not None:
+            past.check(self.description)
+        if saved:
+            saved.check(self.description)
             saved.restore(self.state, self.model._trained(0), len(self.pieces))
 
     def _cut(self, texts: list[str], masker: Masker, name: str) -> MaskedPieces:
@@ -453,14 +497,23 @@ class _Run:
             precision=go_on_in(p["precision"], "precision", begun.get("precision")),
         )
 
-    def _resolved(self, saved: Saved | None) -> dict[str, Any]:
+    def _resolved(self, begun: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that were used for "auto" when the run began."""
-        begun = saved.run.get("precision") if saved else None
-        asked = self.parameters["precision"]
+        before = begun.get("precision") if self.parameters["precision"] == "auto" else None
         return {
             "learning_rate": self.options.learning_rate,
-            "precision": (begun if asked == "auto" else None) or self.options.precision,
+            "precision": before or self.options.precision,
         }
+
+    def _record(self, callbacks: list[Any]) -> dict[str, Any]:
+        """Return the line of the log that says what the run is."""
+        parameters = without_machine(self.parameters)
+        return describe_record(
+            task=PRETRAINING_TASK,
+            parameters={name: to_plain(value) for name, value in parameters.items()},
+            run=self.description, callbacks=map(callback_name, callbacks), origin=self.origin,
+            step=self.state.step, n_threads=self.n_threads,
+        )
 
     def train(self) -> None:
         p = self.parameters
@@ -477,6 +530,8 @@ class _Run:
                 f"masked language modelling on {len(self.pieces):,} pieces of text, "
                 f"{len(self.pieces.ids):,} tokens, in {self.options.precision}{chosen}"
             )
+            if log is not None and p["hash_every"]:
+                log(self._record(callbacks))
             train(
                 self.model,
                 self.pieces,
@@ -488,23 +543,18 @@ class _Run:
                 save=self.store.save if self.store else None,
                 save_every=p["checkpoint_every"],
                 listeners=Listeners([*callbacks, *([log] if log else [])]),
+                hash_steps=hashed_steps(p["hash_every"], self.past),
             )
 
-    def save(
-        self,
-        output: str | PathLike[str],
-        overwrite: bool,
-        origin: Mapping[str, Any] | None,
-        interrupted: bool,
-    ) -> None:
+    def save(self, output: str | PathLike[str], overwrite: bool, interrupted: bool) -> None:
         record = {
-            "task": "masked language modelling",
+            "task": PRETRAINING_TASK,
             "bertsent": bertsent.__version__,
             "parameters": {name: to_plain(value) for name, value in self.parameters.items()},
             "precision": self.options.precision,
             "fresh": list(self.model.fresh),
             "interrupted": interrupted,
-            "data": origin,
+            "data": self.origin,
             "pieces": len(self.pieces),
             "tokens": len(self.pieces.ids),
             "history": self.state.rows(self.pieces.metric),

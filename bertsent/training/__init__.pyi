@@ -31,8 +31,10 @@ from .loop import train as train
 from .options import TrainingOptions as TrainingOptions
 from .run_log import (
     MEASURES as MEASURES,
+    PRETRAINING_TASK as PRETRAINING_TASK,
     RecordedRun as RecordedRun,
     describe_record as describe_record,
+    hashed_steps as hashed_steps,
     read_log as read_log,
 )
 from .schedule import (

@@ -11,7 +11,7 @@ A log may come from a stranger, so everything that is read from it is checked.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -26,6 +26,8 @@ from bertsent.training.schedule import Seeds
 from bertsent.wording import spell
 
 FORMAT = 1
+# The task of `pretrain`, where other runs have the name of an objective.
+PRETRAINING_TASK = "masked language modelling"
 # What no line of a log comes near.
 _MOST_LINE = 1 << 20
 _MOST_SEED = 2**63 - 1
@@ -149,6 +151,21 @@ class RecordedRun:
     def machine(self, step: int) -> dict[str, str]:
         """Return the machine that did a step; empty if the log does not say it."""
         return next((machine for before, machine in reversed(self.parts) if before < step), {})
+
+
+def hashed_steps(every: int | None, past: RecordedRun | None) -> Container[int]:
+    """Return the numbers of the steps after which the parameters are hashed.
+
+    Parameters
+    ----------
+    every : int or None
+        The parameter `hash_every`.
+    past : RecordedRun or None
+        The run that is repeated, whose steps are the same.
+    """
+    if past is not None:
+        return past.hashes.keys()
+    return range(every, sys.maxsize, every) if every else ()
 
 
 def read_log(path: str | PathLike[str]) -> list[RecordedRun]:
