@@ -346,6 +346,17 @@ def test_rows_that_a_parquet_file_lacks_are_missed(tmp_path):
         read(path)
 
 
+def test_a_damaged_dictionary_in_parquet_is_refused(tmp_path, monkeypatch):
+    """As pyarrow reads some damaged files. It cannot write such a file."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 4]), pa.array(["x"]), safe=False)
+    batch = pa.RecordBatch.from_arrays([texts], names=["text"])
+    pq.write_table(pa.table({"text": ["x", "y"]}), tmp_path / "a.parquet")
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **options: iter([batch]))
+    with pytest.raises(ValueError, match=r"a.parquet cannot be read as Parquet: .*out.of.bounds"):
+        read(tmp_path / "a.parquet")
+
+
 def test_bzip2_of_one_line_is_refused(tmp_path):
     path = tmp_path / "a.txt.bz2"
     path.write_bytes(bz2.compress(LONG))

@@ -200,11 +200,16 @@ def _valid(file: DataFile, batch: Any, first: int, errors: str) -> Any:
 
 
 def _first_undecodable(column: Any) -> int | None:
+    """Return the first row with bytes that are not UTF-8; None if something else is wrong."""
+    from pyarrow import ArrowException
+
     for row, value in enumerate(column):
         try:
             value.as_py()
         except UnicodeDecodeError:
             return row
+        except ArrowException:  # such as an item that a dictionary lacks
+            return None
     return None
 
 
