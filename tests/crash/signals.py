@@ -482,7 +482,7 @@ def files_of(folder):
 
 def commands(kind, number, signals, rng, base, *, anew=False):
     """Send signals to a command; yield outcomes and problems."""
-    folder = base.parent / f"{kind.split()[1]}-{number.name}-{anew}"
+    folder = base.parent / f"command-{kind.split()[1]}-{number.name}-{anew}"
     folder.mkdir()
     given = arguments(base, folder)[kind]
     times = []

@@ -363,9 +363,16 @@ def _same(one, other):
 def parse_tensors(content):
     """Return the entries of a safetensors file, and its values; without any check."""
     end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header.pop("__metadata__", None)
-    return header, content[end:]
+    return entries_of(json.loads(content[8:end])), content[end:]
+
+
+def entries_of(header):
+    """Return the entries for tensors, which may also be lists: safetensors reads both."""
+    header = {key: entry for key, entry in header.items() if key != "__metadata__"}
+    for key, entry in header.items():
+        if isinstance(entry, list):
+            header[key] = dict(zip(("dtype", "shape", "data_offsets"), entry, strict=True))
+    return header
 
 
 def values_of(entry, values):
@@ -536,7 +543,7 @@ class Checkpoint(ModelFile):
         content = files[name]
         end = 8 + int.from_bytes(content[:8], "little")
         header, values = json.loads(content[8:end]), content[end:]
-        metadata = header.pop("__metadata__")
+        metadata = header["__metadata__"]
         record = json.loads(metadata["bertsent"])
         if saved.state != record["state"] or saved.run != record["run"]:
             return "another record"
@@ -546,6 +553,7 @@ class Checkpoint(ModelFile):
             if f"{zlib.crc32(blank + values):08x}" != crc:
                 return "the checksum is wrong"
         kinds = {"F32": "<f4", "I64": "<i8", "I32": "<i4"}
+        header = entries_of(header)
         for key, entry in header.items():
             begin, stop = entry["data_offsets"]
             right = np.frombuffer(values[begin:stop], kinds[entry["dtype"]])
