@@ -22,7 +22,7 @@ _EXPECTED = (
         "parameters.max_length*", "parameters.long_text*", "parameters.stride*",
         "parameters.inference_*", "parameters.strip_html*", "parameters.members*", "labels.*",
     )),
-    ("*", "tokenizer.json", ("added_tokens*", "model.*", "normalizer.*", "post_processor.*",
+    ("*", "tokenizer.json", ("added_tokens*", "model.*", "normalizer*", "post_processor.*",
                              "(missing)")),
     ("*", "tokenizer_config.json", (
         "*_token*", "do_lower_case*", "strip_accents*", "tokenize_chinese_chars*",
