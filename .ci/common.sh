@@ -34,7 +34,7 @@ step() {
         failed=1
     fi
     local closing
-    closing=$(closing_line "$log")
+    closing=$(closing_line "$log" "$name")
     [[ -n $closing ]] && summary+=("        $closing")
     return "$status"
 }
