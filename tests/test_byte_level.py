@@ -214,3 +214,42 @@ def test_broken_vocabularies(vocab, merges, message):
 def test_there_are_one_or_two_separators(library, count):
     with pytest.raises(ValueError, match=f"pair_separators is {count}, expected 1 or 2"):
         engine(library, pair_separators=count)
+
+
+def draw_merges(draw, proper):
+    """Return tokens and merges over few letters; if not `proper`, in any order, some of them twice.
+    """
+    pieces, merges = list("abc"), {}
+    for _ in range(draw.randrange(4, 40)):
+        pair = tuple(draw.choices(pieces, k=2))
+        if len("".join(pair)) <= 18 and ("".join(pair) not in pieces or not proper):
+            merges[pair] = None
+            pieces.append("".join(pair))
+    merges = list(merges)
+    if not proper:
+        draw.shuffle(merges)
+        merges += draw.choices(merges, k=2)
+    return sorted({left + right for left, right in merges}), merges
+
+
+@pytest.mark.parametrize("proper", [True, False])
+def test_words_that_are_tokens_as_a_whole(proper):
+    """Which tokens a word can become is found out without splitting each of them."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    draw, wholes = random.Random(8), set()
+    for _ in range(100):
+        longer, merges = draw_merges(draw, proper)
+        vocab = {token: i for i, token in enumerate([*SPECIAL, *alphabet, *longer])}
+        library = Tokenizer(models.BPE(vocab, merges))
+        library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer = _core.ByteLevelTokenizer(
+            list(vocab), [" ".join(pair) for pair in merges], cls_id=0, sep_id=2
+        )
+        texts = [*longer, *("".join(draw.choices("abc", k=draw.randrange(1, 20)))
+                            for _ in range(40))]
+        ids, offsets = tokenizer.encode_batch(texts, add_special=False)[:2]
+        for i, expected in enumerate(library.encode_batch(texts)):
+            assert ids[offsets[i] : offsets[i + 1]].tolist() == expected.ids, (texts[i], merges)
+            if i < len(longer):
+                wholes.add(len(expected.ids) == 1)
+    assert wholes == {True, False}

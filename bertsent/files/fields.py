@@ -19,12 +19,14 @@ import reprlib
 import stat
 from collections.abc import Sequence
 from io import BufferedReader
+from itertools import chain
 from os import PathLike
 from typing import Any
 
 from bertsent.errors import CheckpointError
 from bertsent.files.held import open_file
 from bertsent.files.impostors import BEGINNING, describe_impostor
+from bertsent.system import pause_collector
 
 # The largest tokenizer.json of a BERT model has 10 MB, with 500,000 tokens. In Python, texts and
 # numbers take up to 16 times the space of their JSON, and empty lists 32 times: so these limits are
@@ -38,8 +40,11 @@ MOST_DEPTH = 64
 MOST_WHOLE = 2**53
 
 _MOST_DIGITS = 1000
+_DIGITS = re.compile("[0-9]+")
 # The longest path that Linux knows.
 _MOST_SHOWN = 4096
+_FEW = 1000
+_CONTAINERS = frozenset({dict, list})
 _NAME = re.compile(r"[\w-]{1,60}")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -278,10 +283,13 @@ def parse_json(content: str | bytes, where: str | PathLike[str]) -> Field:
     text = content if isinstance(content, str) else _decode(content, where)
     if text.count("[") + text.count("{") > MOST_CONTAINERS:
         raise CheckpointError(f"{where} contains more than {MOST_CONTAINERS:,} lists and objects")
+    parse_int = _int if _may_have_long_numbers(text) else None  # None is faster
     try:
-        field = Field(json.loads(text, object_pairs_hook=_each_key_once, parse_int=_int), where)
-        field._mapping()
-        _walk(field, bool(_ESCAPED_SURROGATE.search(text)))
+        with pause_collector():
+            value = json.loads(text, object_pairs_hook=_each_key_once, parse_int=parse_int)
+            field = Field(value, where)
+            field._mapping()
+            _walk(field, bool(_ESCAPED_SURROGATE.search(text)))
     except RecursionError:
         raise _too_deep(where) from None
     except MemoryError:
@@ -317,6 +325,16 @@ def _decode(content: bytes, where: str | PathLike[str]) -> str:
         ) from None
 
 
+def _may_have_long_numbers(text: str) -> bool:
+    """Return whether any number can have more than `_MOST_DIGITS` digits.
+
+    Such a number fills the text between two multiples of half as many characters.
+    """
+    step = _MOST_DIGITS // 2
+    places = (step * i for i, character in enumerate(text[::step]) if "0" <= character <= "9")
+    return any(_DIGITS.fullmatch(text, place, place + step) for place in places)
+
+
 def _int(digits: str) -> int:
     """Return a whole number. Python before 3.10.7 takes minutes for millions of digits."""
     if len(digits) > _MOST_DIGITS:
@@ -339,17 +357,24 @@ def _walk(field: Field, texts: bool) -> None:
     """Check the depth of a content, and if `texts` is true, that UTF-8 can represent its texts."""
     level: list[Any] = [field.value]
     for _ in range(MOST_DEPTH):
-        deeper: list[Any] = []
-        for value in level:
-            inner = list(value.values()) if isinstance(value, dict) else value
-            if texts:
-                for text in [*value, *inner]:
-                    if isinstance(text, str) and not text.isascii():
-                        _check_text(text, field.file)
-            deeper += [item for item in inner if isinstance(item, (dict, list))]
-        if not deeper:
+        inner = level
+        if not set(map(type, level)) <= {list}:
+            inner = [value.values() if type(value) is dict else value for value in level]
+        if texts:
+            for text in chain(chain.from_iterable(level), chain.from_iterable(inner)):
+                if isinstance(text, str) and not text.isascii():
+                    _check_text(text, field.file)
+        # A large list or object often has items of one type. Many small ones are taken together.
+        groups = inner if len(inner) < _FEW else [list(chain.from_iterable(inner))]
+        level = []
+        for group in groups:
+            types = set(map(type, group))
+            if types <= _CONTAINERS:
+                level += group
+            elif not types.isdisjoint(_CONTAINERS):
+                level += [item for item in group if type(item) in _CONTAINERS]
+        if not level:
             return
-        level = deeper
     raise _too_deep(field.file)
 
 

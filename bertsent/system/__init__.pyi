@@ -1,3 +1,4 @@
+from .collector import pause_collector as pause_collector
 from .display import write_line as write_line
 from .encodings import is_utf_8 as is_utf_8
 from .interrupts import (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from bertsent.errors import CheckpointError
 from bertsent.files import hold_directory
-from bertsent.system import expand_path
+from bertsent.system import expand_path, pause_collector
 from bertsent.tokenizer.encoding import Encoding, as_rows, padded_width, token_types
 from bertsent.tokenizer.files import read_tokenizer, write_tokenizer
 from bertsent.tokenizer.inputs import (
@@ -150,8 +151,14 @@ class Tokenizer(Vocabulary):
             The tokenizer is damaged, or of another kind than the class.
         """
         directory = expand_path(directory)
-        with hold_directory(directory):
-            name, settings = read_tokenizer(directory)
+        with pause_collector():
+            with hold_directory(directory):
+                name, settings = read_tokenizer(directory)
+            return cls._made(name, settings, directory)
+
+    @classmethod
+    def _made(cls, name: str, settings: dict[str, Any], directory: Path) -> Self:
+        """Return the tokenizer of a kind that was read from a directory."""
         found = _class_of(name)
         if not issubclass(cls, found):
             if not issubclass(found, cls):

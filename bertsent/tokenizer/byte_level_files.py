@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,19 +126,18 @@ def _merges_in(field: Field) -> list[str]:
     merges = field.value
     if not isinstance(merges, list):
         raise field.error("a list")
-    if all(type(merge) is str for merge in merges):
+    # There may be many, so fields are only made for those that are wrong.
+    kinds = set(map(type, merges))
+    if kinds <= {str}:
         return [merge for merge in merges if not merge.startswith(_VERSION)]
-    try:
-        joined = [" ".join(merge) for merge in merges if len(merge) == 2]
-    except TypeError:
-        joined = []
-    if len(joined) < len(merges) or any(type(merge) is not list for merge in merges):
-        wrong = next(
-            item for item in field.items()
-            if not isinstance(item.value, list) or list(map(type, item.value)) != [str, str]
-        )
-        raise wrong.error("a list of two texts")
-    return joined
+    if kinds == {list} and set(map(len, merges)) == {2}:
+        with contextlib.suppress(TypeError):
+            return list(map(" ".join, merges))
+    wrong = next(
+        item for item in field.items()
+        if not isinstance(item.value, list) or list(map(type, item.value)) != [str, str]
+    )
+    raise wrong.error("a list of two texts")
 
 
 def _as_lines(merges: list[str]) -> bool:

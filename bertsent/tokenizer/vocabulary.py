@@ -231,14 +231,14 @@ def as_mapping(vocab: Mapping[str, int] | Iterable[str]) -> dict[str, int]:
     """Return the ids of a vocabulary by token, given either those or the tokens in order."""
     if isinstance(vocab, Mapping):
         vocab = dict(vocab)
-        for token, id_ in vocab.items():
-            if isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0:
-                raise ValueError(f"vocab: the id of {token!r} is {id_!r}; must be 0 or more")
-        if vocab and max(vocab.values()) > largest_id(len(vocab)):
-            raise ValueError(
-                f"vocab: the id {max(vocab.values())} is far too large for {len(vocab)} tokens"
-            )
-        if len(set(vocab.values())) < len(vocab):
+        ids = vocab.values()
+        if not set(map(type, ids)) <= {int} or min(ids, default=0) < 0:
+            for token, id_ in vocab.items():
+                if isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0:
+                    raise ValueError(f"vocab: the id of {token!r} is {id_!r}; must be 0 or more")
+        if max(ids, default=0) > largest_id(len(vocab)):
+            raise ValueError(f"vocab: the id {max(ids)} is far too large for {len(vocab)} tokens")
+        if len(set(ids)) < len(vocab):
             raise ValueError("vocab: two tokens have the same id")
     elif isinstance(vocab, str):
         raise TypeError("vocab: expected a list or a mapping of tokens, got str")
@@ -246,9 +246,9 @@ def as_mapping(vocab: Mapping[str, int] | Iterable[str]) -> dict[str, int]:
         vocab = {token: i for i, token in enumerate(vocab)}
     if len(vocab) > MOST_TOKENS:
         raise ValueError(f"vocab: {len(vocab):,} tokens are too many; at most {MOST_TOKENS:,}")
-    for token in vocab:
-        if not isinstance(token, str):
-            raise TypeError(f"vocab: expected str, got {type(token).__name__}")
+    for kind in set(map(type, vocab)):
+        if not issubclass(kind, str):
+            raise TypeError(f"vocab: expected str, got {kind.__name__}")
     return vocab
 
 

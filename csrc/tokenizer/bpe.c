@@ -13,6 +13,15 @@ typedef struct {
     uint32_t mask;
 } token_table;
 
+/* How a token is made, while the vocabulary is read. */
+typedef struct {
+    int32_t left, right;
+    int32_t rank;  /* of its merge */
+    uint8_t times; /* merges that make it: 0, 1, or 2 for more */
+    bool plain;    /* a byte, or made by a single merge, of plain tokens that are made before it */
+    bool whole;    /* its bytes become this token; only if it is plain */
+} token_origin;
+
 static uint32_t slots_for(int64_t count)
 {
     uint32_t size = 64;
@@ -115,7 +124,8 @@ static bs_status merge_error(const bs_text *merge, int64_t rank, bs_error *e)
 }
 
 static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text *merge,
-                            int64_t rank, uint8_t *bytes, bs_error *e)
+                            int64_t rank, uint8_t *bytes, token_origin *origins, int32_t *made,
+                            bs_error *e)
 {
     const uint8_t *text = merge->data;
     const uint8_t *space = memchr(text, ' ', (size_t)merge->length);
@@ -134,6 +144,10 @@ static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text
     if (left < 0 || right < 0 || both < 0)
         return merge_error(merge, rank, e);
     merge_put(bpe, left, right, (int32_t)rank, both);
+    token_origin *origin = &origins[both];
+    const uint8_t times = origin->times == 0 ? 1 : 2;
+    *origin = (token_origin){left, right, (int32_t)rank, times, false, false};
+    *made = both;
     return BS_OK;
 }
 
@@ -158,20 +172,77 @@ static bs_status tokens_read(bs_bpe *bpe, token_table *table, const bs_text *tok
     return BS_OK;
 }
 
+/* The pieces that a plain token's last byte, or first byte, belongs to while its bytes are joined:
+ * from the token itself down to the byte. Returns their number, at most the token's length. */
+static int edge_of(const token_origin *origins, int32_t id, bool last, int32_t *pieces)
+{
+    int n = 0;
+    for (;;) {
+        pieces[n++] = id;
+        if (origins[id].times == 0)
+            return n;
+        id = last ? origins[id].right : origins[id].left;
+    }
+}
+
+/* Whether no merge joins a piece of `left` with one of `right` before both are complete. Up to then
+ * their bytes are joined as they would be alone; each piece exists until the rank of the next one
+ * that contains it. Of equal merges the one further left comes first. */
+static bool stay_apart(const bs_bpe *bpe, const token_origin *origins, int32_t left, int32_t right)
+{
+    int32_t lefts[BS_SHORT], rights[BS_SHORT];
+    int i = edge_of(origins, left, true, lefts) - 1;
+    int j = edge_of(origins, right, false, rights) - 1;
+    while (i > 0 || j > 0) {
+        const int32_t until_left = i > 0 ? origins[lefts[i - 1]].rank : NO_RANK;
+        const int32_t until_right = j > 0 ? origins[rights[j - 1]].rank : NO_RANK;
+        const bs_bpe_merge *merge = merge_find(bpe, lefts[i], rights[j]);
+        if (merge != NULL && merge->rank < until_left && merge->rank <= until_right)
+            return false;
+        if (until_left <= until_right)
+            i--;
+        else
+            j--;
+    }
+    return true;
+}
+
+/* Finds out which plain tokens their bytes become, in the order of the merges. The last merge of
+ * such a token is the one that makes it, so its parts are such tokens too, and are joined as they
+ * would be alone. */
+static void origins_judge(const bs_bpe *bpe, token_origin *origins, const int32_t *made,
+                          int64_t n_merges)
+{
+    for (int byte = 0; byte < 256; byte++)
+        origins[bpe->bytes[byte]].plain = origins[bpe->bytes[byte]].whole = true;
+    for (int64_t rank = 0; rank < n_merges; rank++) {
+        token_origin *origin = &origins[made[rank]];
+        const token_origin *left = &origins[origin->left], *right = &origins[origin->right];
+        const int64_t length = bpe->starts[made[rank] + 1] - bpe->starts[made[rank]];
+        if (origin->times != 1 || length > BS_SHORT || !left->plain || !right->plain)
+            continue; /* a part that is made later is not plain yet */
+        origin->plain = true;
+        origin->whole = left->whole && right->whole
+                        && stay_apart(bpe, origins, origin->left, origin->right);
+    }
+}
+
 /* Lists the short words that become a single token. */
-static bs_status words_add(bs_bpe *bpe, bs_error *e)
+static bs_status words_add(bs_bpe *bpe, const token_origin *origins, bs_error *e)
 {
     int32_t ids[BS_SHORT];
     for (int64_t i = 0; i < bpe->size; i++) {
         const uint8_t *bytes = bpe->pool + bpe->starts[i];
         const int64_t length = bpe->starts[i + 1] - bpe->starts[i];
         int64_t count = 0;
-        if (length == 0 || length > BS_SHORT)
+        if (length == 0 || length > BS_SHORT || (origins[i].plain && !origins[i].whole))
             continue;
-        if (bs_bpe_split(bpe, NULL, bytes, length, ids, &count, e) != BS_OK)
-            return e->status;
-        if (count != 1 || ids[0] != (int32_t)i)
-            continue;
+        if (!origins[i].plain) {
+            if (bs_bpe_split(bpe, NULL, bytes, length, ids, &count, e) != BS_OK)
+                return e->status;
+            if (count != 1 || ids[0] != (int32_t)i)
+                continue;
+        }
         uint64_t low, high;
         bs_word_load(bytes, (uint32_t)length, &low, &high);
         uint32_t at = (uint32_t)bs_word_hash(low, high) & bpe->word_mask;
@@ -186,6 +257,8 @@ bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, cons
                       int64_t n_merges, bs_error *e)
 {
     token_table table = {0};
+    token_origin *origins = NULL;
+    int32_t *made = NULL;  /* by each merge */
     uint8_t *bytes = NULL; /* of a merge */
     int64_t total = 0, longest = 0;
     bs_status status = BS_OK;
@@ -210,8 +283,10 @@ bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, cons
     bpe->merges = malloc(((size_t)bpe->merge_mask + 1) * sizeof *bpe->merges);
     table.ids = malloc(n_slots * sizeof *table.ids);
     bytes = malloc((size_t)longest + 1);
+    origins = calloc((size_t)n_tokens + 1, sizeof *origins);
+    made = malloc(((size_t)n_merges + 1) * sizeof *made);
     if (bpe->pool == NULL || bpe->starts == NULL || bpe->words == NULL || bpe->merges == NULL
-        || table.ids == NULL || bytes == NULL) {
+        || table.ids == NULL || bytes == NULL || origins == NULL || made == NULL) {
         status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
         goto done;
     }
@@ -221,11 +296,15 @@ bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, cons
         table.ids[i] = -1;
     status = tokens_read(bpe, &table, tokens, e);
     for (int64_t i = 0; i < n_merges && status == BS_OK; i++)
-        status = merge_read(bpe, &table, &merges[i], i, bytes, e);
-    if (status == BS_OK)
-        status = words_add(bpe, e);
+        status = merge_read(bpe, &table, &merges[i], i, bytes, origins, &made[i], e);
+    if (status == BS_OK) {
+        origins_judge(bpe, origins, made, n_merges);
+        status = words_add(bpe, origins, e);
+    }
 done:
     free(table.ids);
+    free(origins);
+    free(made);
     free(bytes);
     if (status != BS_OK)
         bs_bpe_clear(bpe);
