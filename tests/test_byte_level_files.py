@@ -257,6 +257,8 @@ def test_there_need_not_be_an_unknown_token():
     ({"cls_token": "<x>"}, ValueError, "cls_token is '<x>', which is not in the vocabulary"),
     ({"pair_separators": 3}, ValueError, "pair_separators must be 1 or 2, got 3"),
     ({"merges": "a b"}, TypeError, "merges: expected a list of merges, got str"),
+    ({"vocab": [*cases.VOCAB, "a\ud800"]}, ValueError, "the token 700 contains a lone surrogate"),
+    ({"merges": ["t \ud800"]}, ValueError, "merge 0 is t \ufffd, of which a part"),
     ({"merges": [("t", "h")]}, TypeError, r"merges\[0\]: expected str, got tuple"),
     ({"merges": range(1_100_000)}, ValueError, "merges: 1,100,000 are too many"),
     ({"vocab": ["<s>", "</s>"]}, ValueError, "the vocabulary has no token for the byte 0x00"),

@@ -45,7 +45,7 @@ def test_every_family_is_here():
 
 
 @pytest.mark.parametrize("options", [
-    {"precision": PRECISIONS[-1], "inference_precision": "int8"},
+    {"precision": PRECISIONS[-1], "inference_precision": "int8", "layer_decay": 0.8},
     {"members": 2, "freeze_layers": 1, "freeze_dropout": True, "pooling": "mean"},
     {"long_text": "windows", "max_length": 8, "pooling": "cls"},
 ], ids=["reduced precision", "members, frozen layers, means", "windows"])

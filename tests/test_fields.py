@@ -378,7 +378,8 @@ def test_without_a_header_memory_was_short(tmp_path, content):
 @pytest.mark.parametrize("shift", [0, 1, 250, 499, 500, 501])
 def test_a_long_number_is_found_anywhere(shift):
     for digits, fits in ((1000, True), (1001, False)):
-        content = b'{"a' + b" " * shift + b'": [1, ' + b"9" * digits + b"], \"b\": \"" + b"1" * 99 + b'"}'
+        number, gap = b"9" * digits, b" " * shift
+        content = b'{"a": ' + gap + b"[1, " + number + b'], "b": "' + b"1" * 99 + b'"}'
         if fits:
             assert parse_json(content, "x").value["b"] == "1" * 99
         else:

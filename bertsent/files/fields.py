@@ -281,7 +281,8 @@ def parse_json(content: str | bytes, where: str | PathLike[str]) -> Field:
     Field
     """
     text = content if isinstance(content, str) else _decode(content, where)
-    if text.count("[") + text.count("{") > MOST_CONTAINERS:
+    containers = text.count("[") + text.count("{")
+    if containers > MOST_CONTAINERS:
         raise CheckpointError(f"{where} contains more than {MOST_CONTAINERS:,} lists and objects")
     parse_int = _int if _may_have_long_numbers(text) else None  # None is faster
     try:
@@ -289,7 +290,9 @@ def parse_json(content: str | bytes, where: str | PathLike[str]) -> Field:
             value = json.loads(text, object_pairs_hook=_each_key_once, parse_int=parse_int)
             field = Field(value, where)
             field._mapping()
-            _walk(field, bool(_ESCAPED_SURROGATE.search(text)))
+            surrogates = bool(_ESCAPED_SURROGATE.search(text))
+            if surrogates or containers > MOST_DEPTH:  # otherwise, there is nothing to find
+                _walk(field, surrogates)
     except RecursionError:
         raise _too_deep(where) from None
     except MemoryError:

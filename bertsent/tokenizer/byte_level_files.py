@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,8 @@ def _merges_in(field: Field) -> list[str]:
     # There may be many, so fields are only made for those that are wrong.
     kinds = set(map(type, merges))
     if kinds <= {str}:
+        if _as_lines(merges):
+            return merges
         return [merge for merge in merges if not merge.startswith(_VERSION)]
     if kinds == {list} and set(map(len, merges)) == {2}:
         with contextlib.suppress(TypeError):
@@ -142,7 +145,7 @@ def _merges_in(field: Field) -> list[str]:
 
 def _as_lines(merges: list[str]) -> bool:
     """Return whether a line for each merge means these merges."""
-    return not any(merge.startswith(_VERSION) for merge in merges)
+    return not any(map(str.startswith, merges, repeat(_VERSION)))
 
 
 def _sorted(vocab: Mapping[str, int]) -> dict[str, int]:

@@ -29,9 +29,18 @@ static int utf8_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *text)
     return 0;
 }
 
-/* The texts of a sequence of str, which may also contain None; they borrow from *items, a new
- * tuple. The caller frees both. */
-static int texts_of(PyObject *sequence, const char *what, PyObject **items, bs_text **texts)
+/* Borrows a str as it is stored; None gives an empty text. */
+static int stored_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *text)
+{
+    if (str == Py_None || !PyUnicode_Check(str))
+        return utf8_of(str, what, i, text);
+    return bs_py_text_of(str, text);
+}
+
+/* The texts of a sequence of str, which may also contain None, as UTF-8 or as they are `stored`;
+ * they borrow from *items, a new tuple. The caller frees both. */
+static int texts_of(PyObject *sequence, const char *what, bool stored, PyObject **items,
+                    bs_text **texts)
 {
     *items = PySequence_Tuple(sequence);
     if (*items == NULL)
@@ -43,7 +52,7 @@ static int texts_of(PyObject *sequence, const char *what, PyObject **items, bs_t
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++)
-        if (utf8_of(PyTuple_GET_ITEM(*items, i), what, i, &(*texts)[i]) < 0)
+        if ((stored ? stored_of : utf8_of)(PyTuple_GET_ITEM(*items, i), what, i, &(*texts)[i]) < 0)
             return -1;
     return 0;
 }
@@ -123,7 +132,7 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
                                      &trim_offsets))
         return -1;
     if (check_separators(pair_separators) < 0
-        || texts_of(vocab_arg, "vocab", &vocab, &tokens) < 0)
+        || texts_of(vocab_arg, "vocab", false, &vocab, &tokens) < 0)
         goto done;
     const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
     if (check_id("unk_id", unk_id, size) < 0 || check_id("cls_id", cls_id, size) < 0
@@ -174,8 +183,8 @@ static int byte_level_init(tokenizer_object *self, PyObject *args, PyObject *kwa
                                      &cls_id, &sep_id, &add_prefix_space, &trim_offsets,
                                      &added_arg, &separators)
         || check_separators(separators) < 0
-        || texts_of(vocab_arg, "vocab", &vocab, &tokens) < 0
-        || texts_of(merges_arg, "merges", &merges, &pairs) < 0)
+        || texts_of(vocab_arg, "vocab", true, &vocab, &tokens) < 0
+        || texts_of(merges_arg, "merges", true, &merges, &pairs) < 0)
         goto done;
     const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
     if (check_id("cls_id", cls_id, size) < 0 || check_id("sep_id", sep_id, size) < 0

@@ -5,7 +5,9 @@
 #define FEW 32 /* pieces of which the best pair is found by looking at all */
 #define NO_RANK INT32_MAX
 #define MOST_TOKENS (INT32_MAX / 8)
-#define MOST_SHOWN 60 /* bytes of a merge in a message */
+#define MOST_SHOWN 40 /* characters of a merge in a message */
+#define NOT_BYTES (-1)
+#define SURROGATE (-2)
 
 /* Tokens by their bytes, while the merges are read. */
 typedef struct {
@@ -73,19 +75,22 @@ static int byte_of(uint32_t code)
     return n < 0x21 ? n : n < 0x21 + 0x22 ? n - 0x21 + 0x7F : 0xAD;
 }
 
-/* Writes the bytes of a text in the alphabet, no more than it has. Returns their number, or -1 if
- * it contains another character. */
-static int64_t bytes_put(const uint8_t *text, int64_t length, uint8_t *to)
+/* Writes the bytes that the units [at, end) of a text in the alphabet stand for, no more than it
+ * has units. Returns their number, NOT_BYTES if it contains another character, or SURROGATE. */
+static int64_t bytes_put(const bs_text *text, int64_t at, int64_t end, uint8_t *to)
 {
-    int64_t n = 0, at = 0;
-    while (at < length) {
-        const uint32_t code = bs_utf8_next(text, &at, length);
-        const int byte = code == BS_CODE_BAD ? -1 : byte_of(code);
-        if (byte < 0)
-            return -1;
-        to[n++] = (uint8_t)byte;
+    int64_t n = 0;
+    bool others = false;
+    while (at < end) {
+        const uint32_t code = bs_text_next(text, &at, end);
+        const int byte = byte_of(code);
+        if (code >= 0xD800 && code < 0xE000)
+            return SURROGATE;
+        others |= byte < 0;
+        if (!others)
+            to[n++] = (uint8_t)byte;
     }
-    return n;
+    return others ? NOT_BYTES : n;
 }
 
 static const bs_bpe_merge *merge_find(const bs_bpe *bpe, int32_t left, int32_t right)
@@ -111,30 +116,37 @@ static void merge_put(bs_bpe *bpe, int32_t left, int32_t right, int32_t rank, in
     bpe->merges[at] = (bs_bpe_merge){pair, rank, id};
 }
 
-/* Refuses a merge; its text is cut between two characters. */
+/* Refuses a merge, of which the message has the beginning. */
 static bs_status merge_error(const bs_text *merge, int64_t rank, bs_error *e)
 {
-    const uint8_t *text = merge->data;
-    int shown = merge->length < MOST_SHOWN ? (int)merge->length : MOST_SHOWN;
-    while (shown < merge->length && shown > 0 && (text[shown] & 0xC0) == 0x80)
-        shown--;
+    uint8_t shown[MOST_SHOWN * 4 + 1];
+    int64_t at = 0;
+    int n = 0;
+    for (int i = 0; i < MOST_SHOWN && at < merge->length; i++) {
+        const uint32_t code = bs_text_next(merge, &at, merge->length);
+        n += bs_utf8_put(shown + n, code >= 0xD800 && code < 0xE000 ? 0xFFFD : code);
+    }
+    shown[n] = 0;
     return bs_error_set(e, BS_ERR_VALUE, -1,
-                        "merge %lld is %.*s, of which a part or the whole is not in the vocabulary",
-                        (long long)rank, shown, (const char *)text);
+                        "merge %lld is %s, of which a part or the whole is not in the vocabulary",
+                        (long long)rank, (const char *)shown);
 }
 
 static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text *merge,
                             int64_t rank, uint8_t *bytes, token_origin *origins, int32_t *made,
                             bs_error *e)
 {
-    const uint8_t *text = merge->data;
-    const uint8_t *space = memchr(text, ' ', (size_t)merge->length);
-    if (space == NULL)
+    int64_t space = -1, after = 0;
+    while (space < 0 && after < merge->length) {
+        const int64_t at = after;
+        if (bs_text_next(merge, &after, merge->length) == ' ')
+            space = at;
+    }
+    if (space < 0)
         return bs_error_set(e, BS_ERR_VALUE, -1, "merge %lld is not two tokens", (long long)rank);
-    const int64_t n_left = bytes_put(text, space - text, bytes);
-    const int64_t n_right = n_left <= 0 ? -1
-                                        : bytes_put(space + 1, merge->length - (space - text) - 1,
-                                                    bytes + n_left);
+    const int64_t n_left = bytes_put(merge, 0, space, bytes);
+    const int64_t n_right =
+        n_left <= 0 ? NOT_BYTES : bytes_put(merge, after, merge->length, bytes + n_left);
     int32_t left = -1, right = -1, both = -1;
     if (n_right > 0) {
         left = table_find(table, bpe, bytes, n_left);
@@ -155,7 +167,10 @@ static bs_status tokens_read(bs_bpe *bpe, token_table *table, const bs_text *tok
 {
     int64_t at = 0;
     for (int64_t i = 0; i < bpe->size; i++) {
-        const int64_t n = bytes_put(tokens[i].data, tokens[i].length, bpe->pool + at);
+        const int64_t n = bytes_put(&tokens[i], 0, tokens[i].length, bpe->pool + at);
+        if (n == SURROGATE)
+            return bs_error_set(e, BS_ERR_VALUE, -1, "the token %lld contains a lone surrogate",
+                                (long long)i);
         bpe->starts[i] = at;
         at += n > 0 ? n : 0;
         bpe->starts[i + 1] = at;

@@ -34,8 +34,8 @@ typedef struct {
 
 /* `tokens` and `merges` are written in the alphabet of byte-level tokenizers, in which each byte is
  * a printable character; a merge is two tokens with a space between them. A token of other
- * characters, or of length 0, never comes out of a text. Fails if a byte has no token, or a merge
- * names one that does not exist. */
+ * characters, or of length 0, never comes out of a text. Fails if a byte has no token, a merge names
+ * one that does not exist, or a token contains a surrogate. */
 bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, const bs_text *merges,
                       int64_t n_merges, bs_error *e);
 void bs_bpe_clear(bs_bpe *bpe);
