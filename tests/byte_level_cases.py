@@ -268,6 +268,8 @@ def refused():
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, splitter()]}},
          "its pre-tokenizer is a sequence of Digits and ByteLevel"),
         ({"post_processor": splitter()}, "its post-processor is ByteLevel"),
+        ({"post_processor": {key: around()[key] for key in ("type", "cls", "sep")}},
+         "is incomplete: it has no post_processor.trim_offsets"),
         ({"post_processor": {"type": "Sequence", "processors": [splitter(), around()]}},
          "a sequence of ByteLevel and RobertaProcessing"),
     ):
@@ -300,7 +302,7 @@ def refused():
     yield case(full(), {"trim_offsets": 1}), "trim_offsets must be true or false"
     yield case(full(), {"cls_token": "<new>"}), "has no <new>, which is the cls token"
     yield case(full(), {"sep_token": None}), "the sep token is null"
-    yield case(None, merges="#version: 0.2\nt h\n\nh e\n"), "merge 1 is not two tokens"
+    yield case(None, merges="#version: 0.2\nt h\n\nh e\n"), "merges.txt: merge 1 is not two tokens"
     yield case(None, merges="t h\n" * (1 << 20) + "\n"), "merges.txt has more than 1,048,576 lines"
     without = case(None)
     del without["merges.txt"]

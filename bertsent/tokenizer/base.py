@@ -170,9 +170,16 @@ class Tokenizer(Vocabulary):
         try:
             tokenizer = cls(**settings)
         except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{directory}: {error!s:.400}") from None
+            where = cls._at_fault(directory, str(error))
+            raise CheckpointError(f"{where}: {error!s:.400}") from None
         tokenizer._directory = str(directory)
         return tokenizer
+
+    @classmethod
+    def _at_fault(cls, directory: Path, message: str) -> Path:
+        """Return the file, or the directory, that an error of the constructor is about."""
+        del message
+        return directory
 
     @classmethod
     def from_pretrained(

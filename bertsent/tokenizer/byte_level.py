@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertsent import _core
+from bertsent.files import has_entry
 from bertsent.tokenizer.base import Tokenizer, added_tuples, check_separators
 from bertsent.tokenizer.vocabulary import MOST_TOKENS, as_mapping
 
@@ -136,6 +138,15 @@ class ByteLevelBPETokenizer(Tokenizer):
             added=added_tuples(added),
             pair_separators=pair_separators,
         )
+
+    @classmethod
+    def _at_fault(cls, directory: Path, message: str) -> Path:
+        older = {"merge": "merges.txt", "the vocabulary": "vocab.json"}
+        for begin, name in older.items():
+            if message.startswith(begin):
+                whole = has_entry(directory / "tokenizer.json")
+                return directory / ("tokenizer.json" if whole else name)
+        return directory
 
     @staticmethod
     def alphabet() -> list[str]:

@@ -119,7 +119,8 @@ def processor_in(file: Field) -> Processor | None:
     cls, sep = _ends(found)
     if trims.value is None:
         return Processor(found, cls, sep, False, False)
-    flags = (trims.get(name, True).flag() for name in ("trim_offsets", "add_prefix_space"))
+    # Without one of them, the tokenizers library takes RobertaProcessing for BertProcessing.
+    flags = (trims[name].flag() for name in ("trim_offsets", "add_prefix_space"))
     return Processor(found, cls, sep, *flags)
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import directories
 import numpy as np
+import tokenizers
 from differences import differences, is_expected
 from further_mutations import change
 from mutations import join_header
 
-from bertsent import WordPieceTokenizer
+from bertsent import ByteLevelBPETokenizer, WordPieceTokenizer
 from bertsent.classifier import fitted, settings
 from bertsent.files import read_array
 from bertsent.hub import load_model_directory, tensors
@@ -61,6 +62,10 @@ class Seeds:
         return self.write("foreign", directories.write_foreign)
 
     @functools.cached_property
+    def byte_level(self):
+        return self.write("byte-level", write_byte_level)
+
+    @functools.cached_property
     def classifier(self):
         return self.write(
             "classifier", directories.write_classifier, self.base, track_examples=True, members=2,
@@ -89,6 +94,14 @@ class Seeds:
     @functools.cached_property
     def pretraining_run(self):
         return self.write("pretraining-run", directories.write_pretraining_run, self.base)
+
+
+def write_byte_level(directory):
+    """Write a tokenizer that has learned some merges."""
+    vocab = [*("<s>", "<pad>", "</s>", "<unk>"), *ByteLevelBPETokenizer.alphabet()]
+    merges = ["t h", "th e", "Ġ the", "Ġ f", "i l", "il m", "Ġf ilm", "o o", "oo d", "g ood"]
+    vocab += [merge.replace(" ", "") for merge in merges] + ["<mask>"]
+    ByteLevelBPETokenizer(vocab, merges).save_pretrained(directory)
 
 
 def files_of(directory, *names):
@@ -271,6 +284,62 @@ class Vocabulary(Tokenizer):
         vocab = {line.rstrip(_WHITE): count for count, line in enumerate(lines)}
         if found[0]["vocab"] != vocab:
             return "another vocabulary"
+        return None
+
+
+class ByteLevel(ModelFile):
+    """``tokenizer.json`` of a byte-level tokenizer, compared with the tokenizers library."""
+
+    changed = r"tokenizer\.json"
+
+    def write(self, seeds):
+        return [files_of(seeds.byte_level, "tokenizer.json")]
+
+    def read(self, directory, name):
+        tokenizer = ByteLevelBPETokenizer.from_files(directory)
+        rows = tokenizer(directories.TEXTS, padding=False, return_offsets_mapping=True)
+        places = [row.tolist() for row in rows["offset_mapping"]]
+        return [tokenizer._settings, [row.tolist() for row in rows["input_ids"]], places]
+
+    def wrong(self, number, name, files, found):
+        model = json.loads(files[name])["model"]
+        settings, ids, places = found
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+        if settings["vocab"] != model["vocab"] or settings["merges"] != merges:
+            return "another vocabulary or other merges"
+        try:
+            library = tokenizers.Tokenizer.from_str(files[name].decode())
+        except Exception:  # it has no class of its own
+            return None
+        library.no_padding()
+        library.no_truncation()
+        for text, row, at in zip(directories.TEXTS, ids, places, strict=True):
+            expected = library.encode(text)
+            if expected.ids != row or [list(place) for place in expected.offsets] != at:
+                return f"{text!r} has the ids {row} and places {at}"
+        return None
+
+
+class Merges(ModelFile):
+    """``vocab.json`` and ``merges.txt``."""
+
+    changed = r"vocab\.json|merges\.txt"
+
+    def write(self, seeds):
+        return [files_of(seeds.byte_level, "vocab.json", "merges.txt")]
+
+    def read(self, directory, name):
+        settings = ByteLevelBPETokenizer.from_files(directory)._settings
+        return settings["vocab"], settings["merges"]
+
+    def wrong(self, number, name, files, found):
+        vocab, merges = found
+        lines = files["merges.txt"].decode().split("\n")
+        if not lines[-1]:
+            del lines[-1]
+        wanted = [line.removesuffix("\r") for line in lines if not line.startswith("#version")]
+        if vocab != json.loads(files["vocab.json"]) or merges != wanted:
+            return "another vocabulary or other merges"
         return None
 
 
@@ -634,6 +703,8 @@ KINDS = {
     "tokenizer.json": TokenizerJson,
     "tokenizer_config.json": TokenizerConfig,
     "vocab.txt": Vocabulary,
+    "byte-level": ByteLevel,
+    "merges.txt": Merges,
     "config.json": Config,
     "bertsent.json": Settings,
     "safetensors": Tensors,
