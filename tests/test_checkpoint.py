@@ -692,7 +692,7 @@ def test_no_weights(tiny_model_dir):
     [
         ({"model_type": "gpt2"}, "'gpt2'; bertsent runs BERT"),
         ({"model_type": "t5"}, "'t5'"),
-        ({"model_type": KeyError, "architectures": ["RobertaModel"]}, "'RobertaModel'"),
+        ({"model_type": KeyError, "architectures": ["AlbertModel"]}, "'AlbertModel'"),
         ({"model_type": KeyError, "hidden_size": KeyError}, "'unknown'"),
         ({"architectures": [{}]}, "architectures must be a list"),
         ({"architectures": "BertModel"}, "architectures must be a list"),
