@@ -20,6 +20,7 @@ from bertsent.files import readers, stream
 from bertsent.model import scoring
 from bertsent.system.bars import RowBar
 from bertsent.system.lines import RowLines
+from bertsent.system.progress import SilentRows
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +284,7 @@ def test_what_is_no_text_is_named_by_its_row(clf, tmp_path, monkeypatch):
         ("a.csv", "", "is empty"),
         ("a.csv", 'review,id\n"",1\n', "no row is left|empty cell"),
         ("a.csv", "text\na\n", "no column 'review'; its columns are: text.*text_column"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "b"}\n', "no column 'review'; its columns are: text"),
         ("a.csv", "review,confidence\na,b\n", "'confidence' already"),
         ("a.jsonl", '{"review": "a"}\n{"review": "b", "predicted_label": 1}\n', "already"),
     ],
@@ -466,3 +468,16 @@ def test_lines_in_a_log_tell_rows_and_time_left(capsys):
     counts = [line.split(" rows scored")[0] for line in lines]
     assert counts == ["10 of 40", "20 of 40", "25 of 40"]
     assert all(line.endswith(" left") for line in lines)
+
+
+def test_display_counts_the_rows_of_a_file(clf, tmp_path, monkeypatch):
+    class Shown(SilentRows):
+        counts = []
+
+        def show(self, rows):
+            self.counts.append((rows, self.total))
+
+    monkeypatch.setattr(stream, "row_progress", lambda verbose: Shown())
+    make_frame(25).to_csv(tmp_path / "a.csv", index=False)
+    clf.predict_file(tmp_path / "a.csv", tmp_path / "b.csv", chunk_rows=10)
+    assert {(10, 25), (20, 25)} < set(Shown.counts) and Shown.counts[-1] == (25, 25)

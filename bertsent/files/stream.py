@@ -207,8 +207,6 @@ def _look_through(
     for frame in chunks:
         check_interrupts()
         columns |= dict.fromkeys(frame.columns)
-        if source.kind != "json":
-            require_columns(columns, {"text_column": text_column}, source)
         refuse_taken(columns, added, str(source))
         output.learn(frame)
         frame = _complete(frame, [text_column])
