@@ -87,6 +87,26 @@ static void *run_many_here(void *seed)
     return (void *)(intptr_t)run_many(600, (unsigned)(intptr_t)seed);
 }
 
+/* Waits until another task runs at the same time, at most ten seconds. */
+static void meet(void *arg, int64_t task, int worker)
+{
+    atomic_int *here = arg;
+    (void)task;
+    (void)worker;
+    atomic_fetch_add(here, 1);
+    for (int i = 0; i < 10000 && atomic_load(here) < 2; i++)
+        usleep(1000);
+    if (atomic_load(here) < 2)
+        atomic_fetch_add(here, -2);
+}
+
+static void test_tasks_run_at_the_same_time(void)
+{
+    atomic_int here = 0;
+    bs_pool_run(2, 2, meet, &here);
+    CHECK(atomic_load(&here) == 2);
+}
+
 static void inner_task(void *arg, int64_t task, int worker)
 {
     int *inner_worker = arg;
@@ -211,6 +231,7 @@ int main(void)
     CHECK(bs_pool_init(&error) == BS_OK);
     CHECK(run_job(4, 0, 0) == 0);
     CHECK(run_many(2000, 1) == 0);
+    test_tasks_run_at_the_same_time();
     test_nested_calls_run_in_the_caller();
     test_callers_do_not_disturb_each_other();
 #ifndef WITHOUT_FORK
