@@ -26,12 +26,12 @@ def sample():
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def train(prefix_space=False, trim=True, size=2000):
-    """Return a tokenizer of RoBERTa's kind that learned its merges from the sample."""
+def train(prefix_space=False, trim=True, size=2000, more=()):
+    """Return a tokenizer of RoBERTa's kind that learned its merges from the sample and more."""
     level = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
     library = Tokenizer(models.BPE())
     library.pre_tokenizer = level
-    library.train_from_iterator(sample(), trainers.BpeTrainer(
+    library.train_from_iterator([*sample(), *more], trainers.BpeTrainer(
         vocab_size=size, special_tokens=SPECIAL, show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     ))
@@ -91,6 +91,14 @@ def mixtures(count, longest, seed):
     return [
         "".join(draw.choice(PIECES) for _ in range(draw.randrange(longest))) for _ in range(count)
     ]
+
+
+def test_wide_white_space_is_cut_between_characters():
+    """Where bytes of white space are merged, a cut at another one would change the ids."""
+    library = train(size=1000, more=["a\u3000\u3000\u3000b\xa0\xa0c"] * 100)
+    assert len(library.encode("\u3000", add_special_tokens=False).ids) == 1
+    texts = ["a\u3000b", "a\u3000\u3000b", "a \xa0\xa0b", "\u3000\xa0\u3000", "\xa0a\u3000 b"]
+    compare(library, engine(library), texts)
 
 
 @pytest.mark.parametrize("prefix_space", [False, True])
