@@ -130,6 +130,14 @@ def test_files_that_do_not_count_may_be_damaged(tmp_path):
         opened(files, tmp_path)
 
 
+def test_ids_of_added_tokens_fit_into_32_bits(tmp_path):
+    files = cases.case(None, {}) | {"added_tokens.json": json.dumps({"foo": 2**32 - 1})}
+    assert ids_of(opened(files, tmp_path))
+    files["added_tokens.json"] = json.dumps({"foo": 2**32})
+    with pytest.raises(CheckpointError, match="foo must be a whole number from 0 to 4294967295"):
+        opened(files, tmp_path)
+
+
 def test_a_file_of_empty_lines_is_no_vocabulary(tmp_path):
     """Its ids would need as much memory as a large vocabulary."""
     with pytest.raises(CheckpointError, match="vocab.txt is no vocabulary: among its first"):
