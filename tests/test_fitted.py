@@ -82,7 +82,8 @@ def test_what_is_saved_is_opened_again(clf, tmp_path):
     fitted, parameters = clf._fitted, clf.get_params(deep=False)
     fitted.save_files(tmp_path, parameters)
     again, found = Fitted.open(tmp_path, "a name", CLASSES)
-    assert_same(again, fitted)
+    assert again.name == "a name"
+    assert_same(replace(again, name=None), fitted)
     own = {name: value for name, value in parameters.items() if name not in MACHINE}
     assert own.keys() < parameters.keys() and "n_threads" not in own
     assert found == own | {"model": str(parameters["model"])}
@@ -140,7 +141,7 @@ def test_the_attributes_are_those_of_the_object(clf):
         assert getattr(clf, name) is getattr(clf._fitted, name[:-1])
     own = {f"{field.name}_" for field in fields(Fitted)}
     assert own - set(DOCUMENTED) == {
-        "objective_", "text_hashes_", "examples_", "moments_", "feature_name_",
+        "objective_", "text_hashes_", "examples_", "moments_", "feature_name_", "name_",
     }
     assert set(DOCUMENTED) - own == {
         "classes_", "model_", "example_history_", "n_features_in_", "feature_names_in_",
