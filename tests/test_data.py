@@ -89,7 +89,7 @@ def test_cells_of_a_csv_stay_as_written(tmp_path):
         ("a.csv", b'review,sentiment\n"never closed,b\n', "line 2: .* never closed"),
         ("a.csv", "review,sentiment\ncaf\xe9,b\n".encode("latin1"), "not UTF-8"),
         ("a.csv.gz", b"not gzip at all", "not compressed"),
-        ("a.csv.gz", gzip.compress(b"review,sentiment\n" + b"a,b\n" * 999)[:-20], "damaged"),
+        ("a.csv.gz", gzip.compress(b"review,label\n" + b"a,b\n" * 999, mtime=0)[:-20], "damaged"),
         ("a.jsonl", b'{"review": "a"}\n{"review": \n', "line 2"),
         ("a.jsonl", b"[1, 2]\n", "item 0"),
         ("a.jsonl", b"\n\n", "no rows"),
