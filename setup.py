@@ -5,6 +5,7 @@ Switches, all environment variables:
 BERTSENT_DEV=1          warnings are errors, debug symbols
 BERTSENT_SANITIZE=1     AddressSanitizer and UndefinedBehaviorSanitizer
 BERTSENT_SANITIZE=thread  ThreadSanitizer
+BERTSENT_COVERAGE=1     gcc's --coverage
 BERTSENT_SYSTEM_BLAS=1  link the system's OpenBLAS instead of bundling one
 """
 
@@ -44,6 +45,7 @@ def switch(name):
 DEV = switch("BERTSENT_DEV")
 THREAD_SANITIZER = os.environ.get("BERTSENT_SANITIZE") == "thread"
 SANITIZE = switch("BERTSENT_SANITIZE") and not THREAD_SANITIZER
+COVERAGE = switch("BERTSENT_COVERAGE")
 SYSTEM_BLAS = switch("BERTSENT_SYSTEM_BLAS")
 
 # The bundled library must never be mistaken for NumPy's or SciPy's copy: the loader identifies
@@ -87,6 +89,8 @@ def compile_flags():
         flags += ["-fno-sanitize-recover=undefined"]
     elif THREAD_SANITIZER:
         flags += ["-O1", "-g", "-fsanitize=thread"]
+    elif COVERAGE:
+        flags += ["-O1", "-g", "--coverage"]
     else:
         flags += ["-O3", "-g" if DEV else "-g0"]
     return flags
@@ -98,6 +102,8 @@ def link_flags():
         flags += ["-fsanitize=address,undefined"]
     elif THREAD_SANITIZER:
         flags += ["-fsanitize=thread"]
+    elif COVERAGE:
+        flags += ["--coverage"]
     return flags
 
 

@@ -1,4 +1,4 @@
-"""What the user is told: notices and warnings, each once a process, and nothing at verbose=0."""
+"""Notices and warnings: each is shown once per process, and none with verbose=0."""
 
 import subprocess
 import sys
