@@ -19,6 +19,10 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "mutation"))
+
+from tree_copy import copy_tree  # noqa: E402
+
 # Tables written by a program, and a program that runs before the build.
 NO_CODE = ("csrc/tokenizer/unicode_tables", "csrc/tokenizer/generate_tables.py")
 
@@ -36,20 +40,6 @@ exclude_also =
     if TYPE_CHECKING:
     \\.\\.\\.$
 """
-
-
-def copy_tree(target):
-    """Copy what git has or would add, as it stands in the working tree."""
-    listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True, capture_output=True,
-    ).stdout.decode().split("\0")
-    for name in filter(None, listed):
-        source = ROOT / name
-        if source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes(source.read_bytes())
-            (target / name).chmod(source.stat().st_mode)
 
 
 def run_suite(folder, tests):

@@ -20,22 +20,10 @@ import pandas  # noqa: F401
 import pytest
 import safetensors.numpy  # noqa: F401
 import sklearn.pipeline  # noqa: F401
+from tree_copy import copy_tree
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 MEMORY = 12 << 30  # address space of a test process
 SECONDS = 60  # of one test; all tests of a mutant may take ten times as long
-
-
-def copy_tree(target):
-    """Copy what git has or would add, as it stands in the working tree."""
-    listed = subprocess.run(
-        ["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-z", "--cached",
-         "--others", "--exclude-standard"], check=True, capture_output=True,
-    ).stdout.decode().split("\0")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
 
 
 class Tree:
