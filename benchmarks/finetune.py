@@ -199,9 +199,8 @@ def main():
     whats = {"curve": curve, "speed": speed, "threads": threads, "recipe": recipe,
              "epoch": epoch}
     result = whats[options.what](options)
-    of_model = "_bert_base" if options.model_name == "random-base" else ""
-    if options.model_name in models.RANDOM and not of_model:
-        of_model = "_" + options.model_name.removeprefix("random-")
+    other = "_" + Path(options.model_name).name.removeprefix("random-")
+    of_model = {"minilm": "", "random-base": "_bert_base"}.get(options.model_name, other)
     if options.precision == "bfloat16":
         of_model += "_bf16"
     common.write_json(
