@@ -59,8 +59,8 @@ BOUNDS = {
     "mappings": 8,  # lines of /proc/self/maps
     "files": 0.5,  # in the folder of temporary files, the cache and the folder of the results
 }
-# The bounds of a run with fewer rounds than that, in which caches still fill, and the C library
-# keeps more and more of what is freed. It finds leaks of some 100 KB a round.
+# In the first rounds, caches still fill, and the C library keeps more and more of what is freed.
+# The bounds of a run with fewer rounds find leaks of some 100 KB a round.
 WARM_ROUNDS = 100
 WARM_BOUNDS = BOUNDS | {
     "resident": 24 << 20, "allocated": 2 << 20, "blocks": 10_000, "objects": 2000, "mappings": 40,

@@ -3,11 +3,10 @@
     python tests/fuzz/readers.py --inputs 100000 --seed 1 [KIND ...]
 
 Files of models and runs are those of `model_files`, data files those of `data_files`. Every input
-is read with little more memory than is justified by its size, and in at most 5 seconds of
-the processor. It must be
-loaded right, as an independent reader says, or be refused by an error that names it. Everything
-else is a finding, which is printed with its number: `--only NUMBER` with the same seed and kind
-does it again. The exit code is 0 if there is none.
+is read with little more memory than is justified by its size, and in at most 5 seconds of the
+processor. It must be loaded right, as an independent reader says, or be refused by an error that
+names it. Everything else is a finding, which is printed with its number: `--only NUMBER` with the
+same seed and kind does it again. The exit code is 0 if there is none.
 """
 
 import argparse
