@@ -35,6 +35,11 @@ PARTS = {
     "screen-2400": ((0, 2400), (20000, 22500)),
     "screen-8000": ((0, 8000), (20000, 22500)),
     "screen-12000": ((0, 12000), (20000, 22500)),
+    # Fewer texts, for a model that takes eight times as long.
+    "large-500": ((0, 500), (20000, 21000)),
+    "large-1000": ((0, 1000), (20000, 21000)),
+    "large-2000": ((0, 2000), (20000, 21000)),
+    "large-4000": ((0, 4000), (20000, 21000)),
     "choose": ((0, 20000), (20000, 22500)),
     "final": ((0, 22500), (22500, 25000)),
 }
@@ -59,6 +64,11 @@ MOST = {"long_text": "tail", "max_length": 256, "epochs": 2, "freeze_layers": 2,
 WHOLE = MOST | {"max_length": 512}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
+# MPNet, of base size: the last 256 tokens, half of its layers frozen. It scores in bfloat16, which
+# takes half of the time.
+LARGE = {"model": "mpnet", "long_text": "tail", "inference_long_text": "windows",
+         "max_length": 256, "freeze_layers": 6, "freeze_dropout": True, "learning_rate": 3e-5,
+         "inference_precision": "bfloat16"}
 # Part and parameters of each run; they override those of BASE.
 RUNS = {
     "base": ("screen", {}),
@@ -102,6 +112,17 @@ RUNS = {
     # Two models; the first is also scored alone.
     "twice-256-members": ("choose", MOST | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
+    # How a model of base size is trained best on few texts.
+    "large": ("large-1000", LARGE),
+    "large-head-rate": ("large-1000", LARGE | {"head_learning_rate": 1e-3}),
+    "large-rate-5e-5": ("large-1000", LARGE | {"learning_rate": 5e-5}),
+    "large-rate-1e-4": ("large-1000", LARGE | {"learning_rate": 1e-4}),
+    "large-freeze-9": ("large-1000", LARGE | {"freeze_layers": 9, "learning_rate": 5e-5}),
+    "large-batch-8": ("large-1000", LARGE | {"batch_size": 8}),
+    "large-128": ("large-2000", LARGE | {"max_length": 128}),
+    "large-500-epochs-2": ("large-500", LARGE | {"epochs": 2}),
+    "large-2000": ("large-2000", LARGE),
+    "large-4000": ("large-4000", LARGE),
     "final-thrice-128": ("final", BASE | THRICE),
     "final-twice-256": ("final", BASE | MOST),
     "final-twice-512": ("final", BASE | WHOLE),
@@ -180,9 +201,10 @@ def run(name, path, data, model, threads, precision, seed, keep_in=None):
         if "pretraining" in options:
             model, record["pretraining"] = pretrained(
                 model, data, options.pop("pretraining"), threads, seed, keep_in or folder)
+        options = {"model": model, "inference_precision": "float32"} | options
         classifier = bertsent.BertClassifier(
-            model, n_threads=threads, random_state=seed, verbose=1, precision=precision,
-            inference_precision="float32", callbacks=[keep], **options,
+            n_threads=threads, random_state=seed, verbose=1, precision=precision,
+            callbacks=[keep], **options,
         )
         began, cpu = time.perf_counter(), time.process_time()
         classifier.fit(train["review"], train["label"])
