@@ -116,6 +116,7 @@ class Model:
         windows: _Windows | None = None,
         stored: _Stored | None = None,
         loss: str = "cross_entropy",
+        positive_weights: _Float32 | None = None,
     ) -> tuple[float, _Float32]: ...
     def frozen_rows(
         self,
@@ -162,6 +163,7 @@ class Model:
         windows: _Windows | None = None,
         stored: _Stored | None = None,
         loss: str = "cross_entropy",
+        positive_weights: _Float32 | None = None,
     ) -> tuple[float, _Float32, float]: ...
     def apply(
         self,

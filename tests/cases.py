@@ -206,7 +206,7 @@ class Engine:
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
         micro_batch_tokens=0, label_smoothing=0.0, freeze_dropout=False, windows=None,
-        loss="cross_entropy",
+        loss="cross_entropy", positive_weights=None,
     ):
         """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients` does.
 
@@ -222,7 +222,7 @@ class Engine:
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
             precision=self.precision,
             label_smoothing=label_smoothing, freeze_dropout=freeze_dropout, windows=windows,
-            loss=loss,
+            loss=loss, positive_weights=positive_weights,
         )
         return value, logits, unflatten(self.table, grads)
 

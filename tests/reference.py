@@ -197,8 +197,37 @@ def mean_squared_error(logits, targets, weights=None, smoothing=0.0):
     return float((error**2).sum(axis=1) @ share), 2.0 * error * share[:, None]
 
 
+def huber(logits, targets, weights=None, smoothing=0.0):
+    """Return sum(w h)/sum(w), h the mean over a row of Huber losses (delta 1), and its gradient."""
+    assert smoothing == 0.0
+    error = np.asarray(logits, np.float64) - np.asarray(targets, np.float64)
+    weights = np.ones(len(error)) if weights is None else np.asarray(weights, np.float64)
+    share = weights / weights.sum() / error.shape[1]
+    each = np.where(np.abs(error) <= 1.0, error**2 / 2.0, np.abs(error) - 0.5)
+    return float(each.sum(axis=1) @ share), np.clip(error, -1.0, 1.0) * share[:, None]
+
+
+def binary_cross_entropy(logits, targets, weights=None, smoothing=0.0, positive_weights=1.0):
+    """Return sum(w b)/sum(w), b the mean over a row of binary cross-entropies, and its gradient.
+
+    ``smoothing`` is the fraction of each target that is spread evenly over yes and no.
+    ``positive_weights`` are those of the columns where the target is 1.
+    """
+    logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
+    weights = np.ones(len(logits)) if weights is None else np.asarray(weights, np.float64)
+    share = (weights / weights.sum() / logits.shape[1])[:, None]
+    targets = (1.0 - smoothing) * targets + smoothing / 2.0
+    positive, negative = np.asarray(positive_weights, np.float64) * targets, 1.0 - targets
+    each = positive * np.logaddexp(0.0, -logits) + negative * np.logaddexp(0.0, logits)
+    yes = np.exp(-np.logaddexp(0.0, -logits))
+    return float((each * share).sum()), (negative * yes - positive * (1.0 - yes)) * share
+
+
 # The losses of a step: each takes logits, targets, weights and label smoothing.
-LOSSES = {"cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error}
+LOSSES = {
+    "cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error, "huber": huber,
+    "binary_cross_entropy": binary_cross_entropy,
+}
 
 
 PROJECTION = "embeddings.projection"
@@ -352,7 +381,7 @@ class Bert:
 
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, label_smoothing=0.0,
-        freeze_dropout=False, loss="cross_entropy",
+        freeze_dropout=False, loss="cross_entropy", **of_loss,
     ):
         """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights.
 
@@ -361,7 +390,7 @@ class Bert:
         calm = freeze if freeze_dropout else 0
         logits = self.forward(batch, training=training, seed=seed, step=step, calm=calm)
         value, d_logits = LOSSES[loss](
-            logits, batch["labels"], batch.get("weights"), label_smoothing
+            logits, batch["labels"], batch.get("weights"), label_smoothing, **of_loss
         )
         return value, logits, self.backward(d_logits, freeze=freeze)
 

@@ -51,6 +51,74 @@ def test_mean_squared_error_is_what_its_name_says():
     assert weighted == pytest.approx((3 * 2.5 + 0.5) / 4)
 
 
+# (loss, options, logits, gradients) that PyTorch 2 returns for BCEWithLogitsLoss and HuberLoss.
+_YES_NO = [[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
+TORCH = [
+    ("binary_cross_entropy", {}, [[0.5, -1.25, 3.0], [-40.0, 2.0, 0.0]], 6.932444768117023, [
+        [-0.0629234447996909, 0.03711668980421814, -0.007904312196261106],
+        [-0.16666666666666666, -0.01986715367035295, 0.08333333333333333],
+    ]),
+    ("binary_cross_entropy", {"positive_weights": np.array([2.0, 0.5, 3.0], np.float32)},
+     [[0.5, -1.25, 3.0], [-40.0, 2.0, 0.0]], 13.683742715084707, [
+        [-0.1258468895993818, 0.03711668980421814, -0.0237129365887833],
+        [-0.3333333333333333, -0.009933576835176474, 0.08333333333333333],
+    ]),
+    ("huber", {}, [[0.5, -1.25, 3.0], [-4.0, 2.0, 0.0]], 1.2291666666666667, [
+        [-0.08333333333333333, -0.16666666666666666, 0.16666666666666666],
+        [-0.16666666666666666, 0.16666666666666666, 0.0],
+    ]),
+]
+
+
+@pytest.mark.parametrize(("loss", "options", "logits", "value", "grad"), TORCH)
+def test_the_twins_agree_with_pytorch(loss, options, logits, value, grad):
+    found = reference.LOSSES[loss](logits, _YES_NO, **options)
+    assert found[0] == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(found[1], grad, rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize(("loss", "options", "logits", "value", "grad"), TORCH)
+def test_the_engine_agrees_with_pytorch(loss, options, logits, value, grad):
+    # A head without weights gives its biases, and their gradient is the sum over the texts.
+    for row, (wanted, truth) in enumerate(zip(logits, _YES_NO, strict=True)):
+        config, params, batch = _case(loss)
+        params["head.output.weight"][...] = 0.0
+        params["head.output.bias"][...] = wanted
+        batch["labels"] = np.array([truth] * 4, np.float32)
+        found = Engine(config, params).loss_and_gradients(batch, loss=loss, **options)
+        twin = reference.LOSSES[loss]([wanted], [truth], **options)[0]
+        assert found[0] == pytest.approx(twin, rel=1e-6)
+        np.testing.assert_allclose(
+            found[2]["head.output.bias"], 2 * np.array(grad[row]), rtol=1e-5, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_positive_weights_and_smoothing_of_binary_cross_entropy(smoothing):
+    config, params, batch = _case("binary_cross_entropy")
+    options = {"loss": "binary_cross_entropy", "label_smoothing": smoothing,
+               "positive_weights": np.array([0.5, 4.0, 0.0], np.float32)}
+    found = Engine(config, params).loss_and_gradients(batch, **options)
+    twin = reference.Bert(config, params).loss_and_gradients(batch, **options)
+    assert found[0] == pytest.approx(twin[0], rel=1e-5)
+    assert_gradients_agree(found[2], twin[2])
+    parts = Engine(config, params).loss_and_gradients(batch, micro_batch_tokens=1, **options)
+    assert parts[0] == pytest.approx(found[0], rel=1e-6)
+    # The twin itself, by finite differences.
+    rng = np.random.default_rng(3)
+    logits, targets = rng.normal(0, 2, (4, 3)), rng.integers(0, 2, (4, 3))
+
+    def value(moved):
+        return reference.binary_cross_entropy(
+            moved, targets, None, smoothing, options["positive_weights"])
+
+    for at in np.ndindex(logits.shape):
+        step = np.zeros_like(logits)
+        step[at] = 1e-6
+        slope = (value(logits + step)[0] - value(logits - step)[0]) / 2e-6
+        assert value(logits)[1][at] == pytest.approx(slope, abs=1e-7)
+
+
 @pytest.mark.parametrize("training", [False, True], ids=["plain", "dropout"])
 @pytest.mark.parametrize("weights", [False, True], ids=["", "weights"])
 @pytest.mark.parametrize("num_labels", [1, 3])
@@ -131,6 +199,20 @@ def test_a_step_without_weight_changes_nothing(loss):
         ("mean_squared_error", {"label_smoothing": 0.1}, ValueError, "has no classes"),
         ("mean_squared_error", {"weights": np.array([1, 1, -1, 1], np.float32)}, ValueError,
          "row 2: weight -1, expected a finite number >= 0"),
+        ("huber", {"labels": np.array([[0, 1, np.inf]] * 4, np.float32)}, ValueError,
+         "row 0: target inf is not finite"),
+        ("huber", {"label_smoothing": 0.1}, ValueError, "huber has no classes"),
+        ("binary_cross_entropy", {"labels": np.array([[0, 1, 0]] * 3 + [[0, 2, 0]], np.float32)},
+         ValueError, "row 3: target 2 is not from 0 to 1"),
+        ("binary_cross_entropy", {"labels": np.full((4, 3), np.nan, np.float32)}, ValueError,
+         "row 0: target nan is not from 0 to 1"),
+        ("binary_cross_entropy", {"label_smoothing": 1.0}, ValueError, "label_smoothing is 1"),
+        ("binary_cross_entropy", {"positive_weights": np.array([1, -1, 1], np.float32)},
+         ValueError, "label 1: positive weight -1, expected a finite number >= 0"),
+        ("binary_cross_entropy", {"positive_weights": np.ones(2, np.float32)}, ValueError,
+         "positive_weights"),
+        ("huber", {"positive_weights": np.ones(3, np.float32)}, ValueError,
+         "positive_weights: huber has none"),
     ],
 )
 def test_what_does_not_fit_is_refused(loss, changes, error, message):

@@ -56,7 +56,8 @@ static double cross_entropy(float *d_logits, const float *logits, const bs_targe
 
 /* ---- mean squared error ---- */
 
-static bs_status squared_error_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+/* For losses whose targets are any numbers. */
+static bs_status number_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
 {
     if (t->label_smoothing != 0.0f)
         return bs_error_set(e, BS_ERR_VALUE, -1,
@@ -86,11 +87,77 @@ static double squared_error(float *d_logits, const float *logits, const bs_targe
     return loss;
 }
 
+/* ---- Huber loss ---- */
+
+/* The mean over j of e^2 / 2 for errors |e| <= 1 and |e| - 1/2 for larger ones (Huber 1964). */
+static double huber(float *d_logits, const float *logits, const bs_targets *t, double weight,
+                    int64_t N, int64_t C)
+{
+    const float *target = t->matrix;
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C, target += C) {
+        const double share = share_of(t, i, weight) / (double)C;
+        for (int64_t j = 0; j < C; j++) {
+            const double error = (double)logits[j] - (double)target[j];
+            const double slope = error > 1.0 ? 1.0 : error < -1.0 ? -1.0 : error;
+            loss += share * slope * (error - 0.5 * slope);
+            d_logits[j] = (float)(share * slope);
+        }
+    }
+    return loss;
+}
+
+/* ---- binary cross-entropy ---- */
+
+static bs_status binary_cross_entropy_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "label_smoothing is %g, expected a number from 0 to below 1",
+                            (double)t->label_smoothing);
+    for (int64_t j = 0; j < C && t->positive_weights != NULL; j++)
+        if (!(t->positive_weights[j] >= 0.0f && isfinite(t->positive_weights[j])))
+            return bs_error_set(e, BS_ERR_VALUE, j,
+                                "label %lld: positive weight %g, expected a finite number >= 0",
+                                (long long)j, (double)t->positive_weights[j]);
+    for (int64_t i = 0; i < N * C; i++)
+        if (!(t->matrix[i] >= 0.0f && t->matrix[i] <= 1.0f))
+            return bs_error_set(e, BS_ERR_VALUE, i / C, "row %lld: target %g is not from 0 to 1",
+                                (long long)(i / C), (double)t->matrix[i]);
+    return BS_OK;
+}
+
+/* The mean over j of -p_j q_j log s(z_j) - (1 - q_j) log s(-z_j), where s is the logistic function,
+ * p_j the positive weight, and q = (1 - smoothing) t + smoothing / 2. */
+static double binary_cross_entropy(float *d_logits, const float *logits, const bs_targets *t,
+                                   double weight, int64_t N, int64_t C)
+{
+    const double smoothing = t->label_smoothing;
+    const float *target = t->matrix;
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C, target += C) {
+        const double share = share_of(t, i, weight) / (double)C;
+        for (int64_t j = 0; j < C; j++) {
+            const double z = logits[j], q = (1.0 - smoothing) * target[j] + 0.5 * smoothing;
+            const double positive = (t->positive_weights != NULL ? t->positive_weights[j] : 1.0) * q;
+            const double small = exp(-fabs(z)), log_sum = log1p(small);
+            const double yes = (z >= 0.0 ? 1.0 : small) / (1.0 + small), no = 1.0 - q;
+            const double other = (z >= 0.0 ? small : 1.0) / (1.0 + small); /* 1 - yes */
+            loss += share * (positive * (log_sum + (z < 0.0 ? -z : 0.0)) +
+                             no * (log_sum + (z > 0.0 ? z : 0.0)));
+            d_logits[j] = (float)(share * (no * yes - positive * other));
+        }
+    }
+    return loss;
+}
+
 /* ---- the table ---- */
 
 static const bs_loss losses[] = {
     {"cross_entropy", false, cross_entropy_check, cross_entropy},
-    {"mean_squared_error", true, squared_error_check, squared_error},
+    {"mean_squared_error", true, number_check, squared_error},
+    {"huber", true, number_check, huber},
+    {"binary_cross_entropy", true, binary_cross_entropy_check, binary_cross_entropy},
 };
 
 const bs_loss *bs_loss_list(int i)
@@ -118,6 +185,8 @@ bs_targets bs_targets_from(const bs_targets *t, int64_t first, int64_t C)
 
 bs_status bs_targets_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
 {
+    if (t->positive_weights != NULL && t->loss->compute != binary_cross_entropy)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "positive_weights: %s has none", t->loss->name);
     if (t->loss->check(t, N, C, e) != BS_OK)
         return e->status;
     for (int64_t i = 0; i < N && t->weights != NULL; i++)

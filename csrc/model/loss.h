@@ -17,6 +17,8 @@ typedef struct {
     const int32_t *ids;        /* (N,) class ids, from 0 to C - 1 */
     const float *matrix;       /* (N, C) */
     const float *weights;      /* (N,) or NULL: ones */
+    const float *positive_weights; /* (C,) weight of what a text has, in binary cross-entropy, or
+                                    * NULL: ones */
     float label_smoothing;     /* the share of each target that is spread over all classes */
     const bs_windows *windows; /* the N texts; NULL: every sequence is a text */
 } bs_targets;

@@ -253,7 +253,7 @@ static PyMethodDef model_methods[] = {
      "forward_backward(" BATCH ", keys, targets, weights, grads, *, freeze=0, training=False,\n"
      "seed=0, step=0, n_threads=1, micro_batch_tokens=0, precision='float32',\n"
      "label_smoothing=0.0, freeze_dropout=False, windows=None, stored=None,\n"
-     "loss='cross_entropy')\n--\n\n"
+     "loss='cross_entropy', positive_weights=None)\n--\n\n"
      "Return the loss and the logits (N, C); write the gradient to the trained part of grads.\n\n"
      "targets are class ids (N,) or a matrix (N, C), as the loss asks (csrc/model/loss.h).\n"
      "windows is a tuple (first, shares), see csrc/model/windows.h. stored is a tuple of the\n"
@@ -268,7 +268,8 @@ static PyMethodDef model_methods[] = {
      "train_step(" BATCH ", keys, targets, weights, grads, exp_avg, exp_avg_sq, *, freeze=0,\n"
      "training=True, seed=0, step=0, " ADAMW ",\n"
      "n_threads=1, micro_batch_tokens=0, precision='float32', label_smoothing=0.0, rates=None,\n"
-     "freeze_dropout=False, windows=None, stored=None, loss='cross_entropy')\n--\n\n"
+     "freeze_dropout=False, windows=None, stored=None, loss='cross_entropy',\n"
+     "positive_weights=None)\n--\n\n"
      "Do what forward_backward and apply do. Return the loss, the logits and the norm.\n\n"
      "If the loss or the norm is not finite, raise FloatingPointError and change nothing."},
     {"apply", KEYWORDS(bs_py_apply), METH_VARARGS | METH_KEYWORDS,
