@@ -80,6 +80,7 @@ class Model:
         n_threads: int = 1,
         chunk_tokens: int = 0,
         precision: str = "float32",
+        pooled: _Float32 | None = None,
     ) -> _Float32: ...
     def pass_size(
         self,

@@ -7,6 +7,7 @@ from .config import (
     read_config as read_config,
     read_json as read_json,
     with_labels as with_labels,
+    with_pooling as with_pooling,
 )
 from .diagnosis import cache_gap as cache_gap
 from .families import Family as Family

@@ -13,6 +13,8 @@ from .precision import (
     resolve_precision as resolve_precision,
 )
 from .scoring import (
+    normalize as normalize,
+    pool_pieces as pool_pieces,
     score_in_pieces as score_in_pieces,
     score_pieces as score_pieces,
 )

@@ -25,6 +25,7 @@ from bertsent.hub import (
     resolve_directory,
     save_model_directory,
     with_labels,
+    with_pooling as pooling_config,
 )
 from bertsent.model import batch
 from bertsent.model.precision import check_inference, resolve_precision
@@ -380,6 +381,94 @@ class BertForSequenceClassification:
         )
         return self._score(packed, self._threads(n_threads), precision, chunk_tokens)
 
+    def pool_packed(
+        self,
+        ids: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        n_threads: int | None = None,
+        precision: str | None = None,
+        *,
+        chunk_tokens: int = 0,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Compute the logits of sequences, and the vectors from which the head computes them.
+
+        Parameters
+        ----------
+        ids, offsets, n_threads, precision, chunk_tokens
+            As in `score_packed`.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (B, num_labels)
+            Those of `score_packed`, with the same bits.
+        vectors : ndarray of float32, shape (B, hidden_size)
+            The last layer's output for ``[CLS]`` or, in a model with mean pooling, its mean over
+            all tokens of the sequence, ``[CLS]`` and ``[SEP]`` included. The pooler is not
+            applied. Vectors are not normalized; `normalize` does that. They do not depend on the
+            number of threads, but on the precision.
+
+        Raises
+        ------
+        FloatingPointError, IndexError, TypeError, ValueError
+            As in `score_packed`.
+
+        See Also
+        --------
+        with_pooling : A model that computes vectors of the other kind.
+
+        Examples
+        --------
+        >>> from bertsent import BertForSequenceClassification, Tokenizer
+        >>> tokenizer = Tokenizer.from_pretrained("tickets-model")
+        >>> model = BertForSequenceClassification.from_pretrained("tickets-model")
+        >>> texts = tokenizer.encode_batch(["The invoice is wrong.", "I cannot log in."])
+        >>> logits, vectors = model.with_pooling("mean").pool_packed(texts.ids, texts.offsets)
+        >>> vectors.shape
+        (2, 384)
+        """
+        packed = batch.Packed(
+            batch.flat_integers("ids", ids, np.int32), None, None,
+            batch.flat_integers("offsets", offsets, np.int64),
+        )
+        # A wrong shape of offsets is found below.
+        shape = max(len(packed.cu_seqlens) - 1, 0), self._engine["hidden_size"]
+        vectors = np.empty(shape, np.float32)
+        logits = self._score(
+            packed, self._threads(n_threads), precision, chunk_tokens, vectors.reshape(-1)
+        )
+        return logits, vectors
+
+    def with_pooling(self, pooling: str) -> Self:
+        """Return this model if it has this pooling, and otherwise a copy that has it.
+
+        The copy has the same weights, but its logits are other ones: head and encoder were not
+        trained together with this pooling. Its purpose is `pool_packed`.
+
+        Parameters
+        ----------
+        pooling : {"cls", "mean"}
+            What the head reads of the last layer: the output for ``[CLS]``, or the mean over all
+            tokens.
+
+        Returns
+        -------
+        BertForSequenceClassification
+
+        Raises
+        ------
+        ValueError
+            `pooling` has another value.
+        """
+        if pooling not in ("cls", "mean"):
+            raise ValueError(f"pooling must be 'cls' or 'mean', got {pooling!r}")
+        if pooling == self._engine["pooling"]:
+            return self
+        config, engine = copy.deepcopy((self._config, self._engine))
+        return self._assemble(
+            pooling_config(config, pooling), engine | {"pooling": pooling}, self._settled(),
+            self.n_threads, self.inference_precision,
+        )
+
     def loss_and_gradients(
         self,
         input_ids: npt.ArrayLike,
@@ -426,7 +515,12 @@ class BertForSequenceClassification:
         return float(loss), {name: p.view(gradients) for name, p in self._table.items()}
 
     def _score(
-        self, packed: batch.Packed, n_threads: int, precision: str | None, chunk_tokens: int = 0
+        self,
+        packed: batch.Packed,
+        n_threads: int,
+        precision: str | None,
+        chunk_tokens: int = 0,
+        pooled: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.float32]:
         precision = self._inference_precision if precision is None else check_inference(precision)
         precision = resolve_precision(precision, "inference_precision")
@@ -434,7 +528,7 @@ class BertForSequenceClassification:
             return np.empty((0, self.num_labels), dtype=np.float32)
         return self._core.score(
             packed.ids, packed.types, packed.positions, packed.cu_seqlens,
-            n_threads=n_threads, chunk_tokens=chunk_tokens, precision=precision,
+            n_threads=n_threads, chunk_tokens=chunk_tokens, precision=precision, pooled=pooled,
         )
 
     def _threads(self, n_threads: int | None) -> int:

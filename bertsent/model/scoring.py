@@ -1,9 +1,9 @@
-"""Score many texts in short calls, so that Ctrl-C and progress bars work."""
+"""Score many texts, or compute their vectors, in short calls, so that Ctrl-C and bars work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,14 +45,76 @@ def score_pieces(
     -------
     ndarray of float32, shape (B, num_labels)
     """
-    lengths, chunk_tokens = np.diff(offsets), 0
-    if len(lengths):
-        chunk_tokens = limit_scoring(
-            model, memory_limit, lengths, n_threads=n_threads, precision=precision
-        ).scoring
     return score_in_pieces(
-        model, ids, offsets, n_threads, report, precision=precision, chunk_tokens=chunk_tokens
+        model, ids, offsets, n_threads, report, precision=precision,
+        chunk_tokens=_limited(model, offsets, n_threads, precision, memory_limit),
     )
+
+
+def pool_pieces(
+    model: BertForSequenceClassification,
+    ids: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    n_threads: int,
+    report: Callable[[float], None] | None = None,
+    *,
+    precision: str = "float32",
+    memory_limit: int | str | None = None,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the logits and the pooled vectors of concatenated texts, within a memory limit.
+
+    Parameters
+    ----------
+    model, ids, offsets, n_threads, report, precision, memory_limit
+        As in `score_pieces`. The vectors are those of the model's pooling; see `with_pooling` of
+        the model for others.
+
+    Returns
+    -------
+    logits : ndarray of float32, shape (B, num_labels)
+    vectors : ndarray of float32, shape (B, hidden_size)
+        Not normalized. Of a text that is read in windows, the vector is the mean of those of its
+        windows, weighted as its logits are: `bertsent.texts.Windows.mean` computes both.
+    """
+    vectors = np.empty((max(len(offsets) - 1, 0), model._engine["hidden_size"]), np.float32)
+    logits = score_in_pieces(
+        model, ids, offsets, n_threads, report, precision=precision,
+        chunk_tokens=_limited(model, offsets, n_threads, precision, memory_limit), vectors=vectors,
+    )
+    return logits, vectors
+
+
+def normalize(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """Return vectors of length 1 in the same directions; a vector of zeros stays one.
+
+    Parameters
+    ----------
+    vectors : ndarray of float, shape (n, hidden_size)
+
+    Returns
+    -------
+    ndarray of float32, shape (n, hidden_size)
+        Rounded once, after computing in float64.
+    """
+    exact = np.asarray(vectors, np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", exact, exact))
+    found: npt.NDArray[np.float32] = (
+        exact / np.where(lengths > 0, lengths, 1.0)[:, None]
+    ).astype(np.float32)
+    return found
+
+
+def _limited(
+    model: BertForSequenceClassification,
+    offsets: npt.NDArray[np.int64],
+    n_threads: int,
+    precision: str,
+    memory_limit: int | str | None,
+) -> int:
+    """Return the tokens of a chunk that fit into the limit; 0 for the engine's own choice."""
+    return limit_scoring(
+        model, memory_limit, np.diff(offsets), n_threads=n_threads, precision=precision
+    ).scoring
 
 
 def score_in_pieces(
@@ -64,6 +126,7 @@ def score_in_pieces(
     *,
     precision: str | None = "float32",
     chunk_tokens: int = 0,
+    vectors: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return the logits of concatenated texts.
 
@@ -83,6 +146,8 @@ def score_in_pieces(
         Precision to compute in; not "auto". None means that of the model.
     chunk_tokens : int, default=0
         As in the engine's ``score``.
+    vectors : ndarray of float32, shape (B, hidden_size), optional
+        Where to write the pooled vectors.
 
     Returns
     -------
@@ -98,9 +163,15 @@ def score_in_pieces(
     piece_of = (ends - lengths[order]) // (PIECE_TOKENS * n_threads)
     done = 0
     for rows in np.split(order, np.flatnonzero(np.diff(piece_of)) + 1):
-        logits[rows] = model.score_packed(
-            *gather(ids, offsets, rows), n_threads, precision, chunk_tokens=chunk_tokens
-        )
+        piece = gather(ids, offsets, rows)
+        if vectors is None:
+            logits[rows] = model.score_packed(
+                *piece, n_threads, precision, chunk_tokens=chunk_tokens
+            )
+        else:
+            logits[rows], vectors[rows] = model.pool_packed(
+                *piece, n_threads, precision, chunk_tokens=chunk_tokens
+            )
         done += len(rows)
         if report is not None:
             report(ends[done - 1] / ends[-1])

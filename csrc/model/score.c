@@ -99,7 +99,7 @@ typedef struct {
     bs_arena *arenas; /* one per worker, large enough for any chunk */
     bs_pass_options options;
     int n_threads;    /* inside a chunk */
-    float *logits;
+    float *logits, *pooled; /* pooled may be NULL */
 } score_job;
 
 static bs_batch chunk_of(const sorted_batch *s, int64_t i)
@@ -110,7 +110,8 @@ static bs_batch chunk_of(const sorted_batch *s, int64_t i)
 static void score_chunk(void *job_, int64_t task, int worker)
 {
     const score_job *job = job_;
-    const int64_t C = job->model->config.num_labels, first = job->sorted->chunks[task];
+    const int64_t C = job->model->config.num_labels, H = job->model->config.hidden_size;
+    const int64_t first = job->sorted->chunks[task];
     const bs_batch part = chunk_of(job->sorted, task);
     bs_pass pass;
     bs_error none = BS_ERROR_INIT;
@@ -120,26 +121,30 @@ static void score_chunk(void *job_, int64_t task, int worker)
         return;
     bs_stage_mark(job->options.clock, BS_STAGE_OTHER);
     bs_pass_forward(&pass);
-    for (int64_t i = 0; i < part.n_sequences; i++)
-        memcpy(job->logits + job->sorted->order[first + i] * C, pass.logits + i * C,
-               (size_t)C * sizeof(float));
+    for (int64_t i = 0; i < part.n_sequences; i++) {
+        const int64_t at = job->sorted->order[first + i];
+        memcpy(job->logits + at * C, pass.logits + i * C, (size_t)C * sizeof(float));
+        if (job->pooled != NULL)
+            memcpy(job->pooled + at * H, pass.encoded + i * H, (size_t)H * sizeof(float));
+    }
 }
 
-/* Weights that are finite can still be too large: sums overflow, the sooner the lower the precision. */
-static bs_status check_logits(const float *logits, int64_t B, int64_t C, bs_precision precision,
-                              bs_error *e)
+/* Weights that are finite can still be too large: sums overflow, the sooner the lower the precision.
+ * `values` has n for each sequence. */
+static bs_status check_finite(const char *what, const float *values, int64_t B, int64_t n,
+                              bs_precision precision, bs_error *e)
 {
-    for (int64_t i = 0; i < B * C; i++)
-        if (!isfinite(logits[i]))
-            return bs_error_set(e, BS_ERR_NONFINITE, i / C,
-                                "the logits of sequence %lld are not finite: the weights of the "
+    for (int64_t i = 0; i < B * n; i++)
+        if (!isfinite(values[i]))
+            return bs_error_set(e, BS_ERR_NONFINITE, i / n,
+                                "the %s of sequence %lld are not finite: the weights of the "
                                 "model are damaged, or too large for %s",
-                                (long long)(i / C), bs_precision_names[precision]);
+                                what, (long long)(i / n), bs_precision_names[precision]);
     return BS_OK;
 }
 
 bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_options *options,
-                   int n_threads, float *logits, bs_error *e)
+                   int n_threads, float *logits, float *pooled, bs_error *e)
 {
     sorted_batch sorted;
     bs_arena arenas[BS_MAX_THREADS] = {0};
@@ -163,14 +168,17 @@ bs_status bs_score(const bs_model *model, const bs_batch *batch, const bs_pass_o
         if (status != BS_OK)
             goto done;
     }
-    score_job job = {model, &sorted, arenas, *options, inner, logits};
+    score_job job = {model, &sorted, arenas, *options, inner, logits, pooled};
     if (together)
         for (int64_t i = 0; i < sorted.n_chunks; i++)
             score_chunk(&job, i, 0);
     else
         bs_pool_run(n_threads, sorted.n_chunks, score_chunk, &job);
-    status = check_logits(logits, batch->n_sequences, model->config.num_labels,
+    status = check_finite("logits", logits, batch->n_sequences, model->config.num_labels,
                           options->precision, e);
+    if (status == BS_OK && pooled != NULL)
+        status = check_finite("pooled values", pooled, batch->n_sequences,
+                              model->config.hidden_size, options->precision, e);
 done:
     for (int i = 0; i < BS_MAX_THREADS; i++)
         bs_arena_free(&arenas[i]);

@@ -80,9 +80,11 @@ static PyObject *model_time_stages(PyObject *self_, PyObject *on_)
 static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"ids",       "types",        "positions", "cu_seqlens",
-                            "n_threads", "chunk_tokens", "precision", NULL};
+                            "n_threads", "chunk_tokens", "precision", "pooled", NULL};
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *ids, *types, *positions, *cu_seqlens, *copies = NULL, *logits = NULL;
+    PyObject *pooled_ = Py_None;
+    float *pooled = NULL;
     int n_threads = 1;
     long long chunk_tokens = 0;
     const char *precision = "float32";
@@ -90,17 +92,22 @@ static PyObject *model_score(PyObject *self_, PyObject *args, PyObject *kwargs)
     bs_batch batch;
     bs_py_question question;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$iLs", names, &ids, &types, &positions,
-                                     &cu_seqlens, &n_threads, &chunk_tokens, &precision) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$iLsO", names, &ids, &types, &positions,
+                                     &cu_seqlens, &n_threads, &chunk_tokens, &precision,
+                                     &pooled_) ||
         bs_py_precision(&self->model, precision, &options.precision) < 0 ||
         bs_py_batch(&self->model, &copies, ids, types, positions, cu_seqlens, NULL, &batch) < 0 ||
+        (pooled_ != Py_None &&
+         (pooled = bs_py_floats(pooled_, "pooled",
+                                batch.n_sequences * self->model.config.hidden_size)) == NULL) ||
         (logits = bs_py_logits(&self->model, batch.n_sequences)) == NULL ||
         bs_py_read_lock(self, options.precision, false, n_threads) < 0)
         goto fail;
     bs_py_interruptible(&question);
     options.tokens = chunk_tokens;
     options.clock = bs_py_start_clock(self);
-    bs_score(&self->model, &batch, &options, n_threads, PyArray_DATA((PyArrayObject *)logits), &e);
+    bs_score(&self->model, &batch, &options, n_threads, PyArray_DATA((PyArrayObject *)logits),
+             pooled, &e);
     bs_py_read_unlock(self);
     if (bs_py_answered(&question) < 0)
         goto fail;
@@ -234,10 +241,11 @@ static PyObject *model_params(PyObject *self_, void *unused)
 
 static PyMethodDef model_methods[] = {
     {"score", KEYWORDS(model_score), METH_VARARGS | METH_KEYWORDS,
-     "score(" BATCH ", *, n_threads=1, chunk_tokens=0, precision='float32')\n--\n\n"
+     "score(" BATCH ", *, n_threads=1, chunk_tokens=0, precision='float32', pooled=None)\n--\n\n"
      "Return the logits (B, C) of the sequences, without dropout.\n\n"
      "The arrays are those of csrc/model/batch.h. chunk_tokens is the approximate number of\n"
-     "tokens that go through the model at once; 0 stands for the default, see part_tokens."},
+     "tokens that go through the model at once; 0 stands for the default, see part_tokens. The\n"
+     "input (B, H) of the head is written to pooled, if that is given."},
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
      "pass_size($self, cu_seqlens, *, freeze=0, keep=True, n_threads=1, precision='float32',\n"
      "stored=False)\n--\n\n"

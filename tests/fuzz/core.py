@@ -215,8 +215,9 @@ class Engine:
 
 def scoring(make, engine):
     which = make.draw.randrange(3)
-    batch, _ = make.batch(CONFIGS[which])
-    more = {"n_threads": 2, "chunk_tokens": 5, "precision": make.draw.choice(PRECISIONS_TO_SCORE)}
+    batch, n = make.batch(CONFIGS[which])
+    more = {"n_threads": 2, "chunk_tokens": 5, "precision": make.draw.choice(PRECISIONS_TO_SCORE),
+            "pooled": make.floats(n * CONFIGS[which]["hidden_size"])}  # fmt: skip
     options = {name: more[name] for name in more if make.draw.random() < 0.5}
     return lambda **a: engine.take(which)[1].score(**a), batch | options
 

@@ -147,7 +147,7 @@ void score_once(const bs_model *model, bs_precision precision, int64_t tokens, i
 {
     bs_error e = BS_ERROR_INIT;
     const bs_pass_options options = {.tokens = tokens, .precision = precision};
-    CHECK(bs_score(model, test_batch(), &options, n_threads, logits, &e) == BS_OK, "%s", e.text);
+    CHECK(bs_score(model, test_batch(), &options, n_threads, logits, NULL, &e) == BS_OK, "%s", e.text);
 }
 
 /* A model that is trained, and scored. */
