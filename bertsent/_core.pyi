@@ -15,6 +15,7 @@ _UInt64: TypeAlias = npt.NDArray[np.uint64]
 _Config: TypeAlias = Mapping[str, Any]
 _Parameter: TypeAlias = tuple[str, tuple[int] | tuple[int, int], int, int, bool]
 _Windows: TypeAlias = tuple[_Int64, _Float32]
+_Teacher: TypeAlias = tuple[_Float32, float, float]
 _Stored: TypeAlias = tuple[_Float32 | npt.NDArray[np.uint16], _Int64]
 _AddedToken: TypeAlias = tuple[str, int, bool, bool, bool, bool, bool]
 
@@ -118,6 +119,7 @@ class Model:
         stored: _Stored | None = None,
         loss: str = "cross_entropy",
         positive_weights: _Float32 | None = None,
+        teacher: _Teacher | None = None,
     ) -> tuple[float, _Float32]: ...
     def frozen_rows(
         self,
@@ -165,6 +167,7 @@ class Model:
         stored: _Stored | None = None,
         loss: str = "cross_entropy",
         positive_weights: _Float32 | None = None,
+        teacher: _Teacher | None = None,
     ) -> tuple[float, _Float32, float]: ...
     def apply(
         self,

@@ -222,7 +222,7 @@ class Engine:
             n_threads=n_threads or self.n_threads, micro_batch_tokens=micro_batch_tokens,
             precision=self.precision,
             label_smoothing=label_smoothing, freeze_dropout=freeze_dropout, windows=windows,
-            loss=loss, positive_weights=positive_weights,
+            loss=loss, positive_weights=positive_weights, teacher=batch.get("teacher"),
         )
         return value, logits, unflatten(self.table, grads)
 

@@ -223,11 +223,52 @@ def binary_cross_entropy(logits, targets, weights=None, smoothing=0.0, positive_
     return float((each * share).sum()), (negative * yes - positive * (1.0 - yes)) * share
 
 
-# The losses of a step: each takes logits, targets, weights and label smoothing.
+def _distillation(soft):
+    """Return the loss of which `soft` is the teacher's part.
+
+    `soft` takes logits, those of the teacher and the temperature, and returns the value of each row
+    and its gradient. Labels of -1 are missing.
+    """
+
+    def loss(logits, labels, weights=None, smoothing=0.0, teacher=None):
+        wanted, temperature, share = teacher
+        logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
+        weights = np.ones(len(logits)) if weights is None else np.asarray(weights, np.float64)
+        values, slopes = soft(logits, np.asarray(wanted, np.float64), temperature)
+        values, slopes = share * values, share * slopes
+        for row in np.flatnonzero(labels >= 0):
+            value, slope = cross_entropy(logits[row : row + 1], labels[row : row + 1], None,
+                                         smoothing)
+            values[row] += (1 - share) * value
+            slopes[row] += (1 - share) * slope[0]
+        weights = weights / weights.sum()
+        return float(values @ weights), slopes * weights[:, None]
+
+    return loss
+
+
+def _divergence(logits, wanted, temperature):
+    """T^2 KL(p || q) of softmaxes at a temperature (Hinton et al. 2015)."""
+    p, q = softmax(wanted / temperature), softmax(logits / temperature)
+    return temperature**2 * (p * np.log(p / q)).sum(axis=1), temperature * (q - p)
+
+
+def _squared_distance(logits, wanted, temperature):
+    error = logits - wanted
+    return (error**2).mean(axis=1), 2 * error / logits.shape[1]
+
+
+# The losses of a step: each takes logits, targets, weights and label smoothing; those of
+# distillation also a tuple (logits, temperature, weight) of the teacher.
 LOSSES = {
-    "cross_entropy": cross_entropy, "mean_squared_error": mean_squared_error, "huber": huber,
+    "cross_entropy": cross_entropy,
+    "mean_squared_error": mean_squared_error,
+    "huber": huber,
     "binary_cross_entropy": binary_cross_entropy,
+    "distillation_kl": _distillation(_divergence),
+    "distillation_mse": _distillation(_squared_distance),
 }
+DISTILLATION = [name for name in LOSSES if name.startswith("distillation_")]
 
 
 PROJECTION = "embeddings.projection"
@@ -385,12 +426,14 @@ class Bert:
     ):
         """Return loss, logits and gradients; ``batch`` also holds labels and perhaps weights.
 
-        Labels are class ids, or a matrix if the loss takes one.
+        Labels are class ids, or a matrix if the loss takes one. A loss of distillation also needs
+        a teacher, as in `LOSSES`.
         """
         calm = freeze if freeze_dropout else 0
         logits = self.forward(batch, training=training, seed=seed, step=step, calm=calm)
+        teacher = {"teacher": batch["teacher"]} if loss in DISTILLATION else {}
         value, d_logits = LOSSES[loss](
-            logits, batch["labels"], batch.get("weights"), label_smoothing, **of_loss
+            logits, batch["labels"], batch.get("weights"), label_smoothing, **teacher, **of_loss
         )
         return value, logits, self.backward(d_logits, freeze=freeze)
 

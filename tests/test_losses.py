@@ -7,8 +7,11 @@ from cases import Engine, arrays, assert_gradients_agree, engine_config, random_
 
 from bertsent import _core
 
-# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them.
-MATRIX = [name for name in reference.LOSSES if name != "cross_entropy"]
+# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them. Those of distillation are
+# tested in test_distillation_loss.py.
+MATRIX = [
+    name for name in reference.LOSSES if name not in ("cross_entropy", *reference.DISTILLATION)
+]
 *OTHERS, LAST = map(repr, reference.LOSSES)
 each_matrix_loss = pytest.mark.parametrize("loss", MATRIX)
 

@@ -12,49 +12,82 @@ static double share_of(const bs_targets *t, int64_t i, double weight)
 
 /* ---- softmax cross-entropy ---- */
 
-static bs_status cross_entropy_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+/* Checks class ids from `least` on. */
+static bs_status check_ids(const bs_targets *t, int32_t least, int64_t N, int64_t C, bs_error *e)
 {
     if (C < 2)
-        return bs_error_set(e, BS_ERR_VALUE, -1,
-                            "cross_entropy needs at least 2 classes, the model has %lld",
-                            (long long)C);
+        return bs_error_set(e, BS_ERR_VALUE, -1, "%s needs at least 2 classes, the model has %lld",
+                            t->loss->name, (long long)C);
     if (!(t->label_smoothing >= 0.0f && t->label_smoothing < 1.0f))
         return bs_error_set(e, BS_ERR_VALUE, -1,
                             "label_smoothing is %g, expected a number from 0 to below 1",
                             (double)t->label_smoothing);
     for (int64_t i = 0; i < N; i++)
-        if (t->ids[i] < 0 || t->ids[i] >= C)
+        if (t->ids[i] < least || t->ids[i] >= C)
             return bs_error_set(e, BS_ERR_INDEX, i,
-                                "row %lld: label %d is out of range, expected 0 to %lld",
-                                (long long)i, (int)t->ids[i], (long long)C - 1);
+                                "row %lld: label %d is out of range, expected %d to %lld",
+                                (long long)i, (int)t->ids[i], (int)least, (long long)C - 1);
     return BS_OK;
 }
 
-/* -sum_j q_j log softmax(z)_j with q = (1 - smoothing) onehot + smoothing / C. */
+static bs_status cross_entropy_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    return check_ids(t, 0, N, C, e);
+}
+
+/* log sum_j exp(z_j / temperature). */
+static double log_sum_exp(const float *z, double temperature, int64_t C)
+{
+    double high = z[0] / temperature, sum = 0.0;
+    for (int64_t j = 1; j < C; j++)
+        high = z[j] / temperature > high ? z[j] / temperature : high;
+    for (int64_t j = 0; j < C; j++)
+        sum += exp(z[j] / temperature - high);
+    return high + log(sum);
+}
+
+/* -sum_j q_j log softmax(z)_j with q = (1 - smoothing) onehot + smoothing / C, of row i. */
+static double label_loss(const bs_targets *t, int64_t i, const float *z, double lse, int64_t C)
+{
+    const double smoothing = t->label_smoothing;
+    double all = 0.0;
+    for (int64_t j = 0; j < C; j++)
+        all += z[j];
+    return lse - (1.0 - smoothing) * z[t->ids[i]] - smoothing / (double)C * all;
+}
+
+/* Its derivative at z_j. */
+static double label_slope(const bs_targets *t, int64_t i, const float *z, double lse, int64_t j,
+                          int64_t C)
+{
+    const double smoothing = t->label_smoothing;
+    return exp(z[j] - lse) - (1.0 - smoothing) * (j == t->ids[i]) - smoothing / (double)C;
+}
+
 static double cross_entropy(float *d_logits, const float *logits, const bs_targets *t,
                             double weight, int64_t N, int64_t C)
 {
-    const double smoothing = t->label_smoothing;
-    const double own = 1.0 - smoothing, even = smoothing / (double)C;
     double loss = 0.0;
     for (int64_t i = 0; i < N; i++, logits += C, d_logits += C) {
-        const double share = share_of(t, i, weight);
-        double high = logits[0], sum = 0.0, all = 0.0;
-        for (int64_t j = 1; j < C; j++)
-            high = logits[j] > high ? logits[j] : high;
+        const double share = share_of(t, i, weight), lse = log_sum_exp(logits, 1.0, C);
+        loss += share * label_loss(t, i, logits, lse, C);
         for (int64_t j = 0; j < C; j++)
-            sum += exp(logits[j] - high);
-        for (int64_t j = 0; j < C; j++)
-            all += logits[j];
-        const double lse = high + log(sum);
-        loss += share * (lse - own * logits[t->ids[i]] - even * all);
-        for (int64_t j = 0; j < C; j++)
-            d_logits[j] = (float)(share * (exp(logits[j] - lse) - own * (j == t->ids[i]) - even));
+            d_logits[j] = (float)(share * label_slope(t, i, logits, lse, j, C));
     }
     return loss;
 }
 
 /* ---- mean squared error ---- */
+
+static bs_status check_matrix(const bs_targets *t, const char *what, int64_t N, int64_t C,
+                              bs_error *e)
+{
+    for (int64_t i = 0; i < N * C; i++)
+        if (!isfinite(t->matrix[i]))
+            return bs_error_set(e, BS_ERR_VALUE, i / C, "row %lld: %s %g is not finite",
+                                (long long)(i / C), what, (double)t->matrix[i]);
+    return BS_OK;
+}
 
 /* For losses whose targets are any numbers. */
 static bs_status number_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
@@ -63,11 +96,7 @@ static bs_status number_check(const bs_targets *t, int64_t N, int64_t C, bs_erro
         return bs_error_set(e, BS_ERR_VALUE, -1,
                             "label_smoothing is %g, expected 0: %s has no classes",
                             (double)t->label_smoothing, t->loss->name);
-    for (int64_t i = 0; i < N * C; i++)
-        if (!isfinite(t->matrix[i]))
-            return bs_error_set(e, BS_ERR_VALUE, i / C, "row %lld: target %g is not finite",
-                                (long long)(i / C), (double)t->matrix[i]);
-    return BS_OK;
+    return check_matrix(t, "target", N, C, e);
 }
 
 /* The mean over j of (z_j - t_j)^2. */
@@ -151,13 +180,89 @@ static double binary_cross_entropy(float *d_logits, const float *logits, const b
     return loss;
 }
 
+/* ---- distillation ---- */
+
+static bs_status distillation_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    if (!(t->temperature > 0.0f && isfinite(t->temperature)))
+        return bs_error_set(e, BS_ERR_VALUE, -1, "temperature is %g, expected a number above 0",
+                            (double)t->temperature);
+    if (!(t->teacher_weight >= 0.0f && t->teacher_weight <= 1.0f))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "teacher_weight is %g, expected a number from 0 to 1",
+                            (double)t->teacher_weight);
+    if (check_ids(t, -1, N, C, e) != BS_OK)
+        return e->status;
+    return check_matrix(t, "logit of the teacher", N, C, e);
+}
+
+/* The weight of the label's part of row i, which is 0 if there is no label. */
+static double label_weight(const bs_targets *t, int64_t i)
+{
+    return t->ids[i] < 0 ? 0.0 : 1.0 - (double)t->teacher_weight;
+}
+
+/* (1 - w) label_loss + w T^2 KL(softmax(teacher / T) || softmax(z / T)), where T is the temperature
+ * and w the weight of the teacher (Hinton et al. 2015). Without a label, the first part is 0. */
+static double distillation_kl(float *d_logits, const float *logits, const bs_targets *t,
+                              double weight, int64_t N, int64_t C)
+{
+    const double T = t->temperature, soft = t->teacher_weight;
+    const float *teacher = t->matrix;
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C, teacher += C) {
+        const double share = share_of(t, i, weight), hard = label_weight(t, i);
+        const double lse = log_sum_exp(logits, 1.0, C), lse_T = log_sum_exp(logits, T, C);
+        const double teacher_lse = log_sum_exp(teacher, T, C);
+        double divergence = 0.0;
+        for (int64_t j = 0; j < C; j++) {
+            const double log_q = logits[j] / T - lse_T, log_p = teacher[j] / T - teacher_lse;
+            double slope = soft * T * (exp(log_q) - exp(log_p));
+            divergence += exp(log_p) * (log_p - log_q);
+            if (hard > 0.0)
+                slope += hard * label_slope(t, i, logits, lse, j, C);
+            d_logits[j] = (float)(share * slope);
+        }
+        loss += share * soft * T * T * divergence;
+        if (hard > 0.0)
+            loss += share * hard * label_loss(t, i, logits, lse, C);
+    }
+    return loss;
+}
+
+/* (1 - w) label_loss + w times the mean over j of (z_j - teacher_j)^2. */
+static double distillation_mse(float *d_logits, const float *logits, const bs_targets *t,
+                               double weight, int64_t N, int64_t C)
+{
+    const double soft = (double)t->teacher_weight / (double)C;
+    const float *teacher = t->matrix;
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C, teacher += C) {
+        const double share = share_of(t, i, weight), hard = label_weight(t, i);
+        const double lse = log_sum_exp(logits, 1.0, C);
+        for (int64_t j = 0; j < C; j++) {
+            const double error = (double)logits[j] - (double)teacher[j];
+            double slope = 2.0 * soft * error;
+            loss += share * soft * error * error;
+            if (hard > 0.0)
+                slope += hard * label_slope(t, i, logits, lse, j, C);
+            d_logits[j] = (float)(share * slope);
+        }
+        if (hard > 0.0)
+            loss += share * hard * label_loss(t, i, logits, lse, C);
+    }
+    return loss;
+}
+
 /* ---- the table ---- */
 
 static const bs_loss losses[] = {
-    {"cross_entropy", false, cross_entropy_check, cross_entropy},
-    {"mean_squared_error", true, number_check, squared_error},
-    {"huber", true, number_check, huber},
-    {"binary_cross_entropy", true, binary_cross_entropy_check, binary_cross_entropy},
+    {"cross_entropy", true, false, cross_entropy_check, cross_entropy},
+    {"mean_squared_error", false, true, number_check, squared_error},
+    {"huber", false, true, number_check, huber},
+    {"binary_cross_entropy", false, true, binary_cross_entropy_check, binary_cross_entropy},
+    {"distillation_kl", true, true, distillation_check, distillation_kl},
+    {"distillation_mse", true, true, distillation_check, distillation_mse},
 };
 
 const bs_loss *bs_loss_list(int i)

@@ -13,19 +13,21 @@ typedef struct bs_loss bs_loss;
 
 /* The targets that the logits (N, C) of N texts are compared with. */
 typedef struct {
-    const bs_loss *loss;       /* takes either ids or a matrix */
-    const int32_t *ids;        /* (N,) class ids, from 0 to C - 1 */
-    const float *matrix;       /* (N, C) */
+    const bs_loss *loss;       /* says which of the next two it takes */
+    const int32_t *ids;        /* (N,) class ids, from 0 to C - 1; beside a matrix also -1: none */
+    const float *matrix;       /* (N, C); beside ids, the logits of a teacher */
     const float *weights;      /* (N,) or NULL: ones */
     const float *positive_weights; /* (C,) weight of what a text has, in binary cross-entropy, or
                                     * NULL: ones */
     float label_smoothing;     /* the share of each target that is spread over all classes */
+    float temperature;         /* by which logits are divided before they are compared */
+    float teacher_weight;      /* the share of the teacher's part of the loss */
     const bs_windows *windows; /* the N texts; NULL: every sequence is a text */
 } bs_targets;
 
 struct bs_loss {
     const char *name;
-    bool takes_matrix; /* otherwise class ids */
+    bool takes_ids, takes_matrix; /* if both: class ids, and the logits of a teacher */
 
     /* Checks targets and label smoothing. The message names the row at fault. */
     bs_status (*check)(const bs_targets *t, int64_t N, int64_t C, bs_error *e);

@@ -23,11 +23,36 @@ static int windows_of(PyObject **copies, PyObject *o, int64_t n_sequences, bs_wi
     return bs_windows_check(w, n_sequences, &e) == BS_OK ? 0 : bs_raise(&e);
 }
 
+/* Reads a tuple (logits, temperature, weight) into `t`, if its loss takes a teacher; otherwise it
+ * must be None or NULL. Returns 0, or -1 with an exception set. */
+static int teacher_of(PyObject **copies, PyObject *o, int64_t n_texts, int64_t C, bs_targets *t)
+{
+    PyObject *logits;
+    const bool wanted = t->loss->takes_ids && t->loss->takes_matrix;
+    if (o == NULL || o == Py_None) {
+        if (wanted)
+            PyErr_Format(PyExc_TypeError, "%s needs a teacher", t->loss->name);
+        return wanted ? -1 : 0;
+    }
+    if (!wanted) {
+        PyErr_Format(PyExc_TypeError, "%s takes no teacher", t->loss->name);
+        return -1;
+    }
+    if (!PyTuple_Check(o) ||
+        !PyArg_ParseTuple(o, "Off", &logits, &t->temperature, &t->teacher_weight)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "teacher: expected a tuple of an array and two numbers, or None");
+        return -1;
+    }
+    t->matrix = bs_py_matrix(copies, logits, "teacher", n_texts, C);
+    return t->matrix != NULL ? 0 : -1;
+}
+
 /* Checks the arguments that train_step and forward_backward share: batch, windows, targets with
  * their weights, and gradient buffer. Returns the number of texts, or -1 with an exception set. */
 static int64_t batch_and_targets(const bs_py_model *self, PyObject **copies, PyObject *const o[7],
                                  PyObject *grads, const char *loss, PyObject *windows_,
-                                 PyObject *positive_weights, bs_batch *batch,
+                                 PyObject *positive_weights, PyObject *teacher, bs_batch *batch,
                                  bs_windows *windows, bs_targets *targets, float **gradients)
 {
     const int64_t C = self->model.config.num_labels;
@@ -40,11 +65,12 @@ static int64_t batch_and_targets(const bs_py_model *self, PyObject **copies, PyO
     if (windows_of(copies, windows_, batch->n_sequences, windows, &n_texts) < 0)
         return -1;
     targets->windows = windows->n_texts > 0 ? windows : NULL;
-    if (targets->loss->takes_matrix)
-        targets->matrix = bs_py_matrix(copies, o[5], "targets", n_texts, C);
-    else
+    if (targets->loss->takes_ids)
         targets->ids = bs_py_copy(copies, o[5], "targets", NPY_INT32, n_texts, NULL);
+    else
+        targets->matrix = bs_py_matrix(copies, o[5], "targets", n_texts, C);
     if ((targets->ids == NULL && targets->matrix == NULL) ||
+        teacher_of(copies, teacher, n_texts, C, targets) < 0 ||
         bs_py_optional(copies, o[6], "weights", NPY_FLOAT32, n_texts,
                        (const void **)&targets->weights) < 0 ||
         bs_py_optional(copies, positive_weights, "positive_weights", NPY_FLOAT32, C,
@@ -62,10 +88,11 @@ PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwar
                             "targets", "weights", "grads",    "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
                             "precision", "label_smoothing", "freeze_dropout", "windows",
-                            "stored", "loss", "positive_weights", NULL};
+                            "stored", "loss", "positive_weights", "teacher", NULL};
     const char *precision = NULL, *loss_name = "cross_entropy";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *windows_ = NULL, *stored_ = NULL, *positive = Py_None;
+    PyObject *teacher = NULL;
     PyObject *copies = NULL, *logits = NULL, *found = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 0, n_threads = 1, freeze_dropout = 0;
@@ -79,14 +106,14 @@ PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwar
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOOsO", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOOsOO", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
                                      &training, &seed,
                                      &step, &n_threads, &tokens, &precision,
                                      &targets.label_smoothing, &freeze_dropout, &windows_,
-                                     &stored_, &loss_name, &positive) ||
-        (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, &batch,
-                                     &windows, &targets, &gradients)) < 0 ||
+                                     &stored_, &loss_name, &positive, &teacher) ||
+        (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, teacher,
+                                     &batch, &windows, &targets, &gradients)) < 0 ||
         bs_py_options(&self->model, freeze, training, seed, step, precision, &options) < 0)
         goto done;
     options.freeze_dropout = freeze_dropout;
@@ -118,11 +145,12 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
                             "precision",    "label_smoothing", "rates",   "freeze_dropout",
                             "windows",      "stored",        "loss",      "positive_weights",
-                            NULL};
+                            "teacher",      NULL};
     const char *precision = NULL, *loss_name = "cross_entropy";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
-    PyObject *stored_ = NULL, *positive = Py_None, *copies = NULL, *logits = NULL, *found = NULL;
+    PyObject *stored_ = NULL, *positive = Py_None, *teacher = NULL;
+    PyObject *copies = NULL, *logits = NULL, *found = NULL;
     long long freeze = 0, step = 0, tokens = 0;
     int training = 1, n_threads = 1, freeze_dropout = 0;
     unsigned long long seed = 0;
@@ -136,16 +164,17 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOOsO", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOOsOO", names,
                                      &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
                                      &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
                                      &adamw.learning_rate, &adamw.beta1, &adamw.beta2, &adamw.eps,
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
                                      &tokens, &precision, &targets.label_smoothing, &rates,
-                                     &freeze_dropout, &windows_, &stored_, &loss_name, &positive) ||
-        (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, &batch,
-                                     &windows, &targets, &gradients)) < 0 ||
+                                     &freeze_dropout, &windows_, &stored_, &loss_name, &positive,
+                                     &teacher) ||
+        (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, teacher,
+                                     &batch, &windows, &targets, &gradients)) < 0 ||
         bs_py_rates(&self->model, &copies, rates, &adamw.rates) < 0 ||
         bs_py_options(&self->model, freeze, training, seed, step, precision, &options) < 0 ||
         (exp_avg = bs_py_floats(exp_avg_, "exp_avg", self->model.table.total)) == NULL ||

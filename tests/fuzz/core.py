@@ -252,9 +252,14 @@ def step_arguments(make, config):
         if make.draw.random() < 0.5:
             rows = (rows.view(np.uint32) >> 16).astype(np.uint16)
         options["stored"] = (rows, make.ints(n, 60 - 10 if freeze < L else 60, np.int64))
-    if make.draw.random() < 0.3:
+    loss = make.draw.random()
+    if loss < 0.3:
         options["loss"] = "mean_squared_error"
         targets = make.floats(n_texts, C)
+    elif loss < 0.6:
+        options["loss"] = make.draw.choice(["distillation_kl", "distillation_mse"])
+        options["teacher"] = (make.floats(n_texts, C), 2.0, 0.5)
+        targets = make.ints(n_texts, C, np.int32) - np.int32(make.draw.random() < 0.5)
     else:
         options["label_smoothing"] = 0.1
         targets = make.ints(n_texts, C, np.int32)

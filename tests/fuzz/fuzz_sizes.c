@@ -142,11 +142,13 @@ static void read_arrays(reader *r, const bs_config *c, arrays *a)
         a->windows.first = read_offsets(r, a->n_texts + 1, B);
         a->windows.shares = read_floats(r, B);
     }
-    a->targets.loss = bs_loss_list(read_below(r, 2));
+    a->targets.loss = bs_loss_list(read_below(r, 6));
     if (a->targets.loss->takes_matrix)
         a->targets.matrix = read_floats(r, a->n_texts * c->num_labels);
-    else
+    if (a->targets.loss->takes_ids)
         a->targets.ids = read_numbers(r, a->n_texts, 4, c->num_labels);
+    a->targets.temperature = (float)read_below(r, 3);
+    a->targets.teacher_weight = (float)read_below(r, 3);
     if (read_one_in(r, 2))
         a->targets.weights = read_floats(r, a->n_texts);
     a->options.freeze = hostile_freeze ? 0 : 1 + read_below(r, 4) % c->num_layers;
@@ -223,8 +225,8 @@ static void check_arrays(reader *r, const bs_config *c)
     if (bs_targets_check(&a.targets, a.n_texts, c->num_labels, &e) == BS_OK
         && a.targets.ids != NULL)
         for (int64_t i = 0; i < a.n_texts; i++)
-            CHECK(a.targets.ids[i] >= 0 && a.targets.ids[i] < c->num_labels, "target %lld",
-                  (long long)i);
+            CHECK(a.targets.ids[i] >= (a.targets.matrix != NULL ? -1 : 0)
+                  && a.targets.ids[i] < c->num_labels, "target %lld", (long long)i);
     free_arrays(&a);
 }
 

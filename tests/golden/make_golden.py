@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -280,6 +280,36 @@ def make_activations():
     np.savez_compressed(HERE / "activations.npz", **out)
 
 
+def make_distillation():
+    """Write losses of distillation and their gradients, of logits with and without a label."""
+    rng = np.random.default_rng(11)
+    rows, classes, temperature, weight, smoothing = 7, 4, 2.5, 0.7, 0.1
+    labels = np.array([0, 3, -1, 2, 2, -1, 1], np.int32)
+    student, teacher = rng.normal(0, 3, (2, rows, classes)).astype(np.float32)
+    out = {
+        "labels": labels, "logits": student, "teacher": teacher, "temperature": temperature,
+        "weight": weight, "smoothing": smoothing,
+    }
+    wanted = torch.from_numpy(teacher).double()
+    for name in ("kl", "mse"):
+        z = torch.from_numpy(student).double().requires_grad_()
+        hard = cross_entropy(
+            z, torch.from_numpy(labels).long(), ignore_index=-1, label_smoothing=smoothing,
+            reduction="sum",
+        ) / rows
+        if name == "kl":
+            soft = temperature**2 * kl_div(
+                log_softmax(z / temperature, dim=1), softmax(wanted / temperature, dim=1),
+                reduction="batchmean",
+            )
+        else:
+            soft = mse_loss(z, wanted)
+        loss = (1 - weight) * hard + weight * soft
+        (slope,) = torch.autograd.grad(loss, z)
+        out[f"{name}/loss"], out[f"{name}/slope"] = loss.item(), slope.numpy()
+    np.savez_compressed(HERE / "distillation.npz", **out)
+
+
 def minilm_classifier(hidden):
     """Return the weight and bias of a fixed classifier."""
     rng = np.random.default_rng(5)
@@ -344,6 +374,7 @@ def main():
         make_tiny(name, config, seed, full, BertForSequenceClassification)
         make_tiny(name, config, seed, full, BertForMaskedLM, masked=True)
     make_activations()
+    make_distillation()
     if arguments.minilm is not None:
         make_minilm(arguments.minilm, arguments.imdb)
     versions = {
