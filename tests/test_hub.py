@@ -115,6 +115,7 @@ def parts(tmp_path, monkeypatch):
         {"type": "sentence_transformers.models.Transformer", "path": ""},
         {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
     ]))
+    (model / "sentence_bert_config.json").write_text('{"max_seq_length": 384}')
     for name in ("special_tokens_map.json", "tokenizer.json", "desktop.ini"):
         (model / name).write_text("{}")
     with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 from bertsent.classifier.fitting import make_options
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import load_tokenizer
-from bertsent.classifier.plan import CHOSEN, MOST_MEASURED, Rung, choose, list_rungs, settle
+from bertsent.classifier.plan import (
+    CHOSEN,
+    MOST_MEASURED,
+    Rung,
+    choose,
+    describe_limit,
+    list_rungs,
+    settle,
+)
 from bertsent.classifier.resolve import resolve_freeze, resolve_learning_rate
 from bertsent.classifier.survey import memory_options, survey_work
 from bertsent.files import hold_directory
-from bertsent.hub import read_model_shape, resolve_directory
+from bertsent.hub import length_limit, read_model_shape, resolve_directory
 from bertsent.model import BertForSequenceClassification, limit_training, training_memory
 from bertsent.objectives import Objective
 from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
@@ -36,7 +44,7 @@ def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that `fit` will use for "auto"; raise if others do not fit the model."""
     directory = resolve_directory(parameters["model"], weights=False)
     with hold_directory(directory):
-        _, config = read_model_shape(directory)
+        raw, config = read_model_shape(directory)
     positions, n_layers = config["max_position_embeddings"], config["num_hidden_layers"]
     for own in member_parameters(parameters):
         resolve_max_length(own["max_length"], positions)
@@ -46,7 +54,7 @@ def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
         parameters["learning_rate"], config["hidden_size"], n_layers, freeze
     )
     if parameters["time_budget"] is None:
-        parameters = settle(parameters, None, positions)
+        parameters = settle(parameters, None, length_limit(raw, config))
     return {"learning_rate": rate} | {name: parameters[name] for name in CHOSEN}
 
 
@@ -108,7 +116,8 @@ def estimate_member(
     -------
     dict
         ``plan``, as returned by `bertsent.classifier.plan.choose`; ``limited``, whether there is a
-        time budget; ``precision``; numbers of ``texts`` and ``tokens``; ``seconds``; bytes of
+        time budget; ``limit``, the line of `bertsent.classifier.plan.describe_limit` or None;
+        ``precision``; numbers of ``texts`` and ``tokens``; ``seconds``; bytes of
         ``memory``, and of ``disk`` for all members; number of ``weights``.
     """
     budget = Budget.of(parameters["time_budget"])
@@ -129,7 +138,7 @@ def estimate_member(
         tokenizer = load_tokenizer(directory, model)
     options = make_options(parameters, model._engine, seeds, {}, validated=True)
     rungs = list_rungs(
-        parameters, model._engine["max_position_embeddings"], model._engine["num_hidden_layers"]
+        parameters, length_limit(model._config, model._engine), model._engine["num_hidden_layers"]
     )
     test = check_texts(X_test, "X_test", strip=parameters["strip_html"])
     rungs, work, rates = survey_work(
@@ -145,6 +154,7 @@ def estimate_member(
     return {
         "plan": plan,
         "limited": budget.is_limited,
+        "limit": describe_limit(parameters, model._config),
         "precision": options.precision,
         "weights": model._flat.size,
         # With fewer texts, fewer are held out.

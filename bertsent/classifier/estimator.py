@@ -98,7 +98,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_length : int or "auto", default="auto"
         Number of tokens that the model reads at once, including ``[CLS]`` and ``[SEP]``. "auto"
         is 256, or the number of positions of the model if that is smaller. With a `time_budget`,
-        "auto" is chosen to fit.
+        "auto" is chosen to fit. For a sentence encoder it is at most ``max_seq_length`` in its
+        ``sentence_bert_config.json``, the length of the texts that it was trained with.
     long_text : {"head", "tail", "head+tail", "windows"}, default="tail"
         What training reads of a text that is longer than `max_length`: its beginning; its end; a
         quarter of `max_length` from the beginning and the rest from the end; or all of it, in

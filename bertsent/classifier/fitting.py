@@ -24,7 +24,14 @@ from bertsent.classifier.opening import (
     warn_of_loss,
 )
 from bertsent.classifier.parameters import compared_on_resume, without_machine
-from bertsent.classifier.plan import begin, describe_plan, keep_to, plan_time, settle
+from bertsent.classifier.plan import (
+    begin,
+    describe_limit,
+    describe_plan,
+    keep_to,
+    plan_time,
+    settle,
+)
 from bertsent.classifier.repeated import is_one_of_many
 from bertsent.classifier.resolve import (
     resolve_epochs,
@@ -33,7 +40,7 @@ from bertsent.classifier.resolve import (
     resolve_watched,
 )
 from bertsent.files import hold_directory, to_plain
-from bertsent.hub import resolve_directory
+from bertsent.hub import length_limit, resolve_directory
 from bertsent.model import PRECISIONS, go_on_in, limit_training, resolve_precision
 from bertsent.system import (
     check_interrupts,
@@ -304,7 +311,8 @@ class _Fit:
                 saves=bool(self.store),
             )
         positions = self.model._engine["max_position_embeddings"]
-        self.settled = settle(parameters, plan, positions)
+        limit = length_limit(self.model._config, self.model._engine)
+        self.settled = settle(parameters, plan, limit)
         if plan is not None:
             self.options = replace(
                 self.options, epochs=plan["epochs"], freeze=plan["freeze_layers"]
@@ -439,6 +447,9 @@ class _Fit:
         progress.announce(f"training in {precision}{chosen}")
         if self.time_plan is not None:
             progress.announce(describe_plan(self.time_plan))
+        limit = describe_limit(self.parameters, self.model._config)
+        if limit is not None:
+            progress.announce(limit)
         if frozen.line is not None:
             progress.announce(frozen.line)
         with open_log(log_file, state.step) as log:

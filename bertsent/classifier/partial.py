@@ -11,6 +11,8 @@ import numpy as np
 from bertsent.classifier.fitted import Fitted, Moments
 from bertsent.classifier.fitting import given_callbacks, make_options, starting_point
 from bertsent.classifier.members import count_members, is_list
+from bertsent.classifier.plan import settle
+from bertsent.hub import length_limit
 from bertsent.model import limit_training, resolve_precision
 from bertsent.system import check_interrupts, interrupted, notice, resolve_n_threads
 from bertsent.texts import (
@@ -100,7 +102,8 @@ def partial_fit(
             parameters, objective, seeds.new_weights,
             tell=partial(notice, verbose=parameters["verbose"]),
         )
-        reader = Reader.of(parameters, model._engine["max_position_embeddings"])
+        settled = settle(parameters, None, length_limit(model._config, model._engine))
+        reader = Reader.of(settled, model._engine["max_position_embeddings"])
     if moments is None:
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, seeds)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertsent.classifier.resolve import resolve_epochs, resolve_freeze
 from bertsent.classifier.survey import survey_work
+from bertsent.hub import length_limit
 from bertsent.system import format_seconds, format_time
-from bertsent.texts import resolve_max_length, thin_out
+from bertsent.texts import AUTO_LENGTH, resolve_max_length, thin_out
 from bertsent.training import MARGIN, SLACK
 from bertsent.wording import spell
 
@@ -66,15 +67,17 @@ class Rung(NamedTuple):
     freeze: int
 
 
-def list_rungs(parameters: Mapping[str, Any], positions: int, n_layers: int) -> list[Rung]:
+def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list[Rung]:
     """List the settings that can be chosen for a model, best first.
 
     Parameters
     ----------
     parameters : dict
         Parameters of the classifier. Values other than "auto" are kept.
-    positions, n_layers : int
-        Numbers of positions and layers of the model.
+    limit : int
+        The largest length that can be chosen (`bertsent.hub.length_limit`).
+    n_layers : int
+        Number of layers of the model.
 
     Returns
     -------
@@ -86,14 +89,14 @@ def list_rungs(parameters: Mapping[str, Any], positions: int, n_layers: int) -> 
         plans = [
             {
                 "epochs": epochs,
-                "max_length": min(length, positions),
+                "max_length": min(length, limit),
                 "freeze_layers": int(part * n_layers),
             }
             for epochs, length, part in LADDER
         ]
     rungs = []
     for plan in plans:
-        chosen = settle(parameters, plan, positions)
+        chosen = settle(parameters, plan, limit)
         rungs.append(Rung(
             int(chosen["epochs"]), int(chosen["max_length"]),
             resolve_freeze(chosen["freeze_layers"], n_layers),
@@ -104,12 +107,15 @@ def list_rungs(parameters: Mapping[str, Any], positions: int, n_layers: int) -> 
 
 
 def settle(
-    parameters: Mapping[str, Any], plan: Mapping[str, Any] | None, positions: int
+    parameters: Mapping[str, Any], plan: Mapping[str, Any] | None, limit: int
 ) -> dict[str, Any]:
-    """Return the parameters with the values of a plan, or without a budget, in place of "auto"."""
+    """Return the parameters with the values of a plan, or without a budget, in place of "auto".
+
+    Without a plan, the length is not larger than `limit`.
+    """
     chosen: Mapping[str, Any] = plan or {
         "epochs": resolve_epochs("auto"),
-        "max_length": resolve_max_length("auto", positions),
+        "max_length": resolve_max_length("auto", limit),
         "freeze_layers": resolve_freeze("auto", 0),
     }
     return dict(parameters) | {name: chosen[name] for name in CHOSEN if parameters[name] == "auto"}
@@ -274,6 +280,28 @@ def describe_plan(plan: Mapping[str, Any]) -> str:
     return line
 
 
+def describe_limit(parameters: Mapping[str, Any], raw: Mapping[str, Any]) -> str | None:
+    """Return a line about the length of a sentence encoder if it limits ``max_length="auto"``.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier.
+    raw : dict
+        The configuration of the model, as in ``config.json``.
+    """
+    if parameters["max_length"] != "auto":
+        return None
+    most = AUTO_LENGTH if parameters["time_budget"] is None else LADDER[0][1]
+    limit = length_limit(raw, {"max_position_embeddings": most})
+    if limit == most:
+        return None
+    return (
+        f"{spell('max_length', limit)} is the most that is chosen for this model, because it was "
+        "trained with texts of up to this length (max_seq_length)"
+    )
+
+
 def plan_time(
     budget: Budget,
     model: BertForSequenceClassification,
@@ -303,7 +331,7 @@ def plan_time(
     """
     config = model._engine
     rungs = list_rungs(
-        parameters, config["max_position_embeddings"], config["num_hidden_layers"]
+        parameters, length_limit(model._config, config), config["num_hidden_layers"]
     )
     found = survey_work(
         rungs, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,

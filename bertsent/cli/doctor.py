@@ -17,7 +17,7 @@ from bertsent.classifier import (
 from bertsent.cli.flags import chosen_parameters, read_source
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
-from bertsent.hub import engine_config
+from bertsent.hub import engine_config, length_limit
 from bertsent.model import estimate, measure
 from bertsent.system import describe_machine, feature_names, format_seconds
 from bertsent.texts import Reader
@@ -47,7 +47,7 @@ def examine(
     shape, tokenizer, note = read_shape(parameters["model"], wants_tokenizer=args.data is not None)
     engine = engine_config(shape, 2)
     positions = engine["max_position_embeddings"]
-    parameters = settle(parameters, None, positions)
+    parameters = settle(parameters, None, length_limit(shape, engine))
     readers = [Reader.of(parameters, positions, inference=inference) for inference in (False, True)]
     freeze = resolve_freeze(parameters["freeze_layers"], engine["num_hidden_layers"])
     lengths, sequences_a_text = np.array([readers[0].max_length]), 1.0

@@ -79,4 +79,6 @@ def format_estimate(found: Mapping[str, Any]) -> str:
         )
     if found["limited"]:
         lines += ["", describe_plan(plan)]
+    if found["limit"] is not None:
+        lines += ["", found["limit"]]
     return "\n".join(lines)

@@ -3,6 +3,7 @@ from .config import (
     engine_config as engine_config,
     family_in as family_in,
     label_names as label_names,
+    length_limit as length_limit,
     masked_lm_config as masked_lm_config,
     read_config as read_config,
     read_json as read_json,

@@ -11,9 +11,9 @@ from typing import Any
 
 from bertsent import files
 from bertsent.errors import CheckpointError
-from bertsent.hub.diagnosis import inner_model, no_config
+from bertsent.hub.diagnosis import no_config
 from bertsent.hub.families import FAMILIES, Family
-from bertsent.hub.sentence import pooling_of
+from bertsent.hub.sentence import inner_model, length_of, pooling_of
 
 __all__ = [
     "check_config",
@@ -22,6 +22,7 @@ __all__ = [
     "family_in",
     "family_of",
     "label_names",
+    "length_limit",
     "masked_lm_config",
     "ordered_names",
     "read_config",
@@ -63,6 +64,8 @@ _NEAREST = {
     "xlnet": "mpnet",
 }
 _LARGEST = 2**31 - 1
+# The length of a sentence encoder, in the files of sentence-transformers and in config.json.
+_LENGTH = "max_seq_length"
 # Largest number of classes that a configuration can claim without naming them or having weights.
 _MOST_UNNAMED = 2**16
 # The problem type of a configuration that names none.
@@ -86,8 +89,8 @@ def read_config(directory: str | PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        All entries of the file, including those that bertsent does not use, and the pooling of a
-        sentence encoder if the file has no entry for it.
+        All entries of the file, including those that bertsent does not use, and the pooling and
+        the length (`length_limit`) of a sentence encoder if the file has no entries for them.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def read_config(directory: str | PathLike[str]) -> dict[str, Any]:
         # Old versions of sentence-transformers wrote a config.json of their own beside the model's.
         raise CheckpointError(no_config(Path(directory)))
     _check_kind(raw, path)
-    return _with_own_pooling(raw, Path(directory))
+    return _with_own_length(_with_own_pooling(raw, Path(directory)), Path(directory))
 
 
 def _with_own_pooling(raw: dict[str, Any], directory: Path) -> dict[str, Any]:
@@ -116,6 +119,33 @@ def _with_own_pooling(raw: dict[str, Any], directory: Path) -> dict[str, Any]:
     if family.model_type == "bert" or family.keys["pooling"] in raw:
         return raw
     return with_pooling(raw, pooling_of(directory))
+
+
+def _with_own_length(raw: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """Return a configuration with the length of a sentence encoder, if it does not name one.
+
+    It has the name that sentence-transformers gives it. A saved model has it in ``config.json``.
+    """
+    length = length_of(directory)
+    return raw if length is None or _LENGTH in raw else raw | {_LENGTH: length}
+
+
+def length_limit(raw: Mapping[str, Any], engine: Mapping[str, Any]) -> int:
+    """Return the number of tokens that ``max_length="auto"`` does not exceed.
+
+    This is the number of positions or, if smaller, the ``max_seq_length`` of a sentence encoder:
+    it was trained with texts of up to this length.
+
+    Parameters
+    ----------
+    raw : dict
+        From `read_config` or `check_config`.
+    engine : dict
+        The engine's configuration.
+    """
+    positions: int = engine["max_position_embeddings"]
+    length = raw.get(_LENGTH)
+    return min(length, positions) if type(length) is int and length >= 3 else positions
 
 
 def check_config(raw: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bertsent.errors import CheckpointError
 from bertsent.files import BEGINNING, describe_impostor, read_json
-from bertsent.hub.sentence import modules_of
+from bertsent.hub.sentence import inner_model
 from bertsent.wording import spell
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "describe_file",
     "describe_link",
     "folders_in",
-    "inner_model",
     "models_in",
     "no_config",
     "no_weights",
@@ -285,15 +284,6 @@ def describe_file(path: Path) -> str:
             "the model, config.json and those of the tokenizer"
         )
     return f"{path} is a file; {_GIVE}"
-
-
-def inner_model(directory: Path) -> str | None:
-    """Return the folder of the encoder in a directory of sentence-transformers, if not itself."""
-    for kind, folder in modules_of(directory):
-        if kind in ("Transformer", "BERT"):
-            known = re.fullmatch(r"[\w-]+", folder) and (directory / folder).is_dir()
-            return folder if known else None
-    return None
 
 
 def cached_id(directory: Path) -> str | None:

