@@ -22,7 +22,7 @@ from bertsent.tokenizer.inputs import (
     check_truncation,
     named_row,
 )
-from bertsent.tokenizer.vocabulary import Vocabulary, as_added_token
+from bertsent.tokenizer.vocabulary import Vocabulary, are_in_order, as_added_token
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -110,7 +110,9 @@ class Tokenizer(Vocabulary):
         added = {token["content"]: token["id"] for token in listed}
         if len(added) < len(listed):
             raise ValueError("added_tokens: two of them have the same content")
-        size = max(max(vocab.values(), default=-1), max(added.values(), default=-1)) + 1
+        in_order = are_in_order(vocab)
+        most = len(vocab) - 1 if in_order else max(vocab.values(), default=-1)
+        size = max(most, *added.values(), -1) + 1
         self._ids = {**vocab, **added}
         needed = {f"{role}_token" for role in self._needed}
         for key, name in names.items():
@@ -118,9 +120,11 @@ class Tokenizer(Vocabulary):
                 if key in needed:
                     raise ValueError(f"{key} is {name!r}, which is not in the vocabulary")
                 names[key] = None
-        slots: list[str | None] = [None] * size
-        for token, id_ in vocab.items():
-            slots[id_] = token
+        slots: list[str | None] = [*vocab] if in_order else []
+        slots += [None] * (size - len(slots))
+        if not in_order:
+            for token, id_ in vocab.items():
+                slots[id_] = token
         self._tokens = list(slots)
         for token, id_ in added.items():
             self._tokens[id_] = token

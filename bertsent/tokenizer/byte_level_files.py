@@ -145,7 +145,10 @@ def _merges_in(field: Field) -> list[str]:
 
 def _as_lines(merges: list[str]) -> bool:
     """Return whether a line for each merge means these merges."""
-    return not any(map(str.startswith, merges, repeat(_VERSION)))
+    # Looking for it anywhere is much faster, and it is hardly ever found.
+    return _VERSION not in " ".join(merges) or not any(
+        map(str.startswith, merges, repeat(_VERSION))
+    )
 
 
 def _sorted(vocab: Mapping[str, int]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bertsent.files import Field, largest_id
 from bertsent.tokenizer.contents import kind_of, refuse, short
+from bertsent.tokenizer.vocabulary import are_in_order
 
 __all__ = [
     "Processor",
@@ -57,6 +58,8 @@ def ids_in(vocab: Field) -> dict[str, int]:
     if not isinstance(vocab.value, dict):
         raise vocab.error("a JSON object")
     ids: dict[str, int] = vocab.value
+    if are_in_order(ids):
+        return ids
     most = largest_id(len(ids))
     used = set(ids.values()) if set(map(type, ids.values())) <= {int} else {-1}
     if used and not 0 <= min(used) <= max(used) <= most:

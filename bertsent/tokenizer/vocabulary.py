@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from operator import countOf
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from bertsent.files import largest_id
@@ -231,25 +232,37 @@ def as_mapping(vocab: Mapping[str, int] | Iterable[str]) -> dict[str, int]:
     """Return the ids of a vocabulary by token, given either those or the tokens in order."""
     if isinstance(vocab, Mapping):
         vocab = dict(vocab)
-        ids = vocab.values()
-        if not set(map(type, ids)) <= {int} or min(ids, default=0) < 0:
-            for token, id_ in vocab.items():
-                if isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0:
-                    raise ValueError(f"vocab: the id of {token!r} is {id_!r}; must be 0 or more")
-        if max(ids, default=0) > largest_id(len(vocab)):
-            raise ValueError(f"vocab: the id {max(ids)} is far too large for {len(vocab)} tokens")
-        if len(set(ids)) < len(vocab):
-            raise ValueError("vocab: two tokens have the same id")
+        if not are_in_order(vocab):
+            _check_ids(vocab)
     elif isinstance(vocab, str):
         raise TypeError("vocab: expected a list or a mapping of tokens, got str")
     else:
         vocab = {token: i for i, token in enumerate(vocab)}
     if len(vocab) > MOST_TOKENS:
         raise ValueError(f"vocab: {len(vocab):,} tokens are too many; at most {MOST_TOKENS:,}")
-    for kind in set(map(type, vocab)):
-        if not issubclass(kind, str):
-            raise TypeError(f"vocab: expected str, got {kind.__name__}")
+    if countOf(map(type, vocab), str) < len(vocab):
+        for kind in set(map(type, vocab)):
+            if not issubclass(kind, str):
+                raise TypeError(f"vocab: expected str, got {kind.__name__}")
     return vocab
+
+
+def are_in_order(ids: Mapping[str, int]) -> bool:
+    """Return whether the ids of tokens are 0, 1, 2 and so on, which is usual and soon found."""
+    values = list(ids.values())
+    return values == list(range(len(values))) and countOf(map(type, values), int) == len(values)
+
+
+def _check_ids(vocab: Mapping[str, int]) -> None:
+    ids = vocab.values()
+    if not set(map(type, ids)) <= {int} or min(ids, default=0) < 0:
+        for token, id_ in vocab.items():
+            if isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0:
+                raise ValueError(f"vocab: the id of {token!r} is {id_!r}; must be 0 or more")
+    if max(ids, default=0) > largest_id(len(vocab)):
+        raise ValueError(f"vocab: the id {max(ids)} is far too large for {len(vocab)} tokens")
+    if len(set(ids)) < len(vocab):
+        raise ValueError("vocab: two tokens have the same id")
 
 
 def as_added_token(token: Mapping[str, Any]) -> dict[str, Any]:

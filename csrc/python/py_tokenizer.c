@@ -38,21 +38,23 @@ static int stored_of(PyObject *str, const char *what, Py_ssize_t i, bs_text *tex
 }
 
 /* The texts of a sequence of str, which may also contain None, as UTF-8 or as they are `stored`;
- * they borrow from *items, a new tuple. The caller frees both. */
+ * they borrow from *items, a list or tuple that nothing changes meanwhile, since the GIL is not
+ * released. The caller frees both. */
 static int texts_of(PyObject *sequence, const char *what, bool stored, PyObject **items,
                     bs_text **texts)
 {
-    *items = PySequence_Tuple(sequence);
+    *items = PySequence_Fast(sequence, "expected a sequence of str");
     if (*items == NULL)
         return -1;
-    const Py_ssize_t n = PyTuple_GET_SIZE(*items);
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(*items);
     *texts = PyMem_Calloc((size_t)n + 1, sizeof **texts);
     if (*texts == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++)
-        if ((stored ? stored_of : utf8_of)(PyTuple_GET_ITEM(*items, i), what, i, &(*texts)[i]) < 0)
+        if ((stored ? stored_of : utf8_of)(PySequence_Fast_GET_ITEM(*items, i), what, i, &(*texts)[i])
+            < 0)
             return -1;
     return 0;
 }
@@ -134,7 +136,7 @@ static int tokenizer_init(tokenizer_object *self, PyObject *args, PyObject *kwar
     if (check_separators(pair_separators) < 0
         || texts_of(vocab_arg, "vocab", false, &vocab, &tokens) < 0)
         goto done;
-    const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
+    const Py_ssize_t size = PySequence_Fast_GET_SIZE(vocab);
     if (check_id("unk_id", unk_id, size) < 0 || check_id("cls_id", cls_id, size) < 0
         || check_id("sep_id", sep_id, size) < 0
         || added_of(added_arg, size, &added, &specials) < 0)
@@ -186,13 +188,13 @@ static int byte_level_init(tokenizer_object *self, PyObject *args, PyObject *kwa
         || texts_of(vocab_arg, "vocab", true, &vocab, &tokens) < 0
         || texts_of(merges_arg, "merges", true, &merges, &pairs) < 0)
         goto done;
-    const Py_ssize_t size = PyTuple_GET_SIZE(vocab);
+    const Py_ssize_t size = PySequence_Fast_GET_SIZE(vocab);
     if (check_id("cls_id", cls_id, size) < 0 || check_id("sep_id", sep_id, size) < 0
         || added_of(added_arg, size, &added, &specials) < 0)
         goto done;
     const bs_bpe_options options = {cls_id, sep_id, separators, add_prefix_space != 0,
                                     trim_offsets != 0};
-    if (bs_tokenizer_init_bpe(&self->tok, tokens, size, pairs, PyTuple_GET_SIZE(merges), &options,
+    if (bs_tokenizer_init_bpe(&self->tok, tokens, size, pairs, PySequence_Fast_GET_SIZE(merges), &options,
                               specials, (int)PyTuple_GET_SIZE(added), &e) != BS_OK) {
         bs_raise(&e);
         goto done;

@@ -8,15 +8,38 @@
 #define MOST_SHOWN 40 /* characters of a merge in a message */
 #define NOT_BYTES (-1)
 #define SURROGATE (-2)
+#define NO_SPACE (-3)
+#define REMOVED (BS_SHORT + 1) /* length of a slot that is neither free nor found */
+#define AHEAD 32               /* tokens or merges whose places in the tables are fetched at once */
+#define MOST_AHEAD 48          /* longest merge that is read ahead */
+#define FILTER_BITS 19
 
-/* Tokens by their bytes, while the merges are read. */
+/* Tokens of more than BS_SHORT bytes, while the merges are read. */
 typedef struct {
     int32_t *ids; /* open addressing; -1: free */
     uint32_t mask;
 } token_table;
 
-/* How a token is made, while the vocabulary is read. */
+/* The bytes of a merge. */
 typedef struct {
+    int64_t n_left, n_right; /* of its parts; the first is NO_SPACE or one is not positive: wrong */
+    const uint8_t *bytes;
+    int32_t left, right, both;
+    uint8_t own[MOST_AHEAD + BS_SHORT];
+} merge_bytes;
+
+/* What is needed while the vocabulary is read. */
+typedef struct {
+    token_table longs;
+    struct token_origin *origins;
+    int32_t *made;    /* the token that each merge makes */
+    uint8_t *bytes;   /* of a long merge */
+    uint64_t *filter; /* a bit for each hash of a pair that has a merge */
+    merge_bytes *ahead;
+} bpe_work;
+
+/* How a token is made, while the vocabulary is read. */
+typedef struct token_origin {
     int32_t left, right;
     int32_t rank;  /* of its merge */
     uint8_t times; /* merges that make it: 0, 1, or 2 for more */
@@ -63,11 +86,67 @@ static void table_put(token_table *table, const uint8_t *bytes, int64_t length, 
     table->ids[at] = id;
 }
 
+/* The place of a short word in bpe->words. */
+static uint32_t word_hash(const uint8_t *bytes, int64_t length, uint64_t *low, uint64_t *high)
+{
+    bs_word_load(bytes, (uint32_t)length, low, high);
+    return (uint32_t)bs_word_hash(*low, *high);
+}
+
+/* The token with these bytes, behind which there are BS_SHORT more, or -1. */
+static int32_t token_find(const bs_bpe *bpe, const token_table *longs, const uint8_t *bytes,
+                          int64_t length)
+{
+    uint64_t low, high;
+    if (length > BS_SHORT)
+        return table_find(longs, bpe, bytes, length);
+    const uint32_t hash = word_hash(bytes, length, &low, &high);
+    return bs_bpe_find(bpe, low, high, (uint32_t)length, hash);
+}
+
+static void token_expect(const bs_bpe *bpe, const uint8_t *bytes, int64_t length)
+{
+    uint64_t low, high;
+    if (length <= BS_SHORT)
+        bs_bpe_expect(bpe, word_hash(bytes, length, &low, &high));
+}
+
+static void token_put(bs_bpe *bpe, token_table *longs, int32_t id)
+{
+    const uint8_t *bytes = bpe->pool + bpe->starts[id];
+    const int64_t length = bpe->starts[id + 1] - bpe->starts[id];
+    uint64_t low, high;
+    if (length > BS_SHORT) {
+        table_put(longs, bytes, length, id);
+        return;
+    }
+    uint32_t at = word_hash(bytes, length, &low, &high) & bpe->word_mask;
+    while (bpe->words[at].length != 0)
+        at = (at + 1) & bpe->word_mask;
+    bpe->words[at] = (bs_short_slot){low, high, (uint32_t)length, id};
+}
+
+/* Takes a token of up to BS_SHORT bytes out of the words. */
+static void word_remove(bs_bpe *bpe, int32_t id)
+{
+    uint64_t low, high;
+    const int64_t length = bpe->starts[id + 1] - bpe->starts[id];
+    uint32_t at = word_hash(bpe->pool + bpe->starts[id], length, &low, &high) & bpe->word_mask;
+    while (bpe->words[at].id != id || bpe->words[at].length == 0)
+        at = (at + 1) & bpe->word_mask;
+    bpe->words[at].length = REMOVED;
+}
+
 /* The byte that a character of the alphabet stands for, or -1. Printable characters of Latin-1
  * stand for themselves; the other bytes, in their order, are the characters from U+0100 on. */
-static int byte_of(uint32_t code)
+static inline bool is_itself(uint32_t code)
 {
-    if ((code >= 0x21 && code <= 0x7E) || (code >= 0xA1 && code <= 0xFF && code != 0xAD))
+    return (code >= 0x21 && code <= 0x7E) || (code >= 0xA1 && code <= 0xFF && code != 0xAD);
+}
+
+static inline int byte_of(uint32_t code)
+{
+    if (is_itself(code))
         return (int)code;
     if (code < 0x100 || code > 0x143)
         return -1;
@@ -81,6 +160,9 @@ static int64_t bytes_put(const bs_text *text, int64_t at, int64_t end, uint8_t *
 {
     int64_t n = 0;
     bool others = false;
+    if (text->form == BS_TEXT_LATIN1) /* most texts: they have no space */
+        for (const uint8_t *units = text->data; at < end && is_itself(units[at]); at++)
+            to[n++] = units[at];
     while (at < end) {
         const uint32_t code = bs_text_next(text, &at, end);
         const int byte = byte_of(code);
@@ -93,10 +175,20 @@ static int64_t bytes_put(const bs_text *text, int64_t at, int64_t end, uint8_t *
     return others ? NOT_BYTES : n;
 }
 
+static uint64_t pair_of(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+static uint32_t pair_hash(uint64_t pair)
+{
+    return (uint32_t)(pair * 0x9E3779B97F4A7C15ull >> 32);
+}
+
 static const bs_bpe_merge *merge_find(const bs_bpe *bpe, int32_t left, int32_t right)
 {
-    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    uint32_t at = (uint32_t)(pair * 0x9E3779B97F4A7C15ull >> 32) & bpe->merge_mask;
+    const uint64_t pair = pair_of(left, right);
+    uint32_t at = pair_hash(pair) & bpe->merge_mask;
     for (;; at = (at + 1) & bpe->merge_mask) {
         const bs_bpe_merge *merge = &bpe->merges[at];
         if (merge->rank < 0)
@@ -107,13 +199,23 @@ static const bs_bpe_merge *merge_find(const bs_bpe *bpe, int32_t left, int32_t r
 }
 
 /* Of equal merges the last one counts, as in the library. */
-static void merge_put(bs_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id)
+static void merge_put(bs_bpe *bpe, uint64_t *filter, const merge_bytes *merge, int32_t rank)
 {
-    const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    uint32_t at = (uint32_t)(pair * 0x9E3779B97F4A7C15ull >> 32) & bpe->merge_mask;
+    const uint64_t pair = pair_of(merge->left, merge->right);
+    const uint32_t hash = pair_hash(pair);
+    uint32_t at = hash & bpe->merge_mask;
     while (bpe->merges[at].rank >= 0 && bpe->merges[at].pair != pair)
         at = (at + 1) & bpe->merge_mask;
-    bpe->merges[at] = (bs_bpe_merge){pair, rank, id};
+    bpe->merges[at] = (bs_bpe_merge){pair, rank, merge->both};
+    filter[hash >> (32 - FILTER_BITS) >> 6] |= 1ull << (hash >> (32 - FILTER_BITS) & 63);
+}
+
+/* As merge_find, but faster where there is none. */
+static const bs_bpe_merge *merge_look(const bs_bpe *bpe, const uint64_t *filter, int32_t left,
+                                      int32_t right)
+{
+    const uint32_t bit = pair_hash(pair_of(left, right)) >> (32 - FILTER_BITS);
+    return filter[bit >> 6] >> (bit & 63) & 1 ? merge_find(bpe, left, right) : NULL;
 }
 
 /* Refuses a merge, of which the message has the beginning. */
@@ -132,54 +234,109 @@ static bs_status merge_error(const bs_text *merge, int64_t rank, bs_error *e)
                         (long long)rank, (const char *)shown);
 }
 
-static bs_status merge_read(bs_bpe *bpe, const token_table *table, const bs_text *merge,
-                            int64_t rank, uint8_t *bytes, token_origin *origins, int32_t *made,
-                            bs_error *e)
+/* Writes the bytes of a merge to `to`, which has room for its length and BS_SHORT more. */
+static void merge_parse(const bs_text *text, merge_bytes *merge, uint8_t *to)
 {
     int64_t space = -1, after = 0;
-    while (space < 0 && after < merge->length) {
+    if (text->form == BS_TEXT_LATIN1) {
+        const uint8_t *units = text->data;
+        const uint8_t *found = memchr(units, ' ', (size_t)text->length);
+        space = found == NULL ? -1 : found - units;
+        after = space + 1;
+    }
+    while (text->form != BS_TEXT_LATIN1 && space < 0 && after < text->length) {
         const int64_t at = after;
-        if (bs_text_next(merge, &after, merge->length) == ' ')
+        if (bs_text_next(text, &after, text->length) == ' ')
             space = at;
     }
-    if (space < 0)
+    merge->bytes = to;
+    merge->n_left = space < 0 ? NO_SPACE : bytes_put(text, 0, space, to);
+    merge->n_right = NOT_BYTES;
+    if (merge->n_left > 0)
+        merge->n_right = bytes_put(text, after, text->length, to + merge->n_left);
+}
+
+static bs_status merge_read(const bs_bpe *bpe, const token_table *longs, const bs_text *text,
+                            int64_t rank, merge_bytes *merge, bs_error *e)
+{
+    const int64_t n_left = merge->n_left, n_right = merge->n_right;
+    if (n_left == NO_SPACE)
         return bs_error_set(e, BS_ERR_VALUE, -1, "merge %lld is not two tokens", (long long)rank);
-    const int64_t n_left = bytes_put(merge, 0, space, bytes);
-    const int64_t n_right =
-        n_left <= 0 ? NOT_BYTES : bytes_put(merge, after, merge->length, bytes + n_left);
-    int32_t left = -1, right = -1, both = -1;
-    if (n_right > 0) {
-        left = table_find(table, bpe, bytes, n_left);
-        right = table_find(table, bpe, bytes + n_left, n_right);
-        both = table_find(table, bpe, bytes, n_left + n_right);
-    }
-    if (left < 0 || right < 0 || both < 0)
-        return merge_error(merge, rank, e);
-    merge_put(bpe, left, right, (int32_t)rank, both);
-    token_origin *origin = &origins[both];
-    const uint8_t times = origin->times == 0 ? 1 : 2;
-    *origin = (token_origin){left, right, (int32_t)rank, times, false, false};
-    *made = both;
+    if (n_left <= 0 || n_right <= 0)
+        return merge_error(text, rank, e);
+    merge->left = token_find(bpe, longs, merge->bytes, n_left);
+    merge->right = token_find(bpe, longs, merge->bytes + n_left, n_right);
+    merge->both = token_find(bpe, longs, merge->bytes, n_left + n_right);
+    if (merge->left < 0 || merge->right < 0 || merge->both < 0)
+        return merge_error(text, rank, e);
     return BS_OK;
 }
 
-static bs_status tokens_read(bs_bpe *bpe, token_table *table, const bs_text *tokens, bs_error *e)
+/* Reads the merges in small groups, so that their places in the tables are fetched together. */
+static bs_status merges_read(bs_bpe *bpe, bpe_work *work, const bs_text *texts, int64_t n_merges,
+                             bs_error *e)
+{
+    for (int64_t first = 0; first < n_merges; first += AHEAD) {
+        const int64_t count = n_merges - first < AHEAD ? n_merges - first : AHEAD;
+        for (int64_t i = 0; i < count; i++) {
+            merge_bytes *merge = &work->ahead[i];
+            if (texts[first + i].length > MOST_AHEAD)
+                continue;
+            merge_parse(&texts[first + i], merge, merge->own);
+            if (merge->n_right > 0) {
+                token_expect(bpe, merge->own, merge->n_left);
+                token_expect(bpe, merge->own + merge->n_left, merge->n_right);
+                token_expect(bpe, merge->own, merge->n_left + merge->n_right);
+            }
+        }
+        for (int64_t i = 0; i < count; i++) {
+            merge_bytes *merge = &work->ahead[i];
+            if (texts[first + i].length > MOST_AHEAD)
+                merge_parse(&texts[first + i], merge, work->bytes);
+            if (merge_read(bpe, &work->longs, &texts[first + i], first + i, merge, e) != BS_OK)
+                return e->status;
+            const uint32_t hash = pair_hash(pair_of(merge->left, merge->right));
+            __builtin_prefetch(&bpe->merges[hash & bpe->merge_mask], 1);
+            __builtin_prefetch(&work->origins[merge->both], 1);
+        }
+        for (int64_t i = 0; i < count; i++) {
+            const merge_bytes *merge = &work->ahead[i];
+            token_origin *origin = &work->origins[merge->both];
+            const uint8_t times = origin->times == 0 ? 1 : 2;
+            const int32_t rank = (int32_t)(first + i);
+            merge_put(bpe, work->filter, merge, rank);
+            *origin = (token_origin){merge->left, merge->right, rank, times, false, false};
+            work->made[rank] = merge->both;
+        }
+    }
+    return BS_OK;
+}
+
+/* Copies the bytes of the tokens and lists them in the tables, also those that words_keep removes
+ * when all merges are known. */
+static bs_status tokens_read(bs_bpe *bpe, token_table *longs, const bs_text *tokens, bs_error *e)
 {
     int64_t at = 0;
-    for (int64_t i = 0; i < bpe->size; i++) {
-        const int64_t n = bytes_put(&tokens[i], 0, tokens[i].length, bpe->pool + at);
-        if (n == SURROGATE)
-            return bs_error_set(e, BS_ERR_VALUE, -1, "the token %lld contains a lone surrogate",
-                                (long long)i);
-        bpe->starts[i] = at;
-        at += n > 0 ? n : 0;
-        bpe->starts[i + 1] = at;
-        if (n > 0)
-            table_put(table, bpe->pool + bpe->starts[i], n, (int32_t)i);
+    for (int64_t first = 0; first < bpe->size; first += AHEAD) {
+        const int64_t end = first + AHEAD < bpe->size ? first + AHEAD : bpe->size;
+        for (int64_t i = first; i < end; i++) {
+            const int64_t n = bytes_put(&tokens[i], 0, tokens[i].length, bpe->pool + at);
+            if (n == SURROGATE)
+                return bs_error_set(e, BS_ERR_VALUE, -1,
+                                    "the token %lld contains a lone surrogate", (long long)i);
+            bpe->starts[i] = at;
+            at += n > 0 ? n : 0;
+            bpe->starts[i + 1] = at;
+        }
+        for (int64_t i = first; i < end; i++)
+            token_expect(bpe, bpe->pool + bpe->starts[i], bpe->starts[i + 1] - bpe->starts[i]);
+        for (int64_t i = first; i < end; i++)
+            if (bpe->starts[i + 1] > bpe->starts[i])
+                token_put(bpe, longs, (int32_t)i);
     }
     for (int byte = 0; byte < 256; byte++) {
-        const uint8_t one = (uint8_t)byte;
-        bpe->bytes[byte] = table_find(table, bpe, &one, 1);
+        const uint8_t one[BS_SHORT] = {(uint8_t)byte};
+        bpe->bytes[byte] = token_find(bpe, longs, one, 1);
         if (bpe->bytes[byte] < 0)
             return bs_error_set(e, BS_ERR_VALUE, -1,
                                 "the vocabulary has no token for the byte 0x%02X", byte);
@@ -203,15 +360,16 @@ static int edge_of(const token_origin *origins, int32_t id, bool last, int32_t *
 /* Whether no merge joins a piece of `left` with one of `right` before both are complete. Up to then
  * their bytes are joined as they would be alone; each piece exists until the rank of the next one
  * that contains it. Of equal merges the one further left comes first. */
-static bool stay_apart(const bs_bpe *bpe, const token_origin *origins, int32_t left, int32_t right)
+static bool stay_apart(const bs_bpe *bpe, const bpe_work *work, int32_t left, int32_t right)
 {
+    const token_origin *origins = work->origins;
     int32_t lefts[BS_SHORT], rights[BS_SHORT];
     int i = edge_of(origins, left, true, lefts) - 1;
     int j = edge_of(origins, right, false, rights) - 1;
     while (i > 0 || j > 0) {
         const int32_t until_left = i > 0 ? origins[lefts[i - 1]].rank : NO_RANK;
         const int32_t until_right = j > 0 ? origins[rights[j - 1]].rank : NO_RANK;
-        const bs_bpe_merge *merge = merge_find(bpe, lefts[i], rights[j]);
+        const bs_bpe_merge *merge = merge_look(bpe, work->filter, lefts[i], rights[j]);
         if (merge != NULL && merge->rank < until_left && merge->rank <= until_right)
             return false;
         if (until_left <= until_right)
@@ -225,9 +383,10 @@ static bool stay_apart(const bs_bpe *bpe, const token_origin *origins, int32_t l
 /* Finds out which plain tokens their bytes become, in the order of the merges. The last merge of
  * such a token is the one that makes it, so its parts are such tokens too, and are joined as they
  * would be alone. */
-static void origins_judge(const bs_bpe *bpe, token_origin *origins, const int32_t *made,
-                          int64_t n_merges)
+static void origins_judge(const bs_bpe *bpe, const bpe_work *work, int64_t n_merges)
 {
+    token_origin *origins = work->origins;
+    const int32_t *made = work->made;
     for (int byte = 0; byte < 256; byte++)
         origins[bpe->bytes[byte]].plain = origins[bpe->bytes[byte]].whole = true;
     for (int64_t rank = 0; rank < n_merges; rank++) {
@@ -238,32 +397,27 @@ static void origins_judge(const bs_bpe *bpe, token_origin *origins, const int32_
             continue; /* a part that is made later is not plain yet */
         origin->plain = true;
         origin->whole = left->whole && right->whole
-                        && stay_apart(bpe, origins, origin->left, origin->right);
+                        && stay_apart(bpe, work, origin->left, origin->right);
     }
 }
 
-/* Lists the short words that become a single token. */
-static bs_status words_add(bs_bpe *bpe, const token_origin *origins, bs_error *e)
+/* Leaves only those short tokens in the words that their bytes become. */
+static bs_status words_keep(bs_bpe *bpe, const token_origin *origins, bs_error *e)
 {
     int32_t ids[BS_SHORT];
     for (int64_t i = 0; i < bpe->size; i++) {
-        const uint8_t *bytes = bpe->pool + bpe->starts[i];
         const int64_t length = bpe->starts[i + 1] - bpe->starts[i];
         int64_t count = 0;
-        if (length == 0 || length > BS_SHORT || (origins[i].plain && !origins[i].whole))
+        if (length == 0 || length > BS_SHORT || (origins[i].plain && origins[i].whole))
             continue;
         if (!origins[i].plain) {
-            if (bs_bpe_split(bpe, NULL, bytes, length, ids, &count, e) != BS_OK)
+            if (bs_bpe_split(bpe, NULL, bpe->pool + bpe->starts[i], length, ids, &count, e)
+                != BS_OK)
                 return e->status;
-            if (count != 1 || ids[0] != (int32_t)i)
+            if (count == 1 && ids[0] == (int32_t)i)
                 continue;
         }
-        uint64_t low, high;
-        bs_word_load(bytes, (uint32_t)length, &low, &high);
-        uint32_t at = (uint32_t)bs_word_hash(low, high) & bpe->word_mask;
-        while (bpe->words[at].length != 0)
-            at = (at + 1) & bpe->word_mask;
-        bpe->words[at] = (bs_short_slot){low, high, (uint32_t)length, (int32_t)i};
+        word_remove(bpe, (int32_t)i);
     }
     return BS_OK;
 }
@@ -271,56 +425,60 @@ static bs_status words_add(bs_bpe *bpe, const token_origin *origins, bs_error *e
 bs_status bs_bpe_init(bs_bpe *bpe, const bs_text *tokens, int64_t n_tokens, const bs_text *merges,
                       int64_t n_merges, bs_error *e)
 {
-    token_table table = {0};
-    token_origin *origins = NULL;
-    int32_t *made = NULL;  /* by each merge */
-    uint8_t *bytes = NULL; /* of a merge */
-    int64_t total = 0, longest = 0;
+    bpe_work work = {0};
+    int64_t total = 0, longest = 0, n_long = 0;
     bs_status status = BS_OK;
 
     memset(bpe, 0, sizeof *bpe);
     if (n_tokens >= MOST_TOKENS || n_merges >= MOST_TOKENS)
         return bs_error_set(e, BS_ERR_VALUE, -1, "%lld tokens and %lld merges are too many",
                             (long long)n_tokens, (long long)n_merges);
-    for (int64_t i = 0; i < n_tokens; i++)
+    for (int64_t i = 0; i < n_tokens; i++) {
         total += tokens[i].length;
+        n_long += tokens[i].length > BS_SHORT;
+    }
     for (int64_t i = 0; i < n_merges; i++)
         longest = merges[i].length > longest ? merges[i].length : longest;
 
-    const uint32_t n_slots = slots_for(n_tokens);
+    const uint32_t n_slots = slots_for(n_tokens), n_longs = slots_for(n_long);
     bpe->size = n_tokens;
     bpe->word_mask = n_slots - 1;
     bpe->merge_mask = slots_for(n_merges) - 1;
-    table.mask = n_slots - 1;
+    work.longs.mask = n_longs - 1;
     bpe->pool = calloc((size_t)total + BS_SHORT, 1);
     bpe->starts = calloc((size_t)n_tokens + 1, sizeof *bpe->starts);
     bpe->words = calloc(n_slots, sizeof *bpe->words);
     bpe->merges = malloc(((size_t)bpe->merge_mask + 1) * sizeof *bpe->merges);
-    table.ids = malloc(n_slots * sizeof *table.ids);
-    bytes = malloc((size_t)longest + 1);
-    origins = calloc((size_t)n_tokens + 1, sizeof *origins);
-    made = malloc(((size_t)n_merges + 1) * sizeof *made);
+    work.longs.ids = malloc(n_longs * sizeof *work.longs.ids);
+    work.bytes = calloc((size_t)longest + BS_SHORT, 1);
+    work.origins = calloc((size_t)n_tokens + 1, sizeof *work.origins);
+    work.made = malloc(((size_t)n_merges + 1) * sizeof *work.made);
+    work.filter = calloc((1u << FILTER_BITS) / 64, sizeof *work.filter);
+    work.ahead = calloc(AHEAD, sizeof *work.ahead);
     if (bpe->pool == NULL || bpe->starts == NULL || bpe->words == NULL || bpe->merges == NULL
-        || table.ids == NULL || bytes == NULL || origins == NULL || made == NULL) {
+        || work.longs.ids == NULL || work.bytes == NULL || work.origins == NULL
+        || work.made == NULL || work.filter == NULL || work.ahead == NULL) {
         status = bs_error_set(e, BS_ERR_MEMORY, -1, "out of memory for the vocabulary");
         goto done;
     }
     for (uint32_t i = 0; i <= bpe->merge_mask; i++)
         bpe->merges[i].rank = -1;
-    for (uint32_t i = 0; i < n_slots; i++)
-        table.ids[i] = -1;
-    status = tokens_read(bpe, &table, tokens, e);
-    for (int64_t i = 0; i < n_merges && status == BS_OK; i++)
-        status = merge_read(bpe, &table, &merges[i], i, bytes, origins, &made[i], e);
+    for (uint32_t i = 0; i < n_longs; i++)
+        work.longs.ids[i] = -1;
+    status = tokens_read(bpe, &work.longs, tokens, e);
+    if (status == BS_OK)
+        status = merges_read(bpe, &work, merges, n_merges, e);
     if (status == BS_OK) {
-        origins_judge(bpe, origins, made, n_merges);
-        status = words_add(bpe, origins, e);
+        origins_judge(bpe, &work, n_merges);
+        status = words_keep(bpe, work.origins, e);
     }
 done:
-    free(table.ids);
-    free(origins);
-    free(made);
-    free(bytes);
+    free(work.longs.ids);
+    free(work.origins);
+    free(work.made);
+    free(work.bytes);
+    free(work.filter);
+    free(work.ahead);
     if (status != BS_OK)
         bs_bpe_clear(bpe);
     return status;
