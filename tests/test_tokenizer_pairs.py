@@ -240,6 +240,32 @@ def test_offsets_leave_out_the_spaces_of_an_added_token_on_request(normalized):
     assert spans[True] == [[2, 5], [7, 8], [10, 13], [13, 16]]
 
 
+def test_offsets_leave_out_what_stands_for_a_space_on_request():
+    """The expected offsets are those of the tokenizers library with RobertaProcessing."""
+    tokens = [*SPECIALS, "film", "the", "\u0120the", "\u0120", "\u0120\u0120", "##\u0120",
+              "##\u0120s", "\u0120a", "a\u0120"]
+    tokenizer = WordPieceTokenizer(
+        tokens, lowercase=False, trim_offsets=True,
+        added_tokens=[{"content": "\u0120add", "id": len(tokens), "special": True}],
+    )
+    expected = {
+        "\u0120the film": [[1, 4], [5, 9]],
+        "the \u0120 film": [[0, 3], [5, 5], [6, 10]],
+        "film\u0120 film\u0120s": [[0, 4], [4, 4], [6, 10], [10, 12]],
+        "\u0120\u0120": [[2, 2]],
+        "\u0120a a\u0120 \u0120": [[1, 2], [3, 4], [7, 7]],
+        "the \u0120add": [[0, 3], [5, 8]],
+    }
+    texts = list(expected)
+    how = {"padding": False, "return_offsets_mapping": True}
+    found = tokenizer(texts, **how)["offset_mapping"]
+    assert [spans[1:-1].tolist() for spans in found] == list(expected.values())
+    pairs = tokenizer(texts, texts, **how)["offset_mapping"]
+    for spans, each in zip(pairs, expected.values(), strict=True):
+        spans = spans.tolist()
+        assert spans[1 : 1 + len(each)] == spans[-1 - len(each) : -1] == each
+
+
 def test_threads_give_the_same_pairs_and_offsets(tokenizer):
     firsts = [f"ab c{'d ' * (i % 50)}é" for i in range(3000)]
     seconds = [f"x{'y z ' * (i % 31)}" for i in range(3000)]

@@ -110,8 +110,7 @@ static void gathering_thin(gathering *g)
     }
 }
 
-/* Whether a character is white space, or stands for a space in the alphabet of the tokens. */
-static bool looks_empty(uint32_t code)
+bool bs_looks_empty(uint32_t code)
 {
     return code == 0x120 || (code < 0x110000 && bs_char_is_space(code));
 }
@@ -124,14 +123,14 @@ static void token_trim(const bs_tokenizer *tok, const bs_text *text, bool first,
 {
     const int64_t start = match->start;
     int64_t at = start, count = 0;
-    for (; match->start < match->stop && looks_empty(bs_text_next(text, &at, match->stop)); count++)
+    for (; match->start < match->stop && bs_looks_empty(bs_text_next(text, &at, match->stop)); count++)
         match->start = at;
     if (count == 1 && tok->bpe_options.add_prefix_space && (first || start == 0))
         match->start = start;
     while (match->stop > match->start) {
         const int64_t last = bs_text_before(text, match->stop);
         at = last;
-        if (!looks_empty(bs_text_next(text, &at, match->stop)))
+        if (!bs_looks_empty(bs_text_next(text, &at, match->stop)))
             break;
         match->stop = last;
     }

@@ -81,6 +81,42 @@ static void spans_trim(const bs_tokenizer *tok, bs_ids *ids, int64_t first, int6
         bs_bpe_trim(tok, ids, first, last);
 }
 
+/* Takes what looks like white space out of the spans of WordPiece's tokens that begin or end with it.
+ * Spans are those before bs_spans_finish. Those of added tokens have none left. */
+static void pieces_trim(const bs_tokenizer *tok, const bs_text *text, bs_ids *ids, int64_t first,
+                        int64_t last)
+{
+    for (int64_t i = first; i < last; i++) {
+        const int64_t begin = tok->vocab.starts[ids->data[i]];
+        const bs_text token = {tok->vocab.pool + begin,
+                               tok->vocab.starts[ids->data[i] + 1] - begin, BS_TEXT_UTF8};
+        bs_span *span = &ids->spans[i];
+        for (int64_t at = 0; at < token.length && span->start <= span->stop;) {
+            int64_t next = span->start;
+            if (!bs_looks_empty(bs_text_next(&token, &at, token.length))
+                || !bs_looks_empty(bs_text_next(text, &next, text->length)))
+                break;
+            span->start = next;
+        }
+        for (int64_t at = token.length; at > 0 && span->start <= span->stop && span->stop > 0;) {
+            int64_t next = at = bs_text_before(&token, at), end = span->stop;
+            if (!bs_looks_empty(bs_text_next(&token, &next, token.length))
+                || !bs_looks_empty(bs_text_next(text, &end, text->length)))
+                break;
+            span->stop = bs_text_before(text, span->stop);
+        }
+    }
+}
+
+/* Turns the spans of the tokens of a text, or of a part of them, into characters. */
+static void spans_finish(const bs_tokenizer *tok, const bs_text *text, bs_ids *ids, int64_t first,
+                         int64_t last)
+{
+    if (tok->empty_ends)
+        pieces_trim(tok, text, ids, first, last);
+    bs_spans_finish(ids, first, last, text);
+}
+
 /* Encodes a pair after [CLS], including each [SEP] between the texts. */
 static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
                              const bs_text *const texts[2], const bs_encode_options *o,
@@ -129,8 +165,8 @@ static bs_status pair_encode(const bs_tokenizer *tok, bs_scratch *scratch,
         ids->n = start + keep[0] + n_rest;
     }
     if (ids->track) {
-        bs_spans_finish(ids, start, start + keep[0], texts[0]);
-        bs_spans_finish(ids, second, ids->n, texts[1]);
+        spans_finish(tok, texts[0], ids, start, start + keep[0]);
+        spans_finish(tok, texts[1], ids, second, ids->n);
         spans_trim(tok, ids, start, start + keep[0]);
         spans_trim(tok, ids, second, ids->n);
     }
@@ -181,7 +217,7 @@ static bs_status single_encode(const bs_tokenizer *tok, bs_scratch *scratch, con
     if (*cut && o->form != BS_KEEP_WINDOWS)
         bs_ids_keep(ids, start, head, room - head);
     if (ids->track)
-        bs_spans_finish(ids, start, ids->n, text);
+        spans_finish(tok, text, ids, start, ids->n);
     if (*cut && o->form == BS_KEEP_WINDOWS)
         return windows_cut(tok, o, room, ids, start, e);
     spans_trim(tok, ids, start, ids->n);

@@ -56,6 +56,20 @@ done:
     return status;
 }
 
+static bool has_empty_ends(const bs_text *tokens, int64_t n_tokens)
+{
+    bool found = false;
+    for (int64_t i = 0; i < n_tokens && !found; i++) {
+        int64_t at = 0, last = tokens[i].length;
+        if (last == 0)
+            continue;
+        found = bs_looks_empty(bs_text_next(&tokens[i], &at, last));
+        at = bs_text_before(&tokens[i], last);
+        found |= bs_looks_empty(bs_text_next(&tokens[i], &at, last));
+    }
+    return found;
+}
+
 bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_vocab,
                             const bs_tokenizer_options *options, const bs_added_token *added,
                             int n_added, bs_error *e)
@@ -65,6 +79,7 @@ bs_status bs_tokenizer_init(bs_tokenizer *tok, const bs_text *vocab, int64_t n_v
 
     memset(tok, 0, sizeof *tok);
     tok->options = *options;
+    tok->empty_ends = options->trim_offsets && has_empty_ends(vocab, n_vocab);
     if (options->max_word_chars < 1 || options->max_word_chars > BS_MAX_WORD_CHARS)
         return bs_error_set(e, BS_ERR_VALUE, -1, "max_word_chars is %lld; must be in 1..%d",
                             (long long)options->max_word_chars, BS_MAX_WORD_CHARS);

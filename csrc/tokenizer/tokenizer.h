@@ -20,7 +20,7 @@ typedef struct {
     int64_t max_word_chars; /* longer words are unknown */
     int32_t unk_id, cls_id, sep_id;
     int pair_separators;    /* between the texts of a pair */
-    bool trim_offsets;      /* the white space around an added token is not part of its span */
+    bool trim_offsets;      /* the white space around a token is not part of its span */
 } bs_tokenizer_options;
 
 typedef struct {
@@ -38,6 +38,7 @@ typedef struct {
     bs_bpe bpe;
     bs_classes classes;
     int64_t prefix_length;
+    bool empty_ends; /* of WordPiece: a token begins or ends with what looks like white space */
     bs_vocab vocab;
     bs_wordpiece wordpiece;
     bs_charmap charmap;
@@ -58,6 +59,10 @@ bs_status bs_tokenizer_init_bpe(bs_tokenizer *tok, const bs_text *tokens, int64_
                                 const bs_bpe_options *options, const bs_added_token *added,
                                 int n_added, bs_error *e);
 void bs_tokenizer_clear(bs_tokenizer *tok);
+
+/* Whether a character is white space, or stands for a space in the alphabet of byte-level tokens:
+ * what trim_offsets leaves out, also of WordPiece. */
+bool bs_looks_empty(uint32_t code);
 
 /* A cache of words that are not in the vocabulary as a whole: they recur, as names do. */
 #define BS_CACHE_WORDS 4096
