@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from test_runs import at_step
 import bertsent
 from bertsent import _core
 from bertsent.classifier import plan, survey
-from bertsent.classifier.plan import Rung, choose, describe_plan, list_rungs
+from bertsent.classifier.plan import Rung, choose, describe_plan, list_rungs, worth
 from bertsent.classifier.survey import Work
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
@@ -23,6 +24,7 @@ from bertsent.model import speed
 from bertsent.model.memory import PassTokens, limit_training
 from bertsent.model.speed import Rates, attended
 from bertsent.system.units import parse_time
+from bertsent.training import Budget, TrainingOptions, expects_cache
 
 TEXTS, LABELS = make_texts(60)
 TEXTS = [f"{text} {i} " + "a slow scene " * (i % 5) for i, text in enumerate(TEXTS)]
@@ -58,13 +60,16 @@ def machine(monkeypatch, clock):  # noqa: F811
 
     machine.jobs = None
     monkeypatch.setattr(survey, "measure_rates", measure)
-    monkeypatch.setattr(plan, "LADDER", ((3, 30, 0.0), (1, 30, 0.0), (1, 10, 0.0), (1, 10, 0.5)))
+    monkeypatch.setattr(plan, "LENGTHS", (30, 10))
     return machine
 
 
-def work(n=100, length=298, *, validation=0, twice=2048, step_size=10, **changes):
+def work(
+    n=100, length=298, *, validation=0, twice=2048, step_size=10, caches=None, **changes
+):
     totals = np.full(n, length)
-    return Work(FREE | changes, 512, step_size, totals, totals[:validation], totals[:0], twice)
+    parts = totals, totals[:validation], totals[:0]
+    return Work(FREE | changes, 512, step_size, *parts, twice, caches or (lambda *args: False))
 
 
 # --- speed --------------------------------------------------------------------------------
@@ -112,8 +117,11 @@ def test_measuring_leaves_the_model_as_it_is(base):
 
 
 def test_what_is_set_stays_and_only_the_rest_is_chosen():
-    assert list_rungs(FREE, 512, 6)[0] == Rung(3, 512, 0)
-    assert list_rungs(FREE, 512, 6)[-1] == Rung(1, 128, 3)
+    rungs = list_rungs(FREE, 512, 6)
+    assert len(rungs) == len(set(rungs)) == 18
+    assert {rung.epochs for rung in rungs} == {1, 2, 3}
+    assert {rung.max_length for rung in rungs} == {128, 256, 512}
+    assert {rung.freeze for rung in rungs} == {0, 3}
     fixed = FREE | {"epochs": 2, "max_length": 200, "freeze_layers": "all"}
     assert list_rungs(fixed, 512, 6) == [Rung(2, 200, 6)]
     assert {rung.max_length for rung in list_rungs(FREE, 64, 6)} == {64}
@@ -125,30 +133,80 @@ def test_what_is_set_stays_and_only_the_rest_is_chosen():
     assert list_rungs(FREE | {"time_budget": None}, 64, 6) == [Rung(3, 64, 0)]
 
 
-def test_the_first_rung_that_fits_is_taken_then_fewer_texts():
-    rates = Rates([
-        {"length": 300.0, "freeze": 0, "gradients": 1000.0, "scoring": 4000.0, "update": 0.0},
-        {"length": 300.0, "freeze": 3, "gradients": 2000.0, "scoring": 4000.0, "update": 0.0},
-    ])
-    rungs = list_rungs(FREE, 512, 6)
-    # 100 texts of 300 tokens: 30 s an epoch uncut, 25.6 at 256, 12.8 at 128, 6.4 half frozen.
-    expected = [(90.0, 3, 512, 0), (60.0, 2, 512, 0), (51.2, 2, 256, 0), (25.6, 1, 256, 0),
-                (12.8, 1, 256, 3), (6.4, 1, 128, 3)]
-    for seconds, *chosen in expected:
-        budget = 7.0 + (7.0 * 0.02 + seconds / 0.95) / 0.98
-        found = choose(rungs, work(), rates, budget=budget + 0.1, used=7.0)
-        assert [found["epochs"], found["max_length"], found["freeze_layers"]] == chosen
-        assert found["texts"] == found["all_texts"] == 100
-        assert found["training"] == pytest.approx(seconds)
-        assert found["steps"] == 10 * found["epochs"]
-        assert found["used"] + found["training"] / 0.95 <= found["budget"]
-        less = choose(rungs, work(2000), rates, budget=20 * budget - 0.1, used=140.0)
-        assert [less["epochs"], less["max_length"], less["freeze_layers"]] != chosen or (
-            less["texts"] < 2000
-        )
-    assert less["texts"] < 2000 and less["texts"] % 10 == 0 and less["freeze_layers"] == 3
-    assert less["training"] == pytest.approx(less["texts"] * 0.064)
-    assert choose(rungs, work(), rates)["epochs"] == 3
+HALF = Rates([
+    {"length": 300.0, "freeze": 0, "gradients": 1000.0, "scoring": 4000.0, "update": 0.0},
+    {"length": 300.0, "freeze": 3, "gradients": 2000.0, "scoring": 4000.0, "update": 0.0,
+     "frozen": 4000.0},
+])
+
+
+# An epoch over 1,000 texts of 300 tokens takes 300 s, 256 s at 256 and 128 s at 128, and half of
+# that if half of the layers are frozen.
+@pytest.mark.parametrize(("seconds", "chosen", "texts"), [
+    (900, (3, 512, 0), 1000),
+    (899, (3, 512, 3), 1000),
+    (440, (3, 256, 3), 1000),
+    (300, (3, 256, 3), 780),
+    (256, (2, 256, 3), 1000),
+    (128, (1, 256, 3), 1000),
+    (64, (1, 256, 3), 500),
+    (32, (1, 256, 3), 250),
+])
+def test_what_is_worth_the_most_in_the_time_is_chosen(seconds, chosen, texts):
+    budget = 70.0 + (70.0 * 0.02 + seconds / 0.95) / 0.98 + 0.01
+    found = choose(list_rungs(FREE, 512, 6), work(1000), HALF, budget=budget, used=70.0)
+    assert (found["epochs"], found["max_length"], found["freeze_layers"]) == chosen
+    assert (found["texts"], found["all_texts"]) == (texts, 1000)
+    assert found["training"] <= seconds + 0.01 and found["frozen"] == 0.0
+    assert found["steps"] == found["epochs"] * texts / 10
+    assert found["used"] + found["training"] / 0.95 <= found["budget"]
+
+
+def test_worth_of_tokens_and_epochs():
+    read = np.array([100, 256, 356])
+    assert worth(1, read) == pytest.approx(100 + 256 + 256 + 0.05 * 100)
+    assert worth(2, read) == 2 * worth(1, read) and worth(3, read) == 2.7 * worth(1, read)
+    assert choose(list_rungs(FREE, 512, 6), work(), HALF)["epochs"] == 3
+    # Texts that are shorter than all lengths are read as a whole anyway.
+    found = choose(list_rungs(FREE, 512, 6), work(length=98), HALF, budget=11.0)
+    assert (found["epochs"], found["max_length"]) == (2, 512) and found["texts"] == 100
+
+
+def test_frozen_layers_that_are_computed_once_cost_their_time_once():
+    rungs = list_rungs(FREE | {"max_length": 512}, 512, 6)
+    job = work(caches=lambda rung, sequences, tokens: rung.freeze == 3 and rung.epochs > 1)
+    # 7.5 s for the frozen layers, and 7.5 s for the others in each epoch.
+    found = choose(rungs, job, HALF, budget=(30.0 / 0.95 + 0.01) / 0.98)
+    assert (found["epochs"], found["freeze_layers"], found["texts"]) == (3, 3, 100)
+    assert found["frozen"] == pytest.approx(7.5) and found["training"] == pytest.approx(30.0)
+    budget = Budget(found["budget"])
+    plan.begin(budget, found)
+    assert budget.begun == pytest.approx(7.5)
+    assert budget.planned_step == pytest.approx(22.5 / 30)
+    # Rather three epochs over half of the texts than one over all.
+    job = work(1000, caches=job.caches)
+    some = choose(rungs, job, HALF, budget=(150.0 / 0.95 + 0.01) / 0.98)
+    assert (some["epochs"], some["texts"]) == (3, 500)
+    assert some["frozen"] == pytest.approx(0.5 * 75)
+
+
+def test_caching_is_expected_where_it_will_be(make, monkeypatch):
+    engine = make(epochs=1).fit(TEXTS, LABELS).model_._engine
+    options = TrainingOptions(
+        epochs=2, batch_size=5, learning_rate=1e-3, freeze=1, freeze_dropout=True
+    )
+
+    def expected(asked="auto", **changes):
+        return expects_cache(asked, replace(options, **changes), engine, 60, 900)
+
+    assert expected() and expected("bfloat16") and expected("float32", epochs=1)
+    assert not expected("off") and not expected(epochs=1) and not expected(freeze=0)
+    assert not expected(freeze_dropout=False)
+    # A row for each token, or if all layers are frozen, for each text.
+    row = 4 * engine["hidden_size"]
+    monkeypatch.setenv("BERTSENT_CACHE_LIMIT", str(899 * row))
+    assert not expected() and expected("float32")
+    assert expected(freeze=engine["num_hidden_layers"])
 
 
 def test_evaluations_and_updates_count():
@@ -187,7 +245,7 @@ def test_a_budget_for_nothing_names_the_least():
     rungs, job, rates = list_rungs(FREE, 512, 6), work(n=1000), Rates(ROWS[:1])
     with pytest.raises(ValueError, match="of 5 seconds is too short: 2.0 s pass before") as e:
         choose(rungs, job, rates, budget=5.0, used=2.0)
-    assert "100 of 1,000 texts with epochs=1, max_length=128 and freeze_layers=3" in str(e.value)
+    assert "100 of 1,000 texts with epochs=1, max_length=128 and freeze_layers=0" in str(e.value)
     least = parse_time(re.search("shortest possible is about time_budget='(.*)'", str(e.value))[1])
     assert choose(rungs, job, rates, budget=least, used=2.0)["texts"] >= 100
     with pytest.raises(ValueError, match="is too short"):
@@ -220,9 +278,10 @@ def test_with_time_enough_it_is_the_run_that_was_planned(make, machine, tmp_path
     ]
 
 
-def test_what_was_chosen_is_predicted_by_and_saved(make, machine, tmp_path):
+def test_what_was_chosen_is_predicted_by_and_saved(make, machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "LENGTHS", (10,))
     clf = make(time_budget=0.8, inference_long_text=None).fit(TEXTS, LABELS)
-    assert (clf.plan_["epochs"], clf.max_length_, clf.plan_["freeze_layers"]) == (1, 10, 0)
+    assert (clf.plan_["epochs"], clf.max_length_, clf.plan_["freeze_layers"]) == (3, 10, 1)
     assert clf.max_length == "auto" and clf.get_params()["time_budget"] == 0.8
     logits = clf.decision_function(TEXTS)
     assert clf.tokens_read(TEXTS)["tokens_read"].max() == 8

@@ -260,7 +260,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The plan for a `time_budget`: the chosen ``epochs``, ``max_length`` and ``freeze_layers``;
         the number of ``texts`` that were trained on, of ``all_texts``, of ``steps`` and of
         ``evaluations``; and in seconds the ``budget``, the time ``used`` before training, and the
-        expected times of ``training`` and ``evaluation``. None without a budget.
+        expected times of ``training`` and ``evaluation``. ``frozen`` is the part of the former in
+        which frozen layers are computed once. None without a budget.
     precision_ : str or None
         Precision that was used in training; None for a model that another program saved.
     history_ : list of dict

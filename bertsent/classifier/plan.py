@@ -1,13 +1,17 @@
 """Plan a training run for a given time: `BertClassifier(time_budget=)`.
 
-The machine is measured briefly. Then the first rung of a ladder of settings that fits is chosen.
+The machine is measured briefly. Then, of all settings that can be chosen, those are taken that are
+worth the most with as many texts as there is time for.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from bertsent.classifier.resolve import resolve_epochs, resolve_freeze
 from bertsent.classifier.survey import survey_work
@@ -18,28 +22,28 @@ from bertsent.training import MARGIN, SLACK
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from bertsent.classifier.survey import Work
     from bertsent.model import BertForSequenceClassification, Rates
     from bertsent.texts import Labelled
     from bertsent.tokenizer import Tokenizer
     from bertsent.training import Budget, TrainingOptions
 
-# Epochs, max_length and fraction of frozen layers, best first. Values that a user has set replace
-# a column. The third epoch is given up first, because each epoch helps less than the one before;
-# then tokens beyond 256, which most reviews hardly have; then the second epoch. Layers are frozen
-# before texts are left out: on IMDB, freezing half of MiniLM's layers and using 1.5 times as many
-# texts was as good in the same time (docs/recipes.md). So were 128 tokens of more texts, compared
-# with 256 tokens of fewer.
-LADDER = (
-    (3, 512, 0.0),
-    (2, 512, 0.0),
-    (3, 256, 0.0),
-    (2, 256, 0.0),
-    (1, 256, 0.0),
-    (1, 256, 0.5),
-    (1, 128, 0.5),
-)
-# The parameters with a column.
+# What can be chosen, in the order of preference among settings that are worth the same: epochs,
+# max_length, and fraction of frozen layers.
+EPOCHS = (1, 2, 3)
+LENGTHS = (512, 256, 128)
+FROZEN = (0.0, 0.5)
+# What training is worth, measured in tokens that are read once. benchmarks/recipes_curve.py fitted
+# these numbers to the log loss of MiniLM on film reviews (docs/recipes.md). It falls with the
+# number of tokens, whether there are more texts, longer ones, or a second epoch. A third epoch is
+# worth less. Tokens beyond 256 of a text were worth nothing; the small number makes use of time
+# that is left. Freezing half of the layers costs nothing.
+EPOCHS_WORTH = (1.0, 2.0, 2.7)
+FULL_TOKENS = 256
+WORTH_BEYOND = 0.05
+# The parameters that are chosen.
 CHOSEN = ("epochs", "max_length", "freeze_layers")
 # Steps are planned for this fraction of the time that is left for them. If other programs slow
 # down the machine, a run still finishes on time: it skips steps, and its learning rate follows the
@@ -68,7 +72,7 @@ class Rung(NamedTuple):
 
 
 def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list[Rung]:
-    """List the settings that can be chosen for a model, best first.
+    """List the settings that can be chosen for a model, in the order of preference.
 
     Parameters
     ----------
@@ -92,7 +96,7 @@ def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list
                 "max_length": min(length, limit),
                 "freeze_layers": int(part * n_layers),
             }
-            for epochs, length, part in LADDER
+            for part, epochs, length in itertools.product(FROZEN, EPOCHS, LENGTHS)
         ]
     rungs = []
     for plan in plans:
@@ -130,16 +134,16 @@ def choose(
     used: float = 0.0,
     saving: float = 0.0,
 ) -> dict[str, Any]:
-    """Choose the first rung that fits into a budget.
+    """Choose the settings that are worth the most within a budget, and the number of texts.
 
     Parameters
     ----------
     rungs : list of Rung
-        Best first.
+        The first one of several that are worth the same is chosen.
     work : Work
     rates : Rates
     budget : float, default=inf
-        Total time in seconds. The first rung always fits into infinity.
+        Total time in seconds.
     used : float, default=0.0
         Seconds that have passed.
     saving : float, default=0.0
@@ -150,8 +154,8 @@ def choose(
     dict
         ``epochs``, ``max_length``, ``freeze_layers``; the number of ``texts`` to train on, of
         ``all_texts``, of ``steps`` and ``evaluations``; and in seconds ``budget``, ``used`` before
-        training, ``training``, ``evaluation`` for all evaluations, and ``checkpoint`` for the last
-        checkpoint.
+        training, ``frozen`` for computing frozen layers once, ``training`` including that,
+        ``evaluation`` for all evaluations, and ``checkpoint`` for the last checkpoint.
 
     Raises
     ------
@@ -162,24 +166,23 @@ def choose(
     if not math.isinf(budget):
         usable = budget - used - MARGIN * saving - 2 * SLACK * budget
     ways = [_Way(rung, work, rates) for rung in rungs]
-    way = next((way for way in ways if way.room(all_texts) <= usable), None)
-    texts = all_texts
-    if way is None:
-        way = min(ways, key=lambda way: way.room(all_texts))
-        texts = way.most_texts(usable) // work.step_size * work.step_size
-        least = min(all_texts, LEAST_STEPS * work.step_size)
-        if texts < least:
-            shortest = way.training(least) + way.evaluation(least)
-            needed = (used + way.room(least) + MARGIN * saving) / (1 - 2 * SLACK)
-            raise ValueError(
-                f"{spell('time_budget')} of {budget:g} seconds is too short: "
-                f"{format_seconds(used)} pass before training begins, and {least:,} of "
-                f"{all_texts:,} texts with "
-                f"{spell('epochs', way.rung.epochs)}, {spell('max_length', way.rung.max_length)} "
-                f"and {spell('freeze_layers', way.rung.freeze)}, including evaluations, would take "
-                f"{format_seconds(shortest)}; the shortest possible is about "
-                f"{spell('time_budget', format_time(needed))}"
-            )
+    least = min(all_texts, LEAST_STEPS * work.step_size)
+    fitting = [way for way in ways if way.texts_within(usable) >= least]
+    if not fitting:
+        way = min(ways, key=lambda way: way.room(least))
+        shortest = way.training(least) + way.evaluation(least)
+        needed = (used + way.room(least) + MARGIN * saving) / (1 - 2 * SLACK)
+        raise ValueError(
+            f"{spell('time_budget')} of {budget:g} seconds is too short: "
+            f"{format_seconds(used)} pass before training begins, and {least:,} of "
+            f"{all_texts:,} texts with "
+            f"{spell('epochs', way.rung.epochs)}, {spell('max_length', way.rung.max_length)} "
+            f"and {spell('freeze_layers', way.rung.freeze)}, including evaluations, would take "
+            f"{format_seconds(shortest)}; the shortest possible is about "
+            f"{spell('time_budget', format_time(needed))}"
+        )
+    way = max(fitting, key=lambda way: way.worth(way.texts_within(usable)))
+    texts = way.texts_within(usable)
     return {
         "epochs": way.rung.epochs,
         "max_length": way.rung.max_length,
@@ -190,6 +193,7 @@ def choose(
         "evaluations": way.job["evaluations"],
         "budget": budget,
         "used": round(used, 3),
+        "frozen": round(way.frozen(texts), 3),
         "training": round(way.training(texts), 3),
         "evaluation": round(way.evaluation(texts), 3),
         "checkpoint": saving,
@@ -205,35 +209,55 @@ class _Way:
     """
 
     def __init__(self, rung: Rung, work: Work, rates: Rates) -> None:
-        self.rung, self.texts = rung, len(work.train)
+        self.rung, self.all_texts, self.step_size = rung, len(work.train), work.step_size
         found, self.job = work.seconds(rung, rates)
+        self._frozen: float = found["frozen"]
         self._steps: float = found["steps"]
         self._evaluation: float = found["evaluation"]
+        self._worth = worth(rung.epochs, work.read(rung.max_length))
         # With fewer texts, fewer are held out.
         self.shared = work.parameters["validation_fraction"] is not None
 
+    def worth(self, texts: int) -> float:
+        """Return what training on so many texts is worth."""
+        return self._worth * texts / self.all_texts
+
+    def frozen(self, texts: int) -> float:
+        """Return the time for computing the frozen layers, if that is done once."""
+        return self._frozen * texts / self.all_texts
+
     def training(self, texts: int) -> float:
-        """Return the time for all steps."""
-        return self._steps * texts / self.texts
+        """Return the time for the frozen layers and all steps."""
+        return self._steps * texts / self.all_texts + self.frozen(texts)
 
     def evaluation(self, texts: int) -> float:
         """Return the time for all evaluations."""
-        return self._evaluation * (texts / self.texts if self.shared else 1)
+        return self._evaluation * (texts / self.all_texts if self.shared else 1)
 
     def room(self, texts: int) -> float:
-        """Return the time that is reserved for both."""
+        """Return the time that is reserved for all of it."""
         return self.training(texts) / FILLED + MARGIN * self.evaluation(texts)
 
-    def most_texts(self, seconds: float) -> int:
-        """Return the number of texts for which there is time."""
+    def texts_within(self, seconds: float) -> int:
+        """Return the number of texts for which there is time; if not all, of whole steps."""
+        if self.room(self.all_texts) <= seconds:
+            return self.all_texts
         fixed = self.room(0)
-        return int((seconds - fixed) * self.texts / (self.room(self.texts) - fixed))
+        most = (seconds - fixed) * self.all_texts / (self.room(self.all_texts) - fixed)
+        return max(0, int(most)) // self.step_size * self.step_size
+
+
+def worth(epochs: int, read: npt.NDArray[np.int64]) -> float:
+    """Return what training on texts is worth, given the tokens that are read of each."""
+    gain = float(np.interp(epochs, EPOCHS, EPOCHS_WORTH))
+    full = np.minimum(read, FULL_TOKENS)
+    return gain * float((full + WORTH_BEYOND * (read - full)).sum())
 
 
 def begin(budget: Budget, plan: Mapping[str, Any]) -> None:
     """Tell a budget when training begins, and the planned times of its parts."""
     budget.begin(
-        plan["used"], step=plan["training"] / plan["steps"],
+        plan["used"] + plan["frozen"], step=(plan["training"] - plan["frozen"]) / plan["steps"],
         evaluation=plan["evaluation"] / max(1, plan["evaluations"]),
         checkpoint=plan["checkpoint"],
     )
@@ -292,7 +316,7 @@ def describe_limit(parameters: Mapping[str, Any], raw: Mapping[str, Any]) -> str
     """
     if parameters["max_length"] != "auto":
         return None
-    most = AUTO_LENGTH if parameters["time_budget"] is None else LADDER[0][1]
+    most = AUTO_LENGTH if parameters["time_budget"] is None else max(LENGTHS)
     limit = length_limit(raw, {"max_position_embeddings": most})
     if limit == most:
         return None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertsent.model import attended, estimate, limit_training, measure_rates
 from bertsent.texts import Reader
+from bertsent.training import expects_cache
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,6 +41,9 @@ class Work:
         The same for the test texts.
     twice : int
         Texts with more tokens than this are run forward twice in training.
+    caches : callable
+        Called with a rung and the numbers of sequences and tokens of an epoch; returns whether
+        frozen layers will be computed only once.
     """
 
     parameters: dict[str, Any]
@@ -49,6 +53,7 @@ class Work:
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
     twice: int
+    caches: Callable[[Rung, int, int], bool]
 
     def sequences(
         self, totals: npt.NDArray[np.int64], max_length: int, *, inference: bool = False
@@ -58,6 +63,11 @@ class Work:
             self.parameters | {"max_length": max_length}, self.positions, inference=inference
         )
         return reader.sequence_lengths(totals)
+
+    def read(self, max_length: int) -> npt.NDArray[np.int64]:
+        """Return how many tokens of each training text are read."""
+        reader = Reader.of(self.parameters | {"max_length": max_length}, self.positions)
+        return reader.tokens_read(self.train)
 
     def job(self, rung: Rung) -> dict[str, Any]:
         """Return the work with the settings of a rung, in the form that `estimate` takes."""
@@ -71,6 +81,7 @@ class Work:
         steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
         every = self.parameters["eval_every"]
         return {
+            "cached": self.caches(rung, len(lengths), int(lengths.sum())),
             "train_texts": len(self.train),
             "train_tokens": int(lengths.sum()),
             "train_tokens_twice": int(of_texts[of_texts > self.twice].sum()),
@@ -85,7 +96,8 @@ class Work:
         """Return the times from `estimate` for a rung, and the job."""
         job = self.job(rung)
         row = rates.at(job["attended"], rung.freeze)
-        return estimate(row, job, rung.epochs, self.step_size), job
+        found = estimate(row, job, rung.epochs, self.step_size, cached=job["cached"])
+        return found, job
 
 
 def survey_work(
@@ -140,7 +152,14 @@ def survey_work(
         )
     )
     twice = model._core.part_tokens(options.precision)[0]
-    work = Work(parameters, positions, options.step_size, trained, scored, tested, twice)
+
+    def caches(rung: Rung, sequences: int, tokens: int) -> bool:
+        mine = replace(options, epochs=rung.epochs, freeze=rung.freeze)
+        return expects_cache(
+            parameters["frozen_cache"], mine, model._engine, sequences, tokens
+        )
+
+    work = Work(parameters, positions, options.step_size, trained, scored, tested, twice, caches)
     rungs, passes = _within_memory(rungs, work, model, options, n_threads)
     freezes = sorted({rung.freeze for rung in rungs})
     lengths = sorted({rung.max_length for rung in rungs})

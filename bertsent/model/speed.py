@@ -32,6 +32,10 @@ MINILM: dict[str, Any] = {
 # Tokens of a measurement: at least as many as the engine processes at once in training.
 MOST_TOKENS = 2048
 FIRST_TOKENS = 256
+# The layers that are trained take at least this part of the time of all of them, whatever was
+# measured.
+LEAST_PART = 0.1
+_SHAPE = ("num_hidden_layers", "hidden_size")
 
 
 def measure(
@@ -144,7 +148,8 @@ class Rates:
     ----------
     rows : list of dict
         ``length`` (from `attended`), ``freeze``, ``gradients`` and ``scoring`` in tokens per
-        second, and ``update`` in seconds. The first row is the reference.
+        second, ``update`` in seconds, and if layers are frozen, the tokens per second that these
+        compute (``frozen``). The first row is the reference.
     """
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
@@ -160,12 +165,15 @@ class Rates:
         # Relative to the first row.
         known, times = zip(*alike, strict=True)
         by_length = np.interp(length, known, times) * first["gradients"]
-        frozen = next((row for row in self.rows if row["freeze"] == freeze), first)
-        return {
-            "gradients": float(frozen["gradients"] / by_length),
-            "update": frozen["update"],
+        row = next((row for row in self.rows if row["freeze"] == freeze), first)
+        found = {
+            "gradients": float(row["gradients"] / by_length),
+            "update": row["update"],
             "scoring": float(first["scoring"] / by_length),
         }
+        if row.get("frozen"):
+            found["frozen"] = float(row["frozen"] / by_length)
+        return found
 
 
 class _Bench:
@@ -197,7 +205,10 @@ class _Bench:
     def training(
         self, lengths: Ints, precision: str, freeze: int, seconds: float
     ) -> dict[str, float]:
-        """Return ``gradients`` (tokens per second without the update) and ``update`` (seconds)."""
+        """Return ``gradients`` (tokens per second without the update) and ``update`` (seconds).
+
+        If layers are frozen, also ``frozen``, the tokens per second that these compute.
+        """
 
         def gradient(batch: Batch) -> None:
             texts = len(batch[3]) - 1
@@ -208,10 +219,22 @@ class _Bench:
                 precision=precision,
             )
 
-        return {
-            "gradients": self._rate(gradient, lengths, MOST_TOKENS, seconds),
+        def frozen(batch: Batch) -> None:
+            n_layers, hidden = (self.model._engine[name] for name in _SHAPE)
+            count = len(batch[3]) - 1 if freeze == n_layers else len(batch[0])
+            self.core.frozen_rows(
+                *batch, freeze, np.empty(count * hidden, np.float32), n_threads=self.n_threads,
+                micro_batch_tokens=self.micro_batch_tokens, precision=precision,
+            )
+
+        share = seconds / 4 if freeze else 0.0
+        found = {
+            "gradients": self._rate(gradient, lengths, MOST_TOKENS, seconds - share),
             "update": self._update(gradient, self._draw(lengths, 1), freeze),
         }
+        if freeze:
+            found["frozen"] = self._rate(frozen, lengths, MOST_TOKENS, share)
+        return found
 
     def _rate(
         self, call: Callable[[Batch], None], lengths: Ints, most: int, seconds: float
@@ -267,7 +290,8 @@ def _draw(
 
 
 def estimate(
-    row: Mapping[str, Any], job: Mapping[str, Any], epochs: int, batch_size: float
+    row: Mapping[str, Any], job: Mapping[str, Any], epochs: int, batch_size: float,
+    *, cached: bool = False,
 ) -> dict[str, Any]:
     """Estimate the seconds of a job.
 
@@ -280,23 +304,29 @@ def estimate(
         ``train_tokens_twice``, which go through a second forward pass, ``validation_tokens``, and
         ``evaluations``, the number of times that these are scored.
     epochs, batch_size : int
+    cached : bool, default=False
+        Whether frozen layers are computed only once.
 
     Returns
     -------
     dict
-        Seconds of ``steps`` (training), ``evaluation`` (scoring held-out texts) and ``test``
-        (once at the end), of ``train`` (the sum of these), and of ``predict`` (scoring all
-        texts).
+        Seconds of ``frozen`` (computing cached layers), ``steps`` (training), ``evaluation``
+        (scoring held-out texts) and ``test`` (once at the end), of ``train`` (the sum of these),
+        and of ``predict`` (scoring all texts).
     """
     seconds: dict[str, Any] = {"train": None, "predict": job["predicted_tokens"] / row["scoring"]}
     if row.get("gradients") is not None:
         steps = math.ceil(job["train_texts"] / batch_size)
+        seconds["frozen"] = job["train_tokens"] / row["frozen"] if cached else 0.0
+        gradients = job["train_tokens"] / row["gradients"]
         seconds["steps"] = epochs * (
-            job["train_tokens"] / row["gradients"] + steps * row["update"]
+            max(gradients - seconds["frozen"], LEAST_PART * gradients) + steps * row["update"]
             + job.get("train_tokens_twice", 0) / row["scoring"]
         )
         scored = job.get("evaluations", 0) * job.get("validation_tokens", 0)
         seconds["evaluation"] = scored / row["scoring"]
         seconds["test"] = job["test_tokens"] / row["scoring"]
-        seconds["train"] = seconds["steps"] + seconds["evaluation"] + seconds["test"]
+        seconds["train"] = sum(
+            seconds[part] for part in ("frozen", "steps", "evaluation", "test")
+        )
     return seconds

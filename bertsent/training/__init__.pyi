@@ -25,6 +25,7 @@ from .examples import (
 )
 from .frozen import (
     FrozenCache as FrozenCache,
+    expects_cache as expects_cache,
     open_cache as open_cache,
 )
 from .loop import train as train

@@ -261,7 +261,7 @@ def _choose(
     # A resumed run keeps the type of values that it began with.
     wanted = begun if asked == "auto" and begun is not None else asked
     obstacle = _obstacle(options, model._engine)
-    if wanted == "off" or (wanted == "auto" and (obstacle or options.epochs == 1)):
+    if not _is_wanted(wanted, obstacle, options):
         return FrozenCache()
     if obstacle:
         raise ValueError(
@@ -270,8 +270,7 @@ def _choose(
         )
     storage = "float32" if wanted == "auto" else str(wanted)
     dtype = _DTYPES[storage]
-    rows = len(offsets) - 1 if _all_frozen(model, options) else int(offsets[-1])
-    size = rows * model._engine["hidden_size"]
+    size = _count_values(options, model._engine, len(offsets) - 1, int(offsets[-1]))
     nbytes = size * dtype.itemsize
     # Does not depend on the available memory: caching changes the rounding of the result, which
     # must be the same in every run.
@@ -294,6 +293,39 @@ def _choose(
     return FrozenCache(storage, place, (
         f"frozen layers are computed once: {format_size(nbytes)} in {storage}, {place.where}"
     ))
+
+
+def expects_cache(
+    asked: str, options: TrainingOptions, engine: Mapping[str, Any], sequences: int, tokens: int
+) -> bool:
+    """Return whether a new run will cache the output of frozen layers, if the disk has room.
+
+    Parameters
+    ----------
+    asked : {"auto", "float32", "bfloat16", "off"}
+        The parameter `frozen_cache`.
+    options : TrainingOptions
+    engine : dict
+        Configuration of the model.
+    sequences, tokens : int
+        Their numbers in one epoch.
+    """
+    obstacle = _obstacle(options, engine)
+    if obstacle or not _is_wanted(asked, obstacle, options):
+        return False
+    nbytes = 4 * _count_values(options, engine, sequences, tokens)
+    return asked != "auto" or nbytes <= cache_limit()
+
+
+def _is_wanted(asked: str | None, obstacle: str | None, options: TrainingOptions) -> bool:
+    return asked != "off" and not (asked == "auto" and (obstacle or options.epochs == 1))
+
+
+def _count_values(
+    options: TrainingOptions, engine: Mapping[str, Any], sequences: int, tokens: int
+) -> int:
+    rows = sequences if options.freeze == engine["num_hidden_layers"] else tokens
+    return int(rows * engine["hidden_size"])
 
 
 def _obstacle(options: TrainingOptions, engine: Mapping[str, Any]) -> str | None:

@@ -38,7 +38,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 _PLAN_COUNTS = (
     "epochs", "max_length", "freeze_layers", "texts", "all_texts", "steps", "evaluations",
 )
-_PLAN_SECONDS = ("budget", "used", "training", "evaluation", "checkpoint")
+_PLAN_SECONDS = ("budget", "used", "frozen", "training", "evaluation", "checkpoint")
 
 
 def state_record(state: State) -> dict[str, Any]:
