@@ -11,6 +11,8 @@ Tokenizer
     BERT, or a `ByteLevelBPETokenizer`, as in RoBERTa.
 pretrain
     Continues the pretraining of a model on texts without labels.
+suggest_labels
+    Chooses the first texts to label, before there are any labels.
 verify
     Trains a run again, and compares it step by step with its log.
 verify_pretraining

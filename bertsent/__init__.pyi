@@ -1,3 +1,4 @@
+from .active_learning import suggest_labels as suggest_labels
 from .classifier import (
     RECIPES as RECIPES,
     BertClassifier as BertClassifier,

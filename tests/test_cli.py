@@ -20,6 +20,7 @@ from test_data import make_imdb_folder
 import bertsent
 from bertsent.classifier.parameters import PARAMETERS, check_parameters
 from bertsent.cli import main
+from bertsent.cli.parser import make_parser
 from bertsent.files.plain import to_plain
 
 SMALL = ["--max-length", "16", "--batch-size", "8", "--learning-rate", "2e-3"]
@@ -444,7 +445,7 @@ def test_errors_exit_with_1_in_one_line(workshop, tmp_path, capsys):
 def test_help_and_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"bertsent {bertsent.__version__}\n"
-    for command in ("train", "evaluate", "predict", "pretrain", "verify", "inspect", "doctor"):
+    for command in make_parser()[1]:
         assert main([command, "--help"]) == 0
         shown = capsys.readouterr().out
         assert "examples:" in shown and max(map(len, shown.splitlines())) <= 100

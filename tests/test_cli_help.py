@@ -21,7 +21,9 @@ from bertsent.cli.parser import make_parser
 from bertsent.cli.usage import parse
 from bertsent.pretraining import PRETRAINING
 
-COMMANDS = ["train", "evaluate", "predict", "pretrain", "verify", "inspect", "doctor"]
+COMMANDS = [
+    "train", "evaluate", "predict", "suggest-labels", "pretrain", "verify", "inspect", "doctor"
+]
 WIDTHS = [40, 60, 80, 120]
 
 

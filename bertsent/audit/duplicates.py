@@ -80,7 +80,7 @@ def find_similar(
     Similar
     """
     known = np.ones(len(texts), dtype=bool) if known is None else known
-    bare = [_even_out(text) for text in texts]
+    bare = [even_out(text) for text in texts]
     codes, distinct = pd.factorize(pd.Series(bare, dtype=object))
     first, second = _first_known(codes, known, len(distinct))
     best = _Best(len(distinct))
@@ -134,7 +134,8 @@ def similar_pairs(
             yield one[enough], other[enough], similarity[enough]
 
 
-def _even_out(text: str) -> str:
+def even_out(text: str) -> str:
+    """Return a text without HTML, in lower case, with single spaces."""
     return " ".join(strip_html(text).casefold().split())
 
 

@@ -759,6 +759,72 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         examples = predictor(self).fitted.examples
         return audit(examples, X, X_test, y_test, threshold, strip=self.strip_html)
 
+    def suggest_labels(
+        self, X: Texts, n: int = 50, *, candidates: int = 10, threshold: float = 0.5
+    ) -> pd.DataFrame:
+        """Choose which texts to label next: uncertain ones that differ from each other.
+
+        The `n` times `candidates` texts with the smallest margins between the two most likely
+        classes are candidates. k-means divides their pooled vectors into `n` clusters, in which
+        texts count by their uncertainty, and the text next to each centre is chosen (Zhdanov 2019,
+        *Diverse mini-batch active learning*). Texts that the classifier was trained on are left
+        out, and so are all but one of near-duplicates.
+
+        Add the labels to the training data, and `fit` again. docs/labels.md measures what this
+        gains over labelling texts at random.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str
+            Texts without labels.
+        n : int, default=50
+            Number of texts to choose.
+        candidates : int, default=10
+            Number of candidates for each chosen text. 1 chooses the most uncertain texts, also if
+            these are much alike; larger numbers favour diversity.
+        threshold : float, default=0.5
+            Similarity, above 0 and up to 1, from which two texts are near-duplicates, as in
+            `audit`.
+
+        Returns
+        -------
+        DataFrame
+            One row for each chosen text, the most uncertain first: ``row`` (the number of the
+            text, or its index label if `X` has an index), ``text``, ``predicted_label``,
+            ``confidence`` (the probability of that label), ``uncertainty`` (1 minus the difference
+            between the two largest probabilities) and ``represents``, the number of candidates in
+            its cluster.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An item of `X` is not a text, there are fewer than `n`, all of them were used in
+            training, or a parameter is out of range.
+
+        Warns
+        -----
+        UserWarning
+            After leaving out training texts and duplicates, fewer than `n` are left.
+
+        See Also
+        --------
+        bertsent.suggest_labels : Chooses the first texts, before there are any labels.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> found = clf.suggest_labels(pd.read_csv("new.csv")["text"], 3)
+        >>> list(found.columns)
+        ['row', 'text', 'predicted_label', 'confidence', 'uncertainty', 'represents']
+        >>> len(found), bool(found["uncertainty"].is_monotonic_decreasing)
+        (3, True)
+        """
+        from bertsent.classifier.suggestion import suggest_labels
+
+        return suggest_labels(predictor(self), X, n, candidates, threshold, self.verbose)
+
     @overload
     def predict_batches(
         self, batches: Iterable[AnyTable], text_column: str | None = None

@@ -36,7 +36,12 @@ from bertsent.classifier.settings import (
 from bertsent.errors import CheckpointError
 from bertsent.files import Field
 from bertsent.hub import identify_parameters, save_member, save_model_directory
-from bertsent.model import BertForSequenceClassification, resolve_precision, score_pieces
+from bertsent.model import (
+    BertForSequenceClassification,
+    pool_pieces,
+    resolve_precision,
+    score_pieces,
+)
 from bertsent.objectives import Objective, objective_from_json, objective_to_json
 from bertsent.system import check_interrupts, checking_interrupts, interruptible, resolve_n_threads
 from bertsent.texts import (
@@ -365,11 +370,33 @@ class Predictor:
         -------
         float32 ndarray of shape (n_texts, n_outputs)
         """
+        return self._score(X, report, pool=False)[0]
+
+    @_interruptible
+    def logits_and_vectors(
+        self, X: Texts, report: Report | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Compute `logits` and, in the same pass, the pooled vectors of the first model.
+
+        Returns
+        -------
+        logits : float32 ndarray of shape (n_texts, n_outputs)
+        vectors : float32 ndarray of shape (n_texts, hidden_size)
+            What the head reads (`BertForSequenceClassification.pool_packed`), not normalized. Of
+            a text in windows, the mean that its logits are of those of the windows.
+        """
+        logits, vectors = self._score(X, report, pool=True)
+        assert vectors is not None
+        return logits, vectors
+
+    def _score(
+        self, X: Texts, report: Report | None, *, pool: bool
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
         precision = self.check()
         n_threads = resolve_n_threads(self.parameters["n_threads"])
         texts = self.texts(X)
         models, opinions = self.fitted.models, []
-        last = None
+        last = vectors = None
         for number, model in enumerate(models):
             reader = self.reader(number)
             if reader != last:
@@ -377,17 +404,24 @@ class Predictor:
                 with name_texts(_name_in_x):
                     tokens = reader.encode(self.fitted.tokenizer, texts, n_threads)
                 windows, last = Windows.of(tokens), reader
+            given = (
+                model, tokens.ids, tokens.offsets, n_threads,
+                partial(_report_member, report, number, len(models)),
+            )
+            how = {"precision": precision, "memory_limit": self.parameters["memory_limit"]}
             try:
-                logits = score_pieces(
-                    model, tokens.ids, tokens.offsets, n_threads,
-                    partial(_report_member, report, number, len(models)),
-                    precision=precision, memory_limit=self.parameters["memory_limit"],
-                )
+                if pool and number == 0:
+                    logits, vectors = pool_pieces(*given, **how)
+                else:
+                    logits = score_pieces(*given, **how)
             except FloatingPointError as error:
                 where = "" if self.fitted.name is None else f"{self.fitted.name}: "
                 raise FloatingPointError(f"{where}{error}") from None
             opinions.append(logits if windows is None else windows.mean(logits))
-        return opinions[0] if len(opinions) == 1 else self.fitted.objective.combine(opinions)
+            if number == 0 and vectors is not None and windows is not None:
+                vectors = windows.mean(vectors)
+        logits = opinions[0] if len(opinions) == 1 else self.fitted.objective.combine(opinions)
+        return logits, vectors
 
     @_interruptible
     def predict(self, X: Texts) -> npt.NDArray[Any] | pd.Categorical:

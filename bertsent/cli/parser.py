@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import bertsent
-from bertsent.classifier import RECIPES, one_of, whole
+from bertsent.classifier import RECIPES, one_of, real, whole
 from bertsent.cli.flags import (
     DEFAULT_TEST_SIZE,
     Typed,
@@ -81,6 +81,7 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
     )
     makers = {
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
+        "suggest-labels": _add_suggest_labels,
         "pretrain": _add_pretrain, "verify": _add_verify, "inspect": _add_inspect,
         "doctor": _add_doctor,
     }
@@ -140,7 +141,8 @@ class _Commands:
         )
 
         def run(args: argparse.Namespace) -> None:
-            importlib.import_module(f"bertsent.cli.{self.name}").run(args)
+            module = self.name.replace("-", "_")
+            importlib.import_module(f"bertsent.cli.{module}").run(args)
 
         command.set_defaults(run=run, usage_error=command.error)
         return command
@@ -294,6 +296,59 @@ def _add_predict(commands: _Commands) -> Parser:
         metavar="N",
         help="rows to read, score and write at a time (default: %(default)s)",
     )
+    add_prediction_parameters(commands.section(command, "prediction"))
+    return commands.finish(command)
+
+
+def _add_suggest_labels(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "FILE"],
+        "choose which texts to label next",
+        "Choose the texts of FILE whose labels will improve a saved model most: texts of which it "
+        "is uncertain, and that differ from each other. Texts that it was trained on are left out, "
+        "and so are near-duplicates. All columns of FILE are kept, and these are added: row "
+        "(counted from 0), predicted_label, confidence, uncertainty and represents, the number of "
+        "similar uncertain texts.\n\nBefore there are any labels, --first chooses texts that "
+        f"differ as much as possible.\n\nFILE is one of {FORMATS}. OUT is one of "
+        f"{OUTPUT_FORMATS}.",
+        [
+            "suggest-labels tickets-model new.csv --text-column text --n 10 --output next.csv",
+            "suggest-labels minilm new.csv --text-column text --first --n 10 --output first.csv",
+            "suggest-labels tickets-model new.csv --text-column text --n 5 --json",
+        ],
+    )
+    data = commands.section(command, "model and data")
+    data.add("directory", metavar="DIR", type=typed_path,
+             help="a saved model, or a hub id; with --first, a pretrained model such as minilm",
+             brief="a saved model, or a hub id")
+    data.add("file", metavar="FILE", type=typed_path,
+             help="texts without labels; - is standard input",
+             brief="texts without labels; - is standard input")
+    add_columns(data, labels=False)
+    add_reading(commands.section(command, "format of the data"))
+    choice = commands.section(command, "choice")
+    choice.add("--n", type=Typed(whole(1)), default=50, metavar="N",
+               help="number of texts to choose (default: %(default)s)",
+               brief="number of texts to choose (default: %(default)s)")
+    choice.add("--first", action="store_true",
+               help="choose the first texts, before there are any labels: those that differ most. "
+               "DIR is then any pretrained model",
+               brief="choose the first texts, without a classifier")
+    choice.add("--candidates", type=Typed(whole(1)), default=10, metavar="N",
+               help="uncertain texts among which each one is chosen; more favour diversity over "
+               "uncertainty (default: %(default)s)")
+    choice.add("--threshold", type=Typed(real(0, 1, closed="right")), default=0.5,
+               metavar="SIMILARITY",
+               help="share of runs of three words from which two texts are near-duplicates, of "
+               "which one is chosen at most (default: %(default)s)")
+    output = commands.section(command, "output")
+    output.add("--output", "-o", metavar="OUT", type=typed_output,
+               help="file to write (default: print CSV to stdout, as - does)",
+               brief="file to write (default: print CSV)")
+    output.add("--json", action="store_true", help="print JSON to stdout, a line for each text",
+               brief="print JSON, a line for each text")
+    output.add("--force", action="store_true", help="replace OUT if it exists",
+               brief="replace OUT if it exists")
     add_prediction_parameters(commands.section(command, "prediction"))
     return commands.finish(command)
 

@@ -65,8 +65,10 @@ from .stream import (
     ScoredFile as ScoredFile,
     check_files as check_files,
     label_file as label_file,
+    refuse_taken as refuse_taken,
 )
 from .writers import (
     check_output as check_output,
+    open_output as open_output,
     require_printable as require_printable,
 )

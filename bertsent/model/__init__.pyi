@@ -27,3 +27,7 @@ from .speed import (
     measure as measure,
     measure_rates as measure_rates,
 )
+from .vectors import (
+    encode_texts as encode_texts,
+    open_encoder as open_encoder,
+)

@@ -1,0 +1,95 @@
+"""The vectors of texts, from a pretrained model without its head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertsent.files import hold_directory
+from bertsent.hub import load_model_directory, resolve_directory
+from bertsent.model.bert import BertForSequenceClassification
+from bertsent.model.scoring import pool_pieces
+from bertsent.texts import Reader, Windows
+from bertsent.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def open_encoder(
+    name_or_dir: str | PathLike[str], pooling: str = "mean"
+) -> tuple[BertForSequenceClassification, Tokenizer]:
+    """Return a pretrained model whose vectors are wanted, and its tokenizer.
+
+    Parameters
+    ----------
+    name_or_dir : str or path-like
+        As in `BertClassifier`.
+    pooling : {"cls", "mean"}, default="mean"
+        What the vectors are of the last layer; see `BertForSequenceClassification.pool_packed`.
+
+    Returns
+    -------
+    model : BertForSequenceClassification
+        Its head is a new one for two classes, with fixed random weights.
+    tokenizer : Tokenizer
+
+    Raises
+    ------
+    CheckpointError, ModelNotFoundError
+        The model cannot be used.
+    """
+    directory = resolve_directory(name_or_dir)
+    with hold_directory(directory):
+        loaded = load_model_directory(
+            directory, source=str(name_or_dir), tell=False, random_state=0, pooling=pooling,
+            new_classifier=True,
+        )
+        tokenizer = Tokenizer.from_files(directory)
+    model = BertForSequenceClassification._assemble(loaded.config, loaded.engine, loaded.flat)
+    tokenizer.limit_ids(model._engine["vocab_size"])
+    return model, tokenizer
+
+
+def encode_texts(
+    model: BertForSequenceClassification,
+    tokenizer: Tokenizer,
+    texts: list[str],
+    reader: Reader,
+    n_threads: int,
+    report: Callable[[float], None] | None = None,
+    *,
+    precision: str = "float32",
+    memory_limit: int | str | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the vector of each text.
+
+    Parameters
+    ----------
+    model : BertForSequenceClassification
+        Its pooling says what the vectors are.
+    tokenizer : Tokenizer
+    texts : list of str
+    reader : Reader
+        Which part of a long text is read. The vector of a text in windows is the mean of those of
+        its windows, weighted by their numbers of tokens.
+    n_threads : int
+        It does not affect the vectors.
+    report, precision, memory_limit
+        As in `pool_pieces`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_texts, hidden_size)
+        Not normalized; `normalize` does that.
+    """
+    tokens = reader.encode(tokenizer, texts, n_threads)
+    _, vectors = pool_pieces(
+        model, tokens.ids, tokens.offsets, n_threads, report, precision=precision,
+        memory_limit=memory_limit,
+    )
+    windows = Windows.of(tokens)
+    return vectors if windows is None else windows.mean(vectors)
