@@ -291,6 +291,27 @@ def test_both_instruction_sets_are_named(plain, log):
     assert "the likely reason: another instruction set may round differently" in process.stdout
 
 
+LACKING = (
+    r"this run computed in bfloat16, and repeating it needs a processor with AVX512-BF16 or AMX, "
+    r"which the instruction set in use \(.*\) does not have; verify the run on such a processor"
+)
+
+
+@pytest.mark.parametrize("name", ["precision", "inference_precision"])
+@pytest.mark.parametrize("asked", ["auto", "bfloat16"])
+def test_a_precision_that_this_machine_lacks_is_refused(plain, log, monkeypatch, name, asked):
+    """Otherwise "auto" would compute in float32, and the first step differs."""
+    monkeypatch.setattr(_core, "precisions", lambda: ["float32", "int8"])
+    monkeypatch.delattr(training_loop._Loop, "step")
+
+    def change(events):
+        events[0]["run"][name], events[0]["parameters"][name] = "bfloat16", asked
+
+    rewrite(log, change)
+    with pytest.raises(ValueError, match=rf"^{log}, line 1: {LACKING}$"):
+        verify(log)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -595,6 +616,17 @@ def test_what_is_not_the_run_of_pretraining_is_refused(pretrain, plain, log, tmp
         verify_pretraining(log, model=other)
     rewrite(log, put("parameters", "mask_probability", value=2))
     with pytest.raises(CheckpointError, match="parameters: mask_probability"):
+        verify_pretraining(log)
+
+
+def test_pretraining_in_a_precision_that_this_machine_lacks_is_refused(
+    pretrain, log, monkeypatch
+):
+    pretrain(epochs=1)
+    rewrite(log, put("run", "precision", value="bfloat16"))
+    monkeypatch.setattr(_core, "precisions", lambda: ["float32", "int8"])
+    monkeypatch.delattr(training_loop._Loop, "step")
+    with pytest.raises(ValueError, match=rf"^{log}, line 1: {LACKING}$"):
         verify_pretraining(log)
 
 

@@ -12,6 +12,7 @@ from bertsent.classifier.fitting import fit
 from bertsent.classifier.parameters import DEFAULTS
 from bertsent.classifier.settings import read_parameters
 from bertsent.errors import CheckpointError
+from bertsent.model import PRECISIONS, require_precision
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, identify_build, interrupted
 from bertsent.training import MEASURES, PRETRAINING_TASK, read_log
@@ -321,6 +322,12 @@ def _compare(
     repeat: Callable[[RecordedRun, Comparison], None],
 ) -> dict[str, Any]:
     """Return what differs in a run that is repeated, or an empty dictionary."""
+    for name in PRECISIONS:
+        precision = past.run.get(name)
+        require_precision(
+            precision, f"{past.line.file}: this run computed in {precision}, and repeating it",
+            "verify the run on such a processor",
+        )
     try:
         repeat(past, comparison)
     except _Over as over:

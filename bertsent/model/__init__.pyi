@@ -10,6 +10,7 @@ from .precision import (
     PRECISIONS as PRECISIONS,
     TRAINING as TRAINING,
     go_on_in as go_on_in,
+    require_precision as require_precision,
     resolve_precision as resolve_precision,
 )
 from .scoring import (

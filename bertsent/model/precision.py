@@ -31,13 +31,29 @@ def resolve_precision(value: str, name: str) -> str:
 
     if value == "auto":
         return _core.preferred_precision()
-    if value not in _core.precisions():
-        raise ValueError(
-            f"{spell(name, value)} needs a processor with AVX512-BF16 or AMX, which the "
-            f"instruction set in use ({_core.isa()}) does not have; use 'auto', which is bfloat16 "
-            "only where that is faster, or 'float32'"
-        )
+    require_precision(
+        value, spell(name, value), "use 'auto', which is bfloat16 only where that is faster, or "
+        "'float32'",
+    )
     return str(value)
+
+
+def require_precision(value: str | None, subject: str, advice: str) -> None:
+    """Raise a ValueError if this machine does not support a precision; None is always supported.
+
+    Parameters
+    ----------
+    value : {"float32", "bfloat16", "int8"} or None
+    subject, advice : str
+        How the message begins, and what it says to do.
+    """
+    from bertsent import _core
+
+    if value is not None and value not in _core.precisions():
+        raise ValueError(
+            f"{subject} needs a processor with AVX512-BF16 or AMX, which the instruction set in "
+            f"use ({_core.isa()}) does not have; {advice}"
+        )
 
 
 def go_on_in(value: str, name: str, begun: str | None) -> str:
