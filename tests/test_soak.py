@@ -74,6 +74,15 @@ def test_nothing_is_found_without_a_leak(tmp_path):
     assert findings == [] and result["calls"] == ROUNDS * len(work)
 
 
+def test_samples_do_not_grow_what_they_count():
+    samples, sample = soak.Samples(), soak.take_stock([])
+    before = sys.getallocatedblocks()
+    for number in range(2000):
+        samples.add({"seconds": number + 0.5} | {name: n + number for name, n in sample.items()})
+    assert sys.getallocatedblocks() - before < 200
+    assert samples.rows()[7] == {"seconds": 7.5} | {name: n + 7 for name, n in sample.items()}
+
+
 def test_growth_is_robust():
     flat = [100.0] * 60
     assert soak.growth(flat) == 0

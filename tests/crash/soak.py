@@ -13,6 +13,7 @@ glibc.
 """
 
 import argparse
+import array
 import contextlib
 import copy
 import ctypes
@@ -52,7 +53,7 @@ from bertsent.cli import main as command  # noqa: E402
 BOUNDS = {
     "resident": 3 << 20,  # bytes of the process that are in memory
     "allocated": 384 << 10,  # bytes that malloc has handed out
-    "blocks": 3000,  # small blocks that Python has handed out
+    "blocks": 1000,  # small blocks that Python has handed out
     "objects": 500,  # objects that Python's garbage collector knows
     "descriptors": 0.5,
     "threads": 3.5,  # a fork ends those of NumPy's BLAS, which come back when it is used
@@ -461,6 +462,28 @@ def take_stock(watched):
     }
 
 
+class Samples:
+    """What was counted at each time, in one block of memory.
+
+    A list of dictionaries would grow by eight of the blocks that are counted with each sample.
+    """
+
+    def __init__(self):
+        self._names, self._values = (), array.array("d")
+
+    def add(self, sample):
+        self._names = self._names or tuple(sample)
+        self._values.extend(sample.values())
+
+    def rows(self):
+        """Return a dictionary for each sample."""
+        width = len(self._names)
+        return [
+            dict(zip(self._names, self._values[begin : begin + width], strict=True))
+            for begin in range(0, len(self._values), width or 1)
+        ]
+
+
 def slope(values):
     """Return the median slope between two values of a series, a step (Theil and Sen)."""
     values = np.asarray(values, np.float64)[:: max(1, len(values) // 1000)]
@@ -495,7 +518,7 @@ def run(folder, *, minutes=None, rounds=None, seed=0, every=3.0, work=None, say=
     work = dict(WORK if work is None else work)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder))
-    soak, findings, samples = Soak(scratch, seed), [], []
+    soak, findings, samples = Soak(scratch, seed), [], Samples()
     done = dict.fromkeys(work, 0)
     if work.keys() & WORK.keys():
         soak.prepare()
@@ -531,25 +554,26 @@ def run(folder, *, minutes=None, rounds=None, seed=0, every=3.0, work=None, say=
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
                 if rounds is None and time.monotonic() - last >= every:
                     last = time.monotonic()
-                    samples.append({"seconds": round(last - begin, 1)} | take_stock(soak.watched))
+                    samples.add({"seconds": round(last - begin, 1)} | take_stock(soak.watched))
             number += 1
             if rounds is not None:
                 seconds = round(time.monotonic() - begin, 1)
-                samples.append({"seconds": seconds} | take_stock(soak.watched))
+                samples.add({"seconds": seconds} | take_stock(soak.watched))
     finally:
         tempfile.tempdir = directory
         for key, value in environment.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})
         shutil.rmtree(scratch)
     bounds = BOUNDS if number >= WARM_ROUNDS or work.keys() != WORK.keys() else WARM_BOUNDS
-    grown = {name: growth([sample[name] for sample in samples]) for name in bounds}
+    rows = samples.rows()
+    grown = {name: growth([row[name] for row in rows]) for name in bounds}
     findings += [
         f"{name} grow from the second to the last third by {grown[name]:,.1f}, more than {bound:,}"
         for name, bound in bounds.items() if grown[name] > bound
     ]
     result = {
         "rounds": number, "calls": sum(done.values()), "done": done, "bounds": bounds,
-        "growth": grown, "findings": findings, "samples": samples,
+        "growth": grown, "findings": findings, "samples": rows,
     }
     return result, findings
 
@@ -603,7 +627,9 @@ def main():
         args.output.mkdir(parents=True, exist_ok=True)
         rows = result.pop("samples")
         text = json.dumps(result, indent=1)[:-2]
-        lines = ",\n".join("  " + json.dumps(row) for row in rows)
+        lines = ",\n".join("  " + json.dumps(
+            {name: int(value) if value.is_integer() else value for name, value in row.items()}
+        ) for row in rows)
         (args.output / "soak.json").write_text(f'{text},\n "samples": [\n{lines}\n ]\n}}\n')
         result["samples"] = rows
         with contextlib.suppress(ImportError):
