@@ -146,19 +146,24 @@ def base(tmp_path_factory):
     return write_tiny_model(tmp_path_factory.mktemp("base") / "tiny")
 
 
-@pytest.fixture
-def make(base):
-    """Return a function that makes a classifier which is trained in a moment."""
+def maker(model, **settings):
+    """Return a function that makes a classifier which is trained in a moment.
+
+    It takes further parameters of the classifier, which override ``settings``.
+    """
     from bertsent import BertClassifier
 
-    def factory(**options):
-        chosen = {
-            "model": base, "max_length": 16, "epochs": 1, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1,
-        }
-        return BertClassifier(**(chosen | options))
+    chosen = {
+        "model": model, "max_length": 16, "epochs": 1, "batch_size": 8, "learning_rate": 2e-3,
+        "random_state": 0, "verbose": 0, "n_threads": 1,
+    } | settings
+    return lambda **options: BertClassifier(**(chosen | options))
 
-    return factory
+
+@pytest.fixture
+def make(base):
+    """Return `maker` for the model of the file's tests."""
+    return maker(base)
 
 
 @pytest.fixture(params=["exchanged", "renamed", "in place"])

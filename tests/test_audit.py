@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import maker
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from test_classifier import make_texts
@@ -23,14 +24,7 @@ TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
 
 @pytest.fixture(scope="module")
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "track_examples": True,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2, track_examples=True)
 
 
 def flip(labels, part=0.03, seed=0):

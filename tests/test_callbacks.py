@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from conftest import maker
 from sklearn.base import clone
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
@@ -24,14 +25,7 @@ TEXTS, LABELS = make_texts(32)
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2, precision="float32")
 
 
 class Witness:

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 
 import bertsent
 from bertsent.errors import CheckpointError, FreshWeightsWarning
@@ -35,15 +35,7 @@ def make_texts(n=64, seed=0):
 @pytest.fixture
 def make(base):
     """A factory of small, silent classifiers that learn within a second."""
-
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2)
 
 
 @pytest.fixture(scope="module")

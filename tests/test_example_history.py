@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_long_text import make_long
 from test_runs import at_step
@@ -27,15 +27,9 @@ def still(tmp_path_factory):
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 3, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32", "track_examples": True,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(
+        base, epochs=3, precision="float32", inference_precision="float32", track_examples=True
+    )
 
 
 @pytest.mark.parametrize(

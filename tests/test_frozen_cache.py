@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
 from test_memory import least_of
@@ -52,15 +52,10 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 3, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32", "freeze_layers": 2, "freeze_dropout": True,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(
+        base, epochs=3, precision="float32", inference_precision="float32", freeze_layers=2,
+        freeze_dropout=True
+    )
 
 
 @pytest.fixture

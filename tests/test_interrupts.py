@@ -4,7 +4,7 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_runs import at_step
 from test_validation import Scripted, make_examples
@@ -19,14 +19,7 @@ TEXTS, LABELS = make_texts(40)  # 5 steps of 8
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 3, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=3, precision="float32")
 
 
 def press():

@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import maker
 from test_classifier import flat
 from test_cli import SMALL
 from test_memory import least_of
@@ -51,15 +52,10 @@ def cut(texts, how):
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32", "long_text": "head", "inference_long_text": None,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(
+        base, epochs=2, precision="float32", inference_precision="float32", long_text="head",
+        inference_long_text=None
+    )
 
 
 @pytest.mark.parametrize("how", ["head", "tail", "head+tail"])

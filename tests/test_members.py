@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import maker
 from sklearn.base import clone
 from test_classifier import flat, make_texts
 from test_cli import SMALL, run as run_command, write_csv
@@ -28,16 +29,7 @@ STEPS = 16  # of one member
 @pytest.fixture
 def make(base):
     """A factory of classifiers with three members, for two epochs of 8 steps."""
-
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 5, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "validation_fraction": 0.2,
-            "members": 3,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2, batch_size=5, validation_fraction=0.2, members=3)
 
 
 @pytest.fixture

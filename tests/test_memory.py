@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import maker
 from test_classifier import make_texts
 
 import bertsent
@@ -21,14 +22,7 @@ TEXTS = [f"{text} " * (1 + i % 4) for i, text in enumerate(TEXTS)]
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 24, "epochs": 2, "batch_size": 64, "verbose": 0,
-            "learning_rate": 1e-3, "random_state": 0, "n_threads": 2,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, max_length=24, epochs=2, batch_size=64, learning_rate=1e-3, n_threads=2)
 
 
 def least_of(call):

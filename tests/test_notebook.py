@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+from conftest import maker
 from test_classifier import make_texts
 from test_evaluation import check
 from test_interrupts import press
@@ -29,14 +30,7 @@ def shell(monkeypatch):
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "n_threads": 1,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2, verbose=1)
 
 
 TEXTS, LABELS = make_texts(40)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import maker
 from sklearn.base import clone
 from test_classifier import make_texts
 
@@ -25,14 +26,7 @@ needs_bf16 = pytest.mark.skipif(
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2)
 
 
 @pytest.fixture(scope="module")

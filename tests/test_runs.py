@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL, start
 
@@ -31,17 +31,10 @@ from bertsent.training import checkpoints, loop as training_loop
 @pytest.fixture
 def make(base, tmp_path):
     """A factory of classifiers with a checkpoint every 3 steps; 8 steps per epoch."""
-
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 3, "batch_size": 5, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "validation_fraction": 0.2,
-            "eval_every": 5, "early_stopping": "loss", "patience": 9,
-            "checkpoint_dir": tmp_path / "run", "checkpoint_every": 3,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(
+        base, epochs=3, batch_size=5, validation_fraction=0.2, eval_every=5, early_stopping="loss",
+        patience=9, checkpoint_dir=tmp_path / "run", checkpoint_every=3
+    )
 
 
 TEXTS, LABELS = make_texts(50)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_tiny_model
+from conftest import maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL, write_csv
 from test_training import FakeModel, make_examples, run
@@ -19,15 +19,7 @@ TEXTS, LABELS = make_texts(30)
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 2, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1, "precision": "float32",
-            "inference_precision": "float32",
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=2, precision="float32", inference_precision="float32")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import maker
 from test_classifier import flat, make_texts
 from test_cli import SMALL
 from test_training import FakeModel, make_examples
@@ -19,14 +20,7 @@ from bertsent.training.state import State
 
 @pytest.fixture
 def make(base):
-    def factory(**options):
-        settings = {
-            "model": base, "max_length": 16, "epochs": 3, "batch_size": 8, "learning_rate": 2e-3,
-            "random_state": 0, "verbose": 0, "n_threads": 1,
-        }
-        return bertsent.BertClassifier(**(settings | options))
-
-    return factory
+    return maker(base, epochs=3)
 
 
 class Scripted(FakeModel):
