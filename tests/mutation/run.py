@@ -99,7 +99,7 @@ class Laboratory:
             return "not compiled", ""
         finally:
             tree.restore()
-        if which.startswith(("FAILED ", "CRASHED ")):
+        if which.startswith(("FAILED ", "CRASHED ", "TIMEOUT ")):
             self._check(tree, which.split(" ", 1)[1].split(" - ")[0])
         return end, which
 

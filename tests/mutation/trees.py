@@ -22,8 +22,9 @@ import safetensors.numpy  # noqa: F401
 import sklearn.pipeline  # noqa: F401
 from tree_copy import copy_tree
 
+HERE = Path(__file__).resolve().parent
 MEMORY = 12 << 30  # address space of a test process
-SECONDS = 60  # of one test; all tests of a mutant may take ten times as long
+SECONDS = 60  # of one test: of the processor if it computes, of the clock if it waits
 
 
 class Tree:
@@ -195,32 +196,39 @@ class Tree:
         Ends are "passed", "failed", "crashed" and "timeout".
         """
         place = Path(tempfile.mkdtemp(dir=self.scratch))
+        running = place / "running"
         env = os.environ | {
-            "PYTHONPATH": str(self.folder), "TMPDIR": str(place), "HOME": str(place),
-            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": f"{self.folder}{os.pathsep}{HERE}", "TMPDIR": str(place),
+            "HOME": str(place), "HF_HUB_OFFLINE": "1", "MUTATION_TEST": str(running),
+            "MUTATION_SECONDS": str(SECONDS * (10 if self.sanitize else 1)),
         }
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=line", test,
-                     "-o", f"faulthandler_timeout={SECONDS}",
+        seconds = _patience()
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "cpu_limit", "--tb=line", test,
+                     "-o", f"faulthandler_timeout={seconds}",
                      "-o", "faulthandler_exit_on_timeout=true"]
         start = self._start_program if self.sanitize else self._fork
         with tempfile.TemporaryFile(dir=self.scratch) as output:
             pid = start(arguments, env, output.fileno())
-            code = _wait(pid, 10 * SECONDS)
+            code = _wait(pid, 10 * seconds)
+            last = running.read_text(encoding="utf-8") if running.exists() else test
             shutil.rmtree(place, ignore_errors=True)
             output.seek(0)
             text = output.read().decode(errors="replace")
-        if code is None:
-            return "timeout", ""
+        if code in (None, -signal.SIGPROF) or code != 0 and "Timeout (" in text:
+            return "timeout", f"TIMEOUT {last}"
         which = next((line for line in text.split("\n") if line.startswith(("FAILED", "ERROR"))),
                      text.strip().split("\n")[-1])
         if code in (4, 5):
             raise SystemExit(f"pytest does not find its tests:\n{text}")
         ends = {0: "passed", 1: "failed", 2: "failed", 3: "failed"}
-        if code != 0 and "Timeout (" in text:
-            return "timeout", ""
         if code not in ends:
             return "crashed", f"CRASHED {test} - exit code {code}"
         return ends[code], which[:200]
+
+
+def _patience():
+    """Return for how many seconds a test may wait, given how busy the machine is."""
+    return round(SECONDS * max(1.0, 4 * os.getloadavg()[0] / os.cpu_count()))
 
 
 def _wait(pid, seconds):
