@@ -14,6 +14,7 @@ from conftest import tiny_config
 from reference import Bert
 from safetensors.numpy import load_file
 
+from bertsent import _core
 from bertsent.errors import CheckpointError, FreshWeightsWarning, ModelNotFoundError
 from bertsent.files import atomic
 from bertsent.hub.config import engine_config
@@ -116,6 +117,33 @@ def test_kinds_of_mask(kind):
 def test_batches_that_are_refused(ids, mask, types, error, message):
     with pytest.raises(error, match=message):
         batch.pack(ids, mask, types, CONFIG)
+
+
+def test_a_mask_with_holes_is_refused_where_distances_matter():
+    """The attention of MPNet depends on the distance of two tokens in the text."""
+    ids, mask = [[2, 3, 4], [2, 3, 4]], [[1, 1, 0], [1, 0, 1]]
+    assert batch.pack(ids, mask, None, CONFIG).ids.tolist() == [2, 3, 2, 4]
+    with pytest.raises(ValueError, match="attention_mask: row 1 has 0 between tokens; mask padd"):
+        batch.pack(ids, mask, None, CONFIG | {"relative_bias": True})
+
+
+def test_a_model_without_token_types_takes_only_zeros():
+    config = CONFIG | {"type_vocab_size": 0}
+    assert batch.pack([[2, 3]], None, [[0, 0]], config).types is None
+    with pytest.raises(ValueError, match="token_type_ids: the model has no token types; leave"):
+        batch.pack([[2, 3]], None, [[0, 1]], config)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"num_attention_heads": 3}, "hidden_size 32 is not a multiple of num_attention_heads 3"),
+    ({"layer_norm_eps": -1.0}, "layer_norm_eps is -1, expected >= 0"),
+    ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf, expected >= 0"),
+    ({"positions_skip_padding": True}, "positions_skip_padding needs a position_offset of at"),
+])
+def test_sizes_that_contradict_each_other_are_refused_by_the_engine(changes, said):
+    """Also those that Python would not let through."""
+    with pytest.raises(ValueError, match=f"config: {said}"):
+        _core.parameter_table(CONFIG | changes)
 
 
 def test_what_is_masked_may_be_anything():

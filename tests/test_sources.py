@@ -272,6 +272,20 @@ def test_names_that_are_not_utf8_are_shown_by_their_bytes(tmp_path, model):
     )
 
 
+def test_a_folder_of_texts_that_cannot_be_read_is_an_error(tmp_path):
+    """In the layout of the IMDB reviews."""
+    (tmp_path / "pos").mkdir()
+    with pytest.raises(ValueError, match="not an aclImdb folder: .*/neg is missing"):
+        read(tmp_path)
+    (tmp_path / "neg").mkdir()
+    with pytest.raises(ValueError, match=r"contains no texts \(pos/\*.txt, neg/\*.txt\)"):
+        read(tmp_path)
+    (tmp_path / "neg" / "1.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"/neg/1.txt is not UTF-8 \(.*\); pass encoding, or "):
+        read(tmp_path)
+    assert read(tmp_path, encoding="latin-1") == [["café", "negative", "", "neg/1.txt"]]
+
+
 def test_home_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "a.csv", CSV)

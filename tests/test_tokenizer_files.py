@@ -130,6 +130,24 @@ def test_files_that_do_not_count_may_be_damaged(tmp_path):
         opened(files, tmp_path)
 
 
+@pytest.mark.parametrize("key", ["foo", "-1", "1.5", "12345678901"])
+def test_keys_of_the_decoder_are_ids(tmp_path, key):
+    files = cases.case(cases.full(), {"added_tokens_decoder": {key: {"content": "foo"}}})
+    with pytest.raises(CheckpointError, match=f"added_tokens_decoder must be ids, got '{key}'"):
+        opened(files, tmp_path)
+
+
+@pytest.mark.parametrize(("described", "said"), [
+    (7, "must be a text or a JSON object"),
+    ({"content": 7}, "content must be a text"),
+    ({"content": "foo", "lstrip": "yes"}, "lstrip must be true or false"),
+])
+def test_added_tokens_that_are_described_wrongly_are_refused(tmp_path, described, said):
+    files = cases.case(cases.full(), {"added_tokens_decoder": {"5": described}})
+    with pytest.raises(CheckpointError, match=f"added_tokens_decoder.5.*{said}"):
+        opened(files, tmp_path)
+
+
 def test_ids_of_added_tokens_fit_into_32_bits(tmp_path):
     files = cases.case(None, {}) | {"added_tokens.json": json.dumps({"foo": 2**32 - 1})}
     assert ids_of(opened(files, tmp_path))

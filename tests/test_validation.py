@@ -23,6 +23,11 @@ def make(base):
     return maker(base, epochs=3)
 
 
+def test_no_held_out_texts_are_an_error(make):
+    with pytest.raises(ValueError, match="X_val is empty; leave it out or pass some texts"):
+        make().fit(*make_texts(8), X_val=[], y_val=[])
+
+
 class Scripted(FakeModel):
     """A model whose weights count its steps, and whose validation losses are given."""
 
