@@ -78,7 +78,7 @@ class SquaredError(Objective):
 class Regressor(bertsent.BertClassifier):
     """The estimator with that objective."""
 
-    _problem_type = "regression"
+    _problem_types = ("regression",)
 
 
 # --- what it does ---------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_a_flag_that_is_refused_names_what_is_allowed(kind, text):
 def test_words_that_are_allowed_can_be_typed(parameter):
     kind = parameter.kind
     assert all(kind.accepts(kind.parse(word)) for word in kind.choices)
-    quoted = re.findall('"([a-z0-9+]+)"', kind.allowed_text.partition(" such as ")[0])
+    quoted = re.findall('"([a-z0-9_+]+)"', kind.allowed_text.partition(" such as ")[0])
     assert quoted == list(kind.choices)
 
 

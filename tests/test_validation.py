@@ -180,7 +180,10 @@ def test_evaluations_survive_saving(make, tmp_path):
     ("options", "message"),
     [
         ({"validation_fraction": 1.0}, "validation_fraction=1.0.*above 0 and below 1"),
-        ({"early_stopping": "f1"}, 'early_stopping=.f1.*"loss", "accuracy"'),
+        ({"early_stopping": "f2"}, 'early_stopping=.f2.*"loss", "accuracy", "f1"'),
+        ({"early_stopping": "f1"}, 'early_stopping=.f1.*use "loss" or "accuracy"'),
+        ({"label_threshold": 1.0}, 'label_threshold=1.0.*"f1" or a number above 0 and below 1'),
+        ({"label_threshold": 0.3}, "label_threshold=0.3 decides which labels.*one class"),
         ({"early_stopping": True}, "early_stopping=True needs.*X_val.*validation_fraction"),
         ({"patience": 0}, "patience=0.*at least 1"),
         ({"eval_every": 0}, "eval_every=0.*at least 1"),

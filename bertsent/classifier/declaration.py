@@ -161,7 +161,9 @@ def _is_flag(value: object) -> bool:
 def _is_metric(value: object) -> bool:
     from bertsent.objectives import OBJECTIVES  # likewise
 
-    return isinstance(value, str) and value in {kind.metric for kind in OBJECTIVES.values()}
+    return isinstance(value, str) and any(
+        value in kind.watchable() for kind in OBJECTIVES.values()
+    )
 
 
 def _is_random_state(value: object) -> bool:
@@ -187,8 +189,9 @@ def _parse_class_weights(text: str) -> dict[str, float]:
 NULL = Kind(("None",), lambda value: value is None, typed=())
 # A parameter of this kind alone is a flag without a value.
 FLAG = Kind(("True", "False"), _is_flag, typed=())
-# The metric of any objective; in words, that of BertClassifier.
-METRIC = Kind(('"accuracy"',), _is_metric, choices=("accuracy",))
+# The metrics of any objective; in words, those of BertClassifier.
+_METRICS = ("accuracy", "f1", "micro_f1", "macro_f1")
+METRIC = Kind(tuple(f'"{name}"' for name in _METRICS), _is_metric, choices=_METRICS)
 SIZE = Kind(
     ("a number of bytes", 'a size such as "2GB" or "500MiB"'),
     lambda value: whole(1).accepts(value) or _parses(parse_size, value),

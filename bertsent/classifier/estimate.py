@@ -127,6 +127,7 @@ def estimate_member(
     objective, targets = objective_class.learn(y, len(texts))
     for doubt in objective.describe_doubts(targets):
         warnings.warn(doubt, UserWarning, stacklevel=2)
+    objective = objective.configure(parameters, targets)
     objective.weigh(targets, None, parameters["class_weight"])  # names unknown classes
     train, validation = _split(
         texts, objective.strata(targets), parameters["validation_fraction"], seeds.split

@@ -23,7 +23,7 @@ from bertsent.classifier.recipes import with_recipe
 from bertsent.files import atomic_directory, hold_directory
 from bertsent.hub import resolve_directory
 from bertsent.model import BertForSequenceClassification
-from bertsent.objectives import OBJECTIVES
+from bertsent.objectives import choose_objective
 from bertsent.system import Interrupts, expand_path, interrupted, interruptible
 from bertsent.texts import row_labels
 from bertsent.tokenizer import Tokenizer
@@ -82,7 +82,8 @@ class _FittedAttribute(Generic[T]):
 class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn classifier that fine-tunes a BERT model on labelled texts.
 
-    `fit` takes a list or column of texts and one label for each. It starts from a pretrained
+    `fit` takes a list or column of texts and one label for each, or any number of labels for each
+    (docs/tasks.md). It starts from a pretrained
     model, adds a new classification layer, and trains with AdamW. Tokenizer, model and optimizer
     run in C on the CPU. All parameters have defaults that work: MiniLM, which is small and fast,
     is trained for three epochs on up to 256 tokens of each text.
@@ -139,6 +140,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     class_weight : None, "balanced" or dict, default=None
         Weight of each class in the loss, which is multiplied by `sample_weight`. "balanced" gives
         every class the same total weight. In a dictionary, labels that are left out have weight 1.
+        If a text can have several labels, it is the weight of a label in the loss of the texts that
+        have it, relative to those that do not; "balanced" is the number of the latter divided by
+        that of the former.
+    label_threshold : float or "f1", default=0.5
+        Probability from which a label is predicted, if a text can have several. It may be changed
+        at any time. "f1" chooses it for each label after training, so that the F1 on the held-out
+        texts is highest; ``thresholds_`` are those that are used. After an interruption, "f1" is
+        0.5.
     max_grad_norm : float, default=1.0
         Largest norm of the gradient over all parameters; larger gradients are scaled down. 0
         turns clipping off.
@@ -176,9 +185,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     eval_every : int or None, default=None
         Number of steps after which the held-out texts are also scored. None scores them only after
         every epoch.
-    early_stopping : False, "loss", "accuracy" or True, default=False
-        Whether to stop when the loss (or True) or the accuracy on the held-out texts no longer
-        improves, and to restore the best weights.
+    early_stopping : False, "loss", "accuracy", "f1", "micro_f1", "macro_f1" or True, default=False
+        Whether to stop when the loss (or True) or a metric on the held-out texts no longer
+        improves, and to restore the best weights. The accuracy is for one label per text, and F1
+        is for several: the mean over texts ("f1"), over all decisions or over labels.
     patience : int, default=3
         Number of evaluations in a row without improvement after which early stopping stops.
     checkpoint_dir : str, path-like or None, default=None
@@ -249,7 +259,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted. If `y` is a table, the names of its columns, and if it is an indicator
+        matrix, their numbers.
+    thresholds_ : ndarray of shape (n_classes,) or None
+        Probability from which each label is predicted; None if each text has one label.
     learning_rate_ : float, None or list of float
         Peak learning rate that was used; None for a model that another program saved. A list if
         `members` is a list.
@@ -266,12 +279,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Precision that was used in training; None for a model that another program saved.
     history_ : list of dict
         One row per epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens`` and ``seconds``. With
-        held-out texts, also ``validation_loss`` and ``validation_accuracy``. If training ended
+        held-out texts, also ``validation_loss`` and ``validation_accuracy``. If a text can have
+        several labels, there is ``f1`` instead of the accuracy, the mean over texts, and on
+        held-out texts also ``validation_micro_f1`` and ``validation_macro_f1``. If training ended
         within an epoch, its row has a ``part``, the fraction of the texts that were trained on.
         With several members, the rows of all of them, with ``member`` from 1.
     evaluations_ : list of dict
-        One row per evaluation of held-out texts: ``step``, ``epoch``, ``validation_loss`` and
-        ``validation_accuracy``. With several members, also ``member``.
+        One row per evaluation of held-out texts: ``step``, ``epoch``, ``validation_loss`` and the
+        metrics, as in ``history_``. With several members, also ``member``.
     best_step_ : int, None or list of these
         Number of steps before the evaluation whose weights were kept, by early stopping or with a
         time budget. A list if there are several members.
@@ -318,13 +333,17 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     _fitted: Fitted | None = None  # __init__ may only set parameters
     _origin: Mapping[str, Any] | None = None  # where a command read the texts, for the log
-    _problem_type = "single_label_classification"  # a key of OBJECTIVES
+    # Keys of OBJECTIVES; y decides between them.
+    _problem_types: tuple[str, ...] = (
+        "single_label_classification", "multi_label_classification",
+    )
 
     classes_ = _FittedAttribute[npt.NDArray[Any]]()
     learning_rate_ = _FittedAttribute[float | list[float] | None]()
     max_length_ = _FittedAttribute[int | list[int]]()
     plan_ = _FittedAttribute[dict[str, Any] | None]()
     precision_ = _FittedAttribute[str | None]()
+    thresholds_: _FittedAttribute[npt.NDArray[np.float64] | None] = _FittedAttribute()
     history_ = _FittedAttribute[list[dict[str, Any]]]()
     evaluations_ = _FittedAttribute[list[dict[str, Any]]]()
     best_step_ = _FittedAttribute[int | list[int | None] | None]()
@@ -355,6 +374,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         accumulate_steps: int = 1,
         label_smoothing: float = 0.0,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        label_threshold: float | Literal["f1"] = 0.5,
         max_grad_norm: float = 1.0,
         freeze_layers: int | Literal["all", "auto"] = "auto",
         freeze_dropout: bool = False,
@@ -363,7 +383,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         members: int | Sequence[Mapping[str, Any]] = 1,
         validation_fraction: float | None = None,
         eval_every: int | None = None,
-        early_stopping: bool | Literal["loss", "accuracy"] = False,
+        early_stopping: bool | Literal[
+            "loss", "accuracy", "f1", "micro_f1", "macro_f1"
+        ] = False,
         patience: int = 3,
         checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -399,6 +421,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.accumulate_steps = accumulate_steps
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+        self.label_threshold = label_threshold
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
         self.freeze_dropout = freeze_dropout
@@ -436,6 +459,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -460,6 +484,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : list, Series, array or table of one column
             The labels, one for each text: strings, booleans or whole numbers. Predictions have
             their type, and are a pandas Categorical if `y` was one.
+
+            If a text can have any number of labels: a column whose items are lists, tuples or sets
+            of labels, or an indicator matrix of 0 and 1 with a column for each label, as an array,
+            sparse matrix or table. Predictions have the same form.
         sample_weight : array of float, shape (n_texts,), or None, default=None
             Weight of each text in the loss. None means equal weights.
         X_val, y_val : as X and y, or None, default=None
@@ -497,8 +525,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         before = self._fitted if self.warm_start else None
         return self._learn(lambda: fit(
-            self._checked_parameters(), OBJECTIVES[self._problem_type], X, y, sample_weight,
-            X_val, y_val, before, origin=self._origin,
+            self._checked_parameters(), choose_objective(self._problem_types, y), X, y,
+            sample_weight, X_val, y_val, before, origin=self._origin,
         ))
 
     def _learn(self, train: Callable[[], tuple[Fitted, KeyboardInterrupt | None]]) -> Self:
@@ -554,12 +582,12 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from bertsent.classifier.partial import partial_fit
 
         return self._learn(lambda: partial_fit(
-            self._checked_parameters(), OBJECTIVES[self._problem_type], X, y, classes,
+            self._checked_parameters(), choose_objective(self._problem_types, y), X, y, classes,
             sample_weight, self._fitted,
         ))
 
-    def predict(self, X: Texts) -> npt.NDArray[Any] | pd.Categorical:
-        """Predict the label of each text.
+    def predict(self, X: Texts) -> Any:
+        """Predict the label of each text, or its labels.
 
         Parameters
         ----------
@@ -569,7 +597,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         labels : ndarray or pandas Categorical, shape (n_texts,)
-            A Categorical if the training labels were one.
+            A Categorical if the training labels were one. If a text can have several labels, they
+            have the form of `y` in `fit`: an indicator matrix of shape (n_texts, n_classes), dense,
+            sparse or as a DataFrame with the index of `X`, or a list with a list, tuple or set for
+            each text.
         """
         return predictor(self).predict(X)
 
@@ -590,7 +621,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         float
-            The share of the texts whose label is predicted.
+            The share of the texts whose label is predicted, or all of whose labels are.
 
         Raises
         ------
@@ -610,7 +641,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         probabilities : ndarray of float64, shape (n_texts, n_classes)
-            In the order of ``classes_``.
+            In the order of ``classes_``. If a text can have several labels, they do not add up to
+            1; this is the form of scikit-learn's MLPClassifier and OneVsRestClassifier.
         """
         return predictor(self).predict_proba(X)
 
@@ -625,8 +657,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         logits : ndarray of float32, shape (n_texts, n_classes) or (n_texts,)
-            In the order of ``classes_``. With two classes, the second logit minus the first. With
-            several members, logits whose softmax is the mean of their probabilities.
+            In the order of ``classes_``. With two classes, the second logit minus the first, unless
+            a text can have several labels. With several members, logits whose probabilities are the
+            mean of theirs.
         """
         return predictor(self).decision_function(X)
 
@@ -854,7 +887,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         DataFrame
             Columns ``predicted_label`` and ``confidence``, the probability of that label, with the
-            index of the batch. They are added to a table, which is of the same library.
+            index of the batch. They are added to a table, which is of the same library. If a text
+            can have several labels: ``predicted_labels``, joined by semicolons, and
+            ``probability_NAME`` for each label.
 
         Raises
         ------
@@ -880,7 +915,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ready = predictor(self)
         ready.check()
         return label_batches(
-            ready.table, ready.fitted.objective.prediction_columns, batches, text_column
+            ready.table, ready.objective.prediction_columns, batches, text_column
         )
 
     def predict_file(
@@ -909,8 +944,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             aclImdb folder (docs/files.md).
         output : str or path-like
             File to write, in the format of its extension. It has all columns of `input`, with
-            their types from Parquet to Parquet, and two new ones: ``predicted_label`` and
-            ``confidence``, the probability of that label, rounded to six decimal places.
+            their types from Parquet to Parquet, and new ones: ``predicted_label`` and
+            ``confidence``, the probability of that label, rounded to six decimal places. If a text
+            can have several labels, the new columns are those of `predict_batches`.
         text_column : str or int, default="review"
             The column of texts: its name, or its number, counted from 0, if the file has no header.
             Not needed for .txt.
@@ -952,9 +988,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dialect_of_input = Dialect.of(dialect, "predict_file")
         with contextlib.closing(find_source(input, dialect_of_input)) as source:
             return label_file(
-                ready.table, ready.fitted.objective.prediction_columns, source, output,
+                ready.table, ready.objective.prediction_columns, source, output,
                 text_column=text_column,
-                possible=ready.fitted.objective.possible_predictions,
+                possible=ready.objective.possible_predictions,
                 chunk_rows=chunk_rows, missing=missing, overwrite=overwrite, verbose=self.verbose,
             )
 
@@ -1035,7 +1071,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """See `from_pretrained`. `tell` is as for `Fitted.open`."""
         directory = resolve_directory(name_or_dir, revision=revision)
         with hold_directory(directory):
-            fitted, parameters = Fitted.open(directory, name_or_dir, cls._problem_type, tell=tell)
+            fitted, parameters = Fitted.open(directory, name_or_dir, cls._problem_types, tell=tell)
         known = cls._get_param_names()
         classifier = cls(**{name: parameters[name] for name in known if name in parameters})
         for name in DEFAULTS.keys() & parameters.keys() - set(known):

@@ -43,6 +43,13 @@ class Evaluation(dict[str, Any]):
         Number of texts that the classifier was trained on.
     accuracy_unseen : float or None
         Accuracy on all others; None if there are none.
+    f1, micro_f1, macro_f1, subset_accuracy : float
+        If a text can have several labels, instead of the accuracy: the F1 as the mean over texts,
+        over all decisions and over labels, and the share of the texts all of whose labels are
+        right.
+    averages, labels : dict
+        In that case, ``precision``, ``recall`` and ``f1`` by average ("micro", "macro", "samples"),
+        and by label, with ``rows``, ``predicted`` (numbers of texts) and ``threshold``.
     """
 
     accuracy: float
@@ -130,7 +137,7 @@ def evaluate(
     -------
     Evaluation
     """
-    precision, objective = predictor.check(), predictor.fitted.objective
+    precision, objective = predictor.check(), predictor.objective
     n_texts = len(check_texts(X, "X", arrow=True))
     if not n_texts:
         raise ValueError("X is empty; there is nothing to evaluate")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from os import PathLike
@@ -52,6 +52,7 @@ from bertsent.texts import (
     feature_name,
     hash_texts,
     name_texts,
+    row_labels,
 )
 from bertsent.tokenizer import Tokenizer
 from bertsent.training import ExampleHistory, Seeds
@@ -174,6 +175,12 @@ class Fitted:
         """The classes of y, sorted; None if y has no classes."""
         return self.objective.classes
 
+    @property
+    def thresholds(self) -> npt.NDArray[np.float64] | None:
+        """The probability from which each label is predicted; None without labels."""
+        found: npt.NDArray[np.float64] | None = getattr(self.objective, "used_thresholds", None)
+        return found
+
     @cached_property
     def example_history(self) -> pd.DataFrame | None:
         """The history of each text as a table."""
@@ -201,7 +208,7 @@ class Fitted:
         cls,
         directory: str | PathLike[str],
         name: object,
-        problem_type: str,
+        problem_types: Sequence[str],
         *,
         tell: bool = True,
     ) -> tuple[Fitted, Parameters]:
@@ -212,8 +219,8 @@ class Fitted:
         directory : str or path-like
         name : object
             Name of the classifier in error messages.
-        problem_type : str
-            The expected problem type, a key of `OBJECTIVES`.
+        problem_types : sequence of str
+            The problem types that are expected, keys of `OBJECTIVES`.
         tell : bool, default=True
             Whether to tell the user how many tokens of a text a classifier of another program
             reads.
@@ -232,12 +239,14 @@ class Fitted:
         settings = read_settings(directory, cls)
         if settings is not None:
             found = settings.fields["objective"].problem_type
-            if found != problem_type:
+            if found not in problem_types:
                 raise CheckpointError(
-                    f"{name} was trained for the problem type {found!r}, not {problem_type!r}"
+                    f"{name} was trained for the problem type {found!r}, not "
+                    f"{' or '.join(map(repr, problem_types))}"
                 )
+            problem_types = (found,)
         model, loaded = load_model(
-            directory, name, problem_type=problem_type, instead=train_instead(name)
+            directory, name, problem_type=tuple(problem_types), instead=train_instead(name)
         )
         if loaded.fresh:
             raise CheckpointError(
@@ -330,9 +339,15 @@ class Predictor:
     fitted: Fitted
     parameters: Parameters
 
+    @cached_property
+    def objective(self) -> Objective:
+        """What the models learned, with the parameters for prediction."""
+        return self.fitted.objective.under(self.parameters)
+
     def check(self) -> str:
         """Check the parameters for prediction, and return its precision."""
         check_parameters(self.parameters)
+        self.objective  # noqa: B018  # refuses parameters that it does not have
         for number in range(len(self.fitted.models)):
             self.reader(number)
         return resolve_precision(self.parameters["inference_precision"], "inference_precision")
@@ -420,24 +435,27 @@ class Predictor:
             opinions.append(logits if windows is None else windows.mean(logits))
             if number == 0 and vectors is not None and windows is not None:
                 vectors = windows.mean(vectors)
-        logits = opinions[0] if len(opinions) == 1 else self.fitted.objective.combine(opinions)
+        logits = opinions[0] if len(opinions) == 1 else self.objective.combine(opinions)
         return logits, vectors
 
     @_interruptible
-    def predict(self, X: Texts) -> npt.NDArray[Any] | pd.Categorical:
-        """Return the prediction for each text, in the type of y."""
-        found: npt.NDArray[Any] | pd.Categorical = self.fitted.objective.predict(self.logits(X))
+    def predict(self, X: Texts) -> Any:
+        """Return the prediction for each text, in the type of y; a table has the index of X."""
+        found: Any = self.objective.predict(self.logits(X))
+        index = row_labels(X)
+        if index is not None and hasattr(found, "set_axis"):
+            found = found.set_axis(index, axis=0)
         return found
 
     @_interruptible
     def predict_proba(self, X: Texts) -> npt.NDArray[np.float64]:
         """Return the probability of each class, as float64."""
-        return self.fitted.objective.predict_proba(self.logits(X))
+        return self.objective.predict_proba(self.logits(X))
 
     @_interruptible
     def decision_function(self, X: Texts) -> npt.NDArray[np.float32]:
         """See `BertClassifier.decision_function`."""
-        return self.fitted.objective.decision_function(self.logits(X))
+        return self.objective.decision_function(self.logits(X))
 
     @_interruptible
     def score(
@@ -447,14 +465,14 @@ class Predictor:
         logits = self.logits(X)
         if not len(logits):
             raise ValueError("X is empty; there is nothing to score")
-        return self.fitted.objective.score(logits, y, sample_weight)
+        return self.objective.score(logits, y, sample_weight)
 
     @_interruptible
     def table(
         self, X: Texts, report: Report | None = None, decimals: int | None = None
     ) -> dict[str, Any]:
         """Return the columns of `Objective.prediction_table`. Parameters are as for `logits`."""
-        return self.fitted.objective.prediction_table(self.logits(X, report), decimals)
+        return self.objective.prediction_table(self.logits(X, report), decimals)
 
     @_interruptible
     def count_tokens(self, X: Texts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -153,12 +153,16 @@ def fit(
     check_interrupts()
     column = feature_name(X)
     objective, targets = objective_class.learn(y, len(texts))
-    warn_of_column_vector(y, stacklevel=4)
+    if not objective_class.takes(y):
+        warn_of_column_vector(y, stacklevel=4)
     for doubt in objective.describe_doubts(targets):
         warn(doubt)
+    objective = objective.configure(parameters, targets)
     _check_watched(parameters["early_stopping"], objective)
     weights = check_weights(sample_weight, len(texts))
     validation = _check_validation(parameters, X_val, y_val, objective)
+    if objective.chooses_thresholds:
+        _require_held_out("label_threshold", parameters, validation)
     given: dict[str, Sequence[Any]] = {
         "texts": (texts,),
         "labels": (targets, objective.label_names),
@@ -168,7 +172,7 @@ def fit(
     weights = objective.weigh(targets, weights, parameters["class_weight"])
     strata = objective.strata(targets)
     labelled = Labelled(texts, targets, strata, weights, np.arange(len(texts)))
-    trained = []
+    trained, opinions = [], []
     with contextlib.ExitStack() as stack:
         # Open all of them now, so that errors occur before the first step and not hours later.
         stores = [
@@ -199,6 +203,8 @@ def fit(
                     check_interrupts()
                     run.train()
                     trained.append(run.fitted())
+                    if objective.chooses_thresholds and run.held_out is not None:
+                        opinions.append(run.held_out.logits(run.model, run.options, n_threads))
         except KeyboardInterrupt as stop:
             finished = len(trained)
             # An interrupted member is only kept if no other member is finished.
@@ -210,7 +216,12 @@ def fit(
             said = str(stop) or "training was interrupted"
             kept = phrase(python=_describe_kept(finished, trained), command="")
             return fitted, interrupted(stop, said + kept)
-    return replace(_put_together(parameters, trained), feature_name=column), None
+    fitted = replace(_put_together(parameters, trained), feature_name=column)
+    if opinions and run is not None and run.held_out is not None:
+        # All members hold out the same texts.
+        logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
+        fitted = replace(fitted, objective=objective.finish(logits, run.held_out.targets))
+    return fitted, None
 
 
 class _Fit:
@@ -359,7 +370,7 @@ class _Fit:
         watched = resolve_watched(self.parameters["early_stopping"])
         if watched is None and self.time_plan is not None:
             return Best("loss", math.inf)
-        greater_is_better = watched == self.objective.metric and self.objective.greater_is_better
+        greater_is_better = self.objective.watchable().get(str(watched), False)
         return Best(watched, self.parameters["patience"], greater_is_better)
 
     def make_state(self) -> State:
@@ -378,6 +389,7 @@ class _Fit:
             )
             self.budget.before = state.used
         if self.time_plan is not None and self.budget.is_limited:
+            self.budget.evaluations = 1 + self.objective.chooses_thresholds
             begin(self.budget, self.time_plan)
         return state
 
@@ -533,12 +545,8 @@ def _check_validation(
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val go together; one of them is missing")
     if X_val is None or y_val is None:
-        if stopping and fraction is None:
-            raise ValueError(
-                f"{spell('early_stopping', stopping)} needs held-out texts; pass "
-                + phrase(python="X_val and y_val, or ", command="")
-                + spell("validation_fraction", 0.1)
-            )
+        if stopping:
+            _require_held_out("early_stopping", parameters, None)
         return None
     if fraction is not None:
         raise ValueError(
@@ -551,16 +559,27 @@ def _check_validation(
     return Labelled(texts, targets, objective.strata(targets))
 
 
+def _require_held_out(name: str, parameters: Parameters, validation: Labelled | None) -> None:
+    """Raise if a parameter needs held-out texts, and there are none."""
+    if validation is None and parameters["validation_fraction"] is None:
+        raise ValueError(
+            f"{spell(name, parameters[name])} needs held-out texts; pass "
+            + phrase(python="X_val and y_val, or ", command="")
+            + spell("validation_fraction", 0.1)
+        )
+
+
 def _name_text(labelled: Labelled, number: int) -> str:
     return f"X_val[{number}]" if labelled.rows is None else f"X[{labelled.rows[number]}]"
 
 
 def _check_watched(early_stopping: bool | str, objective: Objective) -> None:
-    watched = resolve_watched(early_stopping)
-    if watched not in (None, "loss", objective.metric):
+    watched, names = resolve_watched(early_stopping), list(objective.watchable())
+    if watched is not None and watched not in names:
+        *others, last = (f'"{name}"' for name in names)
         raise ValueError(
             f"{spell('early_stopping', early_stopping)} is unknown; "
-            f'use "loss" or "{objective.metric}"'
+            f"use {', '.join(others)} or {last}"
         )
 
 
@@ -615,6 +634,11 @@ def starting_point(
     """
     pooling = parameters["pooling"]
     if before is not None:
+        if type(objective) is not type(before.objective):
+            raise ValueError(
+                f"warm_start=True continues with a model that {before.objective.purpose}, but y is "
+                f"for one that {objective.purpose}; use warm_start=False to start anew"
+            )
         objective.check_same_labels(before.objective)
         own = before.model._engine["pooling"]
         if pooling not in (None, own):

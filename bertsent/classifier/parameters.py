@@ -105,6 +105,13 @@ PARAMETERS = (
         "class_weight", either(None, "balanced", CLASS_WEIGHTS), None,
         'weight of each class in the loss: "balanced", or for example negative=1,positive=2.5'),
     Parameter(
+        "label_threshold", either("f1", real(0, 1, closed="neither")), 0.5,
+        "probability from which a label is predicted, if a text can have several; \"f1\" chooses "
+        "the one with the highest F1 on the held-out texts for each label", "PROBABILITY",
+        resume="any", summary="changed", at_prediction={
+            "kind": real(0, 1, closed="neither"),
+            "help": "probability from which a label is predicted, if a text can have several"}),
+    Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
         per_member=True, pretraining={}),
     Parameter(
@@ -141,8 +148,9 @@ PARAMETERS = (
         pretraining={}),
     Parameter(
         "early_stopping", either("loss", METRIC, FLAG), False,
-        "stop when the loss or the accuracy on the held-out texts no longer improves, and restore "
-        "the best weights; needs validation_fraction", "{loss,accuracy}"),
+        "stop when the loss or a metric on the held-out texts no longer improves, and restore the "
+        "best weights: the accuracy, or the F1 if a text can have several labels; needs "
+        "validation_fraction", "METRIC"),
     Parameter(
         "patience", whole(1), 3,
         "stop after this many evaluations in a row without improvement",

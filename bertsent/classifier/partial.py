@@ -27,7 +27,7 @@ from bertsent.texts import (
     warn_of_column_vector,
 )
 from bertsent.training import Examples, Listeners, State, draw_seeds, open_log, train
-from bertsent.wording import phrase
+from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,9 +82,16 @@ def partial_fit(
         raise ValueError("X is empty; there is nothing to train on")
     if before:
         before.check_feature_name(X)
-    objective = _choose_objective(objective_class, classes, before)
+    if parameters["label_threshold"] == "f1":
+        raise ValueError(
+            f"{spell('label_threshold', 'f1')} chooses thresholds on held-out texts, but "
+            "partial_fit holds out none; pass a number"
+        )
+    objective = _choose_objective(objective_class, classes, before, y)
     targets = objective.encode(y, len(texts), "y")
-    warn_of_column_vector(y, stacklevel=4)
+    objective = objective.configure(parameters, targets)
+    if not objective_class.takes(y):
+        warn_of_column_vector(y, stacklevel=4)
     weights = check_weights(sample_weight, len(texts))
     weights = objective.weigh(targets, weights, parameters["class_weight"])
     members = max(count_members(parameters["members"]), len(before.models) if before else 1)
@@ -165,7 +172,7 @@ def partial_fit(
 
 
 def _choose_objective(
-    objective_class: type[Objective], classes: Labels | None, before: Fitted | None
+    objective_class: type[Objective], classes: Labels | None, before: Fitted | None, y: Labels
 ) -> Objective:
     """Return an objective for the classes of the first call, or that of earlier calls."""
     if before is None:
@@ -173,24 +180,15 @@ def _choose_objective(
             raise ValueError(
                 "the first call of partial_fit needs classes, all labels that may ever occur"
             )
-        return _learn_classes(objective_class, classes)
+        return objective_class.from_classes(classes, y)
     known = before.objective
     if classes is not None:
-        given = _listed(_learn_classes(objective_class, classes))
+        given = _listed(objective_class.from_classes(classes, y))
         if given != _listed(known):
             raise ValueError(
                 f"classes={given} are not those of this classifier, {_listed(known)}"
             )
     return known
-
-
-def _learn_classes(objective_class: type[Objective], classes: Labels) -> Objective:
-    """Return an objective for classes, whose number `learn` compares with that of texts."""
-    try:
-        n_classes = len(classes)
-    except TypeError:  # `learn` says what is wrong
-        n_classes = 0
-    return objective_class.learn(classes, n_classes, "classes")[0]
 
 
 def _listed(objective: Objective) -> list[Any]:

@@ -46,6 +46,11 @@ def suggest_labels(
     DataFrame
     """
     predictor.check()
+    if predictor.objective.takes_matrix:
+        raise ValueError(
+            "suggest_labels compares the probabilities of classes of which each text has one, but "
+            f"this model {predictor.objective.purpose}"
+        )
     predictor.fitted.check_feature_name(X)
     texts = check_texts(X, "X")
     check_request(len(texts), n, candidates, threshold)

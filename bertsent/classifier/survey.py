@@ -80,6 +80,8 @@ class Work:
         )
         steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
         every = self.parameters["eval_every"]
+        evaluations = rung.epochs + (steps // every if every else 0)
+        evaluations += self.parameters["label_threshold"] == "f1"  # once more, to choose thresholds
         return {
             "cached": self.caches(rung, len(lengths), int(lengths.sum())),
             "train_texts": len(self.train),
@@ -87,7 +89,7 @@ class Work:
             "train_tokens_twice": int(of_texts[of_texts > self.twice].sum()),
             "attended": attended(lengths),
             "validation_tokens": validation,
-            "evaluations": (rung.epochs + (steps // every if every else 0)) * bool(validation),
+            "evaluations": evaluations * bool(validation),
             "test_tokens": test,
             "predicted_tokens": int(lengths.sum()) + validation + test,
         }

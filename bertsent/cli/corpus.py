@@ -22,7 +22,16 @@ from bertsent.files import (
     read_rows,
     row_namer,
 )
-from bertsent.texts import check_texts, check_training_texts, split_rows, strip_html
+from bertsent.objectives import MultiLabelClassification, choose_objective
+from bertsent.texts import (
+    check_texts,
+    check_training_texts,
+    column_labels,
+    column_lists,
+    is_multi_label,
+    split_rows,
+    strip_html,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,11 +41,17 @@ if TYPE_CHECKING:
 
 # The arguments that decide which texts are trained on.
 _FLAGS = (
-    "data", "sample", "text_column", "label_column", "missing", "test_size", "test_data",
+    "data", "sample", "text_column", "label_column", "label_separator", "label_columns",
+    "missing", "test_size", "test_data",
     *(field.name for field in fields(Dialect)),
 )
 # What `bertsent pretrain` has no flags for.
-_WITHOUT_LABELS = {"sample": False, "label_column": "", "test_size": None, "test_data": None}
+_WITHOUT_LABELS = {
+    "sample": False, "label_column": "", "label_separator": None, "label_columns": None,
+    "test_size": None, "test_data": None,
+}
+# What the logs of earlier versions do not have.
+_NEWER = ("label_separator", "label_columns")
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
@@ -47,7 +62,9 @@ class Corpus:
     Parameters
     ----------
     train_texts, test_texts : list of str
-    train_labels, test_labels : ndarray
+    train_labels, test_labels : ndarray or DataFrame
+    objective_class : type
+        What is learned from the labels.
     split : DataFrame
         One row for each row of the data, with ``source``, ``row`` and ``part``.
     origin : dict
@@ -59,9 +76,10 @@ class Corpus:
     """
 
     train_texts: list[str]
-    train_labels: npt.NDArray[Any]
+    train_labels: Any
     test_texts: list[str]
-    test_labels: npt.NDArray[Any]
+    test_labels: Any
+    objective_class: type[Objective]
     split: pd.DataFrame
     origin: dict[str, Any]
     summary: str
@@ -75,21 +93,19 @@ class _Labelled:
 
     source: Source
     name: str
-    columns: dict[str, str]
+    columns: dict[str, str | list[str]]
     frame: pd.DataFrame
     n_missing: int
-    labels: npt.NDArray[Any]
+    labels: Any
     objective: Objective
     targets: npt.NDArray[Any]
     texts: list[str]
 
 
-def load_corpus(
-    args: argparse.Namespace, parameters: Mapping[str, Any], objective_class: type[Objective]
-) -> Corpus:
+def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corpus:
     """Read and split the data that the command line names."""
     held_out_source = None if args.test_data is None else read_source(args, args.test_data)
-    read = _read_labelled(args, objective_class)
+    read = _read_labelled(args)
     source, name, columns, frame = read.source, read.name, read.columns, read.frame
     labels, objective = read.labels, read.objective
     origin: dict[str, Any] = {
@@ -111,12 +127,13 @@ def load_corpus(
     name_train = row_namer(source, frame.index[~is_test])
     name_test = row_namer(source, frame.index[is_test])
     if held_out_source is not None:
-        held_out, n_missing = read_rows(held_out_source, columns, args.missing)
-        test_texts = check_texts(held_out[columns["text_column"]])
-        name_test = row_namer(held_out_source, held_out.index)
-        test_labels = objective.match_column(
-            held_out[columns["label_column"]], str(held_out_source)
+        held_out, n_missing = read_rows(
+            held_out_source, columns, args.missing,
+            may_be_empty=may_be_empty(args, objective.takes_threshold),
         )
+        test_texts = check_texts(held_out[args.text_column])
+        name_test = row_namer(held_out_source, held_out.index)
+        test_labels = match_labels(args, objective, held_out, str(held_out_source))
         origin["test"] = {"source": str(held_out_source), "sha256": hash_data(held_out_source),
                           "rows": len(held_out), "rows_left_out": n_missing}
         tested = {"source": str(held_out_source), "row": held_out.index, "part": "test"}
@@ -127,6 +144,7 @@ def load_corpus(
         train_labels=labels[~is_test],
         test_texts=test_texts,
         test_labels=test_labels,
+        objective_class=type(objective),
         split=split,
         origin=origin,
         summary="\n".join(lines),
@@ -136,10 +154,10 @@ def load_corpus(
 
 
 def load_training_part(
-    args: argparse.Namespace, parameters: Mapping[str, Any], objective_class: type[Objective]
-) -> tuple[list[str], npt.NDArray[Any], Callable[[int], str]]:
+    args: argparse.Namespace, parameters: Mapping[str, Any]
+) -> tuple[list[str], Any, Callable[[int], str]]:
     """Return texts and labels that `load_corpus` would train on, and a function that names rows."""
-    read = _read_labelled(args, objective_class)
+    read = _read_labelled(args)
     train = ~_choose_test(args, parameters, read, [], {})
     texts = np.array(read.texts, dtype=object)[train].tolist()
     return texts, read.labels[train], row_namer(read.source, read.frame.index[train])
@@ -176,7 +194,9 @@ def reading_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 def restore_flags(saved: Field) -> argparse.Namespace:
     """Undo `reading_flags` for arguments from a log, which are checked."""
-    flags = {name: saved[name] for name in _FLAGS}
+    flags = {
+        name: saved.get(name) if name in _NEWER else saved[name] for name in _FLAGS
+    }
     for name in ("sample", "header"):
         flags[name].flag()
     for name in ("text_column", "label_column"):
@@ -184,7 +204,11 @@ def restore_flags(saved: Field) -> argparse.Namespace:
     flags["missing"].text("error", "skip")
     if flags["test_size"].value is not None:
         flags["test_size"].number(0, 1)
-    for name in ("delimiter", "escapechar", "errors"):  # may be a tab, and are never shown
+    if flags["label_columns"].value is not None:
+        for item in flags["label_columns"].items(1):
+            item.shown()
+    # May be a tab, and are never shown.
+    for name in ("delimiter", "escapechar", "errors", "label_separator"):
         if flags[name].value is not None:
             flags[name].text()
     for name in ("data", "test_data", "quoting", "encoding", "format"):
@@ -193,22 +217,74 @@ def restore_flags(saved: Field) -> argparse.Namespace:
     return argparse.Namespace(**{name: flag.value for name, flag in flags.items()})
 
 
-def _read_labelled(args: argparse.Namespace, objective_class: type[Objective]) -> _Labelled:
+def labelled_columns(args: argparse.Namespace) -> dict[str, str | list[str]]:
+    """Return the columns of texts and labels that the flags name, as `read_rows` takes them."""
+    if args.label_columns is not None:
+        return {"text_column": args.text_column, "label_columns": args.label_columns}
+    return {"text_column": args.text_column, "label_column": args.label_column}
+
+
+def may_be_empty(args: argparse.Namespace, several: bool = False) -> tuple[str, ...]:
+    """Return the columns in which an empty cell means that a text has no label.
+
+    `several` says whether a text can have several labels, if it is known without a separator.
+    """
+    if args.label_columns is not None:
+        return ()
+    return (args.label_column,) if several or args.label_separator is not None else ()
+
+
+def read_labels(args: argparse.Namespace, frame: pd.DataFrame) -> Any:
+    """Return the labels as `fit` takes them: an array of labels or lists of them, or a table."""
+    if args.label_columns is not None:
+        return pd.DataFrame(
+            {name: column_labels(frame[name]) for name in args.label_columns}, index=frame.index
+        )
+    column = frame[args.label_column]
+    if args.label_separator is not None or is_multi_label(column):
+        return column_lists(column, args.label_separator)
+    return column_labels(column)
+
+
+def match_labels(
+    args: argparse.Namespace, objective: Objective, frame: pd.DataFrame, path: str,
+    label_map: Mapping[Any, Any] | None = None,
+) -> Any:
+    """Return the labels of a further file, as the objective takes them."""
+    if args.label_columns is not None or args.label_separator is not None:
+        flag = "--label-separator" if args.label_columns is None else "--label-columns"
+        if not isinstance(objective, MultiLabelClassification):
+            args.usage_error(f"{flag} is for models of which a text can have several labels")
+        labels = read_labels(args, frame)
+        if args.label_columns is not None:
+            return labels
+        column = pd.Series(labels, index=frame.index, name=args.label_column, dtype=object)
+        return objective.match_column(column, path, label_map)
+    return objective.match_column(frame[args.label_column], path, label_map)
+
+
+def _read_labelled(args: argparse.Namespace) -> _Labelled:
     if args.sample:
         source, name = find_source(SAMPLE), "the bundled sample"
-        columns = {"text_column": "review", "label_column": "sentiment"}
+        args.text_column, args.label_column = "review", "sentiment"
     else:
         source = read_source(args, args.data)
         name = str(source)
-        columns = {"text_column": args.text_column, "label_column": args.label_column}
-    frame, n_missing = read_rows(source, columns, args.missing)
-    text_column, label_column = columns.values()
-    labels = objective_class.read_column(frame[label_column])
-    objective, targets = objective_class.learn(
-        pd.Series(labels, index=frame.index, dtype=labels.dtype), len(frame),
-        f"{name}: column {label_column!r}",
+    columns = labelled_columns(args)
+    frame, n_missing = read_rows(
+        source, columns, args.missing, may_be_empty=may_be_empty(args)
     )
-    texts = check_training_texts(frame[text_column], labels)
+    labels = read_labels(args, frame)
+    named, where = labels, f"{name}: column {args.label_column!r}"
+    if args.label_columns is not None:
+        where = f"{name}: label columns"
+    else:
+        named = pd.Series(labels, index=frame.index, dtype=labels.dtype)
+    objective_class: type[Objective] = MultiLabelClassification
+    if args.label_columns is None:
+        objective_class = choose_objective(bertsent.BertClassifier._problem_types, labels)
+    objective, targets = objective_class.learn(named, len(frame), where)
+    texts = check_training_texts(frame[args.text_column], labels)
     return _Labelled(
         source, name, columns, frame, n_missing, labels, objective, targets, texts
     )
@@ -236,7 +312,8 @@ def _choose_test(
     as_read = [strip_html(text) for text in texts] if parameters["strip_html"] else texts
     is_test, n_repeats = split_rows(as_read, objective.strata(read.targets), test_size, seed)
     origin |= {"test_size": test_size, "repeated_texts": n_repeats}
-    lines.append(f"split: shuffled and stratified by class, seed {seed}")
+    by = "label" if isinstance(objective, MultiLabelClassification) else "class"
+    lines.append(f"split: shuffled and stratified by {by}, seed {seed}")
     if n_repeats:
         rows = "1 row repeats" if n_repeats == 1 else f"{n_repeats:,} rows repeat"
         lines.append(f"       {rows} the text of another row; equal texts stay together")

@@ -13,7 +13,6 @@ from bertsent.system import format_seconds, format_size
 
 if TYPE_CHECKING:
     from bertsent.cli.corpus import Corpus
-    from bertsent.objectives import Objective
 
 # The time relative to the estimate, if other programs use the processor less or more than now.
 RANGE = (0.8, 1.5)
@@ -22,13 +21,12 @@ RANGE = (0.8, 1.5)
 def run(
     args: argparse.Namespace,
     parameters: Mapping[str, Any],
-    objective_class: type[Objective],
     corpus: Corpus,
 ) -> None:
     """Measure the machine, and print the estimates."""
     found = estimate_fit(
-        parameters, objective_class, corpus.train_texts, corpus.train_labels, corpus.test_texts,
-        args.output,
+        parameters, corpus.objective_class, corpus.train_texts, corpus.train_labels,
+        corpus.test_texts, args.output,
     )
     print(format_estimate(found))
 

@@ -5,7 +5,14 @@ import sys
 import warnings
 
 from bertsent.classifier import evaluate, open_predictor
-from bertsent.cli.flags import check_order, merge_label_maps, prediction_parameters, read_source
+from bertsent.cli.corpus import labelled_columns, match_labels, may_be_empty
+from bertsent.cli.flags import (
+    check_label_sets,
+    check_order,
+    merge_label_maps,
+    prediction_parameters,
+    read_source,
+)
 from bertsent.cli.output import print_json
 from bertsent.files import is_split_folder, read_rows, row_namer
 from bertsent.texts import name_texts
@@ -15,12 +22,15 @@ def run(args: argparse.Namespace) -> None:
     """Run the command."""
     label_map = merge_label_maps(args)
     check_order(args)
+    check_label_sets(args)
     source = read_source(args, args.file)
     ready = open_predictor(args.directory, prediction_parameters(args))
-    objective = ready.fitted.objective
+    objective = ready.objective
     ready.check()
-    columns = {"text_column": args.text_column, "label_column": args.label_column}
-    frame, n_missing = read_rows(source, columns, args.missing)
+    frame, n_missing = read_rows(
+        source, labelled_columns(args), args.missing,
+        may_be_empty=may_be_empty(args, objective.takes_threshold),
+    )
     if is_split_folder(source):
         frame = frame[frame["part"] == "test"]
         print(f"{args.file}: testing on its test part", file=sys.stderr)
@@ -30,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.file}: there are no rows to test on")
     texts = frame[args.text_column]
     try:
-        y = objective.match_column(frame[args.label_column], args.file, label_map)
+        y = match_labels(args, objective, frame, args.file, label_map)
     except ValueError as error:
         hint = "" if label_map else ". --label-map LABEL=CLASS says which of these a label means"
         raise ValueError(f"{error}{hint}") from None

@@ -145,6 +145,7 @@ def add_columns(section: Section, *, labels: bool) -> None:
     if labels:
         help = "column of labels (default: %(default)s)"
         section.add("--label-column", default="sentiment", metavar="NAME", help=help, brief=help)
+        add_label_sets(section)
     section.add(
         "--missing",
         type=Typed(one_of("error", "skip")),
@@ -153,6 +154,41 @@ def add_columns(section: Section, *, labels: bool) -> None:
         help="what to do with rows that have an empty cell: stop, or leave them out and print "
         "their number (default: %(default)s)",
     )
+
+
+def add_label_sets(section: Section) -> None:
+    """Add the flags for texts that have several labels."""
+    section.add(
+        "--label-separator", metavar="TEXT", type=_character,
+        help="what separates the labels of a text in its cell, if a text can have several, such as "
+        "; in \"billing;urgent\". An empty cell means that it has none",
+    )
+    section.add(
+        "--label-columns", metavar="NAMES", type=_names,
+        help="columns of labels, if a text can have several: 1 where a text has the label, 0 where "
+        "it does not, as in billing,urgent. Names with commas are given as a JSON list",
+    )
+
+
+def check_label_sets(args: argparse.Namespace) -> None:
+    """Exit with a usage error if the labels are to be read in two ways."""
+    if args.label_columns is None:
+        return
+    if args.label_separator is not None:
+        args.usage_error("--label-separator is for one column; leave it out with --label-columns")
+    if len(args.label_columns) == 1:
+        args.usage_error("--label-columns names one column; use --label-column for its classes")
+
+
+def _names(text: str) -> list[str]:
+    """Return names from a list with commas, or from a JSON list."""
+    try:
+        names = json.loads(text) if text.startswith("[") else text.split(",")
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise argparse.ArgumentTypeError(f"expected names, such as billing,urgent, got {text!r}")
+    return names
 
 
 def add_text_column(section: Section) -> None:

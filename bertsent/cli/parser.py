@@ -16,6 +16,7 @@ from bertsent.cli.flags import (
     add_force,
     add_json,
     add_label_map,
+    add_label_sets,
     add_output,
     add_parameters,
     add_prediction_parameters,
@@ -408,6 +409,7 @@ def _add_verify(commands: _Commands) -> Parser:
             help=f"column of {what} in DATA (default: as in the run)",
             brief=f"column of {what} (default: as in the run)",
         )
+    add_label_sets(run)
     run.add(
         "--model", metavar="NAME_OR_DIR", type=typed_path,
         help="the model that the run started from (default: the one that the log names)",

@@ -34,15 +34,15 @@ def run(args: argparse.Namespace) -> None:
     ready = open_predictor(args.directory, prediction_parameters(args))
     precision = ready.check()
     if args.output is None and not args.json:
-        names = ready.fitted.objective.label_names
+        names = ready.objective.label_names
         require_printable(names, lambda number: f"the name of class {number}")
     if source is None:
         print_texts(ready, args.text, args.json)
         return
     scored = label_file(
-        ready.table, ready.fitted.objective.prediction_columns, source, args.output,
+        ready.table, ready.objective.prediction_columns, source, args.output,
         text_column=args.text_column,
-        possible=ready.fitted.objective.possible_predictions, chunk_rows=args.chunk_rows,
+        possible=ready.objective.possible_predictions, chunk_rows=args.chunk_rows,
         missing=args.missing, overwrite=args.force, printed="json" if args.json else "csv",
     )
     if scored.rows_left_out:

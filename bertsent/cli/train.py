@@ -29,6 +29,7 @@ from bertsent.cli.audit import audit_table, describe_audit, example_table
 from bertsent.cli.corpus import load_corpus, reading_flags
 from bertsent.cli.flags import (
     check_checkpoint_flags,
+    check_label_sets,
     chosen_parameters,
     default_value,
     flag_name,
@@ -36,7 +37,6 @@ from bertsent.cli.flags import (
 from bertsent.cli.layout import print_fitted, screen_width
 from bertsent.files import atomic_directory, check_target, to_plain
 from bertsent.model import PRECISIONS, resolve_precision
-from bertsent.objectives import SingleLabelClassification
 from bertsent.system import format_seconds, interrupted, resolve_n_threads, uninterrupted
 from bertsent.texts import name_texts
 from bertsent.training import callback_name, has_checkpoints, is_callback
@@ -44,10 +44,6 @@ from bertsent.training import callback_name, has_checkpoints, is_callback
 if TYPE_CHECKING:
     from bertsent.classifier import BertClassifier, Evaluation
     from bertsent.cli.corpus import Corpus
-
-# The objective of the models that this command trains.
-OBJECTIVE = SingleLabelClassification
-
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
@@ -63,7 +59,8 @@ def run(args: argparse.Namespace) -> None:
     precisions = {name: resolve_precision(parameters[name], name) for name in PRECISIONS}
     resolved = resolve_auto(parameters) | precisions
     resolved["learning_rate"] = format_rates(resolved["learning_rate"])
-    corpus = load_corpus(args, parameters, OBJECTIVE)
+    check_label_sets(args)
+    corpus = load_corpus(args, parameters)
     # After the data, so that this does not hide what is wrong there.
     if not args.dry_run:
         check_target(args.output, args.force)
@@ -72,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         from bertsent.cli.dry_run import run as dry_run
 
-        dry_run(args, parameters, OBJECTIVE, corpus)
+        dry_run(args, parameters, corpus)
         return
 
     classifier = bertsent.BertClassifier(**parameters)
@@ -88,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
             metrics = evaluate(
                 predictor(classifier), corpus.test_texts, corpus.test_labels, parameters["verbose"]
             )
-        if parameters["track_examples"]:
+        if parameters["track_examples"] and "margin" in corpus.objective_class.recorded:
             audited = audit_table(classifier, corpus)
     except KeyboardInterrupt as stop:
         directory = parameters["checkpoint_dir"]
@@ -109,6 +106,8 @@ def run(args: argparse.Namespace) -> None:
     print(metrics)
     if audited is not None:
         print(f"\n{describe_audit(audited)}")
+    elif parameters["track_examples"]:
+        print("\nthere is no audit.csv, because the audit needs one class for each text")
     print(f"\nsaved in {args.output}")
 
 
@@ -181,9 +180,10 @@ def save(
         "seconds": round(time.time() - started, 3),
     }
     columns = ["member"] if count_members(classifier.members) > 1 else []
-    columns += ["epoch", "loss", OBJECTIVE.metric, "tokens", "seconds"]
+    objective = corpus.objective_class
+    columns += ["epoch", "loss", objective.metric, "tokens", "seconds"]
     if classifier.validation_rows_ is not None:
-        columns += ["validation_loss", f"validation_{OBJECTIVE.metric}"]
+        columns += [f"validation_{name}" for name in objective.watchable()]
     if any("part" in row for row in classifier.history_):
         columns.append("part")
     history = pd.DataFrame(classifier.history_, columns=columns)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsent.classifier import recorded_objective, recorded_parameters, verify_runs
 from bertsent.cli.corpus import load_texts, load_training_part, restore_flags
-from bertsent.cli.flags import DEFAULT_TEXT_COLUMN
+from bertsent.cli.flags import DEFAULT_TEXT_COLUMN, check_label_sets
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.errors import CheckpointError
@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> None:
         texts, _, namer = load_texts(reading)
         verify = partial(verify_pretraining_run, runs, texts)
     else:
+        recorded_objective(runs[0])  # refuses other tasks
         parameters = recorded_parameters(runs[0])
-        texts, labels, namer = load_training_part(reading, parameters, recorded_objective(runs[0]))
+        texts, labels, namer = load_training_part(reading, parameters)
         verify = partial(verify_runs, runs, texts, labels)
     model = parameters["model"] if args.model is None else args.model
     if not args.json:
@@ -92,7 +93,8 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
         # All rows are for training, as in Python.
         reading = argparse.Namespace(
             data=args.data, sample=False, text_column=DEFAULT_TEXT_COLUMN,
-            label_column="sentiment", missing="error", test_size=None, test_data="",
+            label_column="sentiment", label_separator=None, label_columns=None, missing="error",
+            test_size=None, test_data="",
             **vars(Dialect()),
         )
     else:
@@ -101,7 +103,8 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             reading.data, reading.sample = args.data, False
         elif not reading.sample:
             _check_named(reading.data, line["data"])
-    for name in ("text_column", "label_column"):
+    check_label_sets(args)
+    for name in ("text_column", "label_column", "label_separator", "label_columns"):
         if getattr(args, name) is not None:
             setattr(reading, name, getattr(args, name))
     reading.usage_error = args.usage_error

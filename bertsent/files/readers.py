@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import IO, Any
 
@@ -168,8 +168,18 @@ def text_column_of(source: Source, text_column: str | int) -> str:
     return TEXT_COLUMN if source.kind == "text" else str(text_column)
 
 
+def flat_columns(columns: Mapping[str, str | Sequence[str]]) -> list[tuple[str, str]]:
+    """Return each column with the parameter that chooses it, which may choose several."""
+    return [
+        (parameter, column)
+        for parameter, chosen in columns.items()
+        for column in ([chosen] if isinstance(chosen, str) else chosen)
+    ]
+
+
 def require_columns(
-    there: Iterable[Any], columns: Mapping[str, str], source: str | PathLike[str] | Source
+    there: Iterable[Any], columns: Mapping[str, str | Sequence[str]],
+    source: str | PathLike[str] | Source,
 ) -> None:
     """Raise if a column is missing; the message lists the existing columns.
 
@@ -178,12 +188,12 @@ def require_columns(
     there : iterable
         The columns that exist.
     columns : dict
-        The columns that must exist, by the parameter that chooses each.
+        The columns that must exist, by the parameter that chooses each, or several of them.
     source : str, path-like or Source
         Named in the error, with a hint if it is known how the file is written.
     """
-    there = list(there)
-    for parameter, column in columns.items():
+    there, chosen = list(there), flat_columns(columns)
+    for parameter, column in chosen:
         if column not in there:
             if not there:
                 raise ValueError(f"{source} has no columns, and so no column {column!r}")
@@ -191,7 +201,7 @@ def require_columns(
                 f"{source} has no column {column!r}; its columns are: {_listed(there)}. Choose one "
                 f"with {spell(parameter)}"
             )
-            found = [other for other in columns.values() if other in there]
+            found = [other for _, other in chosen if other in there]
             raise ValueError(message + _hint(column, parameter, there, source, found))
 
 
@@ -318,7 +328,8 @@ def drop_missing(
 
 
 def read_rows(
-    path: str | PathLike[str] | Source, columns: Mapping[str, str], missing: str
+    path: str | PathLike[str] | Source, columns: Mapping[str, str | Sequence[str]], missing: str,
+    *, may_be_empty: Collection[str] = (),
 ) -> tuple[pd.DataFrame, int]:
     """Read the rows of a collection in which none of some columns is empty.
 
@@ -327,9 +338,11 @@ def read_rows(
     path : str, path-like or Source
         As `find_source` takes it.
     columns : dict
-        The columns, by the parameter that chooses each.
+        The columns, by the parameter that chooses each, or several of them.
     missing : {"error", "skip"}
         As `drop_missing` takes it.
+    may_be_empty : collection of str, default=()
+        Columns in which an empty cell is a value.
 
     Returns
     -------
@@ -337,21 +350,25 @@ def read_rows(
     n_missing : int
         Rows left out.
     """
-    source = find_source(path)
-    if len(set(columns.values())) < len(columns):
-        names = " and ".join(map(spell, columns))
-        raise ValueError(f"{names} are both {next(iter(columns.values()))!r}; name two columns")
+    source, names = find_source(path), [column for _, column in flat_columns(columns)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        flags = [spell(parameter) for parameter, name in flat_columns(columns) if name == twice]
+        if len(set(flags)) < len(flags):
+            raise ValueError(f"{flags[-1]} names the column {twice!r} twice")
+        raise ValueError(f"{' and '.join(flags)} are both {twice!r}; name two columns")
     schema = parquet_schema(source)
     if schema is not None:
         require_columns(schema.names, columns, source)
-    frame = _read_all(source, None if schema is None else list(dict.fromkeys(columns.values())))
+    frame = _read_all(source, None if schema is None else list(dict.fromkeys(names)))
     if source.kind == "text" and "text_column" in columns:
-        frame = frame.rename(columns={TEXT_COLUMN: columns["text_column"]})
+        frame = frame.rename(columns={TEXT_COLUMN: names[0]})
     require_columns(frame.columns, columns, source)
-    frame, n_missing = drop_missing(frame, list(columns.values()), missing, source)
+    required = [name for name in names if name not in may_be_empty]
+    frame, n_missing = drop_missing(frame, required, missing, source)
     if len(frame) == 0:
         raise ValueError(f"{source}: every row has an empty cell")
-    for column in columns.values():
+    for column in names:
         if any(isinstance(value, bytes) for value in frame[column]):
             frame[column] = _decoded(frame, column, source)
     return frame, n_missing

@@ -118,7 +118,8 @@ def load_model_directory(
     directory: str | PathLike[str], *, num_labels: int | None = None,
     id2label: Mapping[int, str] | Sequence[str] | None = None, random_state: RandomState = None,
     new_classifier: bool | None = False, source: str | None = None, pooling: str | None = None,
-    problem_type: str = SINGLE_LABEL, tell: bool = True, instead: str | None = None,
+    problem_type: str | tuple[str, ...] = SINGLE_LABEL, tell: bool = True,
+    instead: str | None = None,
 ) -> ModelDirectory:
     """Read a model directory in the Hugging Face layout.
 
@@ -141,9 +142,9 @@ def load_model_directory(
         Name of the model in warnings.
     pooling : {"cls", "mean"} or None, default=None
         What the head reads from the last layer. None means as saved with the model.
-    problem_type : str, default="single_label_classification"
-        Task of the classifier, a key of `OBJECTIVES`. A saved classifier for another task is an
-        error.
+    problem_type : str or tuple of str, default="single_label_classification"
+        Task of the classifier, a key of `OBJECTIVES`, or all that are possible, of which the saved
+        model says the one. A saved classifier for another task is an error.
     tell : bool, default=True
         Whether to warn about `fresh` and `unused`.
     instead : str or None, default=None
@@ -177,15 +178,17 @@ def load_model_directory(
             f"pass {spell('new_classifier', True)} and {spell('num_labels')} for a new classifier"
         )
     saved = stored.get(output[0])
+    tasks = (problem_type,) if isinstance(problem_type, str) else problem_type
+    task = tasks[0]
     if new_classifier is None:
-        new_classifier = saved is None or not _is_for(raw, saved, id2label, problem_type)
+        new_classifier = saved is None or not _is_for(raw, saved, id2label, tasks)
     discarded: tuple[str, ...] = ()
     known = _names_of(raw, saved) or ()
     if new_classifier or any(name.endswith(_OTHER_CLASSIFIERS) for name in architectures):
         discarded = tuple(name for name in output if stored.pop(name, None) is not None)
     elif saved is not None:
-        _check_task(raw, saved, problem_type, where, instead)
-    least = OBJECTIVES[problem_type].least_outputs
+        task = _check_task(raw, saved, tasks, where, instead)
+    least = OBJECTIVES[task].least_outputs
     names = _choose_names(
         raw, stored.get(output[0]), num_labels, id2label, least, where, instead
     )
@@ -194,7 +197,7 @@ def load_model_directory(
     if tell:
         _tell(source or str(directory), fresh, unused, raw)
     return ModelDirectory(
-        with_labels(raw, names, problem_type), engine, flat, tuple(fresh), discarded,
+        with_labels(raw, names, task), engine, flat, tuple(fresh), discarded,
         tuple(unused), tuple(known if discarded else ()),
     )
 
@@ -604,12 +607,12 @@ def _task_of(raw: _Config) -> Any:
 
 def _is_for(
     raw: _Config, classifier: Stored, id2label: Mapping[int, str] | Sequence[str] | None,
-    problem_type: str,
+    problem_types: tuple[str, ...],
 ) -> bool:
-    """Return whether a saved classifier is one for the given classes and problem type."""
+    """Return whether a saved classifier is one for the given classes and problem types."""
     known = _names_of(raw, classifier)
     same = id2label is None or known == ordered_names(id2label, spell("id2label"))
-    return known is not None and same and _task_of(raw) == problem_type
+    return known is not None and same and _task_of(raw) in problem_types
 
 
 def _names_of(raw: _Config, classifier: Stored | None) -> list[str] | None:
@@ -623,21 +626,23 @@ def _names_of(raw: _Config, classifier: Stored | None) -> list[str] | None:
 
 
 def _check_task(
-    raw: _Config, classifier: Stored, problem_type: str, where: Path, instead: str
-) -> None:
-    """Check that a saved classifier is one for a problem type."""
-    task, least = _task_of(raw), OBJECTIVES[problem_type].least_outputs
-    if task != problem_type:
+    raw: _Config, classifier: Stored, problem_types: tuple[str, ...], where: Path, instead: str
+) -> str:
+    """Check that a saved classifier is one for some problem types, and return its own."""
+    task: str = _task_of(raw)
+    if task not in problem_types:
+        does = " or ".join(OBJECTIVES[each].purpose for each in problem_types)
         raise CheckpointError(
             f"{where}: problem_type {reprlib.repr(task)} is not supported, bertsent's classifier "
-            f"chooses one of several classes; {instead}"
+            f"{does}; {instead}"
         )
-    outputs = _count_outputs(classifier)
+    outputs, least = _count_outputs(classifier), OBJECTIVES[task].least_outputs
     if outputs is not None and outputs < least:
         raise CheckpointError(
             f"{where}: a classifier needs at least {least} classes, got {outputs} (one output is "
             f"regression, which bertsent does not do); {instead}"
         )
+    return task
 
 
 def _tell(source: str, fresh: list[str], unused: list[str], raw: _Config) -> None:

@@ -3,8 +3,10 @@ from .base import (
     ReportTable as ReportTable,
 )
 from .classification import SingleLabelClassification as SingleLabelClassification
+from .multi_label import MultiLabelClassification as MultiLabelClassification
 from .registry import (
     OBJECTIVES as OBJECTIVES,
+    choose_objective as choose_objective,
     objective_from_json as objective_from_json,
     objective_to_json as objective_to_json,
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "npt.NDArray[Any]"
 # Arrays, or anything else that pandas accepts as columns, by name.
 Columns = dict[str, Any]
+DEFAULT_THRESHOLD = 0.5
 
 
 class ReportTable(NamedTuple):
@@ -54,16 +55,26 @@ class Objective(ABC):
     ----------
     problem_type : str
         Name in ``config.json``, and key in `bertsent.objectives.OBJECTIVES`.
+    purpose : str
+        What a model does, for errors: the end of a sentence.
     loss : str
         Loss in the engine, a row of the table in ``csrc/model/loss.c``. It determines whether
         targets are class numbers (int32, of shape (n_texts,)) or a float32 matrix of shape
         (n_texts, n_outputs).
     least_outputs : int
         Smallest number of outputs of a head.
+    takes_matrix : bool
+        Whether targets are a matrix, as the loss says.
     metric : str
         Name of the metric that is reported besides the loss, a mean over texts.
     greater_is_better : bool
         Whether a larger value of the metric is better.
+    further_metrics : mapping of str to bool
+        What else `evaluate` returns, by name, and whether larger values are better.
+    takes_threshold : bool
+        Whether the parameter `label_threshold` decides what is predicted.
+    chooses_thresholds : bool
+        Whether `finish` is to be called with the logits of held-out texts after training.
     recorded : mapping of str to dtype
         Names and types of the values that `record` returns for each text.
     prediction_columns : tuple of str
@@ -73,15 +84,26 @@ class Objective(ABC):
     """
 
     problem_type: ClassVar[str]
+    purpose: ClassVar[str] = "predicts something else"
     loss: ClassVar[str]
     least_outputs: ClassVar[int] = 1
+    takes_matrix: ClassVar[bool] = True
     metric: ClassVar[str]
     greater_is_better: ClassVar[bool]
+    further_metrics: ClassVar[Mapping[str, bool]] = {}
+    takes_threshold: ClassVar[bool] = False
+    chooses_thresholds: bool = False
     recorded: ClassVar[Mapping[str, type]] = {"loss": np.float32}
     prediction_columns: ClassVar[tuple[str, ...]] = ("prediction",)
     classes: Array | None = None
 
     # --- y and targets ----------------------------------------------------------------------
+
+    @classmethod
+    def takes(cls, y: Any) -> bool:
+        """Return whether y has a form that only this objective takes, of those of an estimator."""
+        del y
+        return False
 
     @classmethod
     @abstractmethod
@@ -103,6 +125,24 @@ class Objective(ABC):
         objective : Objective
         targets : ndarray
         """
+
+    @classmethod
+    def from_classes(cls, classes: Any, y: Any) -> Objective:
+        """Return the objective for all classes that may ever occur.
+
+        Parameters
+        ----------
+        classes : list, Series or array
+            The argument of `partial_fit`.
+        y : object
+            The first y, which need not contain all of them.
+        """
+        del y
+        try:
+            n_classes = len(classes)
+        except TypeError:  # `learn` says what is wrong
+            n_classes = 0
+        return cls.learn(classes, n_classes, "classes")[0]
 
     @abstractmethod
     def encode(self, y: Any, n_texts: int, name: str) -> Array:
@@ -207,6 +247,38 @@ class Objective(ABC):
         """Return the class of each text for stratified splits; by default, all are the same."""
         return np.zeros(len(targets), dtype=np.int32)
 
+    def configure(self, parameters: Mapping[str, Any], targets: Array) -> Objective:
+        """Return the objective as parameters of the estimator change it for training.
+
+        Parameters
+        ----------
+        parameters : dict
+        targets : ndarray
+            Those of all texts.
+        """
+        del targets
+        return self.under(parameters)
+
+    def under(self, parameters: Mapping[str, Any]) -> Objective:
+        """Return the objective as parameters of the estimator change it for prediction."""
+        if not self.takes_threshold and parameters["label_threshold"] != DEFAULT_THRESHOLD:
+            raise ValueError(
+                f"{spell('label_threshold', parameters['label_threshold'])} decides which labels "
+                "are predicted if a text can have several, but this model predicts "
+                + ("one class for each text" if self.classes is not None else "no labels")
+            )
+        return self
+
+    @property
+    def loss_options(self) -> dict[str, Any]:
+        """Further arguments of the loss, as the engine takes them."""
+        return {}
+
+    def finish(self, logits: Array, targets: Array) -> Objective:
+        """Return the objective after training, given held-out texts; see `chooses_thresholds`."""
+        del logits, targets
+        return self
+
     def weigh(
         self, targets: Array, weights: Array | None, class_weight: Any
     ) -> Array | None:
@@ -240,8 +312,13 @@ class Objective(ABC):
     def pointwise_metric(self, logits: Array, targets: Array) -> Array:
         """Return the metric of each text, as bool or float32. Its weighted mean is reported."""
 
+    @classmethod
+    def watchable(cls) -> dict[str, bool]:
+        """Return what early stopping can watch, and whether larger values are better."""
+        return {"loss": False, cls.metric: cls.greater_is_better, **cls.further_metrics}
+
     def evaluate(self, logits: Array, targets: Array) -> dict[str, float]:
-        """Return the mean loss and metric as a dict."""
+        """Return the mean loss and metric as a dict, with `further_metrics`."""
         return {
             "loss": float(self.pointwise_loss(logits, targets).mean(dtype=np.float64)),
             self.metric: float(self.pointwise_metric(logits, targets).mean(dtype=np.float64)),

@@ -56,7 +56,9 @@ class SingleLabelClassification(Objective):
     labels: LabelType
 
     problem_type = "single_label_classification"
+    purpose = "chooses one of several classes"
     loss = "cross_entropy"
+    takes_matrix = False
     least_outputs = 2
     metric = "accuracy"
     greater_is_better = True

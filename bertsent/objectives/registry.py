@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertsent.objectives.base import Objective
 from bertsent.objectives.classification import SingleLabelClassification
+from bertsent.objectives.multi_label import MultiLabelClassification
 
 if TYPE_CHECKING:
     from bertsent.files import Field
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
-    objective.problem_type: objective for objective in (SingleLabelClassification,)
+    objective.problem_type: objective
+    for objective in (SingleLabelClassification, MultiLabelClassification)
 }
+
+
+def choose_objective(problem_types: Sequence[str], y: Any) -> type[Objective]:
+    """Return the objective that an estimator has for a y.
+
+    Parameters
+    ----------
+    problem_types : sequence of str
+        Keys of `OBJECTIVES`. The first is used for what no other one claims.
+    y : object
+        What a user passed.
+    """
+    kinds = [OBJECTIVES[problem_type] for problem_type in problem_types]
+    return next((kind for kind in kinds[1:] if kind.takes(y)), kinds[0])
 
 
 def objective_to_json(objective: Objective) -> dict[str, Any]:

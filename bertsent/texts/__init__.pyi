@@ -17,6 +17,13 @@ from .columns import (
 )
 from .label_check import warn_of_column_vector as warn_of_column_vector
 from .label_doubts import describe_doubts as describe_doubts
+from .label_sets import (
+    LabelSets as LabelSets,
+    column_lists as column_lists,
+    has_label_columns as has_label_columns,
+    is_multi_label as is_multi_label,
+    learn_label_sets as learn_label_sets,
+)
 from .labels import (
     LabelType as LabelType,
     check_weights as check_weights,

@@ -131,15 +131,10 @@ class LabelType:
     def to_json(self) -> dict[str, Any]:
         """Return plain values from which `from_json` makes an equal object."""
 
-        def plain(values: npt.NDArray[Any] | None) -> dict[str, Any] | None:
-            if values is None:
-                return None
-            dtype = "object" if values.dtype == object else values.dtype.str
-            return {"dtype": dtype, "values": values.tolist()}
-
+        categories = self.categories
         content: dict[str, Any] = {
-            "classes": plain(self.classes),
-            "categories": plain(self.categories),
+            "classes": labels_to_json(self.classes),
+            "categories": None if categories is None else labels_to_json(categories),
             "ordered": self.ordered,
         }
         if self.category_dtype is not None:
@@ -149,11 +144,11 @@ class LabelType:
     @classmethod
     def from_json(cls, data: Field) -> LabelType:
         """Undo `to_json`; raise a CheckpointError for what it never wrote."""
-        classes, categories = _read_labels(data["classes"]), None
+        classes, categories = read_labels(data["classes"]), None
         if len(classes) < 2 or not np.array_equal(np.unique(classes), classes):
             raise data["classes"]["values"].error("two or more labels, sorted and different")
         if data["categories"].value is not None:
-            categories = _read_labels(data["categories"])
+            categories = read_labels(data["categories"])
             known = set(categories.tolist())
             if len(known) < len(categories) or not known.issuperset(classes.tolist()):
                 raise data["categories"]["values"].error("different labels, all classes among them")
@@ -176,7 +171,13 @@ def _check_category_dtype(categories: npt.NDArray[Any], dtype: Field) -> None:
     raise dtype.error("a type of pandas that can represent the categories")
 
 
-def _read_labels(data: Field) -> npt.NDArray[Any]:
+def labels_to_json(labels: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return labels and their type as plain values."""
+    dtype = "object" if labels.dtype == object else labels.dtype.str
+    return {"dtype": dtype, "values": labels.tolist()}
+
+
+def read_labels(data: Field) -> npt.NDArray[Any]:
     """Return saved labels as an array of their type, if it represents them exactly."""
     dtype, items = data["dtype"], data["values"].items()
     found = _LABEL_DTYPE.fullmatch(dtype.text())
@@ -258,7 +259,7 @@ def match_labels(
     """
     known = LabelType(np.asarray(classes))
     values = column.tolist()
-    codes = _find_classes(values, known, label_map)
+    codes = find_classes(values, known, label_map)
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         value = values[unknown[0]]
@@ -279,7 +280,7 @@ def translate_labels(
     Errors call the labels `name`.
     """
     items = check_labels(y, name).items
-    codes = _find_classes(items, label_type, label_map)
+    codes = find_classes(items, label_type, label_map)
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         position = int(unknown[0])
@@ -292,7 +293,7 @@ def translate_labels(
     return labels
 
 
-def _find_classes(
+def find_classes(
     values: Iterable[Any], known: LabelType, label_map: Mapping[Any, Any] | None = None
 ) -> npt.NDArray[np.int64]:
     """Return the class number of each label, or -1, whatever the type of the labels is.

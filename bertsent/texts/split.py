@@ -54,8 +54,10 @@ def split_rows(
     Parameters
     ----------
     texts : sequence of str
-    strata : sequence
-        Class of each text. The same fraction of each class is chosen, to the nearest row.
+    strata : sequence or ndarray of shape (n_texts, n_labels)
+        Class of each text. The same fraction of each class is chosen, to the nearest row. A matrix
+        has a value above 0 where a text has a label; about the same fraction of the texts with
+        each label is chosen, by iterative stratification (Sechidis et al. 2011).
     test_size : float
         Fraction of the rows to choose, between 0 and 1.
     seed : int or None
@@ -67,13 +69,40 @@ def split_rows(
     n_repeats : int
         Number of rows whose text is that of an earlier row.
     """
-    _, classes = np.unique(np.asarray(strata), return_inverse=True)
+    strata = np.asarray(strata)
     groups, _ = pd.factorize(pd.Series(list(texts), dtype=object))
     _, first_rows, sizes = np.unique(groups, return_index=True, return_counts=True)
-    # A text in several classes counts as one of the class of its first row.
-    group_classes = classes[first_rows]
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(sizes))
+    # A text in several classes counts as one of the class of its first row.
+    if strata.ndim == 2:
+        in_test = np.zeros(len(sizes), dtype=bool)
+        in_test[order] = _stratify_labels(strata[first_rows[order]] > 0, sizes[order], test_size)
+    else:
+        _, classes = np.unique(strata, return_inverse=True)
+        in_test = _stratify_classes(classes, classes[first_rows], sizes, order, test_size)
+    return in_test[groups], int(len(groups) - len(sizes))
+
+
+def _stratify_classes(
+    classes: npt.NDArray[np.int64],
+    group_classes: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    test_size: float,
+) -> npt.NDArray[np.bool_]:
+    """Return which groups of equal texts are for testing.
+
+    Parameters
+    ----------
+    classes : ndarray
+        Number of the class of each row.
+    group_classes, sizes : ndarray
+        That of each group, and its number of rows.
+    order : ndarray
+        The groups in the order in which they are taken.
+    test_size : float
+    """
     in_test = np.zeros(len(sizes), dtype=bool)
     for code, target in enumerate(_class_targets(np.bincount(classes), test_size)):
         members = order[group_classes[order] == code]
@@ -86,7 +115,56 @@ def split_rows(
                 taken += sizes[group]
             if taken == room:
                 break
-    return in_test[groups], int(len(groups) - len(sizes))
+    return in_test
+
+
+def _stratify_labels(
+    has: npt.NDArray[np.bool_], sizes: npt.NDArray[np.int64], test_size: float
+) -> npt.NDArray[np.bool_]:
+    """Return which groups of equal texts are for testing, by iterative stratification.
+
+    The label that the fewest remaining groups have is shared out first: each of its groups goes to
+    the part that lacks most texts of this label, or most texts at all (Sechidis et al. 2011, "On
+    the stratification of multi-label data").
+
+    Parameters
+    ----------
+    has : bool ndarray of shape (n_groups, n_labels)
+        Which labels each group has, in the order in which groups are taken.
+    sizes : ndarray of shape (n_groups,)
+        Number of rows of each group.
+    test_size : float
+    """
+    shares = np.array([1.0 - test_size, test_size])
+    total = int(sizes.sum())
+    # How many rows each part still lacks; at least one for testing, if there are two.
+    wanted = shares * total
+    wanted[1] = min(max(wanted[1], 1.0), total - 1.0)
+    wanted[0] = total - wanted[1]
+    of_label = np.outer(sizes @ has, shares)
+    in_test = np.zeros(len(sizes), dtype=bool)
+    is_left = np.ones(len(sizes), dtype=bool)
+    remaining = has.sum(axis=0)
+
+    def place(group: int, lacking: npt.NDArray[np.float64]) -> None:
+        test = bool(lacking[1] > lacking[0] or lacking[1] == lacking[0] and wanted[1] > wanted[0])
+        # Never all of them.
+        in_test[group] = test and sizes[group] <= total - 1 - int(sizes[in_test].sum())
+        part = int(in_test[group])
+        wanted[part] -= sizes[group]
+        of_label[has[group], part] -= sizes[group]
+        is_left[group] = False
+        remaining[has[group]] -= 1
+
+    while remaining.any():
+        label = int(np.where(remaining > 0, remaining, len(sizes) + 1).argmin())
+        for group in np.flatnonzero(has[:, label] & is_left).tolist():
+            place(group, of_label[label])
+    for group in np.flatnonzero(is_left).tolist():
+        place(group, wanted)
+    if not in_test.any() and len(sizes) > 1:
+        in_test[int(np.argmin(sizes))] = True
+    return in_test
 
 
 def hold_out(

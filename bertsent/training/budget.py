@@ -33,13 +33,15 @@ class Budget:
     ----------
     before : float
         Seconds that a resumed run had used before its checkpoint.
+    evaluations : int
+        Number of evaluations that may follow a step before training ends.
     """
 
     def __init__(self, seconds: float = math.inf) -> None:
         self.seconds = seconds
         self.started = now()
         self.before = self.begun = self.planned_step = 0.0
-        self.slowness = 1.0
+        self.slowness, self.evaluations = 1.0, 1
         self.longest = {"step": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
 
     @classmethod
@@ -59,8 +61,10 @@ class Budget:
 
     @property
     def reserve(self) -> float:
-        """Seconds to reserve for one step, one evaluation and one checkpoint."""
-        return MARGIN * self.slowness * sum(self.longest.values()) + SLACK * self.seconds
+        """Seconds to reserve for one step, one evaluation (or more) and one checkpoint."""
+        further = (self.evaluations - 1) * self.longest["evaluation"]
+        together = sum(self.longest.values()) + further
+        return MARGIN * self.slowness * together + SLACK * self.seconds
 
     def begin(
         self, begun: float, *, step: float, evaluation: float, checkpoint: float

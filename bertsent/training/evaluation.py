@@ -24,15 +24,26 @@ def evaluate(
     chunk_tokens: int = 0,
     report: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
-    """Return loss and metric on held-out texts, without dropout."""
+    """Return loss and metrics on held-out texts, without dropout."""
+    logits = held_out_logits(model, examples, n_threads, precision, chunk_tokens, report)
+    found = examples.objective.evaluate(logits, examples.targets)
+    return {f"validation_{name}": value for name, value in found.items()}
+
+
+def held_out_logits(
+    model: BertForSequenceClassification,
+    examples: Examples,
+    n_threads: int,
+    precision: str | None = None,
+    chunk_tokens: int = 0,
+    report: Callable[[float], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the logits of held-out texts. Parameters are as for `evaluate`."""
     logits = score_in_pieces(
         model, examples.ids, examples.offsets, n_threads, report,
         precision=precision, chunk_tokens=chunk_tokens,
     )
-    if examples.windows is not None:
-        logits = examples.windows.mean(logits)
-    found = examples.objective.evaluate(logits, examples.targets)
-    return {f"validation_{name}": value for name, value in found.items()}
+    return logits if examples.windows is None else examples.windows.mean(logits)
 
 
 class Best:
@@ -41,7 +52,7 @@ class Best:
     Parameters
     ----------
     watched : str or None
-        What evaluations are compared by, "loss" or the metric; with None nothing is compared and
+        What evaluations are compared by, "loss" or a metric; with None nothing is compared and
         no weights are kept.
     patience : int
         Number of evaluations in a row without improvement after which training stops.

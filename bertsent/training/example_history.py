@@ -125,7 +125,7 @@ class ExampleHistory:
             file = open_regular(path)
         except FileNotFoundError:
             return None
-        targets = (np.int32, 1) if objective.classes is not None else (np.float32, 2)
+        targets = (np.float32, 2) if objective.takes_matrix else (np.int32, 1)
         with file, _naming(path), _Archive(path, file) as archive:
             history.hashes = archive.read_array("hashes", np.uint64, 1)
             history.targets = archive.read_array("labels", *targets)

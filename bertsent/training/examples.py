@@ -11,7 +11,7 @@ import numpy as np
 from bertsent.model import gather
 from bertsent.objectives import Objective
 from bertsent.texts import Windows
-from bertsent.training.evaluation import evaluate
+from bertsent.training.evaluation import evaluate, held_out_logits
 from bertsent.training.example_history import ExampleHistory
 from bertsent.training.frozen import FrozenCache
 
@@ -165,7 +165,8 @@ class Examples:
             ids, None, None, cu_seqlens, keys, targets, weights, *buffers,
             loss=self.objective.loss, windows=windows, stored=self.stored(rows),
             label_smoothing=options.label_smoothing,
-            freeze_dropout=options.freeze_dropout, **engine_options,
+            freeze_dropout=options.freeze_dropout,
+            **(engine_options | self.objective.loss_options),
         )
         if self.history is not None:
             self.history.add(epoch, rows, logits, options.label_smoothing)
@@ -188,4 +189,12 @@ class Examples:
         """Return loss and metric on these texts, as in a row of `State.evaluations`."""
         return evaluate(
             model, self, n_threads, options.inference_precision, options.passes.scoring, report
+        )
+
+    def logits(
+        self, model: BertForSequenceClassification, options: TrainingOptions, n_threads: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of these texts, as `evaluate` computes them."""
+        return held_out_logits(
+            model, self, n_threads, options.inference_precision, options.passes.scoring
         )
