@@ -127,7 +127,7 @@ def test_a_model_of_another_program_is_opened(make, tmp_path):
 
 
 def test_the_attributes_are_those_of_the_object(clf):
-    assert len(DOCUMENTED) == 17
+    assert len(DOCUMENTED) == 18
     descriptors = [name for name in vars(bertsent.BertClassifier) if name[0] != "_" == name[-1]]
     assert sorted(descriptors) == sorted(DOCUMENTED)
     clf._fitted = replace(clf._fitted, feature_name="review")
@@ -136,9 +136,11 @@ def test_the_attributes_are_those_of_the_object(clf):
     own = {f"{field.name}_" for field in fields(Fitted)}
     assert own - set(DOCUMENTED) == {
         "objective_", "text_hashes_", "examples_", "moments_", "feature_name_", "name_",
+        "words_",
     }
     assert set(DOCUMENTED) - own == {
         "classes_", "model_", "example_history_", "n_features_in_", "feature_names_in_",
+        "word_weight_", "thresholds_",
     }
     assert isinstance(clf.example_history_, pd.DataFrame)
 

@@ -24,7 +24,7 @@ def test_damaged_files_are_read_right_or_refused():
     pytest.importorskip("zstandard")
     done = run("--inputs", "25", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(" 25 inputs") == 26
+    assert done.stdout.count(" 25 inputs") == 27
 
 
 # --- the program can fail -------------------------------------------------------------------

@@ -24,6 +24,7 @@ from bertsent.classifier.plan import (
 )
 from bertsent.classifier.resolve import resolve_freeze, resolve_learning_rate
 from bertsent.classifier.survey import memory_options, survey_work
+from bertsent.classifier.words import check_words, limited_seconds
 from bertsent.files import hold_directory
 from bertsent.hub import length_limit, read_model_shape, resolve_directory
 from bertsent.model import BertForSequenceClassification, limit_training, training_memory
@@ -93,12 +94,14 @@ def estimate_fit(
     times = len(all_parameters) if alike else 1
     memory = max((one["memory"] for one in found), key=lambda memory: memory["model"])
     others = 4 * (len(all_parameters) - 1) * found[0]["weights"]
+    seconds = {name: times * sum(one["seconds"][name] for one in found)
+               for name in found[0]["seconds"]}
+    seconds["words"] = found[0]["seconds"]["words"]  # there is one for all members
     return found[0] | {
         "plans": [one["plan"] for one in found],
         "members": len(all_parameters),
         "tokens": found[0]["tokens"] | {"train": [one["tokens"]["train"] for one in found]},
-        "seconds": {name: times * sum(one["seconds"][name] for one in found)
-                    for name in found[0]["seconds"]},
+        "seconds": seconds,
         "memory": memory | {"model": memory["model"] + others},
         "disk": max((one["disk"] for one in found), key=lambda disk: disk["total"]),
     }
@@ -146,7 +149,11 @@ def estimate_member(
         rungs, model, tokenizer, options, parameters, train, validation, test,
         n_threads=n_threads, seconds=MOST_MEASURED,
     )
-    plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
+    words = 0.0
+    if parameters["words"]:
+        check_words(objective)
+        words = limited_seconds(train, len(objective.label_names), budget)
+    plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used + words)
     rung = Rung(*(plan[name] for name in CHOSEN))
     seconds, job = work.seconds(rung, rates)
     part = plan["texts"] / plan["all_texts"]
@@ -165,7 +172,7 @@ def estimate_member(
                    "validation": round(part * job["validation_tokens"]),
                    "test": job["test_tokens"]},
         "seconds": {"training": plan["training"], "evaluation": plan["evaluation"],
-                    "test": seconds["test"]},
+                    "test": seconds["test"], "words": words},
         "memory": {"process": process,
                    "model": training_memory(model, passes, lengths, **how),
                    "available": read_memory()["available"]},

@@ -178,6 +178,14 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         more: a list of dictionaries overrides, for each member, `max_length`, `long_text`,
         `stride` or parameters of training, as in ``[{"freeze_layers": 2}, {"max_length": 512}]``.
         Cannot be combined with `time_budget`.
+    words : bool, default=False
+        Whether a linear model of words also votes: a logistic regression on TF-IDF of words and
+        word pairs. It reads whole texts, is trained before the other models, in about a millisecond
+        a text, and makes other mistakes than they do (docs/recipes.md). Probabilities are
+        mixed with the weight that has the least log loss on the held-out texts; if these are fewer
+        than 100, the weight is 0.5. Labels and weights are those of the other models. With
+        `warm_start`, it is trained anew; `partial_fit` keeps the one of `fit`. Its memory is not
+        part of `memory_limit`.
     validation_fraction : float or None, default=None
         Fraction of the texts given to `fit` to hold out from training and to score after every
         epoch. The split is shuffled and stratified, and equal texts are kept together. None holds
@@ -269,6 +277,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_length_ : int or list of int
         Number of tokens that the model read at once in training. Prediction uses it if
         `max_length` is "auto". A list if `members` is a list.
+    word_weight_ : float or None
+        Weight of the linear model of words in the vote, from 0 to 1; None without `words`.
     plan_ : dict or None
         The plan for a `time_budget`: the chosen ``epochs``, ``max_length`` and ``freeze_layers``;
         the number of ``texts`` that were trained on, of ``all_texts``, of ``steps`` and of
@@ -341,6 +351,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_ = _FittedAttribute[npt.NDArray[Any]]()
     learning_rate_ = _FittedAttribute[float | list[float] | None]()
     max_length_ = _FittedAttribute[int | list[int]]()
+    word_weight_ = _FittedAttribute[float | None]()
     plan_ = _FittedAttribute[dict[str, Any] | None]()
     precision_ = _FittedAttribute[str | None]()
     thresholds_: _FittedAttribute[npt.NDArray[np.float64] | None] = _FittedAttribute()
@@ -381,6 +392,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         frozen_cache: Literal["auto", "float32", "bfloat16", "off"] = "auto",
         pooling: Literal["cls", "mean"] | None = None,
         members: int | Sequence[Mapping[str, Any]] = 1,
+        words: bool = False,
         validation_fraction: float | None = None,
         eval_every: int | None = None,
         early_stopping: bool | Literal[
@@ -428,6 +440,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.frozen_cache = frozen_cache
         self.pooling = pooling
         self.members = members
+        self.words = words
         self.validation_fraction = validation_fraction
         self.eval_every = eval_every
         self.early_stopping = early_stopping
@@ -658,8 +671,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         logits : ndarray of float32, shape (n_texts, n_classes) or (n_texts,)
             In the order of ``classes_``. With two classes, the second logit minus the first, unless
-            a text can have several labels. With several members, logits whose probabilities are the
-            mean of theirs.
+            a text can have several labels. With several members or `words`, logits whose
+            probabilities are the mean of theirs.
         """
         return predictor(self).decision_function(X)
 

@@ -33,6 +33,7 @@ from bertsent.classifier.settings import (
     table,
     write_settings,
 )
+from bertsent.classifier.words import WordModel
 from bertsent.errors import CheckpointError
 from bertsent.files import Field
 from bertsent.hub import identify_parameters, save_member, save_model_directory
@@ -135,6 +136,8 @@ class Fitted:
         History of each text.
     moments : Moments or None
         State from which `partial_fit` continues; None after `fit`. It is pickled, but not saved.
+    words : WordModel or None
+        The linear model of words that votes with the others.
     name : str or None
         Name or directory of the models in errors, if they were opened and not trained here.
     """
@@ -161,6 +164,7 @@ class Fitted:
     text_hashes: npt.NDArray[np.uint64] = field(default_factory=_no_hashes)
     examples: ExampleHistory | None = None
     moments: Moments | None = None
+    words: WordModel | None = None
     name: str | None = None
 
     n_features_in: ClassVar[int] = 1
@@ -169,6 +173,11 @@ class Fitted:
     def model(self) -> BertForSequenceClassification:
         """The first model."""
         return self.models[0]
+
+    @property
+    def word_weight(self) -> float | None:
+        """The weight of the words in the vote; None if they do not vote."""
+        return None if self.words is None else self.words.weight
 
     @property
     def classes(self) -> npt.NDArray[Any] | None:
@@ -273,7 +282,12 @@ class Fitted:
         further = range(2, settings.members + 1)
         models = [model, *(load_member(directory, number, model) for number in further)]
         check_parts(directory, settings, tokenizer)
-        fitted = cls(models=models, tokenizer=tokenizer, name=str(name), **settings.fields)
+        words = None
+        if settings.words is not None:
+            words = WordModel.open(directory, settings.words, len(names))
+        fitted = cls(
+            models=models, tokenizer=tokenizer, words=words, name=str(name), **settings.fields
+        )
         fitted.check_lengths(settings.parameters, directory)
         return fitted, settings.parameters
 
@@ -435,7 +449,12 @@ class Predictor:
             opinions.append(logits if windows is None else windows.mean(logits))
             if number == 0 and vectors is not None and windows is not None:
                 vectors = windows.mean(vectors)
-        logits = opinions[0] if len(opinions) == 1 else self.objective.combine(opinions)
+        objective, words = self.objective, self.fitted.words
+        logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
+        if words is not None:
+            if not isinstance(texts, list):
+                texts = check_texts(X, "X", strip=self.parameters["strip_html"])
+            logits = words.vote(objective, logits, texts)
         return logits, vectors
 
     @_interruptible

@@ -39,6 +39,7 @@ from bertsent.classifier.resolve import (
     resolve_learning_rate,
     resolve_watched,
 )
+from bertsent.classifier.words import LEAST_HELD_OUT, check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
 from bertsent.model import PRECISIONS, go_on_in, limit_training, resolve_precision
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.classifier.fitted import Parameters
+    from bertsent.classifier.words import WordModel
     from bertsent.model import BertForSequenceClassification, PassTokens
     from bertsent.objectives import Objective
     from bertsent.system import Silent
@@ -169,10 +171,14 @@ def fit(
         "sample_weight": (weights,),
         "validation": validation[:2] if validation else (None,),
     }
+    if parameters["words"]:
+        check_words(objective)
     weights = objective.weigh(targets, weights, parameters["class_weight"])
     strata = objective.strata(targets)
     labelled = Labelled(texts, targets, strata, weights, np.arange(len(texts)))
-    trained, opinions = [], []
+    trained: list[Fitted] = []
+    opinions: list[npt.NDArray[np.float32]] = []
+    words: WordModel | None = None
     with contextlib.ExitStack() as stack:
         # Open all of them now, so that errors occur before the first step and not hours later.
         stores = [
@@ -187,6 +193,9 @@ def fit(
         run: _Fit | None = None
         try:
             with make_progress(parameters["verbose"], brief=brief) as progress:
+                if parameters["words"] and not recorded:
+                    progress.announce("training the linear model of words")
+                    words = _learn_words(parameters, objective, labelled, seeds, budget)
                 for number, own in enumerate(member_parameters(parameters)):
                     run, past = None, recorded.get(number + 1) if recorded else None
                     if recorded and past is None:
@@ -205,6 +214,9 @@ def fit(
                     trained.append(run.fitted())
                     if objective.chooses_thresholds and run.held_out is not None:
                         opinions.append(run.held_out.logits(run.model, run.options, n_threads))
+                fitted = _put_together(parameters, trained)
+                if words is not None and run is not None and run.validation is not None:
+                    words = _weigh_words(words, fitted, parameters, run.validation)
         except KeyboardInterrupt as stop:
             finished = len(trained)
             # An interrupted member is only kept if no other member is finished.
@@ -212,16 +224,42 @@ def fit(
                 trained.append(run.fitted())
             if not trained:
                 raise
-            fitted = replace(_put_together(parameters, trained), feature_name=column)
+            fitted = _put_together(parameters, trained)
+            fitted = replace(fitted, feature_name=column, words=words)
             said = str(stop) or "training was interrupted"
             kept = phrase(python=_describe_kept(finished, trained), command="")
             return fitted, interrupted(stop, said + kept)
-    fitted = replace(_put_together(parameters, trained), feature_name=column)
     if opinions and run is not None and run.held_out is not None:
         # All members hold out the same texts.
         logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
         fitted = replace(fitted, objective=objective.finish(logits, run.held_out.targets))
-    return fitted, None
+    return replace(fitted, feature_name=column, words=words), None
+
+
+def _learn_words(
+    parameters: Parameters, objective: Objective, labelled: Labelled, seeds: Seeds, budget: Budget
+) -> WordModel:
+    """Train the word model on the texts that are not held out, also those that a plan leaves out.
+
+    It comes first, so that the plan for a time budget knows how much time is left.
+    """
+    fraction = parameters["validation_fraction"]
+    if fraction is not None:
+        _, kept = hold_out(labelled.texts, labelled.strata, fraction, seeds.split)
+        labelled = labelled.take(kept)
+    return learn_words(labelled, objective, budget, seeds.split)
+
+
+def _weigh_words(
+    words: WordModel, fitted: Fitted, parameters: Parameters, held_out: Labelled
+) -> WordModel:
+    """Return the word model with the weight that is best for held-out texts."""
+    if len(held_out.texts) < LEAST_HELD_OUT:
+        return words
+    logits = fitted.under(parameters).logits(held_out.texts)
+    own = words.logits(held_out.texts)
+    weight = choose_weight(fitted.objective, logits, own, held_out.targets)
+    return replace(words, weight=weight)
 
 
 class _Fit:
@@ -285,6 +323,7 @@ class _Fit:
         past: RecordedRun | None = None,
     ) -> None:
         self.parameters, self.objective, self.given = parameters, objective, given
+        self.validation = None
         self.n_threads, self.budget, self.store = n_threads, budget, store
         self.saved, self.seeds, self.number, self.state = saved, seeds, number, None
         self.progress, self.origin, self.past = progress, origin, past
@@ -389,7 +428,10 @@ class _Fit:
             )
             self.budget.before = state.used
         if self.time_plan is not None and self.budget.is_limited:
-            self.budget.evaluations = 1 + self.objective.chooses_thresholds
+            # One more chooses thresholds, or the weight of the words.
+            self.budget.evaluations = 1 + (
+                self.objective.chooses_thresholds or bool(self.parameters["words"])
+            )
             begin(self.budget, self.time_plan)
         return state
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bertsent.classifier.parameters import MACHINE
 from bertsent.classifier.settings import SETTINGS_FILE
+from bertsent.classifier.words import outline_words
 from bertsent.errors import CheckpointError
 from bertsent.files import (
     MOST_MEMBERS,
@@ -132,6 +133,8 @@ def _describe_classifier(directory: Path, found: dict[str, Any]) -> None:
         "long_text": parameters.get("long_text").value,
         "model": parameters.get("model").value,
     }
+    if "words" in settings:
+        found["classifier"]["words"] = outline_words(settings["words"])
     for name in sorted(MACHINE & parameters.entries().keys()):
         if parameters[name].value not in (None, False, "auto"):
             found["notes"].append(

@@ -136,6 +136,11 @@ PARAMETERS = (
         "number of models to train, whose probabilities are averaged; or a JSON list with the "
         'parameters in which each differs, such as [{"freeze_layers": 2}, {}]', summary="changed"),
     Parameter(
+        "words", FLAG, False,
+        "let a linear model of words (TF-IDF with logistic regression) vote with the model; it is "
+        "trained in seconds, and its weight is learned on held-out texts if there are 100 or more",
+        brief="let TF-IDF with logistic regression vote as well", resume="any"),
+    Parameter(
         "validation_fraction", either(None, real(0, 1, closed="neither")), None,
         "fraction of the training texts to hold out and score after every epoch; shuffled, "
         "stratified by class, equal texts kept together", "FRACTION",

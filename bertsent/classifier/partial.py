@@ -99,6 +99,12 @@ def partial_fit(
         raise ValueError(
             f"partial_fit can only train one model, but there are {members} members; use members=1"
         )
+    words = before.words if before else None
+    if parameters["words"] and words is None:
+        raise ValueError(
+            "words=True needs all texts at once, but partial_fit only sees those of one call; "
+            "call fit first, or use words=False"
+        )
     moments = before.moments if before else None
     seeds = draw_seeds(parameters["random_state"]) if moments is None else moments.seeds
     if before:
@@ -167,6 +173,7 @@ def partial_fit(
         feature_name=before.feature_name if before else feature_name(X),
         text_hashes=np.union1d(before.text_hashes, hashes) if before else hashes,
         moments=moments,
+        words=words,
     )
     return fitted, interrupt
 

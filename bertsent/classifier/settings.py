@@ -3,7 +3,7 @@
 ``bertsent.json`` contains the parameters, the labels and their type, and the history, but no texts.
 The hashes of the training texts, eight bytes each, are in a second file. They only tell whether a
 given text was among them. A third file contains what `track_examples` recorded, again with hashes
-of the texts.
+of the texts. A linear model of words has files of its own (`words.py`).
 
 The fields of a dataclass that are saved in ``bertsent.json`` are marked with `saved` where they are
 declared.
@@ -24,6 +24,7 @@ import numpy as np
 
 import bertsent
 from bertsent.classifier.parameters import DEFAULTS, check_parameters, without_machine
+from bertsent.classifier.words import ARRAYS_FILE, TERMS_FILE
 from bertsent.errors import CheckpointError
 from bertsent.files import (
     MOST_MEMBERS,
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "bertsent.json"
 HASHES_FILE = "training_texts.npy"
 EXAMPLES_FILE = "example_history.npz"
-FORMAT = 1
+# The format is 2 if words vote, which earlier versions do not know and must not ignore.
+FORMAT = 2
 # Entries that may be lists with an item for each member.
 _OF_MEMBERS = ("learning_rate", "best_step", "max_length")
 
@@ -132,7 +134,7 @@ def write_settings(
     """
     directory = Path(directory)
     settings = {
-        "format": FORMAT,
+        "format": FORMAT if fitted.words is not None else 1,
         "bertsent": bertsent.__version__,
         "parameters": {
             name: to_plain(value) for name, value in without_machine(parameters).items()
@@ -145,6 +147,8 @@ def write_settings(
         "weights": list(identities),
         "vocabulary": identify_vocabulary(fitted.tokenizer),
     }
+    if fitted.words is not None:
+        settings["words"] = fitted.words.save(directory)
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (directory / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
     np.save(directory / HASHES_FILE, fitted.text_hashes, allow_pickle=False)
@@ -165,12 +169,15 @@ class Settings(NamedTuple):
         Number of models.
     parts : Field or None, default=None
         What `check_parts` compares; None in files of early versions.
+    words : Field or None, default=None
+        The entry of the linear model of words, if there is one.
     """
 
     parameters: dict[str, Any]
     fields: dict[str, Any]
     members: int = 1
     parts: Field | None = None
+    words: Field | None = None
 
 
 def read_settings(directory: str | PathLike[str], kind: type[Fitted]) -> Settings | None:
@@ -228,7 +235,11 @@ def read_settings(directory: str | PathLike[str], kind: type[Fitted]) -> Setting
             settings[name].items(members, members)
     found["text_hashes"] = _read_hashes(directory / HASHES_FILE)
     found["examples"] = ExampleHistory.load(directory / EXAMPLES_FILE, found["objective"])
-    return Settings(parameters, found, members, settings["parts"] if "parts" in settings else None)
+    further = [settings[key] if key in settings else None for key in ("parts", "words")]
+    lost = _first_of(directory, TERMS_FILE, ARRAYS_FILE)
+    if further[1] is None and lost is not None:
+        raise CheckpointError(f"{settings.file} has no words, but {directory} has {lost}")
+    return Settings(parameters, found, members, *further)
 
 
 def identify_vocabulary(tokenizer: Tokenizer) -> str:

@@ -81,7 +81,8 @@ class Work:
         steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
         every = self.parameters["eval_every"]
         evaluations = rung.epochs + (steps // every if every else 0)
-        evaluations += self.parameters.get("label_threshold") == "f1"  # once more, to choose thresholds
+        again = self.parameters.get("label_threshold") == "f1" or self.parameters.get("words")
+        evaluations += bool(again)  # once more, to choose thresholds or the weight of the words
         return {
             "cached": self.caches(rung, len(lengths), int(lengths.sum())),
             "train_texts": len(self.train),

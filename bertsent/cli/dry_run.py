@@ -59,7 +59,8 @@ def format_estimate(found: Mapping[str, Any]) -> str:
         *_rows_of(found),
         ("time", f"{format_seconds(total)} ({format_seconds(low)} to {format_seconds(high)}): "
                  f"{format_seconds(seconds['training'])} training, "
-                 f"{format_seconds(seconds['evaluation'])} evaluation, "
+                 + (f"{format_seconds(seconds['words'])} words, " if seconds["words"] else "")
+                 + f"{format_seconds(seconds['evaluation'])} evaluation, "
                  f"{format_seconds(seconds['test'])} testing"),
         ("memory", f"{format_size(memory['process'] + memory['model'])}: "
                    f"{format_size(memory['process'])} Python and the texts, "

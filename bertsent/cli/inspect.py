@@ -55,6 +55,9 @@ def format_found(found: Mapping[str, Any]) -> str:
         add("classifier", f"members: {classifier['members']}; max_length: "
             f"{classifier['max_length']}; long_text: {classifier['long_text']}; "
             f"trained from: {classifier['model']!s:.200}")
+        if "words" in classifier:
+            words = classifier["words"]
+            add("words", f"{words['terms']:,} words and word pairs, weight {words['weight']:g}")
     for run in found.get("run") or ():
         steps = ", ".join(map(str, run["steps"]))
         where = f"in {run['folder']}, " if run["folder"] else ""

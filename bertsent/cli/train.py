@@ -20,6 +20,7 @@ from bertsent.classifier import (
     PARAMETERS,
     check_parameters,
     count_members,
+    describe_words,
     evaluate,
     is_list,
     predictor,
@@ -104,6 +105,9 @@ def run(args: argparse.Namespace) -> None:
         f"learning rate of {format_rates(classifier.learning_rate_)}; tested once:"
     )
     print(metrics)
+    words, held_out = predictor(classifier).fitted.words, classifier.validation_rows_
+    if words is not None:
+        print(f"\n{describe_words(words, 0 if held_out is None else len(held_out))}")
     if audited is not None:
         print(f"\n{describe_audit(audited)}")
     elif parameters["track_examples"]:
@@ -170,6 +174,7 @@ def save(
         "evaluations": classifier.evaluations_,
         "best_step": classifier.best_step_,
         "plan": classifier.plan_,
+        "word_weight": classifier.word_weight_,
         "data": corpus.origin,
         "versions": _versions(),
         "machine": {

@@ -57,7 +57,8 @@ TOKENIZER_FILES = frozenset(
     }
 )
 CLASSIFIER_FILES = MODEL_FILES | TOKENIZER_FILES | {
-    "bertsent.json", "training_texts.npy", "example_history.npz",
+    "bertsent.json", "training_texts.npy", "example_history.npz", "words.txt",
+    "words.safetensors",
 } | {
     f"member-{number}{kind}.safetensors"
     for number in range(2, MOST_MEMBERS + 1) for kind in ("", ".int8")

@@ -237,9 +237,9 @@ def read_bytes(path: str | PathLike[str], most: int = MOST_BYTES) -> bytes:
     return content
 
 
-def read_text(path: str | PathLike[str]) -> str:
-    """Return the content of a regular file in UTF-8; errors are as for `read_bytes`."""
-    return _decode(read_bytes(path), path)
+def read_text(path: str | PathLike[str], most: int = MOST_BYTES) -> str:
+    """Return the content of a regular file in UTF-8, as `read_bytes` does."""
+    return _decode(read_bytes(path, most), path)
 
 
 def read_json(path: str | PathLike[str]) -> Field:

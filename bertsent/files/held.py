@@ -21,7 +21,7 @@ from os import PathLike
 from bertsent.errors import CheckpointError
 
 # The files that belong to a model; those of data may be in the same directory, in any number.
-_PARTS = re.compile(r"[^.].*\.(json|safetensors|npy|npz)|vocab\.txt")
+_PARTS = re.compile(r"[^.].*\.(json|safetensors|npy|npz)|(vocab|words)\.txt")
 _MOST_FILES = 100
 _ATTEMPTS = 100
 # A directory inside another one from which files are being moved (`bertsent.files.atomic`).

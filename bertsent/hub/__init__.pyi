@@ -20,6 +20,10 @@ from .parameters import (
     random_parameters as random_parameters,
 )
 from .resolve import resolve_directory as resolve_directory
+from .tensors import (
+    read_arrays as read_arrays,
+    write_arrays as write_arrays,
+)
 from .weights import (
     ModelDirectory as ModelDirectory,
     describe_unused as describe_unused,

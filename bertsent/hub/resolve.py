@@ -41,6 +41,8 @@ _WEIGHTS = (
     "bertsent.json",
     "training_texts.npy",
     "example_history.npz",
+    "words.txt",
+    "words.safetensors",
 )
 # An id on the hub is NAME or OWNER/NAME, with letters, digits and - _ . only.
 _ID = r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?"

@@ -14,7 +14,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -37,9 +37,13 @@ from bertsent.system import check_interrupts
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Stored", "are_in", "check_type", "find", "find_member", "read", "write"]
+__all__ = [
+    "Stored", "are_in", "check_type", "find", "find_member", "read", "read_arrays", "write",
+    "write_arrays",
+]
 
 Array: TypeAlias = "npt.NDArray[Any]"
+Float32: TypeAlias = "npt.NDArray[np.float32]"
 
 _WEIGHTS = "model.safetensors"
 _INT8 = "model.int8.safetensors"
@@ -191,6 +195,38 @@ def read(wanted: list[tuple[Stored, Array]]) -> None:
                     _read_piece(file, piece, buffer, tensor)
 
 
+def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Float32]:
+    """Read a file that has exactly these float32 arrays.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    shapes : mapping of str to tuple of int
+        The shape of each array, which the header is compared with before memory is allocated.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or damaged, or contains other arrays or values that are not finite.
+    """
+    try:
+        stored = _open(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; copy all files of the model") from None
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in stored.items()}
+    for name, shape in shapes.items():
+        if found.get(name) != ("F32", shape):
+            dtype, other = found.get(name, ("nothing", ()))
+            raise CheckpointError(
+                f"{path}: {name} is {dtype} of the shape {other}, expected F32 of the shape {shape}"
+            )
+    if len(stored) > len(shapes):
+        raise CheckpointError(f"{path} has {len(stored)} arrays, expected {', '.join(shapes)}")
+    arrays = {name: np.empty(math.prod(shape), np.float32) for name, shape in shapes.items()}
+    read([(stored[name], values) for name, values in arrays.items()])
+    return {name: arrays[name].reshape(shape) for name, shape in shapes.items()}
+
+
 def find_identity(directory: Path, member: int = 1) -> str | None:
     """Return what `write` was told about the values in a file that `find` accepts, or None."""
     for path in (directory / name for name in _file_names(member)):
@@ -229,18 +265,26 @@ def write(
     ValueError
         A weight that is to be quantized is not finite.
     """
-    import safetensors
-    from safetensors.numpy import save_file
-
     path = directory / _file_names(member)[bool(int8)]
     if int8:
         values = _quantized(values, int8)
+    metadata = {"format": "bertsent-int8" if int8 else "pt"}
+    write_arrays(path, values, metadata | ({_IDENTITY: identity} if identity else {}))
+
+
+def write_arrays(
+    path: Path, values: dict[str, Array], metadata: dict[str, str] | None = None
+) -> None:
+    """Write C-contiguous arrays by name into a file. Errors are as for `write`."""
+    import safetensors
+    from safetensors.numpy import save_file
+
     path.touch()
     mode = path.stat().st_mode
     try:
-        metadata = {"format": "bertsent-int8" if int8 else "pt"}
-        save_file(values, path, metadata | ({_IDENTITY: identity} if identity else {}))
-        _sort_metadata(path)
+        save_file(values, path, metadata)
+        if metadata:
+            _sort_metadata(path)
         # The library may create a file that only its owner can read.
         path.chmod(mode)
     except safetensors.SafetensorError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -281,6 +281,23 @@ class SingleLabelClassification(Objective):
         together = np.logaddexp.reduce([log_probabilities(logits) for logits in opinions])
         logits: Float32 = (together - math.log(len(opinions))).astype(np.float32)
         return logits
+
+    def mix(self, opinions: list[Float32], shares: Sequence[float]) -> Float32:
+        """Return logits whose softmax is the mean of probabilities with weights that add up to 1.
+
+        Parameters
+        ----------
+        opinions : list of ndarray of float32, shape (n_texts, n_classes)
+            Logits.
+        shares : sequence of float
+            Their weights.
+        """
+        parts = [
+            log_probabilities(logits) + math.log(share)
+            for logits, share in zip(opinions, shares, strict=True) if share > 0
+        ]
+        mixed: Float32 = np.logaddexp.reduce(parts).astype(np.float32)
+        return mixed
 
 
 def _matrix_table(names: list[str], counts: list[list[int]]) -> ReportTable:

@@ -25,6 +25,7 @@ from mutations import join_header
 
 from bertsent import ByteLevelBPETokenizer, WordPieceTokenizer
 from bertsent.classifier import fitted, settings
+from bertsent.classifier.words import WordModel
 from bertsent.files import read_array
 from bertsent.hub import load_model_directory, tensors
 from bertsent.training.checkpoints import Saved
@@ -86,6 +87,10 @@ class Seeds:
             members=[{"freeze_layers": 1}, {"max_length": 8}],
             long_text="windows", stride=2, class_weight={0: 2.0},
         )
+
+    @functools.cached_property
+    def words(self):
+        return self.write("words", directories.write_classifier, self.base, words=True)
 
     @functools.cached_property
     def run(self):
@@ -572,6 +577,37 @@ class Member(Int8):
         return Tensors.wrong(self, number, name, files, found)
 
 
+class Words(ModelFile):
+    """``words.txt`` and ``words.safetensors``, and their entry in ``bertsent.json``."""
+
+    changed = r"words\..*|bertsent\.json"
+
+    def write(self, seeds):
+        return [files_of(seeds.words, "words.txt", "words.safetensors", "bertsent.json")]
+
+    def read(self, directory, name):
+        found = settings.read_settings(directory, fitted.Fitted)
+        n_classes = len(found.fields["objective"].label_names)
+        if found.words is None:  # only another name of the entry, which is not known then
+            return None
+        model = WordModel.open(directory, found.words, n_classes)
+        model.logits(directories.TEXTS)
+        return model
+
+    def wrong(self, number, name, files, found):
+        content = json.loads(files["bertsent.json"])
+        if found is None:
+            return "words are ignored" if "words" in content else None
+        if found.terms != files["words.txt"].decode().removesuffix("\n").split("\n"):
+            return "other terms"
+        if found.weight != content["words"]["weight"] or not 0 <= found.weight <= 1:
+            return "another weight"
+        header, values = parse_tensors(files["words.safetensors"])
+        arrays = {"idf": found.idf, "coef": found.coef, "intercept": found.intercept}
+        right = {key: values_of(header[key], values) for key in header}
+        return Tensors.compare(self, arrays, right)
+
+
 # --- runs -----------------------------------------------------------------------------------
 
 
@@ -711,6 +747,7 @@ KINDS = {
     "shards": Shards,
     "int8": Int8,
     "member": Member,
+    "words": Words,
     "checkpoint": Checkpoint,
     "npy": Array,
     "npz": History,
