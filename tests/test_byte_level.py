@@ -174,7 +174,8 @@ def test_the_start_of_a_text_is_enough(tokenizer, length):
 
 @pytest.mark.parametrize("text", [
     "a" * 300_000, "ab" * 150_000, "é" * 100_000, " " * 300_000, "<mask>" * 20_000, "'s" * 90_000,
-    "".join(random.Random(5).choice("abcdef") for _ in range(300_000)),
+    "".join(random.Random(5).choices("abcdef", k=300_000)),
+    "".join(random.Random(6).choices(["the", "ing", "ded", "fe", "x"], k=60_000)),
 ])  # fmt: skip
 def test_long_words(library, tokenizer, text):
     compare(library, tokenizer, [text])
