@@ -373,12 +373,10 @@ def test_verify_repeats_the_other_models(make, tmp_path):
     assert bertsent.verify(tmp_path / "log", TEXTS, LABELS, verbose=0)
 
 
-def test_other_objectives_are_refused():
-    class Other:
-        problem_type = "regression"
-
-    with pytest.raises(ValueError, match="exactly one class for each text"):
-        module.check_words(Other)
+def test_several_labels_for_a_text_are_refused(make):
+    y = [["good"], ["bad", "long"]] * 10
+    with pytest.raises(ValueError, match="words=True needs labels with exactly one class"):
+        make(words=True).fit(TEXTS[:20], y)
 
 
 @pytest.fixture
