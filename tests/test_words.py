@@ -155,6 +155,20 @@ def test_probabilities_are_mixed_with_the_weight(clf, make):
     assert losses[0] < losses[1]
 
 
+def test_tags_of_held_out_texts_are_removed_once(make, monkeypatch):
+    """What an escaped tag becomes is text."""
+    seen = []
+    monkeypatch.setattr(
+        "bertsent.classifier.fitting.choose_weight",
+        lambda objective, logits, own, targets: seen.append(logits) or 0.5,
+    )
+    marked = [f"&lt;{text}&gt; and so on" for text in VAL_TEXTS]
+    plain = [f"<{text}> and so on" for text in VAL_TEXTS]
+    for strip, X in ((True, marked), (False, plain)):
+        make(words=True, strip_html=strip).fit(TEXTS, LABELS, X_val=X, y_val=VAL_LABELS)
+    assert np.array_equal(*seen)
+
+
 def test_without_held_out_texts_weights_are_equal(make):
     clf = make(words=True, class_weight="balanced").fit(TEXTS, LABELS)
     assert clf.word_weight_ == 0.5

@@ -256,7 +256,8 @@ def _weigh_words(
     """Return the word model with the weight that is best for held-out texts."""
     if len(held_out.texts) < LEAST_HELD_OUT:
         return words
-    logits = fitted.under(parameters).logits(held_out.texts)
+    # The tags of the texts are already removed.
+    logits = fitted.under(parameters | {"strip_html": False}).logits(held_out.texts)
     own = words.logits(held_out.texts)
     weight = choose_weight(fitted.objective, logits, own, held_out.targets)
     return replace(words, weight=weight)

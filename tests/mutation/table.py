@@ -70,6 +70,7 @@ PYTHON = {
         "checkpoint hub families directories untrusted_models inspect fields int8_files "
         "fuzz_directories"
     ),
+    "bertsent/classifier/words.py": _files("words fuzz_readers"),
     "bertsent/tokenizer/*": _files(
         "tokenizer tokenizer_vocabulary tokenizer_model tokenizer_pairs tokenizer_windows "
         "tokenizer_files byte_level checkpoint families fields"
