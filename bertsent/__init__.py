@@ -11,6 +11,10 @@ Tokenizer
     BERT, or a `ByteLevelBPETokenizer`, as in RoBERTa.
 pretrain
     Continues the pretraining of a model on texts without labels.
+learning_curve
+    Measures how good a classifier is with fewer labels, and estimates how good with more.
+LearningCurve
+    The result of `learning_curve`.
 suggest_labels
     Chooses the first texts to label, before there are any labels.
 verify

@@ -6,6 +6,10 @@ from .classifier import (
     Verification as Verification,
     verify as verify,
 )
+from .curves import (
+    LearningCurve as LearningCurve,
+    learning_curve as learning_curve,
+)
 from .model import BertForSequenceClassification as BertForSequenceClassification
 from .pretraining import (
     pretrain as pretrain,

@@ -62,12 +62,14 @@ def test_an_unknown_flag_gets_no_far_fetched_suggestion(refused, given):
 
 def test_a_flag_of_another_command_is_said_to_be_one(refused):
     found = refused("evaluate", "model", "a.csv", "--epochs", "3")
-    assert found == "there is no flag --epochs here; train, pretrain and doctor have it"
+    owners = "train, learning-curve, pretrain and doctor"
+    assert found == f"there is no flag --epochs here; {owners} have it"
     found = refused("train", "a.csv", "--no-speed")
     assert found == "there is no flag --no-speed here; doctor has it"
     found = refused("--epochs", "3", "train", "a.csv")
     assert found == (
-        "there is no flag --epochs before the command; write it after train, pretrain or doctor"
+        "there is no flag --epochs before the command; write it after train, learning-curve, "
+        "pretrain or doctor"
     )
 
 
@@ -90,7 +92,8 @@ def test_a_mistyped_command_gets_a_suggestion(refused, given, meant):
 
 def test_another_command_is_told_which_there_are(refused):
     assert refused("fly").endswith(
-        "choose from train, evaluate, predict, suggest-labels, pretrain, verify, inspect, doctor"
+        "choose from train, evaluate, predict, suggest-labels, learning-curve, "
+        "pretrain, verify, inspect, doctor"
     )
     assert refused("reviews.csv", "--epochs", "3").startswith("there is no command 'reviews.csv'")
 

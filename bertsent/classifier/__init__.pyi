@@ -1,5 +1,6 @@
 from .declaration import (
     FLAG as FLAG,
+    TIME as TIME,
     Kind as Kind,
     Parameter as Parameter,
     one_of as one_of,

@@ -163,6 +163,28 @@ def load_training_part(
     return texts, read.labels[train], row_namer(read.source, read.frame.index[train])
 
 
+def load_labelled(
+    args: argparse.Namespace, objective_class: type[Objective]
+) -> tuple[list[str], npt.NDArray[Any], Callable[[int], str], str]:
+    """Read labelled texts that are not split yet.
+
+    Returns
+    -------
+    texts : list of str
+    labels : ndarray
+    name_text : callable
+        Takes the number of a text, and returns the row of the data in words.
+    summary : str
+        Description of the data for people.
+    """
+    read = _read_labelled(args, objective_class)
+    counts = read.objective.describe_targets(read.targets)
+    summary = f"data:  {read.name}, {len(read.texts):,} texts" + (counts and f": {counts}")
+    if read.n_missing:
+        summary += f"\n       {read.n_missing:,} rows with an empty cell left out"
+    return read.texts, read.labels, row_namer(read.source, read.frame.index), summary
+
+
 def load_texts(
     args: argparse.Namespace,
 ) -> tuple[list[str], dict[str, Any], Callable[[int], str]]:

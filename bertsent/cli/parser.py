@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import bertsent
-from bertsent.classifier import RECIPES, one_of, real, whole
+from bertsent.classifier import RECIPES, TIME, one_of, real, whole
 from bertsent.cli.flags import (
     DEFAULT_TEST_SIZE,
     Typed,
@@ -28,6 +28,7 @@ from bertsent.cli.flags import (
 )
 from bertsent.cli.layout import Formatter, Section, wrap_usage
 from bertsent.cli.usage import Parser
+from bertsent.curves import SCORINGS
 from bertsent.files import FORMATS, OUTPUT_FORMATS
 from bertsent.pretraining import PRETRAINING
 
@@ -38,6 +39,14 @@ SHELLS = ("bash", "zsh")
 JOB_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "freeze_layers",
     "inference_long_text", "strip_html", "n_threads",
+)
+# Parameters of a training that a learning curve repeats.
+CURVE_PARAMETERS = (
+    "model", "max_length", "long_text", "stride", "epochs", "batch_size", "learning_rate",
+    "weight_decay", "warmup_ratio", "schedule", "layer_decay", "head_learning_rate",
+    "label_smoothing", "class_weight", "max_grad_norm", "freeze_layers", "freeze_dropout",
+    "frozen_cache", "pooling", "members", "inference_long_text", "strip_html", "precision",
+    "inference_precision", "n_threads", "memory_limit", "random_state",
 )
 
 
@@ -82,7 +91,7 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
     )
     makers = {
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
-        "suggest-labels": _add_suggest_labels,
+        "suggest-labels": _add_suggest_labels, "learning-curve": _add_learning_curve,
         "pretrain": _add_pretrain, "verify": _add_verify, "inspect": _add_inspect,
         "doctor": _add_doctor,
     }
@@ -352,6 +361,71 @@ def _add_suggest_labels(commands: _Commands) -> Parser:
                brief="replace OUT if it exists")
     add_prediction_parameters(commands.section(command, "prediction"))
     return commands.finish(command)
+
+
+def _add_learning_curve(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DATA"],
+        "measure accuracy with fewer labels, and estimate it with more",
+        "Hold out a part of labelled texts, train on a few of the others, on more, and on all. "
+        "Prints the accuracy of each, and what to expect of up to eight times as many labels. No "
+        f"model is saved.\n\nDATA is one of {FORMATS}.",
+        [
+            "learning-curve tickets.csv --text-column text --label-column team --frozen",
+            "learning-curve reviews.csv --time-budget 30min --plot curve.png",
+            "learning-curve reviews.csv --train-sizes 250,500,1000,2000 --seeds 5 --json",
+        ],
+    )
+    data = commands.section(command, "data")
+    data.add("data", nargs="?", metavar="DATA", type=typed_path, help="labelled texts",
+             brief="labelled texts")
+    data.add("--sample", action="store_true", help="use the small bundled data set instead",
+             brief="use the small bundled data set instead")
+    add_columns(data, labels=True)
+    add_reading(commands.section(command, "format of the data"))
+    curve = commands.section(command, "curve")
+    curve.add("--train-sizes", type=_numbers, metavar="N,N,...",
+              help="numbers of texts to train on, or fractions of those that are not held out "
+              "(default: 100,200,400 and so on up to all, or five sizes of few texts)")
+    curve.add("--seeds", dest="n_seeds", type=Typed(whole(1)), default=3, metavar="N",
+              help="trainings with each number of texts (default: %(default)s)",
+              brief="trainings with each number (default: %(default)s)")
+    add_test_size(curve, "fraction of the texts to hold out (default: %(default)s)",
+                  default=DEFAULT_TEST_SIZE)
+    curve.add("--scoring", type=Typed(one_of(*SCORINGS)), default=SCORINGS[0],
+              metavar=one_of(*SCORINGS).metavar,
+              help="what to measure (default: %(default)s)")
+    curve.add("--frozen", action="store_true",
+              help="measure a linear classifier of the vectors of the pretrained model, which are "
+              "computed once, instead of fine-tuning: much faster, with other, mostly lower "
+              "values. Flags of training then have no effect",
+              brief="a linear model of frozen vectors: fast")
+    curve.add("--time-budget", type=Typed(TIME), metavar="TIME",
+              help="time for the whole curve, such as 30min; trainings that would not end in time "
+              "are left out, those on most texts first",
+              brief="time for the whole curve, such as 30min")
+    add_parameters(commands.section(command, "model and training"), names=CURVE_PARAMETERS)
+    output = commands.section(command, "output")
+    output.add("--plot", metavar="FILE", type=typed_path,
+               help="picture of the curve to write, .png, .pdf or .svg; needs matplotlib",
+               brief="picture of the curve to write, such as .png")
+    output.add("--output", "-o", metavar="OUT", type=typed_output,
+               help="file for a table of all trainings, such as curve.csv",
+               brief="file for a table of all trainings")
+    add_json(output)
+    output.add("--force", action="store_true", help="replace files that exist",
+               brief="replace files that exist")
+    return commands.finish(command)
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers of a list such as 100,200 or 0.1,0.5."""
+    try:
+        return [float(part) if "." in part else int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers with commas between them, got {text!r}"
+        ) from None
 
 
 def _add_pretrain(commands: _Commands) -> Parser:

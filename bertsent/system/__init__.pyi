@@ -1,5 +1,8 @@
 from .collector import pause_collector as pause_collector
-from .display import write_line as write_line
+from .display import (
+    display_kind as display_kind,
+    write_line as write_line,
+)
 from .encodings import is_utf_8 as is_utf_8
 from .interrupts import (
     HungUp as HungUp,
