@@ -24,8 +24,9 @@ from threadpoolctl import threadpool_limits
 
 import bertsent
 from bertsent import BertForSequenceClassification, Tokenizer
-from bertsent.active_learning import choose, distinct_rows, margin_uncertainty
+from bertsent.active_learning import choose, distinct_rows
 from bertsent.model import normalize, pool_pieces, resolve_precision
+from bertsent.objectives import margin_uncertainty
 from bertsent.texts import Reader
 
 RESULTS = Path(__file__).resolve().parent / "results"

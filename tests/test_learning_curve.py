@@ -257,6 +257,7 @@ def test_what_does_not_fit_into_the_time_is_left_out(make, monkeypatch):
     ({"y": ["a"] * 100}, ValueError, "class"),
     ({"y": ["a"] * 99 + ["b"]}, ValueError, "class 'b' has 1 text; a learning curve needs"),
     ({"X": [*TEXTS[:4], np.nan, *TEXTS[5:]]}, TypeError, r"X\[4\] is NaN"),
+    ({"y": [["a"], ["a", "b"]] * 50}, ValueError, "one label for each text"),
     ({"y": LABELS[:9]}, ValueError, "9"),
     ({"train_sizes": [81]}, ValueError, "81 is more than the 80 texts"),
     ({"X": [], "y": []}, ValueError, "y contains no class"),

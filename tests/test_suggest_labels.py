@@ -10,8 +10,9 @@ from conftest import write_tiny_model
 from test_classifier import make_texts
 
 import bertsent
-from bertsent.active_learning import choice, choose, distinct_rows, margin_uncertainty
+from bertsent.active_learning import choice, choose, distinct_rows
 from bertsent.cli import main
+from bertsent.objectives import margin_uncertainty
 
 
 def directions(groups, each, seed=0):
@@ -163,6 +164,18 @@ def test_threads_and_several_members_and_windows(fitted, make):
     np.testing.assert_allclose(
         found["confidence"], several.predict_proba(found["text"]).max(axis=1), atol=1e-6
     )
+
+
+def test_texts_with_several_labels(make):
+    labels = [[label, "long"] if len(text) % 2 else [label] for text, label in zip(
+        TEXTS, LABELS, strict=True)]
+    clf = make(epochs=4).fit(TEXTS, labels)
+    found = clf.suggest_labels(POOL, 5, threshold=1.0)
+    assert list(found.columns[2:-2]) == [
+        "predicted_labels", "probability_long", "probability_negative", "probability_positive"
+    ]
+    nearest = np.abs(2 * clf.predict_proba(found["text"]) - 1).min(axis=1)
+    np.testing.assert_allclose(found["uncertainty"], 1 - nearest, atol=1e-6)
 
 
 def test_texts_used_in_training_are_not_suggested(fitted):

@@ -4,6 +4,5 @@ from .choice import (
     choose as choose,
     describe_shortage as describe_shortage,
     distinct_rows as distinct_rows,
-    margin_uncertainty as margin_uncertainty,
 )
 from .fresh import suggest_labels as suggest_labels

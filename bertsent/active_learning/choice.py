@@ -127,17 +127,6 @@ def distinct_rows(texts: list[str], excluded: Bools | None = None) -> Ints:
     return np.array(rows, dtype=np.int64)
 
 
-def margin_uncertainty(probabilities: Floats) -> npt.NDArray[np.float64]:
-    """Return 1 minus the difference between the two largest probabilities of each text.
-
-    It is 1 if two classes are equally likely, and 0 for a certain prediction (Scheffer, Decomain
-    and Wrobel 2001, *Active hidden Markov models for information extraction*).
-    """
-    largest = np.sort(np.asarray(probabilities, np.float64), axis=1)
-    found: npt.NDArray[np.float64] = 1.0 - (largest[:, -1] - largest[:, -2])
-    return found
-
-
 def choose(
     texts: list[str],
     vectors: Floats,

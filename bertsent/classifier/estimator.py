@@ -839,7 +839,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             text, or its index label if `X` has an index), ``text``, ``predicted_label``,
             ``confidence`` (the probability of that label), ``uncertainty`` (1 minus the difference
             between the two largest probabilities) and ``represents``, the number of candidates in
-            its cluster.
+            its cluster. If a text can have several labels, ``predicted_labels`` and the
+            probability of each label take the place of the prediction, and the uncertainty is that
+            of the label whose probability is nearest to its threshold.
 
         Raises
         ------

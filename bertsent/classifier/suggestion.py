@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from bertsent.active_learning import (
@@ -12,7 +11,6 @@ from bertsent.active_learning import (
     choose,
     describe_shortage,
     distinct_rows,
-    margin_uncertainty,
 )
 from bertsent.system import interruptible, row_progress, warn
 from bertsent.texts import check_texts, name_texts, row_labels
@@ -46,11 +44,6 @@ def suggest_labels(
     DataFrame
     """
     predictor.check()
-    if predictor.objective.takes_matrix:
-        raise ValueError(
-            "suggest_labels compares the probabilities of classes of which each text has one, but "
-            f"this model {predictor.objective.purpose}"
-        )
     predictor.fitted.check_feature_name(X)
     texts = check_texts(X, "X")
     check_request(len(texts), n, candidates, threshold)
@@ -67,8 +60,8 @@ def suggest_labels(
         progress.begin(len(left))
         with name_texts(lambda number: f"X[{rows[number]}]"):
             logits, vectors = predictor.logits_and_vectors(left, progress.part)
-    objective = predictor.fitted.objective
-    uncertainty = margin_uncertainty(objective.predict_proba(logits))
+    objective = predictor.objective
+    uncertainty = objective.uncertainty(logits)
     found = choose(left, vectors, n, uncertainty, candidates=candidates, threshold=threshold)
     if len(found.rows) < n:
         message = describe_shortage(n, len(found.rows), len(texts), int(known.sum()))
@@ -78,6 +71,6 @@ def suggest_labels(
         "row": at if labels is None else labels[at],
         "text": [texts[row] for row in at],
         **objective.prediction_table(logits[found.rows]),
-        "uncertainty": np.asarray(uncertainty)[found.rows],
+        "uncertainty": uncertainty[found.rows],
         "represents": found.represents,
     })

@@ -164,8 +164,8 @@ def load_training_part(
 
 
 def load_labelled(
-    args: argparse.Namespace, objective_class: type[Objective]
-) -> tuple[list[str], npt.NDArray[Any], Callable[[int], str], str]:
+    args: argparse.Namespace,
+) -> tuple[list[str], Any, Callable[[int], str], str]:
     """Read labelled texts that are not split yet.
 
     Returns
@@ -177,7 +177,7 @@ def load_labelled(
     summary : str
         Description of the data for people.
     """
-    read = _read_labelled(args, objective_class)
+    read = _read_labelled(args)
     counts = read.objective.describe_targets(read.targets)
     summary = f"data:  {read.name}, {len(read.texts):,} texts" + (counts and f": {counts}")
     if read.n_missing:

@@ -13,7 +13,6 @@ from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.curves import learning_curve
 from bertsent.files import check_output, open_output
-from bertsent.objectives import SingleLabelClassification
 from bertsent.system import expand_path
 from bertsent.texts import name_texts
 
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         args.usage_error("pass either DATA or --sample")
     parameters = chosen_parameters(args)
     check_parameters(parameters)
-    texts, labels, name_text, summary = load_labelled(args, SingleLabelClassification)
+    texts, labels, name_text, summary = load_labelled(args)
     if args.output is not None:
         check_output(args.output, args.force)
     if args.plot is not None:

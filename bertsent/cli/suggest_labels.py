@@ -47,8 +47,10 @@ def run(args: argparse.Namespace) -> None:
     if n_missing:
         print(f"{n_missing:,} rows with an empty cell left out", file=sys.stderr)
     texts = pd.Series(column_texts(frame, column, source), index=frame.index, dtype=object)
-    added = ["row", "predicted_label", "confidence", "uncertainty", "represents"]
-    refuse_taken(frame.columns, tuple(added[:1] + added[-1:] if args.first else added), str(source))
+    added = ["row", "represents"]
+    if ready is not None:
+        added[1:1] = [*ready.objective.prediction_columns, "uncertainty"]
+    refuse_taken(frame.columns, added, str(source))
     with name_texts(row_namer(source, frame.index)):
         if ready is None:
             how = {name: changed[name] for name in _OF_FIRST if name in changed}
@@ -59,10 +61,10 @@ def run(args: argparse.Namespace) -> None:
             )
         else:
             found = suggest_labels(ready, texts, args.n, args.candidates, args.threshold)
-    for name in {"confidence", "uncertainty"} & set(found.columns):
+    for name in found.columns[found.dtypes == "float64"]:
         found[name] = found[name].round(DECIMALS)
     kept = frame.loc[found["row"]]
-    result = kept.assign(**{name: found[name].to_numpy() for name in added if name in found})
+    result = kept.assign(**{name: found[name].to_numpy() for name in added})
     with open_output(args.output, source, "json" if args.json else "csv") as output:
         output.learn(result)
         output.write(result)

@@ -19,7 +19,7 @@ from bertsent.classifier import BertClassifier, predictor
 from bertsent.curves.curve import REPEATS, LearningCurve
 from bertsent.curves.scorings import SCORINGS
 from bertsent.model import encode_texts, normalize, open_encoder, resolve_precision
-from bertsent.objectives import SingleLabelClassification
+from bertsent.objectives import SingleLabelClassification, choose_objective
 from bertsent.system import (
     check_interrupts,
     display_kind,
@@ -210,7 +210,12 @@ def _split(
     estimator: BertClassifier, X: Texts, y: Labels, test_size: float, seed: int
 ) -> _Data:
     texts = check_training_texts(X, y, strip=estimator.strip_html)
-    objective, classes = SingleLabelClassification.learn(y, len(texts))
+    kind = choose_objective(BertClassifier._problem_types, y)
+    if not issubclass(kind, SingleLabelClassification):
+        raise ValueError(
+            "a learning curve needs one label for each text, but these texts can have several"
+        )
+    objective, classes = kind.learn(y, len(texts))
     counts = np.bincount(classes)
     if counts.min() < 2:
         rare = objective.label_names[int(counts.argmin())]

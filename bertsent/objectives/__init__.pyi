@@ -2,7 +2,10 @@ from .base import (
     Objective as Objective,
     ReportTable as ReportTable,
 )
-from .classification import SingleLabelClassification as SingleLabelClassification
+from .classification import (
+    SingleLabelClassification as SingleLabelClassification,
+    margin_uncertainty as margin_uncertainty,
+)
 from .multi_label import MultiLabelClassification as MultiLabelClassification
 from .registry import (
     OBJECTIVES as OBJECTIVES,

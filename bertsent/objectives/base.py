@@ -396,6 +396,10 @@ class Objective(ABC):
         del decimals
         return dict(zip(self.prediction_columns, [self.predict(logits)], strict=True))
 
+    def uncertainty(self, logits: Array) -> npt.NDArray[np.float64]:
+        """Return how uncertain each prediction is, from 0 to 1, to choose texts to label."""
+        raise TypeError(f"a model for {self.problem_type} does not know how uncertain it is")
+
     @property
     def possible_predictions(self) -> Sequence[Any]:
         """All values that the first of `prediction_columns` can have, if they are known."""

@@ -275,6 +275,9 @@ class SingleLabelClassification(Objective):
         labels = self.labels.decode(probabilities.argmax(axis=1))
         return {"predicted_label": labels, "confidence": confidence}
 
+    def uncertainty(self, logits: Float32) -> Float64:
+        return margin_uncertainty(self.predict_proba(logits))
+
     def combine(self, opinions: list[Float32]) -> Float32:
         """Return logits whose softmax is the mean of the models' probabilities."""
         # np.logaddexp and scipy.special.logsumexp differ in the last bit.
@@ -321,6 +324,17 @@ def _confusion_table(names: list[str], counts: list[list[int]]) -> ReportTable:
         ["true class", "predicted", "texts"],
         [[names[i], names[j], str(matrix[i, j])] for i, j in cells if matrix[i, j]],
     )
+
+
+def margin_uncertainty(probabilities: Float64) -> Float64:
+    """Return 1 minus the difference between the two largest probabilities of each text.
+
+    It is 1 if two classes are equally likely, and 0 for a certain prediction (Scheffer, Decomain
+    and Wrobel 2001, *Active hidden Markov models for information extraction*).
+    """
+    largest = np.sort(probabilities, axis=1)
+    found: Float64 = 1.0 - (largest[:, -1] - largest[:, -2])
+    return found
 
 
 def log_probabilities(logits: Float32) -> Float64:

@@ -385,6 +385,13 @@ class MultiLabelClassification(Objective):
         ]
         return dict(zip(self.prediction_columns, [labels, *probabilities.T], strict=True))
 
+    def uncertainty(self, logits: Float32) -> Float64:
+        """Return that of the label whose probability is nearest to its threshold."""
+        limits = np.asarray(self.used_thresholds, np.float64)
+        distance = np.abs(self.predict_proba(logits) - limits) / np.maximum(limits, 1.0 - limits)
+        found: Float64 = 1.0 - distance.min(axis=1)
+        return found
+
     def combine(self, opinions: list[Float32]) -> Float32:
         """Return logits whose probabilities are the mean of those of the models."""
         z = np.stack(opinions).astype(np.float64)
