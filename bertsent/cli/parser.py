@@ -45,7 +45,7 @@ CURVE_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "learning_rate",
     "weight_decay", "warmup_ratio", "schedule", "layer_decay", "head_learning_rate",
     "label_smoothing", "class_weight", "max_grad_norm", "freeze_layers", "freeze_dropout",
-    "frozen_cache", "pooling", "members", "inference_long_text", "strip_html", "precision",
+    "frozen_cache", "pooling", "members", "words", "inference_long_text", "strip_html", "precision",
     "inference_precision", "n_threads", "memory_limit", "random_state",
 )
 
@@ -410,8 +410,7 @@ def _add_learning_curve(commands: _Commands) -> Parser:
                help="picture of the curve to write, .png, .pdf or .svg; needs matplotlib",
                brief="picture of the curve to write, such as .png")
     output.add("--output", "-o", metavar="OUT", type=typed_output,
-               help="file for a table of all trainings, such as curve.csv",
-               brief="file for a table of all trainings")
+               help="file for a table of all trainings, such as curve.csv")
     add_json(output)
     output.add("--force", action="store_true", help="replace files that exist",
                brief="replace files that exist")
