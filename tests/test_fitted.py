@@ -127,7 +127,7 @@ def test_a_model_of_another_program_is_opened(make, tmp_path):
 
 
 def test_the_attributes_are_those_of_the_object(clf):
-    assert len(DOCUMENTED) == 18
+    assert len(DOCUMENTED) == 19
     descriptors = [name for name in vars(bertsent.BertClassifier) if name[0] != "_" == name[-1]]
     assert sorted(descriptors) == sorted(DOCUMENTED)
     clf._fitted = replace(clf._fitted, feature_name="review")

@@ -172,6 +172,21 @@ def _is_random_state(value: object) -> bool:
     return value is np.random or isinstance(value, np.random.RandomState)
 
 
+def _are_teachers(value: object) -> bool:
+    if is_list(value):
+        return 1 <= len(value) <= MOST_MEMBERS and all(
+            not is_list(one) and _are_teachers(one) for one in value
+        )
+    # BertClassifier itself would load scikit-learn; FrozenEstimator passes its attributes on.
+    is_classifier = hasattr(value, "_fitted") and not isinstance(value, type)
+    return is_classifier or path("", "").accepts(value)
+
+
+def _parse_teachers(text: str) -> object:
+    names = [name.strip() for name in text.split(",")]
+    return names if len(names) > 1 else text
+
+
 def _parses(parse: Callable[[str], float], value: object) -> bool:
     try:
         return isinstance(value, str) and parse(value) > 0
@@ -226,6 +241,13 @@ CALLBACKS = Kind(
     import_callbacks,
     "MODULE:NAME[,...]",
     ("MODULE:NAME, or several of these separated by commas",),
+)
+TEACHER = Kind(
+    ("a fitted BertClassifier", "the name of a directory with one", "a list of these"),
+    _are_teachers,
+    _parse_teachers,
+    "DIR[,...]",
+    ("the name of a directory with a saved model, or several separated by commas",),
 )
 RANDOM_STATE = Kind(("a numpy RandomState",), _is_random_state, typed=())
 

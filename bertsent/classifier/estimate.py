@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bertsent.classifier.fitting import make_options
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import load_tokenizer
@@ -24,6 +26,7 @@ from bertsent.classifier.plan import (
 )
 from bertsent.classifier.resolve import resolve_freeze, resolve_learning_rate
 from bertsent.classifier.survey import memory_options, survey_work
+from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import check_words, limited_seconds
 from bertsent.files import hold_directory
 from bertsent.hub import length_limit, read_model_shape, resolve_directory
@@ -61,7 +64,7 @@ def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def estimate_fit(
     parameters: Mapping[str, Any], objective_class: type[Objective], X: Any, y: Any, X_test: Any,
-    output: str,
+    output: str, unlabelled: Any = None,
 ) -> dict[str, Any]:
     """Estimate what training of all members would take. Nothing is written.
 
@@ -77,6 +80,8 @@ def estimate_fit(
         Test texts.
     output : str
         Directory in which the model would be saved.
+    unlabelled : as X, or None, default=None
+        Texts without labels.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def estimate_fit(
     all_parameters = member_parameters(parameters)
     alike = not is_list(parameters["members"])
     found = [
-        estimate_member(own, objective_class, X, y, X_test, output)
+        estimate_member(own, objective_class, X, y, X_test, output, unlabelled)
         for own in all_parameters[: 1 if alike else None]
     ]
     times = len(all_parameters) if alike else 1
@@ -96,7 +101,8 @@ def estimate_fit(
     others = 4 * (len(all_parameters) - 1) * found[0]["weights"]
     seconds = {name: times * sum(one["seconds"][name] for one in found)
                for name in found[0]["seconds"]}
-    seconds["words"] = found[0]["seconds"]["words"]  # there is one for all members
+    for name in ("words", "teacher"):  # there is one for all members
+        seconds[name] = found[0]["seconds"][name]
     return found[0] | {
         "plans": [one["plan"] for one in found],
         "members": len(all_parameters),
@@ -109,7 +115,7 @@ def estimate_fit(
 
 def estimate_member(
     parameters: dict[str, Any], objective_class: type[Objective], X: Any, y: Any, X_test: Any,
-    output: str,
+    output: str, unlabelled: Any = None,
 ) -> dict[str, Any]:
     """Estimate what one member would take. Parameters are as for `estimate_fit`.
 
@@ -120,7 +126,8 @@ def estimate_member(
     dict
         ``plan``, as returned by `bertsent.classifier.plan.choose`; ``limited``, whether there is a
         time budget; ``limit``, the line of `bertsent.classifier.plan.describe_limit` or None;
-        ``precision``; numbers of ``texts`` and ``tokens``; ``seconds``; bytes of
+        ``precision``; numbers of ``texts`` and ``tokens``; ``seconds``, with those of scoring by a
+        teacher if there is one, which all members share; bytes of
         ``memory``, and of ``disk`` for all members; number of ``weights``.
     """
     budget = Budget.of(parameters["time_budget"])
@@ -132,9 +139,17 @@ def estimate_member(
         warnings.warn(doubt, UserWarning, stacklevel=2)
     objective = objective.configure(parameters, targets)
     objective.weigh(targets, None, parameters["class_weight"])  # names unknown classes
-    train, validation = _split(
+    lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
+    held_out, kept = _split(
         texts, objective.strata(targets), parameters["validation_fraction"], seeds.split
     )
+    train, validation = ([texts[row] for row in rows] for rows in (kept, held_out))
+    scoring = 0.0
+    if lesson is not None:
+        fresh = lesson.fresh([*train, *validation])
+        train += [lesson.unlabelled[row] for row in fresh]
+        rows = np.append(kept, len(texts) + np.array(fresh, np.int64))
+        scoring = lesson.estimate(rows, MOST_MEASURED / 2)
     process = read_peak()
     directory = resolve_directory(parameters["model"], weights=False)
     with hold_directory(directory):
@@ -153,7 +168,7 @@ def estimate_member(
     if parameters["words"]:
         check_words(objective)
         words = limited_seconds(train, len(objective.label_names), budget)
-    plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used + words)
+    plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used + words + scoring)
     rung = Rung(*(plan[name] for name in CHOSEN))
     seconds, job = work.seconds(rung, rates)
     part = plan["texts"] / plan["all_texts"]
@@ -172,9 +187,13 @@ def estimate_member(
                    "validation": round(part * job["validation_tokens"]),
                    "test": job["test_tokens"]},
         "seconds": {"training": plan["training"], "evaluation": plan["evaluation"],
-                    "test": seconds["test"], "words": words},
+                    "test": seconds["test"], "words": words, "teacher": scoring},
         "memory": {"process": process,
-                   "model": training_memory(model, passes, lengths, **how),
+                   # The teacher is released before training.
+                   "model": max(
+                       training_memory(model, passes, lengths, **how),
+                       lesson.size + model._flat.nbytes if lesson else 0,
+                   ),
                    "available": read_memory()["available"]},
         "disk": _count_disk(model, tokenizer, parameters, plan, output, how["keeps_best"]),
     }
@@ -182,12 +201,11 @@ def estimate_member(
 
 def _split(
     texts: list[str], strata: npt.NDArray[Any], fraction: float | None, seed: int
-) -> tuple[list[str], list[str]]:
-    """Return training texts and held-out texts, as `fit` chooses them."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows of held-out texts and of training texts, as `fit` chooses them."""
     if fraction is None:
-        return texts, []
-    held_out, kept = hold_out(texts, strata, fraction, seed)
-    return [texts[row] for row in kept], [texts[row] for row in held_out]
+        return np.empty(0, np.int64), np.arange(len(texts))
+    return hold_out(texts, strata, fraction, seed)
 
 
 def _random_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import Parameter, signature
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cas
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from bertsent.classifier.evaluation import Evaluation, evaluate
@@ -186,6 +187,23 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         than 100, the weight is 0.5. Labels and weights are those of the other models. With
         `warm_start`, it is trained anew; `partial_fit` keeps the one of `fit`. Its memory is not
         part of `memory_limit`.
+    teacher : BertClassifier, str, path-like, list of these or None, default=None
+        A fitted classifier that this one, the student, also learns from (distillation), or the
+        directory in which one was saved. It scores the training texts once, as it was saved to
+        read them, and the texts without labels that `fit` is given. A larger model makes a small
+        one more accurate, which stays as fast as before. Of several teachers, the probabilities are
+        averaged. They must have the same classes. The student is saved without its teacher.
+    distillation_loss : {"kl", "mse"}, default="kl"
+        How the student is compared with its teacher. "kl" is the Kullback-Leibler divergence of
+        the student's probabilities from the teacher's, both at `temperature`, multiplied by the
+        square of the temperature [1]_. "mse" is the mean squared error of the logits [2]_.
+    temperature : float, default=2.0
+        Number by which logits are divided before the probabilities are compared. Higher
+        temperatures make these more even, so that classes with low probabilities count more. It
+        has no effect on "mse".
+    teacher_weight : float, default=0.5
+        Weight of the teacher's part of the loss, from 0 to 1. The part of the labels has the rest.
+        Texts without labels only have the teacher's part.
     validation_fraction : float or None, default=None
         Fraction of the texts given to `fit` to hold out from training and to score after every
         epoch. The split is shuffled and stratified, and equal texts are kept together. None holds
@@ -284,7 +302,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         the number of ``texts`` that were trained on, of ``all_texts``, of ``steps`` and of
         ``evaluations``; and in seconds the ``budget``, the time ``used`` before training, and the
         expected times of ``training`` and ``evaluation``. ``frozen`` is the part of the former in
-        which frozen layers are computed once. None without a budget.
+        which frozen layers are computed once. With a teacher, also the expected time of its
+        scoring, ``teacher``, which is part of ``used``. None without a budget.
     precision_ : str or None
         Precision that was used in training; None for a model that another program saved.
     history_ : list of dict
@@ -297,6 +316,9 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     evaluations_ : list of dict
         One row per evaluation of held-out texts: ``step``, ``epoch``, ``validation_loss`` and the
         metrics, as in ``history_``. With several members, also ``member``.
+    teachers_ : list of dict or None
+        The ``name`` of each teacher, and the ``hash`` of its weights, its tokenizer and how it
+        reads texts. None without a teacher.
     best_step_ : int, None or list of these
         Number of steps before the evaluation whose weights were kept, by early stopping or with a
         time budget. A list if there are several members.
@@ -326,6 +348,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     --------
     bertsent.pretrain : Adapts a model to unlabelled texts, before `fit`.
     bertsent.BertForSequenceClassification : The model without texts, labels and training.
+
+    References
+    ----------
+    .. [1] Hinton, Vinyals & Dean (2015), Distilling the Knowledge in a Neural Network.
+    .. [2] Turc, Chang, Lee & Toutanova (2019), Well-Read Students Learn Better.
 
     Examples
     --------
@@ -357,6 +384,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     thresholds_: _FittedAttribute[npt.NDArray[np.float64] | None] = _FittedAttribute()
     history_ = _FittedAttribute[list[dict[str, Any]]]()
     evaluations_ = _FittedAttribute[list[dict[str, Any]]]()
+    teachers_ = _FittedAttribute[list[dict[str, Any]] | None]()
     best_step_ = _FittedAttribute[int | list[int | None] | None]()
     training_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
     validation_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
@@ -393,6 +421,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pooling: Literal["cls", "mean"] | None = None,
         members: int | Sequence[Mapping[str, Any]] = 1,
         words: bool = False,
+        teacher: BertClassifier | str | PathLike[str] | Sequence[Any] | None = None,
+        distillation_loss: Literal["kl", "mse"] = "kl",
+        temperature: float = 2.0,
+        teacher_weight: float = 0.5,
         validation_fraction: float | None = None,
         eval_every: int | None = None,
         early_stopping: bool | Literal[
@@ -441,6 +473,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pooling = pooling
         self.members = members
         self.words = words
+        self.teacher = teacher
+        self.distillation_loss = distillation_loss
+        self.temperature = temperature
+        self.teacher_weight = teacher_weight
         self.validation_fraction = validation_fraction
         self.eval_every = eval_every
         self.early_stopping = early_stopping
@@ -475,6 +511,20 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.classifier_tags.multi_label = True
         return tags
 
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted classifier with the same parameters, and with the same teacher."""
+        # clone would replace the teacher by one that is not fitted.
+        parameters = {
+            name: value if name == "teacher" else clone(value, safe=False)
+            for name, value in self.get_params(deep=False).items()
+        }
+        copied = type(self)(**parameters)
+        # What set_fit_request and set_output recorded, which clone copies too.
+        for name in ("_metadata_request", "_sklearn_output_config"):
+            if name in vars(self):
+                setattr(copied, name, copy.deepcopy(vars(self)[name]))
+        return copied
+
     def __sklearn_is_fitted__(self) -> bool:
         return self._fitted is not None
 
@@ -486,6 +536,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         X_val: Texts | None = None,
         y_val: Labels | None = None,
+        unlabelled: Texts | None = None,
     ) -> Self:
         """Fine-tune the model on texts and their labels.
 
@@ -506,6 +557,10 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X_val, y_val : as X and y, or None, default=None
             Held-out texts and labels, which are scored after every epoch for ``history_`` and
             early stopping. They replace `validation_fraction`.
+        unlabelled : as X, or None, default=None
+            Further texts for which only the `teacher` says what they are. Texts that are also
+            among the labelled or the held-out texts are left out. Each has the mean weight of the
+            labelled texts. In ``history_``, the accuracy on them is the agreement with the teacher.
 
         Returns
         -------
@@ -539,7 +594,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         before = self._fitted if self.warm_start else None
         return self._learn(lambda: fit(
             self._checked_parameters(), choose_objective(self._problem_types, y), X, y,
-            sample_weight, X_val, y_val, before, origin=self._origin,
+            sample_weight, X_val, y_val, before, unlabelled=unlabelled, origin=self._origin,
         ))
 
     def _learn(self, train: Callable[[], tuple[Fitted, KeyboardInterrupt | None]]) -> Self:
@@ -567,7 +622,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         This is for data that arrives in batches. The moments of AdamW and the number of steps
         continue from call to call; after `fit` and `from_pretrained` they start at 0. The learning
         rate is constant, without warm-up and decay, because the number of calls is unknown.
-        `epochs`, `schedule`, held-out texts and checkpoints are not used.
+        `epochs`, `schedule`, held-out texts and checkpoints are not used. A `teacher` is an error.
 
         Parameters
         ----------
@@ -1016,7 +1071,7 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters that concern this machine are not saved: `checkpoint_dir`, `checkpoint_every`,
         `checkpoint_keep`, `resume`, `log_file`, `hash_every`, `callbacks`, `n_threads`,
-        `memory_limit` and `frozen_cache`.
+        `memory_limit`, `frozen_cache` and `teacher`.
 
         transformers can open the directory too, unless `int8` is true; of several members, it opens
         the first. If saving fails, the directory is as it was before.

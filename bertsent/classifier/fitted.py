@@ -124,7 +124,7 @@ class Fitted:
     Parameters
     ----------
     models, tokenizer, learning_rate, precision, history, evaluations, best_step, max_length, \
-    plan, training_rows, validation_rows
+    plan, teachers, training_rows, validation_rows
         Attributes of `BertClassifier`.
     objective : Objective
         What the models learned, with the labels.
@@ -158,6 +158,9 @@ class Fitted:
     )
     max_length: int | list[int] = field(metadata=saved(of_members(_length)))
     plan: dict[str, Any] | None = field(default=None, metadata=saved(optional(row)))
+    teachers: list[dict[str, Any]] | None = field(
+        default=None, metadata=saved(optional(table), if_set=True)
+    )
     feature_name: str | None = field(default=None, metadata=saved(optional(Field.text)))
     training_rows: npt.NDArray[np.int64] | None = None
     validation_rows: npt.NDArray[np.int64] | None = None

@@ -39,6 +39,7 @@ from bertsent.classifier.resolve import (
     resolve_learning_rate,
     resolve_watched,
 )
+from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import LEAST_HELD_OUT, check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
@@ -110,6 +111,7 @@ def fit(
     y_val: Labels | None = None,
     before: Fitted | None = None,
     *,
+    unlabelled: Texts | None = None,
     origin: Mapping[str, Any] | None = None,
     recorded: Mapping[int, RecordedRun] | None = None,
 ) -> tuple[Fitted, KeyboardInterrupt | None]:
@@ -125,6 +127,8 @@ def fit(
         As in `BertClassifier.fit`.
     before : Fitted or None, default=None
         State from which a warm start continues. It is not changed.
+    unlabelled
+        As in `BertClassifier.fit`.
     origin : dict or None, default=None
         Where a command read the data, for the log.
     recorded : dict of int to RecordedRun or None, default=None
@@ -162,6 +166,7 @@ def fit(
     objective = objective.configure(parameters, targets)
     _check_watched(parameters["early_stopping"], objective)
     weights = check_weights(sample_weight, len(texts))
+    lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
     validation = _check_validation(parameters, X_val, y_val, objective)
     if objective.chooses_thresholds:
         _require_held_out("label_threshold", parameters, validation)
@@ -203,10 +208,12 @@ def fit(
                     run = _Fit(
                         own, objective, given, n_threads, budget, stores[number], saved[number],
                         past.seeds if past else member_seeds(seeds, number), number, before,
-                        progress, origin, past,
+                        progress, origin, past, lesson,
                     )
                     check_interrupts()
                     run.share_out(labelled, validation)
+                    check_interrupts()
+                    run.ask_teacher(stores[0], quiet=brief)
                     check_interrupts()
                     run.read()
                     check_interrupts()
@@ -290,11 +297,15 @@ class _Fit:
         Where a command read the data.
     past : RecordedRun or None
         The run to repeat.
+    lesson : Lesson or None
+        What teachers say.
 
     Attributes
     ----------
     state : State or None
         State of training; None before it begins.
+    learned : Objective
+        What the steps minimise: `objective`, or that of the lesson.
     """
 
     state: State | None
@@ -322,7 +333,9 @@ class _Fit:
         progress: Silent,
         origin: Mapping[str, Any] | None = None,
         past: RecordedRun | None = None,
+        lesson: Lesson | None = None,
     ) -> None:
+        self.learned, self.lesson = objective, lesson
         self.parameters, self.objective, self.given = parameters, objective, given
         self.validation = None
         self.n_threads, self.budget, self.store = n_threads, budget, store
@@ -354,12 +367,15 @@ class _Fit:
             held_out, kept = hold_out(labelled.texts, labelled.strata, fraction, self.seeds.split)
             validation = labelled._replace(weights=None).take(held_out)
             labelled = labelled.take(kept)
+        held_out_texts = validation.texts if validation else []
+        if self.lesson is not None:
+            labelled = self.lesson.join(labelled, held_out_texts, self.progress.notice)
         plan = begun.get("time_plan")
         if self.budget.is_limited and not self.saved:
             plan = plan_time(
                 self.budget, self.model, self.tokenizer, self.options, parameters, labelled.texts,
-                validation.texts if validation else [], n_threads=self.n_threads,
-                saves=bool(self.store),
+                held_out_texts, n_threads=self.n_threads, saves=bool(self.store),
+                lesson=self.lesson, rows=labelled.rows,
             )
         positions = self.model._engine["max_position_embeddings"]
         limit = length_limit(self.model._config, self.model._engine)
@@ -372,10 +388,31 @@ class _Fit:
         self.time_plan, self.labelled, self.validation = plan, labelled, validation
         self.reader = Reader.of(self.settled, positions)
 
+    def ask_teacher(self, store: RunStore | None, *, quiet: bool) -> None:
+        """Let the teacher score the training texts, if there is one.
+
+        Parameters
+        ----------
+        store : RunStore or None
+            Where the scores are kept, the same for all members.
+        quiet : bool
+            Whether to show nothing.
+        """
+        if self.lesson is None:
+            return
+        begun = self.saved or self.past
+        if begun is not None:  # another teacher must be refused before it scores anything
+            begun.check({**begun.run, **self.lesson.identity})
+        self.learned, self.labelled = self.lesson.teach(
+            self.labelled, self.settled, store.directory if store else None,
+            resume=bool(self.parameters["resume"]),
+            verbose=0 if quiet else self.parameters["verbose"], tell=self.progress.announce,
+        )
+
     def read(self) -> None:
         """Tokenize all texts."""
         texts = self.labelled.texts
-        with name_texts(partial(_name_text, self.labelled)):
+        with name_texts(partial(_name_text, self.labelled, self.lesson)):
             self.tokens = self.reader.encode(self.tokenizer, texts, self.n_threads)
         cut = self.reader.describe_cuts(self.tokenizer, texts, self.tokens, self.n_threads)
         if cut is not None:
@@ -383,7 +420,7 @@ class _Fit:
         self.held_out = None
         if self.validation is not None:
             positions = self.model._engine["max_position_embeddings"]
-            with name_texts(partial(_name_text, self.validation)):
+            with name_texts(partial(_name_text, self.validation, None)):
                 encoded = Reader.of(self.settled, positions, inference=True).encode(
                     self.tokenizer, self.validation.texts, self.n_threads
                 )
@@ -419,7 +456,7 @@ class _Fit:
         if self.parameters["track_examples"] and self.number == 0:
             state.examples = ExampleHistory(
                 self.objective, self.given["texts"][0], self.given["labels"][0],
-                self.labelled.rows, self.options.epochs,
+                self.training_rows, self.options.epochs,
             )
         if self.saved:
             assert self.store is not None and self.store.run is not None
@@ -436,11 +473,20 @@ class _Fit:
             begin(self.budget, self.time_plan)
         return state
 
+    @property
+    def training_rows(self) -> npt.NDArray[np.int64]:
+        """Row numbers in X of the labelled texts that are trained on."""
+        rows = self.labelled.rows
+        assert rows is not None
+        kept: npt.NDArray[np.int64] = rows[rows < len(self.given["labels"][0])]
+        return kept
+
     def describe(self, storage: str | None) -> dict[str, Any]:
         """Return the description of the run; `storage` is that of the frozen cache."""
+        taught = {} if self.lesson is None else self.lesson.describe(self.settled)
         return describe_run(
             parameters=compared_on_resume(self.settled),
-            resolved=self.resolved() | {"frozen_cache": storage},
+            resolved=self.resolved() | {"frozen_cache": storage} | taught,
             passes=self.options.passes, seeds=self.seeds, model=self.model,
             tokenizer=self.tokenizer, data=self.given,
         )
@@ -513,7 +559,7 @@ class _Fit:
             train(
                 self.model,
                 Examples(
-                    self.tokens.ids, self.tokens.offsets, self.labelled.targets, self.objective,
+                    self.tokens.ids, self.tokens.offsets, self.labelled.targets, self.learned,
                     self.labelled.weights, Windows.of(self.tokens), frozen, state.examples,
                 ),
                 self.options,
@@ -543,10 +589,11 @@ class _Fit:
             best_step=self.state.best.step,
             max_length=self.reader.max_length,
             plan=self.time_plan,
-            training_rows=self.labelled.rows,
+            training_rows=self.training_rows,
             validation_rows=None if self.validation is None else self.validation.rows,
             text_hashes=np.unique(hash_texts(self.labelled.texts)),
             examples=self.state.examples,
+            teachers=None if self.lesson is None else self.lesson.record,
         )
 
 
@@ -612,7 +659,9 @@ def _require_held_out(name: str, parameters: Parameters, validation: Labelled | 
         )
 
 
-def _name_text(labelled: Labelled, number: int) -> str:
+def _name_text(labelled: Labelled, lesson: Lesson | None, number: int) -> str:
+    if lesson is not None and labelled.rows is not None:
+        return lesson.name_text(int(labelled.rows[number]))
     return f"X_val[{number}]" if labelled.rows is None else f"X[{labelled.rows[number]}]"
 
 

@@ -16,6 +16,7 @@ from bertsent.classifier.declaration import (
     METRIC,
     RANDOM_STATE,
     SIZE,
+    TEACHER,
     TIME,
     Parameter,
     either,
@@ -140,6 +141,24 @@ PARAMETERS = (
         "let a linear model of words (TF-IDF with logistic regression) vote with the model; it is "
         "trained in seconds, and its weight is learned on held-out texts if there are 100 or more",
         brief="let TF-IDF with logistic regression vote as well", resume="any"),
+    Parameter(
+        "teacher", either(None, TEACHER), None,
+        "a saved model to learn from, besides the labels; of several, the mean of their "
+        "probabilities (distillation)",
+        machine=True, resume="resolved", summary="changed"),
+    Parameter(
+        "distillation_loss", one_of("kl", "mse"), "kl",
+        "how the student is compared with the teacher: divergence of the probabilities at the "
+        "temperature (kl), or squared error of the logits (mse)", "LOSS",
+        resume="resolved", per_member=True, summary="changed"),
+    Parameter(
+        "temperature", real(0.1, 100), 2.0,
+        "temperature of the probabilities of teacher and student; higher ones make them more even",
+        "T", resume="resolved", per_member=True, summary="changed"),
+    Parameter(
+        "teacher_weight", real(0, 1), 0.5,
+        "weight of the teacher's part of the loss; the part of the label has the rest",
+        resume="resolved", per_member=True, summary="changed"),
     Parameter(
         "validation_fraction", either(None, real(0, 1, closed="neither")), None,
         "fraction of the training texts to hold out and score after every epoch; shuffled, "

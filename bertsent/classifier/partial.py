@@ -76,6 +76,11 @@ def partial_fit(
             'class_weight="balanced" needs all labels at once, but partial_fit only sees those of '
             "one call; pass a dictionary"
         )
+    if parameters["teacher"] is not None:
+        raise ValueError(
+            "partial_fit learns from labels only, but the classifier has a teacher; use fit, or "
+            "teacher=None"
+        )
     n_threads = resolve_n_threads(parameters["n_threads"])
     texts = check_training_texts(X, y, strip=parameters["strip_html"])
     if not texts:
@@ -170,6 +175,7 @@ def partial_fit(
         history=state.rows(objective.metric),
         evaluations=list(before.evaluations) if before else [],
         max_length=reader.max_length,
+        teachers=before.teachers if before else None,
         feature_name=before.feature_name if before else feature_name(X),
         text_hashes=np.union1d(before.text_hashes, hashes) if before else hashes,
         moments=moments,

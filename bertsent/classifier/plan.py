@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.classifier.survey import Work
+    from bertsent.classifier.teacher import Lesson
     from bertsent.model import BertForSequenceClassification, Rates
     from bertsent.texts import Labelled
     from bertsent.tokenizer import Tokenizer
@@ -299,6 +300,10 @@ def describe_plan(plan: Mapping[str, Any]) -> str:
         f"{spell('freeze_layers', plan['freeze_layers'])}; about {format_seconds(total)}: "
         f"{format_seconds(plan['used'])} used so far, {format_seconds(plan['training'])} training"
     )
+    if "teacher" in plan:
+        line = line.replace(
+            " used so far", f" before it ({format_seconds(plan['teacher'])} scoring by the teacher)"
+        )
     if plan["evaluations"]:
         line += f", {format_seconds(plan['evaluation'])} evaluation"
     return line
@@ -337,6 +342,8 @@ def plan_time(
     *,
     n_threads: int,
     saves: bool,
+    lesson: Lesson | None = None,
+    rows: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Measure the machine and plan a run of `BertClassifier.fit`.
 
@@ -347,19 +354,30 @@ def plan_time(
         As for `bertsent.classifier.survey.survey_work`.
     saves : bool
         Whether checkpoints are written.
+    lesson : Lesson or None, default=None
+        Teachers who score the texts before training.
+    rows : ndarray of int or None, default=None
+        Numbers of the training texts in the lesson.
 
     Returns
     -------
     dict
-        As returned by `choose`.
+        As returned by `choose`. With a lesson, also ``teacher``, the seconds of scoring, which are
+        part of ``used``.
     """
     config = model._engine
     rungs = list_rungs(
         parameters, length_limit(model._config, config), config["num_hidden_layers"]
     )
+    seconds = min(MOST_MEASURED, MEASURED_PART * budget.seconds)
+    scoring = 0.0
+    if lesson is not None and rows is not None:
+        seconds /= 2
+        scoring = round(lesson.estimate(rows, seconds), 3)
     found = survey_work(
         rungs, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,
-        seconds=min(MOST_MEASURED, MEASURED_PART * budget.seconds),
+        seconds=seconds,
     )
     saving = round(12 * model._flat.size / WRITTEN, 3) if saves else 0.0
-    return choose(*found, budget=budget.seconds, used=budget.used, saving=saving)
+    plan = choose(*found, budget=budget.seconds, used=budget.used + scoring, saving=saving)
+    return plan if lesson is None else plan | {"teacher": scoring}

@@ -206,7 +206,9 @@ def verify(
     *,
     X_val: Texts | None = None,
     y_val: Labels | None = None,
+    unlabelled: Texts | None = None,
     model: str | PathLike[str] | None = None,
+    teacher: Any = None,
     n_threads: int | None = None,
     verbose: int = 1,
 ) -> Verification:
@@ -222,12 +224,14 @@ def verify(
     ----------
     run : str or path-like
         The `log_file` of the run. If it contains several runs, the last one is verified.
-    X, y, sample_weight, X_val, y_val
+    X, y, sample_weight, X_val, y_val, unlabelled
         The data that was passed to `fit`, in the same order.
     model : str, path-like or None, default=None
         The model that the run started from. None means the name in the log. Needed if that name
         does not lead to it any more, and for a run with ``warm_start=True``: there it is the
         directory in which the earlier model was saved.
+    teacher : as in `BertClassifier`, default=None
+        The teacher of the run. The log only has its hash.
     n_threads : int or None, default=None
         Number of threads, as for `BertClassifier`.
     verbose : int, default=1
@@ -264,8 +268,8 @@ def verify(
     (True, 9)
     """
     return verify_runs(
-        read_log(expand_path(run)), X, y, sample_weight, X_val=X_val, y_val=y_val, model=model,
-        n_threads=n_threads, verbose=verbose,
+        read_log(expand_path(run)), X, y, sample_weight, X_val=X_val, y_val=y_val,
+        unlabelled=unlabelled, model=model, teacher=teacher, n_threads=n_threads, verbose=verbose,
     )
 
 
@@ -357,7 +361,9 @@ def _fit_again(
     sample_weight: npt.ArrayLike | None,
     X_val: Texts | None = None,
     y_val: Labels | None = None,
+    unlabelled: Texts | None = None,
     model: str | PathLike[str] | None = None,
+    teacher: Any = None,
     n_threads: int | None = None,
     verbose: int = 1,
 ) -> None:
@@ -368,13 +374,18 @@ def _fit_again(
             f"{past.line.file}: the run continued from a fitted model (warm_start), which the log "
             f"does not have; pass the directory in which it was saved as {spell('model')}"
         )
+    if "teacher" in past.run and teacher is None:
+        raise CheckpointError(
+            f"{past.line.file}: the run learned from a teacher, which the log does not have; pass "
+            f"it as {spell('teacher')}"
+        )
     parameters |= {
-        "callbacks": comparison, "n_threads": n_threads, "verbose": verbose,
+        "teacher": teacher, "callbacks": comparison, "n_threads": n_threads, "verbose": verbose,
         "model": parameters["model"] if model is None else model,
     }
     _, interrupt = fit(
         parameters, recorded_objective(past), X, y, sample_weight, X_val, y_val,
-        recorded={past.member: past},
+        unlabelled=unlabelled, recorded={past.member: past},
     )
     if interrupt is not None:
         raise interrupt

@@ -69,11 +69,14 @@ class Entry(NamedTuple):
         Key of the entry. None means the name of the field.
     write : callable
         Converts the value to one that JSON can represent.
+    if_set : bool, default=False
+        Whether None is not written.
     """
 
     read: Callable[[Field], Any]
     key: str | None = None
     write: Callable[[Any], Any] = _unchanged
+    if_set: bool = False
 
 
 def saved(read: Callable[[Field], Any], *entry: Any, **options: Any) -> dict[str, Entry]:
@@ -141,7 +144,9 @@ def write_settings(
         },
     }
     for field, key, entry in _entries(fitted):
-        settings[key] = entry.write(getattr(fitted, field.name))
+        value = getattr(fitted, field.name)
+        if value is not None or not entry.if_set:
+            settings[key] = entry.write(value)
     settings["members"] = len(fitted.models)
     settings["parts"] = {
         "weights": list(identities),

@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 # The arguments that decide which texts are trained on.
 _FLAGS = (
     "data", "sample", "text_column", "label_column", "label_separator", "label_columns",
-    "missing", "test_size", "test_data",
+    "missing", "test_size", "test_data", "unlabelled",
     *(field.name for field in fields(Dialect)),
 )
 # What `bertsent pretrain` has no flags for.
 _WITHOUT_LABELS = {
     "sample": False, "label_column": "", "label_separator": None, "label_columns": None,
-    "test_size": None, "test_data": None,
+    "test_size": None, "test_data": None, "unlabelled": None,
 }
 # What the logs of earlier versions do not have.
-_NEWER = ("label_separator", "label_columns")
+_NEWER = ("label_separator", "label_columns", "unlabelled")
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
@@ -73,6 +73,8 @@ class Corpus:
         Description of the data for people.
     name_train, name_test : callable
         Take the number of a text, and return the row of the data in words.
+    unlabelled : list of str or None
+        Texts of ``--unlabelled`` that are not among those for testing.
     """
 
     train_texts: list[str]
@@ -85,6 +87,7 @@ class Corpus:
     summary: str
     name_train: Callable[[int], str]
     name_test: Callable[[int], str]
+    unlabelled: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
                           "rows": len(held_out), "rows_left_out": n_missing}
         tested = {"source": str(held_out_source), "row": held_out.index, "part": "test"}
         split = pd.concat([split, pd.DataFrame(tested)])
+    unlabelled, without_labels = _read_unlabelled(args, test_texts)
+    if unlabelled is not None:
+        origin["unlabelled"] = without_labels
+        lines.append(f"       {len(unlabelled):,} texts without labels: {without_labels['source']}")
     lines.append(f"       {int((~is_test).sum()):,} texts to train on, {len(test_texts):,} to test")
     return Corpus(
         train_texts=sides[~is_test].tolist(),
@@ -150,17 +157,49 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
         summary="\n".join(lines),
         name_train=name_train,
         name_test=name_test,
+        unlabelled=unlabelled,
     )
 
 
 def load_training_part(
     args: argparse.Namespace, parameters: Mapping[str, Any]
-) -> tuple[list[str], Any, Callable[[int], str]]:
-    """Return texts and labels that `load_corpus` would train on, and a function that names rows."""
+) -> tuple[list[str], Any, list[str] | None, Callable[[int], str]]:
+    """Return what `load_corpus` would train on, and a function that names rows.
+
+    Returns
+    -------
+    texts : list of str
+    labels : as in `Corpus`
+    unlabelled : list of str or None
+    name_text : callable
+    """
     read = _read_labelled(args)
     train = ~_choose_test(args, parameters, read, [], {})
-    texts = np.array(read.texts, dtype=object)[train].tolist()
-    return texts, read.labels[train], row_namer(read.source, read.frame.index[train])
+    sides = np.array(read.texts, dtype=object)
+    test_texts = sides[~train].tolist()
+    if args.unlabelled is not None and args.test_data:
+        source = read_source(args, args.test_data)
+        empty = may_be_empty(args, read.objective.takes_threshold)
+        tested, _ = read_rows(source, read.columns, args.missing, may_be_empty=empty)
+        test_texts = column_texts(tested, args.text_column, source)
+    unlabelled, _ = _read_unlabelled(args, test_texts)
+    name_text = row_namer(read.source, read.frame.index[train])
+    return sides[train].tolist(), read.labels[train], unlabelled, name_text
+
+
+def _read_unlabelled(
+    args: argparse.Namespace, test_texts: list[str]
+) -> tuple[list[str] | None, dict[str, Any]]:
+    """Return the texts of ``--unlabelled`` without those for testing, and where they are from."""
+    if args.unlabelled is None:
+        return None, {}
+    column, tested = args.text_column, set(test_texts)
+    source = read_source(args, args.unlabelled)
+    frame, n_missing = read_rows(source, {"text_column": column}, args.missing)
+    texts = column_texts(frame, column, source)
+    origin = {"source": str(source), "sha256": hash_data(source), "rows": len(frame),
+              "rows_left_out": n_missing}
+    return [text for text in texts if text not in tested], origin
 
 
 def load_labelled(
@@ -233,7 +272,7 @@ def restore_flags(saved: Field) -> argparse.Namespace:
     for name in ("delimiter", "escapechar", "errors", "label_separator"):
         if flags[name].value is not None:
             flags[name].text()
-    for name in ("data", "test_data", "quoting", "encoding", "format"):
+    for name in ("data", "test_data", "unlabelled", "quoting", "encoding", "format"):
         if flags[name].value is not None:
             flags[name].shown()
     return argparse.Namespace(**{name: flag.value for name, flag in flags.items()})

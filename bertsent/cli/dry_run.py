@@ -26,7 +26,7 @@ def run(
     """Measure the machine, and print the estimates."""
     found = estimate_fit(
         parameters, corpus.objective_class, corpus.train_texts, corpus.train_labels,
-        corpus.test_texts, args.output,
+        corpus.test_texts, args.output, corpus.unlabelled,
     )
     print(format_estimate(found))
 
@@ -51,7 +51,8 @@ def format_estimate(found: Mapping[str, Any]) -> str:
     total = sum(seconds.values())
     low, high = (factor * total for factor in RANGE)
     # A budget limits the time of training, but not that of the test after it.
-    high = min(high, plan["budget"] - plan["used"] + RANGE[1] * seconds["test"])
+    outside = seconds["test"] + seconds["teacher"]
+    high = min(high, plan["budget"] - plan["used"] + RANGE[1] * outside)
     available = memory["available"]
     rows = [
         ("texts", f"{texts['train']:,} to train on, {texts['validation']:,} held out, "
@@ -61,7 +62,9 @@ def format_estimate(found: Mapping[str, Any]) -> str:
                  f"{format_seconds(seconds['training'])} training, "
                  + (f"{format_seconds(seconds['words'])} words, " if seconds["words"] else "")
                  + f"{format_seconds(seconds['evaluation'])} evaluation, "
-                 f"{format_seconds(seconds['test'])} testing"),
+                 f"{format_seconds(seconds['test'])} testing"
+                 + (f", {format_seconds(seconds['teacher'])} scoring by the teacher"
+                    if seconds["teacher"] else "")),
         ("memory", f"{format_size(memory['process'] + memory['model'])}: "
                    f"{format_size(memory['process'])} Python and the texts, "
                    f"{format_size(memory['model'])} model and training"

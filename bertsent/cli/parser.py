@@ -186,6 +186,7 @@ def _add_train(commands: _Commands) -> Parser:
             "train reviews.csv --model bert-base-uncased --epochs 2 --seed 1",
             "train reviews.csv --test-data held-out.csv --validation-fraction 0.1",
             "train reviews.csv --epochs 4 --checkpoint-dir run --resume",
+            "train reviews.csv --teacher big-model --unlabelled more.csv --output small-model",
         ],
     )
     data = commands.section(command, "data")
@@ -209,6 +210,11 @@ def _add_train(commands: _Commands) -> Parser:
         "--test-data", metavar="FILE", type=typed_path,
         help="train on all rows of DATA and test on this file",
         brief="test on this file, not on a part of DATA",
+    )
+    data.add(
+        "--unlabelled", metavar="FILE", type=typed_path,
+        help="further texts to train on, for which only the model of --teacher says what they are; "
+        "in the format and column of DATA. Texts of the test are left out",
     )
     training = commands.section(command, "model and training")
     training.add(
@@ -488,7 +494,11 @@ def _add_verify(commands: _Commands) -> Parser:
         help="the model that the run started from (default: the one that the log names)",
         brief="model of the run, if it is elsewhere now",
     )
-    add_parameters(run, names=("n_threads",))
+    run.add(
+        "--unlabelled", metavar="FILE", type=typed_path,
+        help="texts without labels of the run (default: those that the log names)",
+    )
+    add_parameters(run, names=("teacher", "n_threads"))
     add_json(commands.section(command, "output"))
     return commands.finish(command)
 

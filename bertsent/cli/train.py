@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
         args.usage_error("--test-data cannot be used with --sample")
     parameters = chosen_parameters(args)
     check_checkpoint_flags(args, parameters)
+    if args.unlabelled is not None and parameters["teacher"] is None:
+        args.usage_error("--unlabelled needs --teacher")
     check_parameters(parameters)
     if parameters["early_stopping"] and parameters["validation_fraction"] is None:
         args.usage_error("--early-stopping needs --validation-fraction")
@@ -80,7 +82,9 @@ def run(args: argparse.Namespace) -> None:
     audited: pd.DataFrame | None = None
     try:
         with name_texts(corpus.name_train):
-            classifier.fit(corpus.train_texts, corpus.train_labels)
+            classifier.fit(
+                corpus.train_texts, corpus.train_labels, unlabelled=corpus.unlabelled
+            )
         trained = time.time()
         with name_texts(corpus.name_test):
             metrics = evaluate(
@@ -173,6 +177,7 @@ def save(
         "interrupted": metrics is None,
         "evaluations": classifier.evaluations_,
         "best_step": classifier.best_step_,
+        "teachers": classifier.teachers_,
         "plan": classifier.plan_,
         "word_weight": classifier.word_weight_,
         "data": corpus.origin,

@@ -45,8 +45,11 @@ def run(args: argparse.Namespace) -> None:
     else:
         recorded_objective(runs[0])  # refuses other tasks
         parameters = recorded_parameters(runs[0])
-        texts, labels, namer = load_training_part(reading, parameters)
-        verify = partial(verify_runs, runs, texts, labels)
+        texts, labels, unlabelled, namer = load_training_part(reading, parameters)
+        verify = partial(
+            verify_runs, runs, texts, labels, unlabelled=unlabelled,
+            teacher=vars(args).get("teacher"),
+        )
     model = parameters["model"] if args.model is None else args.model
     if not args.json:
         steps = max(past.last_step for past in runs)
@@ -94,7 +97,7 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
         reading = argparse.Namespace(
             data=args.data, sample=False, text_column=DEFAULT_TEXT_COLUMN,
             label_column="sentiment", label_separator=None, label_columns=None, missing="error",
-            test_size=None, test_data="",
+            test_size=None, test_data="", unlabelled=None,
             **vars(Dialect()),
         )
     else:
@@ -103,6 +106,13 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             reading.data, reading.sample = args.data, False
         elif not reading.sample:
             _check_named(reading.data, line["data"])
+        saved, flags = line["data"], line["data"]["flags"]
+        if reading.unlabelled is not None and args.unlabelled is None:
+            _check_named(reading.unlabelled, saved["unlabelled"], flags, "--unlabelled")
+        if reading.unlabelled is not None and reading.test_data is not None:
+            _check_named(reading.test_data, saved["test"], flags)
+    if args.unlabelled is not None:
+        reading.unlabelled = args.unlabelled
     check_label_sets(args)
     for name in ("text_column", "label_column", "label_separator", "label_columns"):
         if getattr(args, name) is not None:
@@ -111,16 +121,31 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
     return reading
 
 
-def _check_named(data: str | None, saved: Field) -> None:
-    """Raise unless data that only the log names is the data of the run; it is not parsed before."""
-    advice = "; if it is elsewhere now, name it as DATA"
+def _check_named(
+    data: str | None, saved: Field, flags: Field | None = None, argument: str = "DATA"
+) -> None:
+    """Raise unless data that only the log names is the data of the run; it is not parsed before.
+
+    Parameters
+    ----------
+    data : str or None
+    saved : Field
+        What the log says about the data.
+    flags : Field or None, default=None
+        The flags of the run; None means those in `saved`.
+    argument : str, default="DATA"
+        The argument by which another place is named.
+    """
+    advice = f"; if it is elsewhere now, name it as {argument}"
     if data is None or data == "-":
-        raise CheckpointError(f"{saved.file}: the run read standard input; name the data as DATA")
+        raise CheckpointError(
+            f"{saved.file}: the run read standard input; name the data as {argument}"
+        )
     path = expand_path(data)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise CheckpointError(f"{saved.file}: {data} is a pipe or a device, not a file")
     try:
-        source = find_source(data, Dialect(**_dialect(saved["flags"])))
+        source = find_source(data, Dialect(**_dialect(saved["flags"] if flags is None else flags)))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; the log names it{advice}") from None
     if hash_data(source) != saved["sha256"].text():

@@ -27,6 +27,7 @@ from .speed import (
     estimate as estimate,
     measure as measure,
     measure_rates as measure_rates,
+    measure_scoring as measure_scoring,
 )
 from .vectors import (
     encode_texts as encode_texts,

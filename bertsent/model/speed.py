@@ -131,6 +131,18 @@ def measure_rates(
     return Rates(rows)
 
 
+def measure_scoring(
+    model: BertForSequenceClassification,
+    lengths: Ints,
+    *,
+    precision: str,
+    n_threads: int,
+    seconds: float,
+) -> float:
+    """Return the tokens per second of scoring sequences of such lengths, measured on `model`."""
+    return _Bench(model, n_threads).scoring(lengths, precision, seconds)
+
+
 def attended(lengths: Ints) -> float:
     """Return the mean length of the sequence of a token, over all tokens."""
     tokens = lengths.astype(np.float64)

@@ -6,6 +6,11 @@ from .classification import (
     SingleLabelClassification as SingleLabelClassification,
     margin_uncertainty as margin_uncertainty,
 )
+from .distillation import (
+    UNLABELLED as UNLABELLED,
+    Distillation as Distillation,
+    join_targets as join_targets,
+)
 from .multi_label import MultiLabelClassification as MultiLabelClassification
 from .registry import (
     OBJECTIVES as OBJECTIVES,

@@ -304,6 +304,10 @@ class Objective(ABC):
 
     # --- logits against targets -------------------------------------------------------------
 
+    def for_engine(self, targets: Array) -> tuple[Array, dict[str, Any]]:
+        """Return the targets of some texts as the engine takes them, and arguments for the loss."""
+        return targets, {"loss": self.loss, **self.loss_options}
+
     @abstractmethod
     def pointwise_loss(self, logits: Array, targets: Array) -> Array:
         """Return the loss of each text."""

@@ -10,6 +10,11 @@ from .callbacks import (
     is_callback as is_callback,
     open_log as open_log,
 )
+from .checkpoint_file import (
+    CheckpointFile as CheckpointFile,
+    naming_damage as naming_damage,
+    write_checkpoint as write_checkpoint,
+)
 from .checkpoints import (
     RunStore as RunStore,
     Saved as Saved,
@@ -28,6 +33,7 @@ from .frozen import (
     expects_cache as expects_cache,
     open_cache as open_cache,
 )
+from .hashes import hash_parts as hash_parts
 from .loop import train as train
 from .options import TrainingOptions as TrainingOptions
 from .run_log import (

@@ -314,6 +314,10 @@ def _name_difference(name: str) -> str | None:
         "texts": phrase(python="the texts (X)", command="the texts"),
         "labels": phrase(python="the labels (y)", command="the labels"),
         "sample_weight": "sample_weight",
+        "teacher": f"the {spell('teacher')}",
+        "unlabelled": f"the texts without labels ({spell('unlabelled')})",
+        "teacher_logits": "what the teacher says about the texts, which it scored on another "
+                          "machine",
         "random_state": spell("random_state"),
         "time_plan": f"the plan for {spell('time_budget')}",
         "plan": f"the size of micro-batches, which {spell('memory_limit')} and "

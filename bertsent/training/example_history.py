@@ -41,7 +41,7 @@ class ExampleHistory:
         Their targets.
     trained : int64 ndarray or None
         Row numbers of the texts that are trained on, in the order in which `add` counts them. None
-        means all.
+        means all. Texts without labels come after them, and are not recorded.
     epochs : int
         Number of epochs.
 
@@ -83,12 +83,14 @@ class ExampleHistory:
         epoch : int
             Number of the epoch, from 0.
         texts : int64 ndarray of shape (b,)
-            The texts of the step, as indices into `trained`.
+            The texts of the step, as indices into `trained`; larger ones are of texts without
+            labels.
         logits : float32 ndarray of shape (b, n_outputs)
         label_smoothing : float
             Fraction of each target that is spread evenly over all classes.
         """
-        rows = self.trained[texts]
+        labelled = texts < len(self.trained)
+        rows, logits = self.trained[texts[labelled]], logits[labelled]
         found = self.objective.record(logits, self.targets[rows], label_smoothing)
         for name, values in self.values.items():
             values[rows, epoch] = found[name]

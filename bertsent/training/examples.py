@@ -161,12 +161,13 @@ class Examples:
         # If all weights are 0 there is no loss, and the step updates nothing.
         if weights is not None and not weights.any():
             return Learned(len(ids))
+        engine_targets, of_loss = self.objective.for_engine(targets)
+        engine_options |= of_loss
         loss, logits, norm = model._core.train_step(
-            ids, None, None, cu_seqlens, keys, targets, weights, *buffers,
-            loss=self.objective.loss, windows=windows, stored=self.stored(rows),
+            ids, None, None, cu_seqlens, keys, engine_targets, weights, *buffers,
+            windows=windows, stored=self.stored(rows),
             label_smoothing=options.label_smoothing,
-            freeze_dropout=options.freeze_dropout,
-            **(engine_options | self.objective.loss_options),
+            freeze_dropout=options.freeze_dropout, **engine_options,
         )
         if self.history is not None:
             self.history.add(epoch, rows, logits, options.label_smoothing)
