@@ -1,7 +1,9 @@
 """Fine-tune BERT models for text classification on a CPU.
 
 BertClassifier
-    A scikit-learn classifier for texts.
+    A scikit-learn classifier for texts, also with several labels for each.
+BertRegressor
+    A scikit-learn regressor, which predicts numbers for texts.
 BertForSequenceClassification
     The model by itself: computes logits and gradients from token ids.
 Evaluation

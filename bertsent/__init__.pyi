@@ -2,6 +2,7 @@ from .active_learning import suggest_labels as suggest_labels
 from .classifier import (
     RECIPES as RECIPES,
     BertClassifier as BertClassifier,
+    BertRegressor as BertRegressor,
     Evaluation as Evaluation,
     Verification as Verification,
     verify as verify,

@@ -25,7 +25,9 @@ def render():
             "`BertClassifier` takes these as keywords. `bertsent train` takes them as flags, with "
             "dashes for underscores: `max_length` is `--max-length`. A parameter that is True or "
             "False is a flag without a value. [Training](training.md) explains how they work "
-            "together, and [terms](usage.md#terms) what a step, a layer or the pooler is."
+            "together, and [terms](usage.md#terms) what a step, a layer or the pooler is. "
+            f"`BertRegressor` has the same, without {_only('classification')} and with "
+            f"{_only('regression')}; the classifier does not have the latter."
         ),
         _table(PARAMETERS),
         "\n".join(_fill(text, "- ") for text in (
@@ -71,6 +73,10 @@ def _table(parameters):
 
 def _spelled(value):
     return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _only(task):
+    return _names(p for p in PARAMETERS if p.task == task)
 
 
 def _names(parameters):

@@ -18,7 +18,7 @@ from test_classifier import make_texts
 from test_data import make_imdb_folder
 
 import bertsent
-from bertsent.classifier.parameters import PARAMETERS, check_parameters
+from bertsent.classifier.parameters import CLASSIFICATION, PARAMETERS, check_parameters
 from bertsent.cli import main
 from bertsent.cli.parser import make_parser
 from bertsent.files.plain import to_plain
@@ -469,8 +469,9 @@ def test_help_imports_nothing_slow(args):
 
 
 def test_flags_have_the_defaults_of_the_signature():
-    signature = inspect.signature(bertsent.BertClassifier).parameters
-    assert [parameter.name for parameter in PARAMETERS] == list(signature)
+    signature = dict(inspect.signature(bertsent.BertClassifier).parameters)
+    assert [parameter.name for parameter in CLASSIFICATION] == list(signature)
+    signature |= inspect.signature(bertsent.BertRegressor).parameters
     for parameter in PARAMETERS:
         assert parameter.default == signature[parameter.name].default, parameter.name
 

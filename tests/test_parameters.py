@@ -14,7 +14,12 @@ import pytest
 import bertsent
 from bertsent.classifier import declaration
 from bertsent.classifier.declaration import either, one_of, path, real, whole
-from bertsent.classifier.parameters import PARAMETERS, compared_on_resume
+from bertsent.classifier.parameters import (
+    CLASSIFICATION,
+    PARAMETERS,
+    REGRESSION,
+    compared_on_resume,
+)
 from bertsent.pretraining.parameters import PRETRAINING
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -152,7 +157,7 @@ def test_what_a_docstring_documents_is_found():
 @pytest.mark.parametrize(
     ("function", "docstring", "table"),
     [
-        (bertsent.BertClassifier, bertsent.BertClassifier.__doc__, PARAMETERS),
+        (bertsent.BertClassifier, bertsent.BertClassifier.__doc__, CLASSIFICATION),
         (bertsent.pretrain, bertsent.pretrain.__doc__, PRETRAINING),
     ],
     ids=["BertClassifier", "pretrain"],
@@ -175,6 +180,19 @@ def test_signature_docstring_and_table_agree(function, docstring, table):
         else:
             said = ast.literal_eval(kind.partition("default=")[2])
             assert (said, type(said)) == (default, type(default)), parameter.name
+
+
+def test_the_regressor_has_all_parameters_but_those_about_classes():
+    signature = inspect.signature(bertsent.BertRegressor).parameters
+    assert {name: each.default for name, each in signature.items()} == {
+        p.name: p.default for p in REGRESSION
+    }
+    reg = bertsent.BertRegressor(epochs=2, loss="huber")
+    assert reg.get_params() == {p.name: p.default for p in REGRESSION} | {
+        "epochs": 2, "loss": "huber",
+    }
+    with pytest.raises(TypeError, match="BertRegressor has no parameter 'class_weight'"):
+        bertsent.BertRegressor(class_weight="balanced")
 
 
 def test_the_page_of_the_docs_is_that_of_the_tables():

@@ -125,7 +125,7 @@ def _lesson(teachers, build, **options):
     from bertsent.objectives import SingleLabelClassification
     from bertsent.texts import Labelled
 
-    parameters = bertsent.classifier.estimator.all_parameters(build(teacher=teachers, **options))
+    parameters = bertsent.classifier.base.all_parameters(build(teacher=teachers, **options))
     objective, targets = SingleLabelClassification.learn(LABELS, len(TEXTS))
     lesson = teacher_module.Lesson.of(parameters, objective, TEXTS, LABELS, TEXTS, None, 1)
     labelled = Labelled(TEXTS, targets, targets, None, np.arange(len(TEXTS)))

@@ -1,3 +1,8 @@
+from .base import (
+    BertEstimator as BertEstimator,
+    open_predictor as open_predictor,
+    predictor as predictor,
+)
 from .declaration import (
     FLAG as FLAG,
     TIME as TIME,
@@ -11,11 +16,7 @@ from .estimate import (
     estimate_fit as estimate_fit,
     resolve_auto as resolve_auto,
 )
-from .estimator import (
-    BertClassifier as BertClassifier,
-    open_predictor as open_predictor,
-    predictor as predictor,
-)
+from .estimator import BertClassifier as BertClassifier
 from .evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
@@ -36,7 +37,9 @@ from .members import (
 )
 from .opening import load_tokenizer as load_tokenizer
 from .parameters import (
+    CLASSIFICATION as CLASSIFICATION,
     PARAMETERS as PARAMETERS,
+    REGRESSION as REGRESSION,
     check_each as check_each,
     check_parameters as check_parameters,
     compared_on_resume as compared_on_resume,
@@ -50,6 +53,7 @@ from .recipes import (
     RECIPES as RECIPES,
     with_recipe as with_recipe,
 )
+from .regressor import BertRegressor as BertRegressor
 from .replay import (
     Comparison as Comparison,
     Verification as Verification,

@@ -204,8 +204,8 @@ def _parse_class_weights(text: str) -> dict[str, float]:
 NULL = Kind(("None",), lambda value: value is None, typed=())
 # A parameter of this kind alone is a flag without a value.
 FLAG = Kind(("True", "False"), _is_flag, typed=())
-# The metrics of any objective; in words, those of BertClassifier.
-_METRICS = ("accuracy", "f1", "micro_f1", "macro_f1")
+# The metrics of any objective.
+_METRICS = ("accuracy", "f1", "micro_f1", "macro_f1", "mae", "rmse", "r2", "spearman")
 METRIC = Kind(tuple(f'"{name}"' for name in _METRICS), _is_metric, choices=_METRICS)
 SIZE = Kind(
     ("a number of bytes", 'a size such as "2GB" or "500MiB"'),
@@ -293,6 +293,8 @@ class Parameter:
     pretraining : dict or None, default=None
         The fields that differ in `bertsent.pretrain`. None means that `pretrain` does not have
         the parameter.
+    task : {"classification", "regression"} or None, default=None
+        Whether only `BertClassifier` or only `BertRegressor` has the parameter. None means both.
     """
 
     name: str
@@ -309,6 +311,7 @@ class Parameter:
     at_prediction: Mapping[str, Any] | None = None
     machine: bool = False
     pretraining: Mapping[str, Any] | None = None
+    task: Literal["classification", "regression"] | None = None
 
     @property
     def allowed(self) -> str:

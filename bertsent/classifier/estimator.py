@@ -2,85 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from inspect import Parameter, signature
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin, clone
 
+from bertsent.classifier.base import BertEstimator, FittedAttribute, predictor
 from bertsent.classifier.evaluation import Evaluation, evaluate
-from bertsent.classifier.fitted import Fitted, Predictor
 from bertsent.classifier.fitting import fit
-from bertsent.classifier.members import is_list, member_parameters
-from bertsent.classifier.parameters import DEFAULTS, check_parameters
+from bertsent.classifier.parameters import CLASSIFICATION
 from bertsent.classifier.recipes import with_recipe
-from bertsent.files import atomic_directory, hold_directory
-from bertsent.hub import resolve_directory
-from bertsent.model import BertForSequenceClassification
 from bertsent.objectives import choose_objective
-from bertsent.system import Interrupts, expand_path, interrupted, interruptible
-from bertsent.texts import row_labels
-from bertsent.tokenizer import Tokenizer
-from bertsent.wording import spell
+from bertsent.system import interruptible
 
 if TYPE_CHECKING:
     import pandas as pd
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
-    from bertsent.files import DialectOptions, ScoredFile
-    from bertsent.texts import Labels, Table, TextColumn, Texts
+    from bertsent.texts import Labels, Texts
 
-# What an interrupt says if nothing was learned; the classifier is then as it was.
-_BEFORE_THE_FIRST = "training was interrupted before the first step"
-_AFTER_THE_LAST = "interrupted after the last step of training; the classifier is fitted"
-
-T = TypeVar("T")
-AnyTable = TypeVar("AnyTable", bound="Table")
 Part: TypeAlias = Literal["head", "tail", "head+tail", "windows"]
 
 
-class _FittedAttribute(Generic[T]):
-    """An attribute of a fitted classifier: that of its `Fitted`, without the underscore.
-
-    Setting it replaces the `Fitted`. Only attributes that are fields can be set.
-    """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name.removesuffix("_")
-
-    @overload
-    def __get__(self, classifier: None, owner: type) -> _FittedAttribute[T]: ...
-
-    @overload
-    def __get__(self, classifier: BertClassifier, owner: type) -> T: ...
-
-    def __get__(self, classifier: BertClassifier | None, owner: type) -> _FittedAttribute[T] | T:
-        if classifier is None:
-            return self
-        if classifier._fitted is None:
-            raise AttributeError(
-                f"{type(classifier).__name__!r} object has no attribute '{self.name}_' "
-                "before it is fitted"
-            )
-        value: T = getattr(classifier._fitted, self.name)
-        return value
-
-    def __set__(self, classifier: BertClassifier, value: T) -> None:
-        if classifier._fitted is None or self.name not in (f.name for f in fields(Fitted)):
-            raise AttributeError(f"attribute '{self.name}_' cannot be set")
-        changed: dict[str, Any] = {self.name: value}
-        classifier._fitted = replace(classifier._fitted, **changed)
-
-
 # scikit-learn has no type hints.
-class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     """A scikit-learn classifier that fine-tunes a BERT model on labelled texts.
 
     `fit` takes a list or column of texts and one label for each, or any number of labels for each
@@ -368,32 +317,11 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     >>> clf.save_pretrained("my-model")
     """
 
-    _fitted: Fitted | None = None  # __init__ may only set parameters
-    _origin: Mapping[str, Any] | None = None  # where a command read the texts, for the log
-    # Keys of OBJECTIVES; y decides between them.
-    _problem_types: tuple[str, ...] = (
-        "single_label_classification", "multi_label_classification",
-    )
+    _problem_types = ("single_label_classification", "multi_label_classification")
+    _own_parameters = tuple(p.name for p in CLASSIFICATION)
 
-    classes_ = _FittedAttribute[npt.NDArray[Any]]()
-    learning_rate_ = _FittedAttribute[float | list[float] | None]()
-    max_length_ = _FittedAttribute[int | list[int]]()
-    word_weight_ = _FittedAttribute[float | None]()
-    plan_ = _FittedAttribute[dict[str, Any] | None]()
-    precision_ = _FittedAttribute[str | None]()
-    thresholds_: _FittedAttribute[npt.NDArray[np.float64] | None] = _FittedAttribute()
-    history_ = _FittedAttribute[list[dict[str, Any]]]()
-    evaluations_ = _FittedAttribute[list[dict[str, Any]]]()
-    teachers_ = _FittedAttribute[list[dict[str, Any]] | None]()
-    best_step_ = _FittedAttribute[int | list[int | None] | None]()
-    training_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
-    validation_rows_ = _FittedAttribute[npt.NDArray[np.int64] | None]()
-    example_history_: _FittedAttribute[pd.DataFrame | None] = _FittedAttribute()
-    n_features_in_ = _FittedAttribute[int]()
-    feature_names_in_ = _FittedAttribute[npt.NDArray[Any]]()
-    model_ = _FittedAttribute[BertForSequenceClassification]()
-    models_ = _FittedAttribute[list[BertForSequenceClassification]]()
-    tokenizer_ = _FittedAttribute[Tokenizer]()
+    classes_ = FittedAttribute[npt.NDArray[Any]]()
+    thresholds_: FittedAttribute[npt.NDArray[np.float64] | None] = FittedAttribute()
 
     def __init__(
         self,
@@ -500,14 +428,8 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(super().__getstate__())  # `fit` in another thread may add an attribute
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
         return tags
 
@@ -524,9 +446,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if name in vars(self):
                 setattr(copied, name, copy.deepcopy(vars(self)[name]))
         return copied
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self._fitted is not None
 
     def fit(
         self,
@@ -596,19 +515,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._checked_parameters(), choose_objective(self._problem_types, y), X, y,
             sample_weight, X_val, y_val, before, unlabelled=unlabelled, origin=self._origin,
         ))
-
-    def _learn(self, train: Callable[[], tuple[Fitted, KeyboardInterrupt | None]]) -> Self:
-        """Keep what was trained, also if it was interrupted, and say so."""
-        before, told = self._fitted, None
-        try:
-            with Interrupts():
-                self._fitted, told = train()
-        except KeyboardInterrupt as stop:
-            after = _AFTER_THE_LAST if told is None else str(told)
-            told = interrupted(stop, _BEFORE_THE_FIRST if self._fitted is before else after)
-        if told is not None:
-            raise told
-        return self
 
     def partial_fit(
         self,
@@ -780,25 +686,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return evaluate(predictor(self), X, y, self.verbose, label_map)
 
-    def tokens_read(self, X: Texts) -> pd.DataFrame:
-        """Count the tokens of each text, and those that prediction reads.
-
-        Parameters
-        ----------
-        X : list, Series, array or table of one column of str
-            The texts.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``tokens`` and ``tokens_read``, int64, without ``[CLS]`` and ``[SEP]``. The
-            index is that of `X` if it is from pandas.
-        """
-        import pandas as pd
-
-        totals, read = predictor(self).count_tokens(X)
-        return pd.DataFrame({"tokens": totals, "tokens_read": read}, index=row_labels(X))
-
     @interruptible("the audit was interrupted")
     def audit(
         self,
@@ -928,227 +815,6 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         return suggest_labels(predictor(self), X, n, candidates, threshold, self.verbose)
 
-    @overload
-    def predict_batches(
-        self, batches: Iterable[AnyTable], text_column: str | None = None
-    ) -> Iterator[AnyTable]: ...
-
-    @overload
-    def predict_batches(
-        self, batches: Iterable[TextColumn], text_column: str | None = None
-    ) -> Iterator[pd.DataFrame]: ...
-
-    def predict_batches(
-        self, batches: Iterable[Any], text_column: str | None = None
-    ) -> Iterator[Any]:
-        """Label batches of texts one after the other, for data that does not fit into memory.
-
-        Each batch is read and labelled when the next item is requested.
-
-        Parameters
-        ----------
-        batches : iterable of tables, Series, lists or arrays of str
-            Tables may be from pandas, Polars or pyarrow. Batches of some thousand texts are
-            fastest, because texts of similar length are scored together.
-        text_column : str or None, default=None
-            The column of texts, if the batches are tables of several columns.
-
-        Yields
-        ------
-        DataFrame
-            Columns ``predicted_label`` and ``confidence``, the probability of that label, with the
-            index of the batch. They are added to a table, which is of the same library. If a text
-            can have several labels: ``predicted_labels``, joined by semicolons, and
-            ``probability_NAME`` for each label.
-
-        Raises
-        ------
-        TypeError
-            `batches` is a single batch, or an item is not a text. The message names its batch and
-            row.
-        ValueError
-            A DataFrame does not have the column of texts, or already has one of the new columns.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from bertsent import BertClassifier
-        >>> clf = BertClassifier.from_pretrained("tickets-model")
-        >>> chunks = pd.read_csv("new.csv", chunksize=10)
-        >>> for labelled in clf.predict_batches(chunks, "text"):
-        ...     print(labelled["predicted_label"].value_counts().to_dict())
-        {'billing': 5, 'access': 5}
-        {'billing': 3, 'access': 3}
-        """
-        from bertsent.files import label_batches
-
-        ready = predictor(self)
-        ready.check()
-        return label_batches(
-            ready.table, ready.objective.prediction_columns, batches, text_column
-        )
-
-    def predict_file(
-        self,
-        input: str | PathLike[str],
-        output: str | PathLike[str],
-        *,
-        text_column: str | int = "review",
-        chunk_rows: int = 4096,
-        missing: Literal["error", "skip"] = "error",
-        overwrite: bool = False,
-        **dialect: Unpack[DialectOptions],
-    ) -> ScoredFile:
-        """Label a file of any size, in the memory of one chunk.
-
-        The file is read once to check it, so that empty cells and damage are found before scoring
-        starts. Then `chunk_rows` rows at a time are read, scored and written. After an error,
-        Ctrl-C, SIGTERM or SIGHUP, `output` is as it was before, or complete if the signal came
-        after the last row.
-
-        Parameters
-        ----------
-        input : str or path-like
-            A CSV, TSV, JSON or .txt file (one text a line), each also compressed; a Parquet or
-            Excel file; a folder of such files, or a pattern such as ``"parts/*.csv"``; or an
-            aclImdb folder (docs/files.md).
-        output : str or path-like
-            File to write, in the format of its extension. It has all columns of `input`, with
-            their types from Parquet to Parquet, and new ones: ``predicted_label`` and
-            ``confidence``, the probability of that label, rounded to six decimal places. If a text
-            can have several labels, the new columns are those of `predict_batches`.
-        text_column : str or int, default="review"
-            The column of texts: its name, or its number, counted from 0, if the file has no header.
-            Not needed for .txt.
-        chunk_rows : int, default=4096
-            Number of rows in a chunk. Larger chunks are hardly faster.
-        missing : {"error", "skip"}, default="error"
-            What to do with rows that have no text: raise an error before anything is scored, or
-            leave them out.
-        overwrite : bool, default=False
-            Whether to replace `output` if it exists.
-        **dialect
-            How `input` is written, as far as its name and content do not tell: ``delimiter``,
-            ``quoting`` ("minimal", or "none" if quotes are part of the texts), ``escapechar``,
-            ``encoding``, ``errors`` ("strict", or "replace" to read invalid bytes as U+FFFD),
-            ``header`` (False if the first row is data) and ``format`` (an extension such as
-            "csv"). docs/files.md explains them.
-
-        Returns
-        -------
-        result : ScoredFile
-            A named tuple of the numbers of ``rows`` that were written and ``rows_left_out``.
-
-        Raises
-        ------
-        FileExistsError
-            `output` exists, and `overwrite` is false.
-        KeyboardInterrupt
-            Ctrl-C was pressed, or SIGTERM or SIGHUP received.
-        TypeError
-            A cell is not a text. The message names its row, counted from 0.
-        ValueError
-            The file cannot be read, is empty, has no column `text_column`, has a row without text
-            (the message names it), or already has one of the new columns.
-        """
-        from bertsent.files import Dialect, find_source, label_file
-
-        ready = predictor(self)
-        ready.check()
-        dialect_of_input = Dialect.of(dialect, "predict_file")
-        with contextlib.closing(find_source(input, dialect_of_input)) as source:
-            return label_file(
-                ready.table, ready.objective.prediction_columns, source, output,
-                text_column=text_column,
-                possible=ready.objective.possible_predictions,
-                chunk_rows=chunk_rows, missing=missing, overwrite=overwrite, verbose=self.verbose,
-            )
-
-    def save_pretrained(
-        self, directory: str | PathLike[str], overwrite: bool = False, *, int8: bool = False
-    ) -> None:
-        """Save model, tokenizer, parameters, labels and history.
-
-        Parameters that concern this machine are not saved: `checkpoint_dir`, `checkpoint_every`,
-        `checkpoint_keep`, `resume`, `log_file`, `hash_every`, `callbacks`, `n_threads`,
-        `memory_limit`, `frozen_cache` and `teacher`.
-
-        transformers can open the directory too, unless `int8` is true; of several members, it opens
-        the first. If saving fails, the directory is as it was before.
-
-        Parameters
-        ----------
-        directory : str or path-like
-            Directory, which is created if it does not exist.
-        overwrite : bool, default=False
-            Whether to replace a model in the directory. Files that bertsent did not write are never
-            changed.
-        int8 : bool, default=False
-            Whether to store the linear layers of the encoder as int8, in a quarter of the space.
-            Predictions with ``inference_precision="int8"`` stay exactly the same, other precisions
-            use the rounded weights. Only bertsent can open such a directory.
-
-        Raises
-        ------
-        FileExistsError
-            The directory contains a model and `overwrite` is false, or files of other programs.
-        """
-        check_is_fitted(self)
-        with atomic_directory(directory, overwrite) as staging:
-            self.save_files(staging, int8=int8)
-
-    def save_files(self, directory: str | PathLike[str], *, int8: bool = False) -> None:
-        """Write the files of `save_pretrained` into an existing directory, not atomically."""
-        ready = predictor(self)
-        # A subclass may have more parameters, and fewer.
-        parameters = self.get_params(deep=False) | ready.parameters
-        ready.fitted.save_files(expand_path(directory), parameters, int8=int8)
-
-    @classmethod
-    def from_pretrained(
-        cls, name_or_dir: str | PathLike[str], *, revision: str | None = None
-    ) -> Self:
-        """Load a fitted classifier.
-
-        Parameters
-        ----------
-        name_or_dir : str or path-like
-            A directory that `save_pretrained` wrote, or the id of a model on the Hugging Face hub.
-            A classifier that was saved by transformers can be loaded too. Its labels are the names
-            in ``id2label``, and it reads the beginning of long texts, as transformers does: as many
-            tokens as ``model_max_length`` of its tokenizer says, but not more than it has
-            positions.
-        revision : str or None, default=None
-            Branch, tag or commit on the hub.
-
-        Returns
-        -------
-        classifier : BertClassifier
-
-        Raises
-        ------
-        CheckpointError
-            The files are damaged, or contain no fitted classifier.
-        ModelNotFoundError
-            There is no such model, or it cannot be downloaded.
-        """
-        return cls._open(name_or_dir, revision)
-
-    @classmethod
-    def _open(
-        cls, name_or_dir: str | PathLike[str], revision: str | None = None, *, tell: bool = True
-    ) -> Self:
-        """See `from_pretrained`. `tell` is as for `Fitted.open`."""
-        directory = resolve_directory(name_or_dir, revision=revision)
-        with hold_directory(directory):
-            fitted, parameters = Fitted.open(directory, name_or_dir, cls._problem_types, tell=tell)
-        known = cls._get_param_names()
-        classifier = cls(**{name: parameters[name] for name in known if name in parameters})
-        for name in DEFAULTS.keys() & parameters.keys() - set(known):
-            setattr(classifier, name, parameters[name])  # a subclass with fewer parameters
-        classifier._fitted = fitted
-        return classifier
-
     @classmethod
     def from_recipe(cls, recipe: str, /, **parameters: Any) -> Self:
         """Create an unfitted classifier with parameters that were tuned together.
@@ -1179,78 +845,3 @@ class BertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         (64, '10min')
         """
         return cls(**with_recipe(recipe, parameters))
-
-    def seen_in_training(self, X: Texts) -> npt.NDArray[np.bool_]:
-        """Return which texts the classifier was trained on.
-
-        Parameters
-        ----------
-        X : list, Series, array or table of one column of str
-            The texts.
-
-        Returns
-        -------
-        seen : ndarray of bool, shape (n_texts,)
-        """
-        return predictor(self).seen_in_training(X)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the default of a parameter that a subclass neither has nor passes on."""
-        if name in DEFAULTS:
-            return DEFAULTS[name]
-        return self.__getattribute__(name)  # raises the error that led here
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        names = super()._get_param_names()
-        kinds = [each.kind for each in signature(cls.__init__).parameters.values()]
-        if Parameter.VAR_KEYWORD in kinds:
-            # scikit-learn would take a subclass that passes on keywords for one without parameters,
-            # and lose them in clone.
-            names = sorted({*names, *DEFAULTS})
-        return list(names)
-
-    def _checked_parameters(self) -> dict[str, Any]:
-        parameters = all_parameters(self)
-        check_parameters(parameters)
-        return parameters
-
-
-def predictor(classifier: BertClassifier) -> Predictor:
-    """Return the `Predictor` of a fitted classifier, with its current parameters."""
-    check_is_fitted(classifier)
-    return cast(Fitted, classifier._fitted).under(all_parameters(classifier))
-
-
-def open_predictor(
-    name_or_dir: str | PathLike[str], changed: Mapping[str, Any]
-) -> Predictor:
-    """Return the `Predictor` of a saved classifier, with other values of some parameters.
-
-    Parameters
-    ----------
-    name_or_dir : str or path-like
-    changed : dict
-        The new values, also for members that have their own.
-    """
-    classifier = BertClassifier._open(name_or_dir, tell="max_length" not in changed)
-    if changed.get("inference_long_text") not in (None, "windows"):
-        changed = {**changed, "stride": 0}  # what windows share does not matter
-    classifier.set_params(**changed)
-    if is_list(classifier.members):
-        classifier.members = [
-            {name: value for name, value in own.items() if name not in changed}
-            for own in classifier.members
-        ]
-    shared = max(own["stride"] for own in member_parameters(all_parameters(classifier)))
-    if "max_length" in changed and shared > changed["max_length"] - 3:
-        raise ValueError(
-            f"{spell('max_length', changed['max_length'])} is too small: this model reads long "
-            f"texts in windows that share {shared} tokens; expected at least {shared + 3}"
-        )
-    return predictor(classifier)
-
-
-def all_parameters(classifier: BertClassifier) -> dict[str, Any]:
-    """Return the value of each parameter of `BertClassifier`, also if a subclass has fewer."""
-    return {name: getattr(classifier, name) for name in sorted(DEFAULTS)}  # as get_params does

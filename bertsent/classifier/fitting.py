@@ -159,7 +159,7 @@ def fit(
     check_interrupts()
     column = feature_name(X)
     objective, targets = objective_class.learn(y, len(texts))
-    if not objective_class.takes(y):
+    if not objective_class.takes_matrix:
         warn_of_column_vector(y, stacklevel=4)
     for doubt in objective.describe_doubts(targets):
         warn(doubt)
@@ -172,7 +172,7 @@ def fit(
         _require_held_out("label_threshold", parameters, validation)
     given: dict[str, Sequence[Any]] = {
         "texts": (texts,),
-        "labels": (targets, objective.label_names),
+        "labels": (targets, objective.identity),
         "sample_weight": (weights,),
         "validation": validation[:2] if validation else (None,),
     }
@@ -581,7 +581,7 @@ class _Fit:
         return Fitted(
             models=[self.model],
             tokenizer=self.tokenizer,
-            objective=self.objective,
+            objective=self.objective.trained(self.model),
             learning_rate=self.options.learning_rate,
             precision=self.options.precision,
             history=self.state.rows(self.objective.metric),
@@ -745,7 +745,9 @@ def starting_point(
                 f"not with members={members}; use warm_start=False to start anew"
             )
         # A copy: an error must leave the classifier as it was.
-        return copy.deepcopy(before.models[number]), before.tokenizer
+        model = copy.deepcopy(before.models[number])
+        objective.begin(model)
+        return model, before.tokenizer
     directory = resolve_directory(parameters["model"])
     names = objective.label_names
     with hold_directory(directory):
@@ -759,6 +761,8 @@ def starting_point(
             new_classifier=None,
         )
         tokenizer = load_tokenizer(directory, model)
+    if not loaded.has_new_outputs:
+        objective.begin(model)
     if tell is not None:
         if loaded.fresh and not loaded.discarded:
             tell(describe_new(parameters["model"], loaded.fresh, names))

@@ -101,17 +101,24 @@ PARAMETERS = (
     Parameter(
         "label_smoothing", real(0, 1, closed="left"), 0.0,
         "fraction of each target that is spread evenly over all classes",
-        per_member=True, summary="changed"),
+        per_member=True, summary="changed", task="classification"),
     Parameter(
         "class_weight", either(None, "balanced", CLASS_WEIGHTS), None,
-        'weight of each class in the loss: "balanced", or for example negative=1,positive=2.5'),
+        'weight of each class in the loss: "balanced", or for example negative=1,positive=2.5',
+        task="classification"),
+    Parameter(
+        "loss", one_of("squared_error", "huber"), "squared_error",
+        "loss of a regression: the squared error, or Huber's, in which outliers count less",
+        # What a run learned says it too.
+        resume="any", summary="changed", task="regression"),
     Parameter(
         "label_threshold", either("f1", real(0, 1, closed="neither")), 0.5,
         "probability from which a label is predicted, if a text can have several; \"f1\" chooses "
         "the one with the highest F1 on the held-out texts for each label", "PROBABILITY",
         resume="any", summary="changed", at_prediction={
             "kind": real(0, 1, closed="neither"),
-            "help": "probability from which a label is predicted, if a text can have several"}),
+            "help": "probability from which a label is predicted, if a text can have several",
+        }, task="classification"),
     Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
         per_member=True, pretraining={}),
@@ -140,25 +147,26 @@ PARAMETERS = (
         "words", FLAG, False,
         "let a linear model of words (TF-IDF with logistic regression) vote with the model; it is "
         "trained in seconds, and its weight is learned on held-out texts if there are 100 or more",
-        brief="let TF-IDF with logistic regression vote as well", resume="any"),
+        brief="let TF-IDF with logistic regression vote as well", resume="any",
+        task="classification"),
     Parameter(
         "teacher", either(None, TEACHER), None,
         "a saved model to learn from, besides the labels; of several, the mean of their "
         "probabilities (distillation)",
-        machine=True, resume="resolved", summary="changed"),
+        machine=True, resume="resolved", summary="changed", task="classification"),
     Parameter(
         "distillation_loss", one_of("kl", "mse"), "kl",
         "how the student is compared with the teacher: divergence of the probabilities at the "
         "temperature (kl), or squared error of the logits (mse)", "LOSS",
-        resume="resolved", per_member=True, summary="changed"),
+        resume="resolved", per_member=True, summary="changed", task="classification"),
     Parameter(
         "temperature", real(0.1, 100), 2.0,
         "temperature of the probabilities of teacher and student; higher ones make them more even",
-        "T", resume="resolved", per_member=True, summary="changed"),
+        "T", resume="resolved", per_member=True, summary="changed", task="classification"),
     Parameter(
         "teacher_weight", real(0, 1), 0.5,
         "weight of the teacher's part of the loss; the part of the label has the rest",
-        resume="resolved", per_member=True, summary="changed"),
+        resume="resolved", per_member=True, summary="changed", task="classification"),
     Parameter(
         "validation_fraction", either(None, real(0, 1, closed="neither")), None,
         "fraction of the training texts to hold out and score after every epoch; shuffled, "
@@ -173,8 +181,8 @@ PARAMETERS = (
     Parameter(
         "early_stopping", either("loss", METRIC, FLAG), False,
         "stop when the loss or a metric on the held-out texts no longer improves, and restore the "
-        "best weights: the accuracy, or the F1 if a text can have several labels; needs "
-        "validation_fraction", "METRIC"),
+        "best weights: accuracy; f1, micro_f1 or macro_f1 if a text can have several labels; mae, "
+        "rmse, r2 or spearman for numbers; needs validation_fraction", "METRIC"),
     Parameter(
         "patience", whole(1), 3,
         "stop after this many evaluations in a row without improvement",
@@ -263,6 +271,8 @@ PARAMETERS = (
         resume="any", summary="never", pretraining={}),
 )
 DEFAULTS = {p.name: p.default for p in PARAMETERS}
+CLASSIFICATION = tuple(p for p in PARAMETERS if p.task != "regression")
+REGRESSION = tuple(p for p in PARAMETERS if p.task != "classification")
 MACHINE = frozenset(p.name for p in PARAMETERS if p.machine)
 MEMBER_PARAMETERS = tuple(p.name for p in PARAMETERS if p.per_member)
 
@@ -288,7 +298,9 @@ def compared_on_resume(
 def check_each(values: Mapping[str, Any], table: Iterable[Parameter] = PARAMETERS) -> None:
     """Check each value of a table, and that those for checkpoints are consistent."""
     for parameter in table:
-        parameter.check(values[parameter.name])
+        # An estimator for one task need not have the parameters for the other.
+        if parameter.task is None or parameter.name in values:
+            parameter.check(values[parameter.name])
     if values["checkpoint_dir"] is None:
         if values["resume"]:
             raise ValueError(

@@ -95,7 +95,7 @@ def partial_fit(
     objective = _choose_objective(objective_class, classes, before, y)
     targets = objective.encode(y, len(texts), "y")
     objective = objective.configure(parameters, targets)
-    if not objective_class.takes(y):
+    if not objective_class.takes_matrix:
         warn_of_column_vector(y, stacklevel=4)
     weights = check_weights(sample_weight, len(texts))
     weights = objective.weigh(targets, weights, parameters["class_weight"])

@@ -9,11 +9,11 @@ import pandas as pd
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from bertsent.classifier import BertClassifier
+    from bertsent.classifier import BertClassifier, BertEstimator
     from bertsent.cli.corpus import Corpus
 
 
-def example_table(classifier: BertClassifier, corpus: Corpus) -> pd.DataFrame:
+def example_table(classifier: BertEstimator, corpus: Corpus) -> pd.DataFrame:
     """Return `example_history_` with the row numbers in split.csv."""
     rows = _rows(corpus, "train")
     table = classifier.example_history_

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import bertsent
-from bertsent.cli.flags import DEFAULT_TEST_SIZE, read_source
+from bertsent.cli.flags import DEFAULT_TEST_SIZE, TASKS, check_label_sets, read_source
 from bertsent.files import (
     Dialect,
     column_texts,
@@ -22,7 +22,12 @@ from bertsent.files import (
     read_rows,
     row_namer,
 )
-from bertsent.objectives import MultiLabelClassification, choose_objective
+from bertsent.objectives import (
+    MultiLabelClassification,
+    Regression,
+    SingleLabelClassification,
+    choose_objective,
+)
 from bertsent.texts import (
     check_texts,
     check_training_texts,
@@ -41,17 +46,19 @@ if TYPE_CHECKING:
 
 # The arguments that decide which texts are trained on.
 _FLAGS = (
-    "data", "sample", "text_column", "label_column", "label_separator", "label_columns",
-    "missing", "test_size", "test_data", "unlabelled",
+    "data", "sample", "task", "text_column", "label_column", "label_separator",
+    "label_columns", "missing", "test_size", "test_data", "unlabelled",
     *(field.name for field in fields(Dialect)),
 )
 # What `bertsent pretrain` has no flags for.
 _WITHOUT_LABELS = {
-    "sample": False, "label_column": "", "label_separator": None, "label_columns": None,
-    "test_size": None, "test_data": None, "unlabelled": None,
+    "sample": False, "task": TASKS[0], "label_column": "", "label_separator": None,
+    "label_columns": None, "test_size": None, "test_data": None, "unlabelled": None,
 }
 # What the logs of earlier versions do not have.
-_NEWER = ("label_separator", "label_columns", "unlabelled")
+_NEWER = {
+    "task": TASKS[0], "label_separator": None, "label_columns": None, "unlabelled": None,
+}
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
 
@@ -256,13 +263,15 @@ def reading_flags(args: argparse.Namespace) -> dict[str, Any]:
 def restore_flags(saved: Field) -> argparse.Namespace:
     """Undo `reading_flags` for arguments from a log, which are checked."""
     flags = {
-        name: saved.get(name) if name in _NEWER else saved[name] for name in _FLAGS
+        name: saved.get(name, _NEWER[name]) if name in _NEWER else saved[name]
+        for name in _FLAGS
     }
     for name in ("sample", "header"):
         flags[name].flag()
     for name in ("text_column", "label_column"):
         flags[name].shown()
     flags["missing"].text("error", "skip")
+    flags["task"].text(*TASKS)
     if flags["test_size"].value is not None:
         flags["test_size"].number(0, 1)
     if flags["label_columns"].value is not None:
@@ -276,6 +285,12 @@ def restore_flags(saved: Field) -> argparse.Namespace:
         if flags[name].value is not None:
             flags[name].shown()
     return argparse.Namespace(**{name: flag.value for name, flag in flags.items()})
+
+
+def _task_of(args: argparse.Namespace) -> str:
+    """Return what is learned; some commands only learn classes."""
+    task: str = vars(args).get("task", TASKS[0])
+    return task
 
 
 def labelled_columns(args: argparse.Namespace) -> dict[str, str | list[str]]:
@@ -297,6 +312,10 @@ def may_be_empty(args: argparse.Namespace, several: bool = False) -> tuple[str, 
 
 def read_labels(args: argparse.Namespace, frame: pd.DataFrame) -> Any:
     """Return the labels as `fit` takes them: an array of labels or lists of them, or a table."""
+    if _task_of(args) == "regression":
+        if args.label_columns is not None:
+            return frame[args.label_columns]
+        return frame[args.label_column].to_numpy()
     if args.label_columns is not None:
         return pd.DataFrame(
             {name: column_labels(frame[name]) for name in args.label_columns}, index=frame.index
@@ -312,6 +331,9 @@ def match_labels(
     label_map: Mapping[Any, Any] | None = None,
 ) -> Any:
     """Return the labels of a further file, as the objective takes them."""
+    if isinstance(objective, Regression):
+        check_label_sets(args, "regression")
+        return frame[args.label_columns or args.label_column]
     if args.label_columns is not None or args.label_separator is not None:
         flag = "--label-separator" if args.label_columns is None else "--label-columns"
         if not isinstance(objective, MultiLabelClassification):
@@ -342,7 +364,9 @@ def _read_labelled(args: argparse.Namespace) -> _Labelled:
     else:
         named = pd.Series(labels, index=frame.index, dtype=labels.dtype)
     objective_class: type[Objective] = MultiLabelClassification
-    if args.label_columns is None:
+    if _task_of(args) == "regression":
+        objective_class = Regression
+    elif args.label_columns is None:
         objective_class = choose_objective(bertsent.BertClassifier._problem_types, labels)
     objective, targets = objective_class.learn(named, len(frame), where)
     texts = check_training_texts(frame[args.text_column], labels)
@@ -373,8 +397,9 @@ def _choose_test(
     as_read = [strip_html(text) for text in texts] if parameters["strip_html"] else texts
     is_test, n_repeats = split_rows(as_read, objective.strata(read.targets), test_size, seed)
     origin |= {"test_size": test_size, "repeated_texts": n_repeats}
-    by = "label" if isinstance(objective, MultiLabelClassification) else "class"
-    lines.append(f"split: shuffled and stratified by {by}, seed {seed}")
+    by = {SingleLabelClassification: " and stratified by class",
+          MultiLabelClassification: " and stratified by label"}.get(type(objective), "")
+    lines.append(f"split: shuffled{by}, seed {seed}")
     if n_repeats:
         rows = "1 row repeats" if n_repeats == 1 else f"{n_repeats:,} rows repeat"
         lines.append(f"       {rows} the text of another row; equal texts stay together")

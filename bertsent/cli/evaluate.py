@@ -15,6 +15,7 @@ from bertsent.cli.flags import (
 )
 from bertsent.cli.output import print_json
 from bertsent.files import is_split_folder, read_rows, row_namer
+from bertsent.objectives import Regression
 from bertsent.texts import name_texts
 
 
@@ -22,10 +23,11 @@ def run(args: argparse.Namespace) -> None:
     """Run the command."""
     label_map = merge_label_maps(args)
     check_order(args)
-    check_label_sets(args)
     source = read_source(args, args.file)
     ready = open_predictor(args.directory, prediction_parameters(args))
     objective = ready.objective
+    if not isinstance(objective, Regression):
+        check_label_sets(args)
     ready.check()
     frame, n_missing = read_rows(
         source, labelled_columns(args), args.missing,

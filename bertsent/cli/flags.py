@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bertsent.files import Source
 
 DEFAULT_SEED = 0
+TASKS = ("classification", "regression")
 DEFAULT_TEXT_COLUMN = "review"
 DEFAULT_TEST_SIZE = 0.2
 # Parameters of Python whose flag has another name, or that have a short alias.
@@ -170,13 +171,33 @@ def add_label_sets(section: Section) -> None:
     )
 
 
-def check_label_sets(args: argparse.Namespace) -> None:
+def add_task(section: Section) -> None:
+    """Add ``--task``."""
+    section.add(
+        "--task", type=Typed(one_of(*TASKS)), metavar=one_of(*TASKS).metavar, default=TASKS[0],
+        help="what is learned: classes, or numbers (default: %(default)s)",
+    )
+
+
+def check_task(args: argparse.Namespace, parameters: dict[str, Any]) -> None:
+    """Exit with a usage error if a flag is for the other task."""
+    for parameter in PARAMETERS:
+        foreign = parameter.task is not None and parameter.task != args.task
+        if foreign and parameters[parameter.name] != default_value(parameter):
+            args.usage_error(
+                f"{flag_name(parameter.name)} is for --task {parameter.task}; leave it out"
+            )
+
+
+def check_label_sets(args: argparse.Namespace, task: str = "classification") -> None:
     """Exit with a usage error if the labels are to be read in two ways."""
+    if args.label_separator is not None and task == "regression":
+        args.usage_error("--label-separator is for labels; numbers are in --label-columns")
     if args.label_columns is None:
         return
     if args.label_separator is not None:
         args.usage_error("--label-separator is for one column; leave it out with --label-columns")
-    if len(args.label_columns) == 1:
+    if task == "classification" and len(args.label_columns) == 1:
         args.usage_error("--label-columns names one column; use --label-column for its classes")
 
 

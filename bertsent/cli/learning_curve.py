@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bertsent.classifier import BertClassifier, check_parameters
+from bertsent.classifier import CLASSIFICATION, BertClassifier, check_parameters
 from bertsent.cli.corpus import load_labelled
 from bertsent.cli.flags import chosen_parameters
 from bertsent.cli.layout import print_fitted
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> None:
         print_fitted(summary)
     with name_texts(name_text):
         curve = learning_curve(
-            BertClassifier(**parameters), texts, labels, train_sizes=args.train_sizes,
+            BertClassifier(**{p.name: parameters[p.name] for p in CLASSIFICATION}), texts, labels,
+            train_sizes=args.train_sizes,
             n_seeds=args.n_seeds, test_size=args.test_size, scoring=args.scoring,
             frozen=args.frozen, time_budget=args.time_budget,
             random_state=parameters["random_state"], verbose=0 if args.json else 1,

@@ -21,6 +21,7 @@ from bertsent.cli.flags import (
     add_parameters,
     add_prediction_parameters,
     add_reading,
+    add_task,
     add_test_size,
     add_text_column,
     typed_output,
@@ -198,6 +199,7 @@ def _add_train(commands: _Commands) -> Parser:
         help="use the small bundled data set instead: short reviews written for this package",
         brief="use the small bundled data set instead",
     )
+    add_task(data)
     add_columns(data, labels=True)
     add_reading(commands.section(command, "format of the data"))
     held_out = data.alternatives()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from bertsent.cli.corpus import load_corpus, reading_flags
 from bertsent.cli.flags import (
     check_checkpoint_flags,
     check_label_sets,
+    check_task,
     chosen_parameters,
     default_value,
     flag_name,
@@ -43,7 +44,7 @@ from bertsent.texts import name_texts
 from bertsent.training import callback_name, has_checkpoints, is_callback
 
 if TYPE_CHECKING:
-    from bertsent.classifier import BertClassifier, Evaluation
+    from bertsent.classifier import BertClassifier, BertEstimator, Evaluation
     from bertsent.cli.corpus import Corpus
 
 def run(args: argparse.Namespace) -> None:
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
         args.usage_error("--test-data cannot be used with --sample")
     parameters = chosen_parameters(args)
     check_checkpoint_flags(args, parameters)
+    check_task(args, parameters)
     if args.unlabelled is not None and parameters["teacher"] is None:
         args.usage_error("--unlabelled needs --teacher")
     check_parameters(parameters)
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     precisions = {name: resolve_precision(parameters[name], name) for name in PRECISIONS}
     resolved = resolve_auto(parameters) | precisions
     resolved["learning_rate"] = format_rates(resolved["learning_rate"])
-    check_label_sets(args)
+    check_label_sets(args, args.task)
     corpus = load_corpus(args, parameters)
     # After the data, so that this does not hide what is wrong there.
     if not args.dry_run:
@@ -75,28 +77,27 @@ def run(args: argparse.Namespace) -> None:
         dry_run(args, parameters, corpus)
         return
 
-    classifier = bertsent.BertClassifier(**parameters)
+    classifier = make_estimator(args.task, parameters)
     classifier._origin = {**corpus.origin, "flags": reading_flags(args)}
     started = time.time()
     metrics: Evaluation | None = None
     audited: pd.DataFrame | None = None
     try:
         with name_texts(corpus.name_train):
-            classifier.fit(
-                corpus.train_texts, corpus.train_labels, unlabelled=corpus.unlabelled
-            )
+            more = {} if args.task == "regression" else {"unlabelled": corpus.unlabelled}
+            classifier.fit(corpus.train_texts, corpus.train_labels, **more)
         trained = time.time()
         with name_texts(corpus.name_test):
             metrics = evaluate(
                 predictor(classifier), corpus.test_texts, corpus.test_labels, parameters["verbose"]
             )
         if parameters["track_examples"] and "margin" in corpus.objective_class.recorded:
-            audited = audit_table(classifier, corpus)
+            audited = audit_table(cast("BertClassifier", classifier), corpus)
     except KeyboardInterrupt as stop:
         directory = parameters["checkpoint_dir"]
         if directory is not None and has_checkpoints(directory):
             kept = "the same command with --resume continues from here"
-        elif hasattr(classifier, "classes_") and uninterrupted(
+        elif classifier.__sklearn_is_fitted__() and uninterrupted(
             lambda: save(args, classifier, corpus, started, metrics=None)
         ):
             kept = f"the model trained so far is saved in {args.output}"
@@ -117,6 +118,15 @@ def run(args: argparse.Namespace) -> None:
     elif parameters["track_examples"]:
         print("\nthere is no audit.csv, because the audit needs one class for each text")
     print(f"\nsaved in {args.output}")
+
+
+def make_estimator(task: str, parameters: Mapping[str, Any]) -> BertEstimator:
+    """Return an estimator for a task, with those of the parameters that it has."""
+    kind: Any = bertsent.BertRegressor if task == "regression" else bertsent.BertClassifier
+    estimator: BertEstimator = kind(**{
+        name: value for name, value in parameters.items() if name in kind._own_parameters
+    })
+    return estimator
 
 
 def format_rates(rates: Any) -> str:
@@ -161,7 +171,7 @@ def _shown(value: Any) -> str:
 
 def save(
     args: argparse.Namespace,
-    classifier: BertClassifier,
+    classifier: BertEstimator,
     corpus: Corpus,
     started: float,
     metrics: Mapping[str, Any] | None,
@@ -212,7 +222,7 @@ def save(
             audited.to_csv(staging / "audit.csv", index=False)
 
 
-def mark_parts(split: pd.DataFrame, classifier: BertClassifier) -> pd.DataFrame:
+def mark_parts(split: pd.DataFrame, classifier: BertEstimator) -> pd.DataFrame:
     """Mark the rows that `fit` held out, and those for which there was no time, in the split."""
     split = split.copy()
     given, part = np.flatnonzero(split["part"] == "train"), split.columns.get_loc("part")

@@ -16,6 +16,7 @@ from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.errors import CheckpointError
 from bertsent.files import Dialect, find_source, hash_data
+from bertsent.objectives import Regression
 from bertsent.pretraining import recorded_pretraining, verify_pretraining_run
 from bertsent.system import expand_path, resolve_n_threads
 from bertsent.texts import name_texts
@@ -43,8 +44,10 @@ def run(args: argparse.Namespace) -> None:
         texts, _, namer = load_texts(reading)
         verify = partial(verify_pretraining_run, runs, texts)
     else:
-        recorded_objective(runs[0])  # refuses other tasks
+        is_regression = recorded_objective(runs[0]) is Regression
+        reading.task = "regression" if is_regression else "classification"
         parameters = recorded_parameters(runs[0])
+        check_label_sets(reading, reading.task)
         texts, labels, unlabelled, namer = load_training_part(reading, parameters)
         verify = partial(
             verify_runs, runs, texts, labels, unlabelled=unlabelled,
@@ -95,7 +98,7 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             )
         # All rows are for training, as in Python.
         reading = argparse.Namespace(
-            data=args.data, sample=False, text_column=DEFAULT_TEXT_COLUMN,
+            data=args.data, sample=False, task="", text_column=DEFAULT_TEXT_COLUMN,
             label_column="sentiment", label_separator=None, label_columns=None, missing="error",
             test_size=None, test_data="", unlabelled=None,
             **vars(Dialect()),
@@ -113,7 +116,6 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             _check_named(reading.test_data, saved["test"], flags)
     if args.unlabelled is not None:
         reading.unlabelled = args.unlabelled
-    check_label_sets(args)
     for name in ("text_column", "label_column", "label_separator", "label_columns"):
         if getattr(args, name) is not None:
             setattr(reading, name, getattr(args, name))

@@ -66,6 +66,9 @@ _OTHER_CLASSIFIERS = ("ForTokenClassification", "ForMultipleChoice")
 _Config: TypeAlias = dict[str, Any]
 
 
+_REGRESSION = "regression"
+
+
 class ModelDirectory(NamedTuple):
     """A classifier that was read from a directory.
 
@@ -94,6 +97,12 @@ class ModelDirectory(NamedTuple):
     discarded: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+
+    @property
+    def has_new_outputs(self) -> bool:
+        """Whether the output layer has random initial weights."""
+        weight = output_names(self.config)[0]
+        return any(weight.startswith(f"{part}.") for part in self.fresh)
 
 
 class MaskedLMDirectory(NamedTuple):
@@ -283,7 +292,8 @@ def outline_model_directory(
     for tensor in stored.values():
         dtypes[tensor.dtype] += math.prod(tensor.shape)
     return {
-        "family": family.name, "task": _task_of(raw), "classes": _names_of(raw, classifier),
+        "family": family.name, "task": _task_of(raw, classifier),
+        "classes": _names_of(raw, classifier),
         "engine": engine, "parameters": size, "dtypes": dict(dtypes),
         "int8": "I8" in dtypes, "fresh": fresh, "unused": unused,
     }
@@ -601,8 +611,12 @@ def _count_outputs(classifier: Stored | None) -> int | None:
     return classifier.shape[0]
 
 
-def _task_of(raw: _Config) -> Any:
-    return raw.get("problem_type") or SINGLE_LABEL
+def _task_of(raw: _Config, classifier: Stored | None) -> Any:
+    """Return the problem type of a classifier; without an entry, one output is regression."""
+    given = raw.get("problem_type")
+    if given is None and classifier is not None and _count_outputs(classifier) == 1:
+        return _REGRESSION
+    return given or SINGLE_LABEL
 
 
 def _is_for(
@@ -612,7 +626,7 @@ def _is_for(
     """Return whether a saved classifier is one for the given classes and problem types."""
     known = _names_of(raw, classifier)
     same = id2label is None or known == ordered_names(id2label, spell("id2label"))
-    return known is not None and same and _task_of(raw) in problem_types
+    return known is not None and same and _task_of(raw, classifier) in problem_types
 
 
 def _names_of(raw: _Config, classifier: Stored | None) -> list[str] | None:
@@ -629,7 +643,12 @@ def _check_task(
     raw: _Config, classifier: Stored, problem_types: tuple[str, ...], where: Path, instead: str
 ) -> str:
     """Check that a saved classifier is one for some problem types, and return its own."""
-    task: str = _task_of(raw)
+    task: str = _task_of(raw, classifier)
+    if task == _REGRESSION and raw.get("problem_type") is None and task not in problem_types:
+        raise CheckpointError(
+            f"{where}: a classifier needs at least 2 classes, got 1 (one output is regression, "
+            f"which BertRegressor opens); {instead}"
+        )
     if task not in problem_types:
         does = " or ".join(OBJECTIVES[each].purpose for each in problem_types)
         raise CheckpointError(
@@ -639,8 +658,7 @@ def _check_task(
     outputs, least = _count_outputs(classifier), OBJECTIVES[task].least_outputs
     if outputs is not None and outputs < least:
         raise CheckpointError(
-            f"{where}: a classifier needs at least {least} classes, got {outputs} (one output is "
-            f"regression, which bertsent does not do); {instead}"
+            f"{where}: a classifier needs at least {least} classes, got {outputs}; {instead}"
         )
     return task
 

@@ -623,6 +623,15 @@ class BertForSequenceClassification:
                 parameters[name][...] = parameters[name][order]
         self._config = with_labels(self._config, names, self._config["problem_type"])
 
+    def _scale_outputs(
+        self, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
+    ) -> None:
+        """Change the output layer, so that each logit is multiplied and then shifted."""
+        weight, bias = output_names(self._config)
+        with self.edit_parameters() as parameters:
+            parameters[weight][...] = parameters[weight] * scale[:, None]
+            parameters[bias][...] = parameters[bias] * scale + shift
+
     def _trained(self, freeze: int) -> npt.NDArray[np.float32]:
         """Return the trained part of the flat parameters, a single range up to the end."""
         from bertsent import _core

@@ -18,3 +18,4 @@ from .registry import (
     objective_from_json as objective_from_json,
     objective_to_json as objective_to_json,
 )
+from .regression import Regression as Regression

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bertsent.files import Field
+    from bertsent.model import BertForSequenceClassification
 
 Array: TypeAlias = "npt.NDArray[Any]"
 # Arrays, or anything else that pandas accepts as columns, by name.
@@ -273,6 +274,20 @@ class Objective(ABC):
     def loss_options(self) -> dict[str, Any]:
         """Further arguments of the loss, as the engine takes them."""
         return {}
+
+    @property
+    def identity(self) -> list[str]:
+        """What a resumed run compares, besides the targets."""
+        return self.label_names
+
+    def begin(self, model: BertForSequenceClassification) -> None:
+        """Prepare a model whose head was trained before for further training."""
+        del model
+
+    def trained(self, model: BertForSequenceClassification) -> Objective:
+        """Finish the model when its training is over, and return its objective."""
+        del model
+        return self
 
     def finish(self, logits: Array, targets: Array) -> Objective:
         """Return the objective after training, given held-out texts; see `chooses_thresholds`."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bertsent.objectives.base import Objective
 from bertsent.objectives.classification import SingleLabelClassification
 from bertsent.objectives.multi_label import MultiLabelClassification
+from bertsent.objectives.regression import Regression
 
 if TYPE_CHECKING:
     from bertsent.files import Field
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     objective.problem_type: objective
-    for objective in (SingleLabelClassification, MultiLabelClassification)
+    for objective in (SingleLabelClassification, MultiLabelClassification, Regression)
 }
 
 

@@ -42,6 +42,10 @@ from .long_text import (
     most_sequences as most_sequences,
     resolve_max_length as resolve_max_length,
 )
+from .numbers import (
+    NumberColumns as NumberColumns,
+    learn_numbers as learn_numbers,
+)
 from .split import (
     Labelled as Labelled,
     hold_out as hold_out,
