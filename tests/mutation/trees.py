@@ -222,7 +222,7 @@ class Tree:
             raise SystemExit(f"pytest does not find its tests:\n{text}")
         ends = {0: "passed", 1: "failed", 2: "failed", 3: "failed"}
         if code not in ends:
-            return "crashed", f"CRASHED {test} - exit code {code}"
+            return "crashed", f"CRASHED {last} - exit code {code}"
         return ends[code], which[:200]
 
 
@@ -256,6 +256,7 @@ def _sanitizer_environment():
     return {
         "LD_PRELOAD": f"{library('libasan.so')} {library('libstdc++.so.6')}",
         "PYTHONMALLOC": "malloc",
-        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        # Not the exit code of a failed test: pytest captures what the sanitizers print.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:exitcode=86",
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=86",
     }
