@@ -1,4 +1,7 @@
-"""The lists of mutants in tests/mutation are of lines that are still there."""
+"""The lists of mutants in tests/mutation are of lines that are still there.
+
+If such a line changes, change its entry too, and run `tests/mutation/run.py --known`.
+"""
 
 import sys
 
