@@ -8,7 +8,8 @@ from conftest import write_tiny_model
 from test_precision import _twin
 
 from bertsent import BertForSequenceClassification, _core
-from bertsent.model import normalize, pool_pieces, score_pieces
+from bertsent.model import encode_texts, normalize, open_encoder, pool_pieces, score_pieces
+from bertsent.texts import Reader
 
 LENGTHS = [3, 40, 17, 2, 9, 33, 1, 25]
 
@@ -156,3 +157,18 @@ def test_normalize():
     found = normalize(vectors)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.array([[0.6, 0.8], [0, 0], [1, 0]], np.float32))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_vectors_of_texts(tmp_path, pooling):
+    model, tokenizer = open_encoder(write_tiny_model(tmp_path / "tiny"), pooling)
+    texts = ["good film", "the actor and the end of the film", "good"]
+    found = encode_texts(model, tokenizer, texts, Reader(6, "windows"), 1)
+    tokens = tokenizer.encode_batch(texts[:1])
+    np.testing.assert_array_equal(found[:1], model.pool_packed(tokens.ids, tokens.offsets)[1])
+    # 8 tokens in two windows of 4 each.
+    halves = tokenizer.encode_batch(["the actor and the", "end of the film"])
+    vectors = model.pool_packed(halves.ids, halves.offsets)[1]
+    np.testing.assert_allclose(found[1], vectors.mean(axis=0), rtol=1e-5, atol=1e-6)
+    again = open_encoder(tmp_path / "tiny", pooling)[0]
+    np.testing.assert_array_equal(again._flat, model._flat)

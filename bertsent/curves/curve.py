@@ -222,8 +222,8 @@ class LearningCurve:
         notes = []
         if self.frozen:
             notes.append(
-                "Fine-tuning gives other values, mostly better ones. Frozen vectors show\n"
-                "whether more labels help, not how accurate a fine-tuned model will be."
+                "Fine-tuning gives other values, mostly better ones, and can gain from more\n"
+                "labels where this curve is flat. Measure it without the option frozen."
             )
         if self.law is None:
             notes.append(f"Fewer than {FEWEST_SIZES} sizes were measured: no extrapolation.")

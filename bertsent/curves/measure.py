@@ -105,7 +105,8 @@ def learning_curve(
         Measure a linear classifier instead of fine-tuning. The pretrained model computes one
         vector for each text, once, and a logistic regression is fitted to those of each size. This
         takes no longer than one prediction for all texts. Its scores are others than those of
-        fine-tuning, mostly lower ones. Only `model`, `max_length`, `strip_html`,
+        fine-tuning, mostly lower ones, and where they stay the same with more labels, those of
+        fine-tuning may still rise. Only `model`, `max_length`, `strip_html`,
         `inference_precision`, `inference_long_text`, `stride`, `n_threads` and `memory_limit` of
         the classifier are used.
     time_budget : float, str or None, default=None

@@ -1,0 +1,47 @@
+"""The notebook about few labels: it is as it was run, and it runs."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "few_labels.ipynb"
+
+
+@pytest.fixture(scope="module")
+def cells():
+    if not NOTEBOOK.is_file():
+        pytest.skip("the documentation is not here")
+    return json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+
+
+def code_of(cell):
+    """Return the lines of a cell that are Python and not for the notebook."""
+    lines = "".join(cell["source"]).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("%"))
+
+
+def test_it_was_run_without_errors_and_is_small(cells):
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    kinds = [output["output_type"] for cell in code for output in cell["outputs"]]
+    assert kinds.count("execute_result") >= 5 and "display_data" in kinds
+    assert not {"error", "stream"} & set(kinds)
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert len(text) < 200_000
+    assert "/root" not in text and "/home" not in text and "/tmp" not in text
+
+
+@pytest.mark.slow
+def test_it_runs(cells, minilm_dir, monkeypatch):
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    namespace = {}
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            tree = ast.parse(code_of(cell))
+            exec(compile(tree, f"cell {number}", "exec"), namespace)
+    assert namespace["suggested"] > 0.5
+    assert namespace["curve"].law is not None and len(namespace["first"]) == 50
+    assert set(namespace["first"]["row"]).isdisjoint(namespace["more"]["row"])
