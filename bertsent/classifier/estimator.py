@@ -139,7 +139,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     teacher : BertClassifier, str, path-like, list of these or None, default=None
         A fitted classifier that this one, the student, also learns from (distillation), or the
         directory in which one was saved. It scores the training texts once, as it was saved to
-        read them, and the texts without labels that `fit` is given. A larger model makes a small
+        read them, and the texts without labels that `fit` is given. A larger model can make a small
         one more accurate, which stays as fast as before. Of several teachers, the probabilities are
         averaged. They must have the same classes. The student is saved without its teacher.
     distillation_loss : {"kl", "mse"}, default="kl"
