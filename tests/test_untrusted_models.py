@@ -69,7 +69,7 @@ def test_the_original_opens(original):
 OF_THE_MACHINE = {
     "checkpoint_dir": "run", "checkpoint_every": 1, "checkpoint_keep": 1, "resume": True,
     "log_file": "log.jsonl", "callbacks": ["os:system"], "n_threads": 64, "memory_limit": "1MB",
-    "frozen_cache": "bfloat16", "hash_every": 1,
+    "frozen_cache": "bfloat16", "hash_every": 1, "teacher": "elsewhere",
 }
 
 
