@@ -48,7 +48,7 @@ PYTHON = {
     "bertsent/files/arrays.py": _files("fields checkpoint fuzz_readers"),
     "bertsent/files/atomic.py": _files("files replaced written_files"),
     "bertsent/files/held.py": _files("replaced checkpoint directories untrusted_models"),
-    "bertsent/files/stream.py": _files("stream"),
+    "bertsent/files/stream.py": _files("stream cli_streams"),
     "bertsent/files/batches.py": _files("stream sources"),
     "bertsent/files/writers.py": _files("written_files stream"),
     "bertsent/files/encodings.py": _files("encodings data dialects fuzz_readers"),
