@@ -25,7 +25,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from test_classifier import make_texts
 
 import bertsent
-from bertsent.classifier.parameters import PARAMETERS
+from bertsent.classifier.parameters import CLASSIFICATION
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def kinds_of_input():
 
 def test_signature_is_that_of_the_parameter_table():
     parameters = inspect.signature(bertsent.BertClassifier).parameters
-    assert list(parameters) == [parameter.name for parameter in PARAMETERS]
-    for parameter in PARAMETERS:
+    assert list(parameters) == [parameter.name for parameter in CLASSIFICATION]
+    for parameter in CLASSIFICATION:
         parameter.check(parameters[parameter.name].default)
 
 
 def test_nothing_happens_before_fit():
-    nonsense = {parameter.name: object() for parameter in PARAMETERS}
+    nonsense = {parameter.name: object() for parameter in CLASSIFICATION}
     clf = bertsent.BertClassifier(**nonsense)
     assert clf.get_params() == nonsense
     assert all(getattr(clf, name) is value for name, value in nonsense.items())
@@ -349,7 +349,7 @@ def test_a_subclass_with_other_parameters_does_everything(small, tmp_path):
 def test_a_subclass_that_passes_on_parameters_has_them(tmp_path):
     small = PassesOn("a note", epochs=7, max_length=33)
     assert small.get_params()["epochs"] == 7 and small.get_params()["note"] == "a note"
-    assert set(small.get_params()) == {"note", *(p.name for p in PARAMETERS)}
+    assert set(small.get_params()) == {"note", *(p.name for p in CLASSIFICATION)}
     assert clone(small.set_params(epochs=8)).get_params() == small.get_params()
     with pytest.raises(ValueError, match="epochz"):
         small.set_params(epochz=1)
@@ -393,6 +393,6 @@ def test_import_loads_nothing_heavy():
 
 
 def test_unknown_names_are_attribute_errors():
-    with pytest.raises(AttributeError, match="BertRegressor"):
-        bertsent.BertRegressor  # noqa: B018
+    with pytest.raises(AttributeError, match="BertRanker"):
+        bertsent.BertRanker  # noqa: B018
     assert bertsent.__version__
