@@ -257,7 +257,7 @@ REFUSED = {
     "lists": ([["a"], ["b"], ["a"]], r"y\[0\] is \['a'\] of type list.*one label for each text"),
     "tuples": ([("a",), ("b",), ("a",)], "of type tuple"),
     "lists of Polars": (pl.Series([["a"], ["b"], ["a"]]), "of type list"),
-    "dictionaries": ([{"a": 1}] * 3, "of type dict"),
+    "dictionary": ([{"a": 1}] * 3, r"y\[0\] is {'a': 1} of type dict"),
     "surrogate": (["a", "b\ud83d", "a"], r"y\[1\] is 'b\\ud83d', .*lone surrogate"),
     "unused category": (
         pd.Categorical(["a", "b", "a"], categories=["a", "b", DAY]), r"y.dtype.categories\[2\]",
@@ -265,7 +265,7 @@ REFUSED = {
     "two dimensions": (np.zeros((3, 2)), r"y should be a 1d array, got .* \(3, 2\) instead"),
     "one row": (np.array([["a", "b", "a"]]), r"1d array, got an array of shape \(1, 3\)"),
     "one-hot": (np.eye(3), r"1d array.*y.argmax\(axis=1\)"),
-    "three dimensions": (np.zeros((3, 1, 1)), "1d array"),
+    "many dimensions": (np.zeros((3, 1, 1)), "y should be a 1d array"),
     "one class": (["a", "a", "a"], "y contains one class only .'a'"),
     "too few": (["a", "b"], "there are 3 texts and 2 values of y"),
     "empty": ([], "there are 3 texts and 0 values of y"),
@@ -315,7 +315,7 @@ def test_what_is_no_column_of_labels_is_described(kind):
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("kind", ["infinity", "NaN", "lists", "surrogate", "two dimensions"])
+@pytest.mark.parametrize("kind", ["infinity", "NaN", "many dimensions", "surrogate", "dictionary"])
 def test_labels_are_checked_before_anything_is_done(make, kind):
     y, message = REFUSED[kind]
     texts, clf = TEXTS[:3], make(model="no-such-model")

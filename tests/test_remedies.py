@@ -42,9 +42,6 @@ def with_config(directory, **changes):
 # Models whose classifier cannot be used for prediction: number of outputs, entries, and what the
 # message says.
 UNUSABLE = {
-    "regression": (1, {"problem_type": "regression"}, "'regression' is not supported"),
-    "one output": (1, {}, "one output is regression"),
-    "several labels": (3, {"problem_type": "multi_label_classification"}, "'multi_label_"),
     "too few names": (3, {"num_labels": 3, "id2label": ["no", "yes"]}, "id2label names 2"),
     "names from 1": (2, {"id2label": {"1": "no", "2": "yes"}}, "the keys 1, 2"),
     "names twice": (2, {"id2label": ["yes", "yes"]}, "names 2 classes 'yes'"),
@@ -84,6 +81,20 @@ def test_classifier_that_cannot_be_used_on_the_command_line(unusable, command, c
     line = line.replace("FILE", "reviews.csv").replace("DIR", "trained")
     assert main([*shlex.split(line), "--epochs", "1"]) == 0
     assert main([command, "trained", "reviews.csv"]) == 0
+
+
+def test_model_of_numbers_in_a_classifier(here, capsys):
+    directory = write_tiny_model(here / "m", classifier=1, prefix="bert.")
+    for changes, said in (({}, "which BertRegressor opens"),
+                          ({"problem_type": "regression"}, "BertRegressor opens it")):
+        with_config(directory, **changes)
+        with pytest.raises(CheckpointError, match=said):
+            bertsent.BertClassifier.from_pretrained(directory)
+        assert len(bertsent.BertRegressor.from_pretrained(directory).predict(TEXTS)) == 8
+    assert main(["evaluate", str(directory), "reviews.csv"]) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "reviews.csv: column 'sentiment', row 0 is 'pos' of type str" in message
+    assert "Bert" not in message and "label-map" not in message
 
 
 def test_classifier_that_cannot_be_used_in_the_bare_model(unusable):

@@ -765,8 +765,8 @@ def starting_point(
         objective.begin(model)
     if tell is not None:
         if loaded.fresh and not loaded.discarded:
-            tell(describe_new(parameters["model"], loaded.fresh, names))
-        warn_of_loss(parameters["model"], loaded, names, parameters["verbose"])
+            tell(describe_new(parameters["model"], loaded.fresh, objective))
+        warn_of_loss(parameters["model"], loaded, objective, parameters["verbose"])
     return model, tokenizer
 
 

@@ -18,12 +18,13 @@ from bertsent.hub import (
     load_model_directory,
 )
 from bertsent.model import BertForSequenceClassification
-from bertsent.objectives import OBJECTIVES
+from bertsent.objectives import OBJECTIVES, list_outputs
 from bertsent.system import notice, warn
 from bertsent.tokenizer import Tokenizer
 from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
+    from bertsent.objectives import Objective
     from bertsent.training import Trainable
 
 
@@ -38,14 +39,14 @@ def load_model(
     return model, loaded
 
 
-def describe_new(name: object, fresh: Sequence[str], labels: Sequence[str]) -> str:
+def describe_new(name: object, fresh: Sequence[str], objective: Objective) -> str:
     """Return a line about the parts of a model that fine-tuning begins from scratch."""
     parts = " and ".join(f"a new {_CALLED.get(part, part)}" for part in fresh)
-    return f"{name} gets {parts} for {_list_labels(labels)}"
+    return f"{name} gets {parts} for {objective.describe_outputs()}"
 
 
 def warn_of_loss(
-    name: object, loaded: ModelDirectory, labels: Sequence[str], verbose: bool | int
+    name: object, loaded: ModelDirectory, objective: Objective, verbose: bool | int
 ) -> None:
     """Warn about what a model has learned and training does not keep.
 
@@ -54,15 +55,15 @@ def warn_of_loss(
     name : object
         Name of the model.
     loaded : ModelDirectory
-    labels : sequence of str
-        The labels in training.
+    objective : Objective
+        That of training.
     verbose : bool or int
     """
     if loaded.discarded:
-        classes = f" for {_list_labels(loaded.known)}" if loaded.known else ""
+        classes = f" for {list_outputs(loaded.known, 'classes')}" if loaded.known else ""
         warn(
             f"{name} has a classification layer{classes}, which is thrown away: "
-            f"a new one for {_list_labels(labels)} takes its place",
+            f"a new one for {objective.describe_outputs()} takes its place",
             FreshWeightsWarning, verbose=verbose,
         )
     warn_of_unused(name, loaded, verbose)
@@ -73,11 +74,6 @@ def warn_of_unused(name: object, loaded: ModelDirectory, verbose: bool | int) ->
     if loaded.unused:
         unused = describe_unused(str(name), loaded.unused, loaded.config)
         warn(unused, FreshWeightsWarning, verbose=verbose)
-
-
-def _list_labels(labels: Sequence[str]) -> str:
-    more = ", ..." if len(labels) > 5 else ""
-    return f"{len(labels)} classes ({', '.join(labels[:5])}{more})"
 
 
 # Parts of a head whose names in a model family are not those of the documentation.

@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
     try:
         y = match_labels(args, objective, frame, args.file, label_map)
     except ValueError as error:
-        hint = "" if label_map else ". --label-map LABEL=CLASS says which of these a label means"
+        hint = ". --label-map LABEL=CLASS says which of these a label means"
+        if label_map or isinstance(objective, Regression):
+            hint = ""
         raise ValueError(f"{error}{hint}") from None
     with name_texts(row_namer(source, frame.index)):
         result = evaluate(ready, texts, y)

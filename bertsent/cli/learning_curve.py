@@ -64,6 +64,9 @@ def _check_plot(path: str, overwrite: bool) -> None:
     """Check that a plot can be made and written, before anything is trained."""
     if os.path.splitext(path)[1].lower() not in _PICTURES:
         raise ValueError(f"--plot {path}: expected a name that ends with {', '.join(_PICTURES)}")
+    folder = os.path.dirname(os.path.realpath(expand_path(path)))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder")
     try:
         import matplotlib
     except ImportError:
@@ -71,9 +74,6 @@ def _check_plot(path: str, overwrite: bool) -> None:
             "--plot needs matplotlib; install it with: pip install 'bertsent[plot]'"
         ) from None
     matplotlib.use("Agg")  # needs no screen
-    folder = os.path.dirname(os.path.realpath(expand_path(path)))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder")
     if os.path.lexists(expand_path(path)) and not overwrite:
         raise FileExistsError(
             f"{path} already exists; replace it with --force, or choose another name"

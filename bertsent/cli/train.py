@@ -142,6 +142,8 @@ def describe_run(parameters: dict[str, Any], resolved: Mapping[str, Any]) -> str
     }
     shown = []
     for parameter in PARAMETERS:
+        if parameter.name not in parameters:  # of another task
+            continue
         value = (parameters | resolved)[parameter.name]
         is_default = value == default_value(parameter)
         hidden = parameter.summary == "never" or (parameter.summary == "changed" and is_default)

@@ -651,9 +651,10 @@ def _check_task(
         )
     if task not in problem_types:
         does = " or ".join(OBJECTIVES[each].purpose for each in problem_types)
+        opens = " (BertRegressor opens it)" if task == _REGRESSION else ""
         raise CheckpointError(
-            f"{where}: problem_type {reprlib.repr(task)} is not supported, bertsent's classifier "
-            f"{does}; {instead}"
+            f"{where}: problem_type {reprlib.repr(task)} is not supported here{opens}, "
+            f"bertsent's classifier {does}; {instead}"
         )
     outputs, least = _count_outputs(classifier), OBJECTIVES[task].least_outputs
     if outputs is not None and outputs < least:

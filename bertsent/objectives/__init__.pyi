@@ -1,6 +1,7 @@
 from .base import (
     Objective as Objective,
     ReportTable as ReportTable,
+    list_outputs as list_outputs,
 )
 from .classification import (
     SingleLabelClassification as SingleLabelClassification,

@@ -45,6 +45,12 @@ class ReportTable(NamedTuple):
     shades: list[list[float]] | None = None
 
 
+def list_outputs(names: Sequence[str], outputs: str) -> str:
+    """Return the number of outputs, and the names of the first ones."""
+    more = ", ..." if len(names) > 5 else ""
+    return f"{len(names)} {outputs} ({', '.join(names[:5])}{more})"
+
+
 class Objective(ABC):
     """What a model learns, and what its logits mean.
 
@@ -62,6 +68,8 @@ class Objective(ABC):
         Loss in the engine, a row of the table in ``csrc/model/loss.c``. It determines whether
         targets are class numbers (int32, of shape (n_texts,)) or a float32 matrix of shape
         (n_texts, n_outputs).
+    outputs : str
+        What the outputs of the head stand for, in the plural.
     least_outputs : int
         Smallest number of outputs of a head.
     takes_matrix : bool
@@ -88,6 +96,7 @@ class Objective(ABC):
     purpose: ClassVar[str] = "predicts something else"
     loss: ClassVar[str]
     least_outputs: ClassVar[int] = 1
+    outputs: ClassVar[str] = "classes"
     takes_matrix: ClassVar[bool] = True
     metric: ClassVar[str]
     greater_is_better: ClassVar[bool]
@@ -189,6 +198,10 @@ class Objective(ABC):
     @abstractmethod
     def label_names(self) -> list[str]:
         """Names of the outputs, as in ``id2label`` of ``config.json``."""
+
+    def describe_outputs(self) -> str:
+        """Return the number of outputs and their names, such as "2 classes (no, yes)"."""
+        return list_outputs(self.label_names, self.outputs)
 
     @classmethod
     @abstractmethod

@@ -70,6 +70,7 @@ class MultiLabelClassification(Objective):
     chooses_thresholds: bool = False
 
     problem_type = "multi_label_classification"
+    outputs = "labels"
     purpose = "chooses any number of labels"
     loss = "binary_cross_entropy"
     metric = "f1"

@@ -53,6 +53,7 @@ class Regression(Objective):
     in_units: bool = False
 
     problem_type = "regression"
+    outputs = "numbers"
     purpose = "predicts numbers"
     metric = "mae"
     greater_is_better = False
@@ -108,6 +109,11 @@ class Regression(Objective):
     @property
     def label_names(self) -> list[str]:
         return self.numbers.output_names
+
+    def describe_outputs(self) -> str:
+        if self.numbers.names is not None:
+            return super().describe_outputs()
+        return "one number" if self.numbers.count == 1 else f"{self.numbers.count} numbers"
 
     @classmethod
     def from_label_names(cls, names: list[str]) -> tuple[Regression, npt.NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from bertsent.texts.columns import (
     single_column,
 )
 from bertsent.texts.labels import check_length
+from bertsent.wording import phrase
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -184,7 +185,10 @@ def _floats(column: Any, name: str) -> npt.NDArray[np.float64]:
         if number is None:
             raise ValueError(
                 f"{where} is {abbreviate(item)} of type {type(item).__name__}, but a number is "
-                "expected; BertClassifier learns classes"
+                "expected; " + phrase(
+                    python="BertClassifier learns classes",
+                    command="models for classes are trained without --task regression",
+                )
             )
         if not math.isfinite(number):
             raise ValueError(f"{where} is {item}, but numbers must be finite; drop it, or cap it")
