@@ -12,6 +12,7 @@ from test_classifier import make, make_texts  # noqa: F401  # a fixture
 
 import bertsent
 from bertsent.errors import CheckpointError
+from bertsent.files import held
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::bertsent.errors.FreshWeightsWarning"),
@@ -260,3 +261,26 @@ def test_two_savers_and_a_reader(versions, tmp_path):
     # Both were killed. Their next colleague removes what they left.
     bertsent.BertClassifier.from_pretrained(directories[0]).save_pretrained(target, overwrite=True)
     assert os.listdir(tmp_path) == ["model"] and describe(target) == known[0]
+
+
+def test_a_directory_that_is_being_removed_is_not_held(tmp_path, monkeypatch):
+    directory, newer, older = tmp_path / "model", tmp_path / "newer", tmp_path / "older"
+    for folder in (directory, newer):
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors"):
+            (folder / name).write_text(folder.name)
+    listdir = os.listdir
+
+    def replaced(opened):
+        """List the directory when another one has its place and its own files are being removed."""
+        if newer.exists():
+            directory.rename(older)
+            newer.rename(directory)
+            (older / "config.json").unlink()
+        return listdir(opened)
+
+    monkeypatch.setattr(held.os, "listdir", replaced)
+    with held.hold_directory(directory):
+        for name in ("config.json", "model.safetensors"):
+            with open(held.open_file(directory / name)) as file:
+                assert file.read() == "newer"

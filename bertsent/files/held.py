@@ -56,7 +56,14 @@ class _Held:
             self.files[name] = os.open(name, _READ, dir_fd=self.descriptor)
 
     def has_changed(self) -> bool:
-        """Return whether the directory no longer has the files that are open."""
+        """Return whether the directory no longer has the files that are open, or lost its place."""
+        try:
+            at_path = os.stat(self.directory)
+        except OSError:
+            return True
+        # A directory that was replaced may be half removed, and stay so for a while.
+        if not os.path.samestat(at_path, os.fstat(self.descriptor)):
+            return True
         names = frozenset(os.listdir(self.descriptor))
         if any(map(_PARTS.fullmatch, names ^ self.names)) or self.is_moving(names):
             return True
