@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bertsent.texts import check_weights
+from bertsent.texts import abbreviate, check_weights
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -45,10 +45,21 @@ class ReportTable(NamedTuple):
     shades: list[list[float]] | None = None
 
 
+# Outputs whose counts are listed.
+_MOST_COUNTED = 10
+
+
 def list_outputs(names: Sequence[str], outputs: str) -> str:
     """Return the number of outputs, and the names of the first ones."""
     more = ", ..." if len(names) > 5 else ""
     return f"{len(names)} {outputs} ({', '.join(names[:5])}{more})"
+
+
+def sort_names(names: Sequence[str]) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Return the names of outputs, sorted, and the number of the output that has each."""
+    labels = np.array(names, dtype=object)
+    order = np.argsort(labels, kind="stable")
+    return labels[order], order
 
 
 class Objective(ABC):
@@ -198,6 +209,18 @@ class Objective(ABC):
     @abstractmethod
     def label_names(self) -> list[str]:
         """Names of the outputs, as in ``id2label`` of ``config.json``."""
+
+    def _list_counts(self, counts: npt.NDArray[np.int64]) -> str:
+        """Return how often each output is right, and the names of the first ones."""
+        names = [
+            # Surplus white space is made visible, and long names are cut.
+            name if name == " ".join(name.split()) and 0 < len(name) <= 40 else abbreviate(name)
+            for name in self.label_names
+        ]
+        shown = [f"{count:,} {name}" for count, name in zip(counts, names, strict=True)]
+        further = len(shown) - _MOST_COUNTED
+        more = f" and {further} more {self.outputs}" if further > 0 else ""
+        return ", ".join(shown[:_MOST_COUNTED]) + more
 
     def describe_outputs(self) -> str:
         """Return the number of outputs and their names, such as "2 classes (no, yes)"."""

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bertsent.objectives.base import Objective, ReportTable
+from bertsent.objectives.base import Objective, ReportTable, sort_names
 from bertsent.texts import (
     LabelType,
-    abbreviate,
     class_factors,
     column_labels,
     describe_doubts,
@@ -105,15 +104,7 @@ class SingleLabelClassification(Objective):
         return describe_doubts(self.classes, len(targets))
 
     def describe_targets(self, targets: Targets) -> str:
-        counts = np.bincount(targets, minlength=len(self.classes))
-        names = [
-            # Surplus white space is made visible, and long names are cut.
-            name if name == " ".join(name.split()) and 0 < len(name) <= 40 else abbreviate(name)
-            for name in self.label_names
-        ]
-        shown = [f"{n:,} {name}" for n, name in zip(counts, names, strict=True)]
-        more = f" and {len(shown) - 10} more classes" if len(shown) > 10 else ""
-        return ", ".join(shown[:10]) + more
+        return self._list_counts(np.bincount(targets, minlength=len(self.classes)))
 
     @property
     def label_names(self) -> list[str]:
@@ -123,9 +114,8 @@ class SingleLabelClassification(Objective):
     def from_label_names(
         cls, names: list[str]
     ) -> tuple[SingleLabelClassification, npt.NDArray[np.int64]]:
-        labels = np.array(names, dtype=object)
-        order = np.argsort(labels, kind="stable")
-        return cls(LabelType(labels[order])), order
+        labels, order = sort_names(names)
+        return cls(LabelType(labels)), order
 
     def to_json(self) -> dict[str, Any]:
         return self.labels.to_json()

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable
+from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable, sort_names
 from bertsent.texts import (
     LabelSets,
-    abbreviate,
     check_weights,
     class_factors,
     column_lists,
@@ -40,8 +39,6 @@ Bools: TypeAlias = "npt.NDArray[np.bool_]"
 AVERAGES = {
     "micro": "all decisions", "macro": "mean of labels", "samples": "mean of texts",
 }
-# Labels that are counted in the summary of the data.
-MOST_COUNTED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,16 +153,9 @@ class MultiLabelClassification(Objective):
         return lines
 
     def describe_targets(self, targets: Float32) -> str:
-        names = [
-            name if name == " ".join(name.split()) and 0 < len(name) <= 40 else abbreviate(name)
-            for name in self.label_names
-        ]
-        counts = targets.sum(axis=0).astype(int)
-        shown = [f"{count:,} {name}" for count, name in zip(counts, names, strict=True)]
-        more = f" and {len(shown) - MOST_COUNTED} more labels" if len(shown) > MOST_COUNTED else ""
         without = int((targets.sum(axis=1) == 0).sum())
         rest = f"; {without:,} without a label" if without else ""
-        return ", ".join(shown[:MOST_COUNTED]) + more + rest
+        return self._list_counts(targets.sum(axis=0).astype(np.int64)) + rest
 
     @property
     def label_names(self) -> list[str]:
@@ -175,9 +165,8 @@ class MultiLabelClassification(Objective):
     def from_label_names(
         cls, names: list[str]
     ) -> tuple[MultiLabelClassification, npt.NDArray[np.int64]]:
-        labels = np.array(names, dtype=object)
-        order = np.argsort(labels, kind="stable")
-        return cls(LabelSets(labels[order])), order
+        labels, order = sort_names(names)
+        return cls(LabelSets(labels)), order
 
     def to_json(self) -> dict[str, Any]:
         thresholds = None if self.thresholds is None else self.thresholds.tolist()
