@@ -334,9 +334,7 @@ def match_labels(
     if isinstance(objective, Regression):
         check_label_sets(args, "regression")
         column = frame[args.label_columns or args.label_column]
-        where = "column" if args.label_columns else f"column {args.label_column!r}"
-        objective.encode(column, len(frame), f"{path}: {where}")  # errors name the row
-        return column
+        return objective.match_column(column, path, label_map)
     if args.label_columns is not None or args.label_separator is not None:
         flag = "--label-separator" if args.label_columns is None else "--label-columns"
         if not isinstance(objective, MultiLabelClassification):

@@ -35,7 +35,6 @@ FIRST_TOKENS = 256
 # The layers that are trained take at least this part of the time of all of them, whatever was
 # measured.
 LEAST_PART = 0.1
-_SHAPE = ("num_hidden_layers", "hidden_size")
 
 
 def measure(
@@ -232,11 +231,12 @@ class _Bench:
             )
 
         def frozen(batch: Batch) -> None:
-            n_layers, hidden = (self.model._engine[name] for name in _SHAPE)
-            count = len(batch[3]) - 1 if freeze == n_layers else len(batch[0])
+            engine, tokens = self.model._engine, len(batch[0])
+            count = len(batch[3]) - 1 if freeze == engine["num_hidden_layers"] else tokens
             self.core.frozen_rows(
-                *batch, freeze, np.empty(count * hidden, np.float32), n_threads=self.n_threads,
-                micro_batch_tokens=self.micro_batch_tokens, precision=precision,
+                *batch, freeze, np.empty(count * engine["hidden_size"], np.float32),
+                n_threads=self.n_threads, micro_batch_tokens=self.micro_batch_tokens,
+                precision=precision,
             )
 
         share = seconds / 4 if freeze else 0.0

@@ -86,7 +86,9 @@ class Regression(Objective):
     ) -> Any:
         if label_map is not None:
             self.translate(column, label_map)  # raises
-        return column
+        where = "column" if column.ndim == 2 else f"column {column.name!r}"
+        values = self.numbers.read(column, len(column), f"{path}: {where}")
+        return values[:, 0] if column.ndim == 1 else values
 
     def describe_doubts(self, targets: Float32) -> list[str]:
         names = [
