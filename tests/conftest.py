@@ -160,6 +160,28 @@ def maker(model, **settings):
     return lambda **options: BertClassifier(**(chosen | options))
 
 
+def whole_and_resumed(make, X, y, folder, **options):
+    """Fit on one thread, and once more on two, interrupted in step 10 and resumed.
+
+    Return both estimators, after checking that their weights and evaluations are the same.
+    """
+    options = {"epochs": 3} | options
+    whole = make(**options).fit(X, y)
+
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 10 and event.get("member", 1) == 1:
+            raise KeyboardInterrupt
+
+    options |= {"checkpoint_dir": folder, "checkpoint_every": 4, "n_threads": 2}
+    with pytest.raises(KeyboardInterrupt):
+        make(callbacks=stop, **options).fit(X, y)
+    resumed = make(resume=True, **options).fit(X, y)
+    for ours, theirs in zip(whole.models_, resumed.models_, strict=True):
+        assert np.array_equal(ours._flat, theirs._flat)
+    assert whole.evaluations_ == resumed.evaluations_
+    return whole, resumed
+
+
 @pytest.fixture
 def make(base):
     """Return `maker` for the model of the file's tests."""

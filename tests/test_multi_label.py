@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import reference
 import scipy.sparse
+from conftest import whole_and_resumed
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
@@ -270,23 +271,10 @@ RUNS = {
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_a_run_is_resumed_to_the_same_bits_on_two_threads(make, tmp_path, kind):
-    options = {"epochs": 3, **RUNS[kind]}
-    whole = make(**options).fit(TEXTS, LISTS)
-
-    def stop(event):
-        if event["event"] == "step" and event["step"] == 10 and event.get("member", 1) == 1:
-            raise KeyboardInterrupt
-
-    options |= {"checkpoint_dir": tmp_path / "run", "checkpoint_every": 4, "n_threads": 2}
-    with pytest.raises(KeyboardInterrupt):
-        make(callbacks=stop, **options).fit(TEXTS, LISTS)
-    resumed = make(resume=True, **options).fit(TEXTS, LISTS)
-    for ours, theirs in zip(whole.models_, resumed.models_, strict=True):
-        assert np.array_equal(ours._flat, theirs._flat)
+    whole, resumed = whole_and_resumed(make, TEXTS, LISTS, tmp_path / "run", **RUNS[kind])
     if kind != "memory":
         assert np.array_equal(whole.predict_proba(TEXTS), resumed.predict_proba(TEXTS))
     assert np.array_equal(whole.thresholds_, resumed.thresholds_)
-    assert whole.evaluations_ == resumed.evaluations_
 
 
 def test_a_run_is_verified(make, tmp_path):

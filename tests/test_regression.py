@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import reference
+from conftest import whole_and_resumed
 from scipy.stats import spearmanr
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -197,21 +198,8 @@ RUNS = {
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_a_run_is_resumed_to_the_same_bits_on_two_threads(make, tmp_path, kind):
-    options = {"epochs": 3, **RUNS[kind]}
-    whole = make(**options).fit(TEXTS, BOTH)
-
-    def stop(event):
-        if event["event"] == "step" and event["step"] == 10 and event.get("member", 1) == 1:
-            raise KeyboardInterrupt
-
-    options |= {"checkpoint_dir": tmp_path / "run", "checkpoint_every": 4, "n_threads": 2}
-    with pytest.raises(KeyboardInterrupt):
-        make(callbacks=stop, **options).fit(TEXTS, BOTH)
-    resumed = make(resume=True, **options).fit(TEXTS, BOTH)
-    for ours, theirs in zip(whole.models_, resumed.models_, strict=True):
-        assert np.array_equal(ours._flat, theirs._flat)
+    whole, resumed = whole_and_resumed(make, TEXTS, BOTH, tmp_path / "run", **RUNS[kind])
     assert np.array_equal(whole.predict(TEXTS), resumed.predict(TEXTS))
-    assert whole.evaluations_ == resumed.evaluations_
 
 
 def test_early_stopping_keeps_the_best_weights(make):
