@@ -3,7 +3,8 @@
 import re
 
 import numpy as np
-from reference import HEADS, is_frozen
+import pytest
+from reference import HEADS, Bert, is_frozen
 
 
 def engine_config(**changes):
@@ -241,3 +242,12 @@ def assert_gradients_agree(found, expected, *, rel=1e-4, of_all=1e-6):
         error = np.linalg.norm(np.asarray(found[name], np.float64) - wanted)
         limit = rel * np.linalg.norm(wanted) + of_all * whole
         assert error <= limit, f"{name}: error {error:.3g} above {limit:.3g}"
+
+
+def assert_like_twin(config, params, batch, **settings):
+    """Compare loss, logits and gradients of the engine with those of the float64 twin."""
+    engine, twin = Engine(config, params), Bert(config, params)
+    found, wanted = (m.loss_and_gradients(batch, **settings) for m in (engine, twin))
+    assert found[0] == pytest.approx(wanted[0], rel=1e-5)
+    np.testing.assert_allclose(found[1], wanted[1], atol=2e-5)
+    assert_gradients_agree(found[2], wanted[2])

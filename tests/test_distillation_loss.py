@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
-from cases import Engine, assert_gradients_agree, engine_config, random_batch, random_params
+from cases import (
+    Engine,
+    assert_gradients_agree,
+    assert_like_twin,
+    engine_config,
+    random_batch,
+    random_params,
+)
 
 GOLDEN = Path(__file__).parent / "golden" / "distillation.npz"
 each_loss = pytest.mark.parametrize("loss", reference.DISTILLATION)
@@ -65,11 +72,7 @@ def test_loss_and_gradients_agree_with_the_twin(loss, share, training, smoothing
     config, params, batch = _case(share=share)
     settings = {"training": training, "seed": 4, "step": 2, "loss": loss,
                 "label_smoothing": smoothing}
-    engine, twin = Engine(config, params), reference.Bert(config, params)
-    found, wanted = (m.loss_and_gradients(batch, **settings) for m in (engine, twin))
-    assert found[0] == pytest.approx(wanted[0], rel=1e-5)
-    np.testing.assert_allclose(found[1], wanted[1], atol=2e-5)
-    assert_gradients_agree(found[2], wanted[2])
+    assert_like_twin(config, params, batch, **settings)
 
 
 @each_loss

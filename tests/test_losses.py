@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import reference
-from cases import Engine, arrays, assert_gradients_agree, engine_config, random_batch, random_params
+from cases import (
+    Engine,
+    arrays,
+    assert_gradients_agree,
+    assert_like_twin,
+    engine_config,
+    random_batch,
+    random_params,
+)
 
 from bertsent import _core
 
@@ -129,11 +137,7 @@ def test_positive_weights_and_smoothing_of_binary_cross_entropy(smoothing):
 def test_loss_and_gradients_agree_with_the_twin(loss, num_labels, weights, training):
     config, params, batch = _case(loss, num_labels=num_labels, weights=weights)
     settings = {"training": training, "seed": 4, "step": 2, "loss": loss}
-    engine, twin = Engine(config, params), reference.Bert(config, params)
-    found, wanted = (m.loss_and_gradients(batch, **settings) for m in (engine, twin))
-    assert found[0] == pytest.approx(wanted[0], rel=1e-5)
-    np.testing.assert_allclose(found[1], wanted[1], atol=2e-5)
-    assert_gradients_agree(found[2], wanted[2])
+    assert_like_twin(config, params, batch, **settings)
 
 
 @each_matrix_loss
