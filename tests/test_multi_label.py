@@ -358,8 +358,8 @@ def test_thresholds_are_chosen_saved_and_overridden(trained, saved):
 def test_thresholds_need_held_out_texts(make):
     with pytest.raises(ValueError, match="label_threshold='f1' needs held-out texts; pass X_val"):
         make(label_threshold="f1").fit(TEXTS, LISTS)
-    with pytest.raises(ValueError, match='early_stopping=.accuracy.*"loss", "f1", "micro_f1" or'):
-        make(early_stopping="accuracy", validation_fraction=0.2).fit(TEXTS, LISTS)
+    with pytest.raises(ValueError, match='early_stopping=.rmse.*use "loss", "f1", "micro_f1"'):
+        make(early_stopping="rmse", validation_fraction=0.2).fit(TEXTS, LISTS)
 
 
 def test_members_vote_with_the_mean_of_their_probabilities():

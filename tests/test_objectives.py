@@ -209,7 +209,7 @@ def test_a_warm_start_and_weights_of_classes(make):
 
 
 def test_what_is_not_measured_cannot_be_watched(make):
-    with pytest.raises(ValueError, match='early_stopping=.accuracy.*"loss" or "absolute_error"'):
+    with pytest.raises(ValueError, match='.accuracy.*use "loss", "absolute_error" or'):
         make(early_stopping="accuracy").fit(TEXTS, STARS, X_val=TEXTS, y_val=STARS)
 
 

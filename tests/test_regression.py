@@ -207,7 +207,7 @@ def test_early_stopping_keeps_the_best_weights(make):
     reg.fit(TEXTS, STARS)
     values = {row["step"]: row["validation_spearman"] for row in reg.evaluations_}
     assert values[reg.best_step_] == max(values.values())
-    with pytest.raises(ValueError, match='"loss", "mae", "rmse", "r2" or "spearman"'):
+    with pytest.raises(ValueError, match='use "loss", "mae", "rmse", "r2", "spearman" or'):
         make(early_stopping="accuracy", validation_fraction=0.2).fit(TEXTS, STARS)
 
 

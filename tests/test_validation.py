@@ -181,7 +181,7 @@ def test_evaluations_survive_saving(make, tmp_path):
     [
         ({"validation_fraction": 1.0}, "validation_fraction=1.0.*above 0 and below 1"),
         ({"early_stopping": "f2"}, 'early_stopping=.f2.*"loss", "accuracy", "f1"'),
-        ({"early_stopping": "f1"}, 'early_stopping=.f1.*use "loss" or "accuracy"'),
+        ({"early_stopping": "macro_f1"}, 'macro_f1.*use "loss", "accuracy" or the name of'),
         ({"label_threshold": 1.0}, 'label_threshold=1.0.*"f1" or a number above 0 and below 1'),
         ({"label_threshold": 0.3}, "label_threshold=0.3 decides which labels.*one class"),
         ({"early_stopping": True}, "early_stopping=True needs.*X_val.*validation_fraction"),

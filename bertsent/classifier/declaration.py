@@ -166,6 +166,14 @@ def _is_metric(value: object) -> bool:
     )
 
 
+def _is_scorer(value: object) -> bool:
+    if not isinstance(value, str):
+        return callable(value) and not isinstance(value, type)
+    from sklearn.metrics import get_scorer_names
+
+    return value in get_scorer_names()
+
+
 def _is_random_state(value: object) -> bool:
     import numpy as np
 
@@ -207,6 +215,10 @@ FLAG = Kind(("True", "False"), _is_flag, typed=())
 # The metrics of any objective.
 _METRICS = ("accuracy", "f1", "micro_f1", "macro_f1", "mae", "rmse", "r2", "spearman")
 METRIC = Kind(tuple(f'"{name}"' for name in _METRICS), _is_metric, choices=_METRICS)
+SCORER = Kind(
+    ('a scorer of scikit-learn or its name, such as "roc_auc"',), _is_scorer, metavar="METRIC",
+    typed=("the name of a scorer of scikit-learn, such as roc_auc",),
+)
 SIZE = Kind(
     ("a number of bytes", 'a size such as "2GB" or "500MiB"'),
     lambda value: whole(1).accepts(value) or _parses(parse_size, value),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -160,10 +160,16 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     eval_every : int or None, default=None
         Number of steps after which the held-out texts are also scored. None scores them only after
         every epoch.
-    early_stopping : False, "loss", "accuracy", "f1", "micro_f1", "macro_f1" or True, default=False
-        Whether to stop when the loss (or True) or a metric on the held-out texts no longer
-        improves, and to restore the best weights. The accuracy is for one label per text, and F1
-        is for several: the mean over texts ("f1"), over all decisions or over labels.
+    early_stopping : bool, str, callable or None, default=False
+        Whether to stop when the loss ("loss" or True) or a metric on the held-out texts no longer
+        improves, and to restore the best weights. "accuracy" is for one label per text, and for
+        several there are "f1" (the mean over texts), "micro_f1" (over all decisions) and "macro_f1"
+        (over labels). Other names are those of ``sklearn.metrics.get_scorer_names()``, such as
+        "f1", "f1_macro", "roc_auc" and "average_precision"; with two classes, the second of
+        ``classes_`` is the positive one. A scorer, such as ``make_scorer`` makes, gets an
+        estimator, the numbers of the held-out texts and their labels, or an indicator matrix if a
+        text can have several. A scorer itself is not saved with the model, only its name is. None
+        is False.
     patience : int, default=3
         Number of evaluations in a row without improvement after which early stopping stops.
     checkpoint_dir : str, path-like or None, default=None
@@ -264,7 +270,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         With several members, the rows of all of them, with ``member`` from 1.
     evaluations_ : list of dict
         One row per evaluation of held-out texts: ``step``, ``epoch``, ``validation_loss`` and the
-        metrics, as in ``history_``. With several members, also ``member``.
+        metrics, as in ``history_``, and what `early_stopping` watches: ``validation_f1_macro`` for
+        "f1_macro", and ``validation_score`` for a scorer that is not named. With several members,
+        also ``member``.
     teachers_ : list of dict or None
         The ``name`` of each teacher, and the ``hash`` of its weights, its tokenizer and how it
         reads texts. None without a teacher.
@@ -355,9 +363,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         teacher_weight: float = 0.5,
         validation_fraction: float | None = None,
         eval_every: int | None = None,
-        early_stopping: bool | Literal[
-            "loss", "accuracy", "f1", "micro_f1", "macro_f1"
-        ] = False,
+        early_stopping: bool | str | Callable[..., float] | None = False,
         patience: int = 3,
         checkpoint_dir: str | PathLike[str] | None = None,
         checkpoint_every: int | None = None,

@@ -44,6 +44,7 @@ from bertsent.classifier.words import LEAST_HELD_OUT, check_words, choose_weight
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
 from bertsent.model import PRECISIONS, go_on_in, limit_training, resolve_precision
+from bertsent.objectives import Scorer
 from bertsent.system import (
     check_interrupts,
     expand_path,
@@ -164,7 +165,7 @@ def fit(
     for doubt in objective.describe_doubts(targets):
         warn(doubt)
     objective = objective.configure(parameters, targets)
-    _check_watched(parameters["early_stopping"], objective)
+    scorer = Scorer.of(resolve_watched(parameters["early_stopping"]), objective)
     weights = check_weights(sample_weight, len(texts))
     lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
     validation = _check_validation(parameters, X_val, y_val, objective)
@@ -208,7 +209,7 @@ def fit(
                     run = _Fit(
                         own, objective, given, n_threads, budget, stores[number], saved[number],
                         past.seeds if past else member_seeds(seeds, number), number, before,
-                        progress, origin, past, lesson,
+                        progress, origin, past, lesson, scorer,
                     )
                     check_interrupts()
                     run.share_out(labelled, validation)
@@ -299,6 +300,8 @@ class _Fit:
         The run to repeat.
     lesson : Lesson or None
         What teachers say.
+    scorer : Scorer or None
+        What early stopping watches, if the objective does not compute it.
 
     Attributes
     ----------
@@ -334,8 +337,9 @@ class _Fit:
         origin: Mapping[str, Any] | None = None,
         past: RecordedRun | None = None,
         lesson: Lesson | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
-        self.learned, self.lesson = objective, lesson
+        self.learned, self.lesson, self.scorer = objective, lesson, scorer
         self.parameters, self.objective, self.given = parameters, objective, given
         self.validation = None
         self.n_threads, self.budget, self.store = n_threads, budget, store
@@ -419,6 +423,8 @@ class _Fit:
             self.progress.notice(cut)
         self.held_out = None
         if self.validation is not None:
+            if self.scorer is not None:
+                self.scorer.check(self.objective, self.validation.targets)
             positions = self.model._engine["max_position_embeddings"]
             with name_texts(partial(_name_text, self.validation, None)):
                 encoded = Reader.of(self.settled, positions, inference=True).encode(
@@ -426,7 +432,7 @@ class _Fit:
                 )
             self.held_out = Examples(
                 encoded.ids, encoded.offsets, self.validation.targets, self.objective,
-                windows=Windows.of(encoded),
+                windows=Windows.of(encoded), scorer=self.scorer,
             )
 
     def choose_passes(self) -> Callable[..., PassTokens]:
@@ -447,8 +453,10 @@ class _Fit:
         watched = resolve_watched(self.parameters["early_stopping"])
         if watched is None and self.time_plan is not None:
             return Best("loss", math.inf)
-        greater_is_better = self.objective.watchable().get(str(watched), False)
-        return Best(watched, self.parameters["patience"], greater_is_better)
+        patience = self.parameters["patience"]
+        if self.scorer is not None:
+            return Best(self.scorer.name, patience, greater_is_better=True)
+        return Best(watched, patience, self.objective.watchable().get(watched, False))
 
     def make_state(self) -> State:
         """Return the state before the first step, or that of the checkpoint."""
@@ -663,16 +671,6 @@ def _name_text(labelled: Labelled, lesson: Lesson | None, number: int) -> str:
     if lesson is not None and labelled.rows is not None:
         return lesson.name_text(int(labelled.rows[number]))
     return f"X_val[{number}]" if labelled.rows is None else f"X[{labelled.rows[number]}]"
-
-
-def _check_watched(early_stopping: bool | str, objective: Objective) -> None:
-    watched, names = resolve_watched(early_stopping), list(objective.watchable())
-    if watched is not None and watched not in names:
-        *others, last = (f'"{name}"' for name in names)
-        raise ValueError(
-            f"{spell('early_stopping', early_stopping)} is unknown; "
-            f"use {', '.join(others)} or {last}"
-        )
 
 
 def _open_store(

@@ -15,6 +15,7 @@ from bertsent.classifier.declaration import (
     MEMBER_LIST,
     METRIC,
     RANDOM_STATE,
+    SCORER,
     SIZE,
     TEACHER,
     TIME,
@@ -179,10 +180,11 @@ PARAMETERS = (
         "epoch)", "STEPS",
         pretraining={}),
     Parameter(
-        "early_stopping", either("loss", METRIC, FLAG), False,
+        "early_stopping", either(None, "loss", METRIC, SCORER, FLAG), False,
         "stop when the loss or a metric on the held-out texts no longer improves, and restore the "
         "best weights: accuracy; f1, micro_f1 or macro_f1 if a text can have several labels; mae, "
-        "rmse, r2 or spearman for numbers; needs validation_fraction", "METRIC"),
+        "rmse, r2 or spearman for numbers; or any scorer of scikit-learn, such as f1_macro or "
+        "roc_auc; needs validation_fraction", "METRIC"),
     Parameter(
         "patience", whole(1), 3,
         "stop after this many evaluations in a row without improvement",

@@ -36,9 +36,10 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
         Loss of the standardised numbers: the squared error, or Huber's (1964), which grows
         linearly beyond one standard deviation, so that outliers count less. It is the mean over
         the numbers of a text.
-    early_stopping : False, "loss", "mae", "rmse", "r2", "spearman" or True, default=False
-        Whether to stop when the loss (or True) or a metric on the held-out texts no longer
-        improves, and to restore the best weights.
+    early_stopping : bool, str, callable or None, default=False
+        Whether to stop when the loss ("loss" or True) or a metric on the held-out texts no longer
+        improves, and to restore the best weights: "mae", "rmse", "r2" or "spearman", or a scorer
+        of scikit-learn, as in `BertClassifier`.
     **parameters
         The other parameters of `BertClassifier`, with the same defaults. Those about classes,
         `class_weight`, `label_smoothing` and `label_threshold`, do not exist.

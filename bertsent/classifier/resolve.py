@@ -1,6 +1,7 @@
 """Resolve "auto" and other shorthand values of parameters."""
 
 import math
+from typing import Any
 
 from bertsent.wording import spell
 
@@ -15,10 +16,12 @@ AUTO_EPOCHS = 3
 AUTO_FREEZE = 0
 
 
-def resolve_watched(early_stopping: bool | str) -> str | None:
-    """Return what early stopping watches: "loss", the name of a metric, or None."""
+def resolve_watched(early_stopping: Any) -> Any:
+    """Return what early stopping watches: "loss", the name of a metric, a scorer, or None."""
     if isinstance(early_stopping, str):
         return str(early_stopping)
+    if callable(early_stopping):
+        return early_stopping
     return "loss" if early_stopping else None
 
 

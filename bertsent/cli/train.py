@@ -205,7 +205,8 @@ def save(
     objective = corpus.objective_class
     columns += ["epoch", "loss", objective.metric, "tokens", "seconds"]
     if classifier.validation_rows_ is not None:
-        columns += [f"validation_{name}" for name in objective.watchable()]
+        watched = [f"validation_{name}" for name in objective.watchable()]
+        columns += dict.fromkeys([*watched, *_validated(classifier.history_)])
     if any("part" in row for row in classifier.history_):
         columns.append("part")
     history = pd.DataFrame(classifier.history_, columns=columns)
@@ -222,6 +223,11 @@ def save(
             examples.to_csv(staging / "examples.csv", index=False)
         if audited is not None:
             audited.to_csv(staging / "audit.csv", index=False)
+
+
+def _validated(history: list[dict[str, Any]]) -> list[str]:
+    """Return the columns of metrics on held-out texts."""
+    return [name for name in (history[0] if history else {}) if name.startswith("validation_")]
 
 
 def mark_parts(split: pd.DataFrame, classifier: BertEstimator) -> pd.DataFrame:

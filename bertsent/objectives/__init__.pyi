@@ -20,3 +20,4 @@ from .registry import (
     objective_to_json as objective_to_json,
 )
 from .regression import Regression as Regression
+from .scorers import Scorer as Scorer

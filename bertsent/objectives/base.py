@@ -393,6 +393,22 @@ class Objective(ABC):
         weights = check_weights(sample_weight, len(logits))
         return float(np.average(self.pointwise_metric(logits, targets), weights=weights))
 
+    # --- as metrics of scikit-learn take it -------------------------------------------------
+
+    def truth(self, targets: Array) -> Array:
+        """Return targets as metrics take them: class numbers, indicators or numbers."""
+        return targets
+
+    def answer(self, logits: Array) -> Array:
+        """Return predictions in the form of `truth`."""
+        found: Array = np.asarray(self.predict(logits))
+        return found
+
+    def imagine(self, targets: Array) -> Array:
+        """Return logits of a model that is nearly always right, to try a metric with."""
+        nearly: npt.NDArray[np.float32] = targets.reshape(len(targets), -1) + np.float32(0.25)
+        return nearly.astype(np.float32)
+
     def record(
         self, logits: Array, targets: Array, label_smoothing: float
     ) -> Columns:

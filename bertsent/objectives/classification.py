@@ -175,6 +175,13 @@ class SingleLabelClassification(Objective):
         targets = encode_labels(y, self.labels, len(logits), "y", strict=False)
         return self._mean_metric(logits, targets, sample_weight)
 
+    def answer(self, logits: Float32) -> npt.NDArray[np.int64]:
+        codes: npt.NDArray[np.int64] = logits.argmax(axis=1)
+        return codes
+
+    def imagine(self, targets: Targets) -> Float32:
+        return np.eye(len(self.classes), dtype=np.float32)[targets]
+
     def record(self, logits: Float32, targets: Targets, label_smoothing: float) -> Columns:
         """Return loss, probability and margin of each text.
 

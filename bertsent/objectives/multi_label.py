@@ -263,6 +263,15 @@ class MultiLabelClassification(Objective):
         right = (self.choose(logits) == (targets > 0.0)).all(axis=1)
         return float(np.average(right, weights=check_weights(sample_weight, len(logits))))
 
+    def truth(self, targets: Float32) -> npt.NDArray[np.int64]:
+        return (targets > 0.0).astype(np.int64)
+
+    def answer(self, logits: Float32) -> npt.NDArray[np.int64]:
+        return self.choose(logits).astype(np.int64)
+
+    def imagine(self, targets: Float32) -> Float32:
+        return 2.0 * targets - np.float32(1.0)
+
     def record(self, logits: Float32, targets: Float32, label_smoothing: float) -> Columns:
         return {"loss": self._losses(logits, targets, label_smoothing)}
 

@@ -229,6 +229,15 @@ class Regression(Objective):
         weights = check_weights(sample_weight, len(logits))
         return float(r2_score(truth, self._values(logits), sample_weight=weights))
 
+    def truth(self, targets: Float32) -> Float64:
+        return self._one_or_more(targets * self.scale + self.mean)
+
+    def answer(self, logits: Float32) -> Float64:
+        return self._one_or_more(self._values(logits))
+
+    def _one_or_more(self, values: Float64) -> Float64:
+        return values[:, 0] if self.numbers.count == 1 else values
+
     def report(self, logits: Float32, targets: Float32) -> dict[str, Any]:
         """Return R², MAE, RMSE and rank correlation, also of each number if there are several."""
         each = self._measure(logits, targets)

@@ -27,6 +27,9 @@ def evaluate(
     """Return loss and metrics on held-out texts, without dropout."""
     logits = held_out_logits(model, examples, n_threads, precision, chunk_tokens, report)
     found = examples.objective.evaluate(logits, examples.targets)
+    scorer = examples.scorer
+    if scorer is not None:
+        found |= {scorer.name: scorer(examples.objective, logits, examples.targets)}
     return {f"validation_{name}": value for name, value in found.items()}
 
 

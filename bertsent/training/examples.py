@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.model import BertForSequenceClassification
+    from bertsent.objectives import Scorer
     from bertsent.training.frozen import Rows
     from bertsent.training.options import TrainingOptions
 
@@ -69,6 +70,8 @@ class Examples:
         Stores the output of the frozen layers, or nothing.
     history : ExampleHistory or None
         Records what each step sees of its texts.
+    scorer : Scorer or None
+        What `evaluate` returns besides the metrics of the objective.
     """
 
     ids: npt.NDArray[np.int32]
@@ -79,6 +82,7 @@ class Examples:
     windows: Windows | None = None
     frozen: FrozenCache = field(default_factory=FrozenCache)
     history: ExampleHistory | None = None
+    scorer: Scorer | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
