@@ -7,14 +7,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertsent.classifier.fitting import make_options
 from bertsent.classifier.members import is_list, member_parameters
-from bertsent.classifier.opening import load_tokenizer
+from bertsent.classifier.opening import open_shape
+from bertsent.classifier.options import make_options
 from bertsent.classifier.plan import (
     CHOSEN,
     MOST_MEASURED,
@@ -151,10 +150,9 @@ def estimate_member(
         rows = np.append(kept, len(texts) + np.array(fresh, np.int64))
         scoring = lesson.estimate(rows, MOST_MEASURED / 2)
     process = read_peak()
-    directory = resolve_directory(parameters["model"], weights=False)
-    with hold_directory(directory):
-        model = _random_model(directory, parameters["pooling"], len(objective.label_names))
-        tokenizer = load_tokenizer(directory, model)
+    model, tokenizer = open_shape(
+        parameters["model"], parameters["pooling"], len(objective.label_names)
+    )
     options = make_options(parameters, model._engine, seeds, {}, validated=True)
     rungs = list_rungs(
         parameters, length_limit(model._config, model._engine), model._engine["num_hidden_layers"]
@@ -206,18 +204,6 @@ def _split(
     if fraction is None:
         return np.empty(0, np.int64), np.arange(len(texts))
     return hold_out(texts, strata, fraction, seed)
-
-
-def _random_model(
-    directory: Path, pooling: str | None, n_outputs: int
-) -> BertForSequenceClassification:
-    """Return a model with random weights and the shape of the model in a directory."""
-    # At least the number that the bare model requires; a further output takes no time.
-    config, _ = read_model_shape(directory, max(2, n_outputs), pooling)
-    model: BertForSequenceClassification = BertForSequenceClassification.from_config(
-        config, random_state=0
-    )
-    return model
 
 
 def _count_disk(

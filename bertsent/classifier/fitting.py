@@ -23,6 +23,7 @@ from bertsent.classifier.opening import (
     load_tokenizer,
     warn_of_loss,
 )
+from bertsent.classifier.options import make_options
 from bertsent.classifier.parameters import compared_on_resume, without_machine
 from bertsent.classifier.plan import (
     begin,
@@ -33,17 +34,12 @@ from bertsent.classifier.plan import (
     settle,
 )
 from bertsent.classifier.repeated import is_one_of_many
-from bertsent.classifier.resolve import (
-    resolve_epochs,
-    resolve_freeze,
-    resolve_learning_rate,
-    resolve_watched,
-)
+from bertsent.classifier.resolve import resolve_watched
 from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import LEAST_HELD_OUT, check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
-from bertsent.model import PRECISIONS, go_on_in, limit_training, resolve_precision
+from bertsent.model import PRECISIONS, limit_training, resolve_precision
 from bertsent.objectives import Scorer
 from bertsent.system import (
     check_interrupts,
@@ -80,7 +76,6 @@ from bertsent.training import (
     describe_record,
     describe_run,
     draw_seeds,
-    group_rates,
     hashed_steps,
     member_seeds,
     open_cache,
@@ -766,60 +761,3 @@ def starting_point(
             tell(describe_new(parameters["model"], loaded.fresh, objective))
         warn_of_loss(parameters["model"], loaded, objective, parameters["verbose"])
     return model, tokenizer
-
-
-def make_options(
-    parameters: Mapping[str, Any],
-    config: Mapping[str, Any],
-    seeds: Seeds,
-    begun: Mapping[str, Any],
-    *,
-    validated: bool,
-) -> TrainingOptions:
-    """Return the options of the training loop, with values for "auto" and "all".
-
-    Parameters
-    ----------
-    parameters : dict
-        Parameters of the classifier.
-    config : dict
-        The engine's configuration of the model.
-    seeds : Seeds
-    begun : dict
-        Description of the run to resume, or empty for a new run.
-    validated : bool
-        Whether there are held-out texts.
-
-    Returns
-    -------
-    TrainingOptions
-    """
-    given = parameters
-    names = PRECISIONS if validated else PRECISIONS[:1]
-    n_layers = config["num_hidden_layers"]
-    freeze = resolve_freeze(given["freeze_layers"], n_layers)
-    rate = resolve_learning_rate(
-        given["learning_rate"], config["hidden_size"], n_layers, freeze
-    )
-    precisions: dict[str, Any] = {
-        name: go_on_in(given[name], name, begun.get(name)) for name in names
-    }
-    head_rate = rate if given["head_learning_rate"] is None else given["head_learning_rate"]
-    return TrainingOptions(
-        epochs=resolve_epochs(given["epochs"]),
-        batch_size=int(given["batch_size"]),
-        accumulate_steps=int(given["accumulate_steps"]),
-        learning_rate=rate,
-        rates=group_rates(n_layers, given["layer_decay"], head_rate / rate),
-        schedule=str(given["schedule"]),
-        label_smoothing=float(given["label_smoothing"]),
-        weight_decay=float(given["weight_decay"]),
-        warmup_ratio=float(given["warmup_ratio"]),
-        max_grad_norm=float(given["max_grad_norm"]),
-        freeze=freeze,
-        freeze_dropout=bool(given["freeze_dropout"]),
-        order_seed=seeds.order,
-        dropout_seed=seeds.dropout,
-        eval_every=None if given["eval_every"] is None else int(given["eval_every"]),
-        **precisions,
-    )

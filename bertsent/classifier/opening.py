@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bertsent.classifier.settings import Settings
 from bertsent.errors import CheckpointError, FreshWeightsWarning
+from bertsent.files import hold_directory
 from bertsent.hub import (
     ModelDirectory,
     describe_unused,
     load_member_parameters,
     load_model_directory,
+    read_model_shape,
+    resolve_directory,
 )
 from bertsent.model import BertForSequenceClassification
 from bertsent.objectives import OBJECTIVES, list_outputs
@@ -37,6 +40,23 @@ def load_model(
         loaded.config, loaded.engine, loaded.flat
     )
     return model, loaded
+
+
+def open_shape(
+    name: object, pooling: str | None, n_outputs: int
+) -> tuple[BertForSequenceClassification, Tokenizer]:
+    """Return a model with random weights and the shape of a saved one, and the tokenizer of that.
+
+    Only what a tokenizer needs is downloaded.
+    """
+    directory = resolve_directory(cast("str", name), weights=False)
+    with hold_directory(directory):
+        # At least the number that the bare model requires; a further output takes no time.
+        config, _ = read_model_shape(directory, max(2, n_outputs), pooling)
+        model: BertForSequenceClassification = BertForSequenceClassification.from_config(
+            config, random_state=0
+        )
+        return model, load_tokenizer(directory, model)
 
 
 def describe_new(name: object, fresh: Sequence[str], objective: Objective) -> str:

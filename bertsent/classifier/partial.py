@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertsent.classifier.fitted import Fitted, Moments
-from bertsent.classifier.fitting import given_callbacks, make_options, starting_point
+from bertsent.classifier.fitting import given_callbacks, starting_point
 from bertsent.classifier.members import count_members, is_list
+from bertsent.classifier.options import make_options
 from bertsent.classifier.plan import settle
 from bertsent.hub import length_limit
 from bertsent.model import limit_training, resolve_precision
