@@ -120,6 +120,7 @@ class Model:
         loss: str = "cross_entropy",
         positive_weights: _Float32 | None = None,
         teacher: _Teacher | None = None,
+        temperature: float = 0.0,
     ) -> tuple[float, _Float32]: ...
     def frozen_rows(
         self,
@@ -168,6 +169,7 @@ class Model:
         loss: str = "cross_entropy",
         positive_weights: _Float32 | None = None,
         teacher: _Teacher | None = None,
+        temperature: float = 0.0,
     ) -> tuple[float, _Float32, float]: ...
     def apply(
         self,

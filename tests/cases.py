@@ -102,7 +102,7 @@ def parameter_shapes(config):
     head = config.get("head", "pooled")
     if head == "masked_lm":
         parts |= {"masked_lm.dense": (hidden, hidden), "masked_lm.norm": (hidden,)}
-    else:
+    elif head != "vectors":
         if HEADS[head][1] is not None:
             parts["head.dense"] = (hidden, hidden)
         parts["head.output"] = (config["num_labels"], hidden)
@@ -207,7 +207,7 @@ class Engine:
     def loss_and_gradients(
         self, batch, *, freeze=0, training=False, seed=0, step=0, n_threads=None,
         micro_batch_tokens=0, label_smoothing=0.0, freeze_dropout=False, windows=None,
-        loss="cross_entropy", positive_weights=None,
+        loss="cross_entropy", positive_weights=None, temperature=0.0,
     ):
         """Return loss, logits and gradients, as `reference.Bert.loss_and_gradients` does.
 
@@ -224,6 +224,7 @@ class Engine:
             precision=self.precision,
             label_smoothing=label_smoothing, freeze_dropout=freeze_dropout, windows=windows,
             loss=loss, positive_weights=positive_weights, teacher=batch.get("teacher"),
+            temperature=temperature,
         )
         return value, logits, unflatten(self.table, grads)
 

@@ -258,8 +258,36 @@ def _squared_distance(logits, wanted, temperature):
     return (error**2).mean(axis=1), 2 * error / logits.shape[1]
 
 
+def contrastive(vectors, labels, weights=None, smoothing=0.0, temperature=0.1):
+    """Supervised contrastive loss (Khosla et al. 2020, L_out) and its gradient at the vectors.
+
+    A text of weight w counts like w equal ones, except that no text is compared with itself.
+    """
+    assert smoothing == 0.0
+    vectors, labels = np.asarray(vectors, np.float64), np.asarray(labels)
+    n = len(vectors)
+    weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    z = vectors / lengths
+    others = np.where(np.eye(n, dtype=bool), 0.0, weights)
+    scores = np.exp(z @ z.T / temperature) * others
+    share = scores / scores.sum(axis=1, keepdims=True)
+    same = others * (labels == labels[:, None])
+    paired = same.sum(axis=1, keepdims=True) > 0
+    same = np.divide(same, same.sum(axis=1, keepdims=True), where=paired, out=np.zeros_like(same))
+    log_share = z @ z.T / temperature - np.log(scores.sum(axis=1, keepdims=True))
+    each = -(same * log_share).sum(axis=1)
+    d_scores = (paired * share - same) * (weights / weights.sum())[:, None] / temperature
+    d_z = (d_scores + d_scores.T) @ z
+    return (
+        float(each @ weights / weights.sum()),
+        (d_z - z * (d_z * z).sum(axis=1, keepdims=True)) / lengths,
+    )
+
+
 # The losses of a step: each takes logits, targets, weights and label smoothing; those of
-# distillation also a tuple (logits, temperature, weight) of the teacher.
+# distillation also a tuple (logits, temperature, weight) of the teacher. The contrastive loss takes
+# vectors in place of logits, and a temperature.
 LOSSES = {
     "cross_entropy": cross_entropy,
     "mean_squared_error": mean_squared_error,
@@ -267,6 +295,7 @@ LOSSES = {
     "binary_cross_entropy": binary_cross_entropy,
     "distillation_kl": _distillation(_divergence),
     "distillation_mse": _distillation(_squared_distance),
+    "contrastive": contrastive,
 }
 DISTILLATION = [name for name in LOSSES if name.startswith("distillation_")]
 
@@ -352,6 +381,8 @@ class Bert:
 
     def _head(self, x):
         """Return the logits for the head's input, one row per sequence."""
+        if self.config.get("head") == "vectors":
+            return x
         drops_input, act = HEADS[self.config.get("head", "pooled")]
         saved = self.kept["head"] = {}
         saved["drop_in"] = self._head_drop(HEAD_DENSE) if drops_input else np.ones_like(x)
@@ -364,6 +395,8 @@ class Bert:
         return self._dense(saved["y"], "head.output")
 
     def _head_backward(self, d_logits):
+        if self.config.get("head") == "vectors":
+            return d_logits
         _, act = HEADS[self.config.get("head", "pooled")]
         saved = self.kept["head"]
         d = self._dense_backward(d_logits, saved["y"], "head.output") * saved["drop_out"]

@@ -39,7 +39,7 @@ def _stored(engine, batch, freeze):
 def test_the_engine_has_the_heads_of_the_twin():
     with pytest.raises(ValueError, match="head is 'x', expected ") as refused:
         _core.parameter_table(engine_config(head="x"))
-    assert re.findall(r"'(\w+)'", str(refused.value))[1:] == [*HEADS, "masked_lm"]
+    assert re.findall(r"'(\w+)'", str(refused.value))[1:] == [*HEADS, "vectors", "masked_lm"]
 
 
 @each_head

@@ -15,10 +15,11 @@ from cases import (
 
 from bertsent import _core
 
-# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them. Those of distillation are
-# tested in test_distillation_loss.py.
+# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them. Those of distillation and
+# of vectors are tested in test_distillation_loss.py and test_contrastive_loss.py.
 MATRIX = [
-    name for name in reference.LOSSES if name not in ("cross_entropy", *reference.DISTILLATION)
+    name for name in reference.LOSSES
+    if name not in ("cross_entropy", "contrastive", *reference.DISTILLATION)
 ]
 *OTHERS, LAST = map(repr, reference.LOSSES)
 each_matrix_loss = pytest.mark.parametrize("loss", MATRIX)

@@ -122,6 +122,10 @@ void bs_classifier_head_forward(bs_pass *p)
     const float *w = p->model->parameters;
     const int64_t B = p->batch.n_sequences, H = c->hidden_size, C = c->num_labels;
     bs_means_forward(p);
+    if (bs_returns_vectors(c)) {
+        memcpy(p->logits, p->encoded, (size_t)(B * H) * sizeof(float));
+        return;
+    }
     if (head->drops_input)
         drop(p, p->dense_in, p->encoded, BS_SITE_HEAD_DENSE);
     if (head->dense != BS_NO_DENSE)
@@ -134,9 +138,22 @@ void bs_classifier_head_forward(bs_pass *p)
     p->model->kernels->bias_add(p->logits, w + o->output_bias, B, C, C);
 }
 
+/* Leaves the gradient at the tokens in p->d_a, given that at the vectors (B, H). */
+static void vectors_backward(bs_pass *p, const float *d_vectors)
+{
+    const int64_t B = p->batch.n_sequences, H = p->model->config.hidden_size;
+    memcpy(p->d_a, d_vectors, (size_t)(B * H) * sizeof(float));
+    if (p->means != NULL)
+        mean_backward(p);
+}
+
 void bs_classifier_head_backward(bs_pass *p, const float *d_logits, float *gradients)
 {
     const bs_config *c = &p->model->config;
+    if (bs_returns_vectors(c)) {
+        vectors_backward(p, d_logits);
+        return;
+    }
     const bs_head_parts *head = &bs_heads[c->head];
     const bs_parameter_table *o = &p->model->table;
     const float *w = p->model->parameters;

@@ -50,6 +50,10 @@ bs_status bs_config_check(const bs_config *c, bs_error *e)
                             "config: embedding_size is %lld, but the head for masked tokens needs "
                             "that of hidden_size, %lld",
                             (long long)c->embedding_size, (long long)c->hidden_size);
+    if (bs_returns_vectors(c) && c->num_labels != c->hidden_size)
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "config: num_labels is %lld, but vectors have hidden_size, %lld",
+                            (long long)c->num_labels, (long long)c->hidden_size);
     if (c->skips_padding && c->position_offset == 0)
         return bs_error_set(e, BS_ERR_VALUE, -1,
                             "config: positions_skip_padding needs a position_offset of at least 1");

@@ -38,6 +38,12 @@ static inline bool bs_predicts_masked(const bs_config *c)
     return c->head == BS_HEAD_MASKED_LM;
 }
 
+/* Whether the output is what the head of a classifier reads, so that C is H. */
+static inline bool bs_returns_vectors(const bs_config *c)
+{
+    return c->head == BS_HEAD_VECTORS;
+}
+
 static inline bool bs_projects_embeddings(const bs_config *c)
 {
     return c->embedding_size != c->hidden_size;

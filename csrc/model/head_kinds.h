@@ -8,7 +8,8 @@
  *   dropout
  *   output layer   logits = x W^T + b
  *
- * masked_lm predicts masked tokens and is implemented apart (model/mlm_head.h). */
+ * vectors has none of them, and no parameters: its logits are what a head reads. masked_lm predicts
+ * masked tokens and is implemented apart (model/mlm_head.h). */
 #ifndef BS_MODEL_HEAD_KINDS_H
 #define BS_MODEL_HEAD_KINDS_H
 
@@ -22,6 +23,7 @@
     X(DENSE_RELU, "dense_relu", false, BS_DENSE_ACTIVATION, BS_RELU)      /* DistilBERT */        \
     X(DROPOUT_DENSE_GELU, "dropout_dense_gelu", true, BS_DENSE_ACTIVATION, BS_GELU) /* ELECTRA */ \
     X(DROPOUT_DENSE_TANH, "dropout_dense_tanh", true, BS_DENSE_TANH, 0)   /* RoBERTa, MPNet */    \
+    X(VECTORS, "vectors", false, BS_NO_DENSE, 0)                                                  \
     X(MASKED_LM, "masked_lm", false, BS_NO_DENSE, 0)
 
 #define BS_HEAD_ID(id, name, drops_input, dense, activation) BS_HEAD_##id,

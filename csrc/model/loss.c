@@ -254,15 +254,45 @@ static double distillation_mse(float *d_logits, const float *logits, const bs_ta
     return loss;
 }
 
+/* ---- contrastive ---- */
+
+static bs_status contrastive_check(const bs_targets *t, int64_t N, int64_t C, bs_error *e)
+{
+    (void)C;
+    if (t->label_smoothing != 0.0f)
+        return bs_error_set(e, BS_ERR_VALUE, -1, "label_smoothing is %g, expected 0: %s has none",
+                            (double)t->label_smoothing, t->loss->name);
+    if (!(t->temperature >= 0.01f && isfinite(t->temperature)))
+        return bs_error_set(e, BS_ERR_VALUE, -1,
+                            "temperature is %g, expected a finite number of at least 0.01",
+                            (double)t->temperature);
+    for (int64_t i = 0; i < N; i++)
+        if (t->ids[i] < 0)
+            return bs_error_set(e, BS_ERR_INDEX, i, "row %lld: label %d is out of range, expected "
+                                "0 or more", (long long)i, (int)t->ids[i]);
+    return BS_OK;
+}
+
+static double contrastive(float *d_vectors, const float *vectors, const bs_targets *t,
+                          double weight, int64_t N, int64_t C)
+{
+    const bs_contrast c = {.vectors = vectors, .ids = t->ids, .weights = t->weights,
+                           .temperature = (double)t->temperature, .N = N, .H = C};
+    (void)weight; /* that of these texts */
+    return bs_contrastive(d_vectors, &c, t->scratch);
+}
+
 /* ---- the table ---- */
 
 static const bs_loss losses[] = {
-    {"cross_entropy", true, false, cross_entropy_check, cross_entropy},
-    {"mean_squared_error", false, true, number_check, squared_error},
-    {"huber", false, true, number_check, huber},
-    {"binary_cross_entropy", false, true, binary_cross_entropy_check, binary_cross_entropy},
-    {"distillation_kl", true, true, distillation_check, distillation_kl},
-    {"distillation_mse", true, true, distillation_check, distillation_mse},
+    {"cross_entropy", true, false, false, cross_entropy_check, cross_entropy},
+    {"mean_squared_error", false, true, false, number_check, squared_error},
+    {"huber", false, true, false, number_check, huber},
+    {"binary_cross_entropy", false, true, false, binary_cross_entropy_check,
+     binary_cross_entropy},
+    {"distillation_kl", true, true, false, distillation_check, distillation_kl},
+    {"distillation_mse", true, true, false, distillation_check, distillation_mse},
+    {"contrastive", true, false, true, contrastive_check, contrastive},
 };
 
 const bs_loss *bs_loss_list(int i)

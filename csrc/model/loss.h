@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
+#include "model/contrastive.h"
 #include "model/windows.h"
 
 typedef struct bs_loss bs_loss;
@@ -20,14 +21,17 @@ typedef struct {
     const float *positive_weights; /* (C,) weight of what a text has, in binary cross-entropy, or
                                     * NULL: ones */
     float label_smoothing;     /* the share of each target that is spread over all classes */
-    float temperature;         /* by which logits are divided before they are compared */
+    float temperature;         /* by which logits or cosines are divided before they are compared */
     float teacher_weight;      /* the share of the teacher's part of the loss */
     const bs_windows *windows; /* the N texts; NULL: every sequence is a text */
+    double *scratch;           /* (bs_contrastive_scratch(N),) for a loss of the whole step */
 } bs_targets;
 
 struct bs_loss {
     const char *name;
     bool takes_ids, takes_matrix; /* if both: class ids, and the logits of a teacher */
+    bool whole_step; /* compares texts with each other, so it is computed for all N at once; "logits"
+                      * are the vectors of a model that returns these */
 
     /* Checks targets and label smoothing. The message names the row at fault. */
     bs_status (*check)(const bs_targets *t, int64_t N, int64_t C, bs_error *e);

@@ -103,11 +103,12 @@ bs_status bs_parameter_table_make(bs_parameter_table *t, const bs_config *c, bs_
     for (int l = 0; l < (int)L; l++)
         add_layer(t, l, c);
     const int64_t head = t->count;
-    (bs_predicts_masked(c) ? add_masked_lm : add_classifier)(t, c);
-    t->head = t->entries[head].offset;
+    if (!bs_returns_vectors(c))
+        (bs_predicts_masked(c) ? add_masked_lm : add_classifier)(t, c);
     for (int64_t i = head; i < t->count; i++)
         t->entries[i].layer = (int)L;
     t->total = (t->total + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    t->head = head < t->count ? t->entries[head].offset : t->total;
     return BS_OK;
 }
 

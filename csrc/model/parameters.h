@@ -6,7 +6,8 @@
  * Parameters, gradients and both moments are flat buffers of `total` floats that share these
  * offsets. The order is embeddings, layers, head, so the trained parameters always are one range
  * that ends with the buffer. The head of a classifier has an output layer and may have a dense
- * layer before it. The head for masked tokens uses the word embeddings as its output layer. */
+ * layer before it. The head for masked tokens uses the word embeddings as its output layer. A model
+ * that returns vectors has no parameters in its head: its buffer begins like a classifier's. */
 #ifndef BS_MODEL_PARAMETERS_H
 #define BS_MODEL_PARAMETERS_H
 
@@ -45,7 +46,7 @@ typedef struct {
     int64_t projection_weight, projection_bias; /* (H, E), (H,); -1 if E is H */
     int64_t relative; /* (BS_RELATIVE_BUCKETS, A), shared by all layers; -1 if there is none */
     bs_layer_offsets *layers;
-    int64_t head; /* the first offset of the head */
+    int64_t head; /* the first offset of the head, or `total` if it has no parameters */
     int64_t dense_weight, dense_bias; /* of a classifier; -1 if there is none */
     int64_t output_weight, output_bias;
     int64_t transform_weight, transform_bias, transform_gamma, transform_beta, decoder_bias;

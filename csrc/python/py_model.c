@@ -261,13 +261,14 @@ static PyMethodDef model_methods[] = {
      "forward_backward(" BATCH ", keys, targets, weights, grads, *, freeze=0, training=False,\n"
      "seed=0, step=0, n_threads=1, micro_batch_tokens=0, precision='float32',\n"
      "label_smoothing=0.0, freeze_dropout=False, windows=None, stored=None,\n"
-     "loss='cross_entropy', positive_weights=None, teacher=None)\n--\n\n"
+     "loss='cross_entropy', positive_weights=None, teacher=None, temperature=0.0)\n--\n\n"
      "Return the loss and the logits (N, C); write the gradient to the trained part of grads.\n\n"
      "targets are class ids (N,) or a matrix (N, C), as the loss asks (csrc/model/loss.h).\n"
      "windows is a tuple (first, shares), see csrc/model/windows.h. stored is a tuple of the\n"
      "precomputed rows, float32 or bfloat16 as uint16, and the first row of each sequence, see\n"
      "csrc/model/stored.h. teacher, for the losses of distillation, is a tuple of its logits (N, C),\n"
-     "the temperature and the weight of its part of the loss."},
+     "the temperature and the weight of its part of the loss. temperature is that of the\n"
+     "contrastive loss of vectors, see csrc/model/contrastive.h."},
     {"frozen_rows", KEYWORDS(bs_py_frozen_rows), METH_VARARGS | METH_KEYWORDS,
      "frozen_rows(" BATCH ", layer, rows, *, n_threads=1, micro_batch_tokens=0,\n"
      "precision='float32')\n--\n\n"
@@ -278,7 +279,7 @@ static PyMethodDef model_methods[] = {
      "training=True, seed=0, step=0, " ADAMW ",\n"
      "n_threads=1, micro_batch_tokens=0, precision='float32', label_smoothing=0.0, rates=None,\n"
      "freeze_dropout=False, windows=None, stored=None, loss='cross_entropy',\n"
-     "positive_weights=None, teacher=None)\n--\n\n"
+     "positive_weights=None, teacher=None, temperature=0.0)\n--\n\n"
      "Do what forward_backward and apply do. Return the loss, the logits and the norm.\n\n"
      "If the loss or the norm is not finite, raise FloatingPointError and change nothing."},
     {"apply", KEYWORDS(bs_py_apply), METH_VARARGS | METH_KEYWORDS,

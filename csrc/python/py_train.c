@@ -58,6 +58,12 @@ static int64_t batch_and_targets(const bs_py_model *self, PyObject **copies, PyO
     const int64_t C = self->model.config.num_labels;
     bs_error e = BS_ERROR_INIT;
     targets->loss = bs_py_loss(loss);
+    if (targets->loss != NULL &&
+        targets->loss->whole_step != bs_returns_vectors(&self->model.config)) {
+        PyErr_Format(PyExc_ValueError, "%s needs a model that returns %s", loss,
+                     targets->loss->whole_step ? "vectors" : "logits");
+        return -1;
+    }
     if (targets->loss == NULL ||
         bs_py_batch(&self->model, copies, o[0], o[1], o[2], o[3], o[4], batch) < 0)
         return -1;
@@ -88,7 +94,8 @@ PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwar
                             "targets", "weights", "grads",    "freeze",     "training",
                             "seed",   "step",    "n_threads", "micro_batch_tokens",
                             "precision", "label_smoothing", "freeze_dropout", "windows",
-                            "stored", "loss", "positive_weights", "teacher", NULL};
+                            "stored", "loss", "positive_weights", "teacher",
+                            "temperature", NULL};
     const char *precision = NULL, *loss_name = "cross_entropy";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *windows_ = NULL, *stored_ = NULL, *positive = Py_None;
@@ -106,12 +113,13 @@ PyObject *bs_py_forward_backward(PyObject *self_, PyObject *args, PyObject *kwar
     float *gradients;
     double loss = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOOsOO", names, &o[0], &o[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOO|$LpKLiLsfpOOsOOf", names, &o[0], &o[1],
                                      &o[2], &o[3], &o[4], &o[5], &o[6], &grads, &freeze,
                                      &training, &seed,
                                      &step, &n_threads, &tokens, &precision,
                                      &targets.label_smoothing, &freeze_dropout, &windows_,
-                                     &stored_, &loss_name, &positive, &teacher) ||
+                                     &stored_, &loss_name, &positive, &teacher,
+                                     &targets.temperature) ||
         (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, teacher,
                                      &batch, &windows, &targets, &gradients)) < 0 ||
         bs_py_options(&self->model, freeze, training, seed, step, precision, &options) < 0)
@@ -145,7 +153,7 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
                             "max_grad_norm", "n_threads",    "micro_batch_tokens",
                             "precision",    "label_smoothing", "rates",   "freeze_dropout",
                             "windows",      "stored",        "loss",      "positive_weights",
-                            "teacher",      NULL};
+                            "teacher",      "temperature",   NULL};
     const char *precision = NULL, *loss_name = "cross_entropy";
     bs_py_model *self = (bs_py_model *)self_;
     PyObject *o[7], *grads, *exp_avg_, *exp_avg_sq_, *rates = NULL, *windows_ = NULL;
@@ -164,7 +172,7 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
     float *gradients, *exp_avg, *exp_avg_sq;
     double loss = 0.0, norm = 0.0;
     bs_error e = BS_ERROR_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOOsOO", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOOOO|$LpKLffffffiLsfOpOOsOOf", names,
                                      &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6], &grads,
                                      &exp_avg_,
                                      &exp_avg_sq_, &freeze, &training, &seed, &step,
@@ -172,7 +180,7 @@ PyObject *bs_py_train_step(PyObject *self_, PyObject *args, PyObject *kwargs)
                                      &adamw.weight_decay, &adamw.max_grad_norm, &n_threads,
                                      &tokens, &precision, &targets.label_smoothing, &rates,
                                      &freeze_dropout, &windows_, &stored_, &loss_name, &positive,
-                                     &teacher) ||
+                                     &teacher, &targets.temperature) ||
         (n_texts = batch_and_targets(self, &copies, o, grads, loss_name, windows_, positive, teacher,
                                      &batch, &windows, &targets, &gradients)) < 0 ||
         bs_py_rates(&self->model, &copies, rates, &adamw.rates) < 0 ||

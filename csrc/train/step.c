@@ -41,9 +41,12 @@ static int64_t text_begin(const step_run *r, int64_t text)
     return bs_text_begin(r->targets->windows, text);
 }
 
-/* The end of the texts that are processed together, from `first` on. At least one. */
+/* The end of the texts that are processed together, from `first` on: at least one, and all of them
+ * if the loss compares texts with each other. */
 static int64_t texts_end(const step_run *r, int64_t first)
 {
+    if (r->targets->loss->whole_step)
+        return r->n_texts;
     const int64_t end = bs_micro_batch_end(r->batch, r->options, text_begin(r, first));
     int64_t last = first + 1;
     while (last < r->n_texts && text_begin(r, last + 1) <= end)
@@ -51,8 +54,8 @@ static int64_t texts_end(const step_run *r, int64_t first)
     return last;
 }
 
-/* The end of the micro-batch that starts with the sequence `first`: `end`, unless these are the
- * windows of one text that is too long. At least one sequence. */
+/* The end of the micro-batch that starts with the sequence `first`: `end`, unless these are too
+ * many: the windows of a long text, or all texts of the step. At least one sequence. */
 static int64_t part_end(const step_run *r, int64_t first, int64_t end)
 {
     const int64_t last = bs_micro_batch_end(r->batch, r->options, first);
@@ -141,11 +144,14 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
     bs_status status = BS_OK;
     const int64_t B = batch->n_sequences, N = count_texts(batch, targets);
     const int64_t C = model->config.num_labels;
-    step_run r = {.model = model, .batch = batch, .targets = targets, .options = options,
+    bs_targets all = *targets;
+    step_run r = {.model = model, .batch = batch, .targets = &all, .options = options,
                   .n_threads = n_threads, .arena = arena, .n_texts = N,
                   .weight = total_weight(targets, N), .logits = logits, .gradients = gradients};
     float *scratch = malloc((size_t)((2 * B + N) * C) * sizeof *scratch);
-    if (scratch == NULL) {
+    if (targets->loss->whole_step)
+        all.scratch = malloc((size_t)bs_contrastive_scratch(N) * sizeof *all.scratch);
+    if (scratch == NULL || (targets->loss->whole_step && all.scratch == NULL)) {
         status = bs_error_set(e, BS_ERR_MEMORY, -1, "cannot allocate the gradient at the logits");
         goto done;
     }
@@ -166,6 +172,7 @@ bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
     }
     *loss = r.loss;
 done:
+    free(all.scratch);
     free(scratch);
     return status;
 }

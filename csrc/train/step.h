@@ -22,7 +22,8 @@ int64_t bs_micro_batch_end(const bs_batch *b, const bs_pass_options *options, in
  * If the windows of a text do not fit into one micro-batch, all of its micro-batches first go
  * forward. Then, given the gradient at the text's logits, the last one goes backward, and each of
  * the others goes forward again, with the same dropout, and backward. So the gradient is that of
- * the whole text, in the memory of one micro-batch. */
+ * the whole text, in the memory of one micro-batch. The same is done with all texts of the step if
+ * the loss compares them with each other. */
 bs_status bs_loss_and_gradients(bs_model *model, const bs_batch *batch,
                                 const bs_targets *targets, const bs_pass_options *options,
                                 int n_threads, bs_arena *arena, float *logits, float *gradients,
