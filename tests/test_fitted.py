@@ -127,7 +127,7 @@ def test_a_model_of_another_program_is_opened(make, tmp_path):
 
 
 def test_the_attributes_are_those_of_the_object(clf):
-    assert len(DOCUMENTED) == 19
+    assert len(DOCUMENTED) == 20
     inherited = vars(bertsent.BertClassifier) | vars(bertsent.classifier.BertEstimator)
     descriptors = [name for name in inherited if name[0] != "_" == name[-1]]
     assert sorted(descriptors) == sorted(DOCUMENTED)
@@ -140,7 +140,7 @@ def test_the_attributes_are_those_of_the_object(clf):
         "words_",
     }
     assert set(DOCUMENTED) - own == {
-        "classes_", "thresholds_", "model_", "example_history_", "n_features_in_",
+        "classes_", "thresholds_", "calibration_", "model_", "example_history_", "n_features_in_",
         "feature_names_in_", "word_weight_",
     }
     assert isinstance(clf.example_history_, pd.DataFrame)

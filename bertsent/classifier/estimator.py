@@ -98,6 +98,13 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         at any time. "f1" chooses it for each label after training, so that the F1 on the held-out
         texts is highest; ``thresholds_`` are those that are used. After an interruption, "f1" is
         0.5.
+    calibrated : bool, default=False
+        Whether logits are divided by a temperature before they become probabilities (Guo et al.
+        2017 [3]_), so that a confidence of 0.9 means that nine of ten such predictions are right.
+        Predictions stay the same. The temperature is learned at the end of `fit` on the held-out
+        texts, if there are any, and saved; for several labels, one for each. It may be changed at
+        any time (docs/decisions.md). The default leaves the probabilities as the model was trained
+        to give them, which other programs compute too.
     max_grad_norm : float, default=1.0
         Largest norm of the gradient over all parameters; larger gradients are scaled down. 0
         turns clipping off.
@@ -244,6 +251,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         matrix, their numbers.
     thresholds_ : ndarray of shape (n_classes,) or None
         Probability from which each label is predicted; None if each text has one label.
+    calibration_ : float, ndarray of shape (n_classes,) or None
+        Temperature that was learned on the held-out texts; one for each label if a text can have
+        several. None without held-out texts.
     learning_rate_ : float, None or list of float
         Peak learning rate that was used; None for a model that another program saved. A list if
         `members` is a list.
@@ -310,6 +320,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     ----------
     .. [1] Hinton, Vinyals & Dean (2015), Distilling the Knowledge in a Neural Network.
     .. [2] Turc, Chang, Lee & Toutanova (2019), Well-Read Students Learn Better.
+    .. [3] Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks.
 
     Examples
     --------
@@ -330,6 +341,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
     classes_ = FittedAttribute[npt.NDArray[Any]]()
     thresholds_: FittedAttribute[npt.NDArray[np.float64] | None] = FittedAttribute()
+    calibration_ = FittedAttribute[float | npt.NDArray[np.float64] | None]()
 
     def __init__(
         self,
@@ -350,6 +362,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         label_smoothing: float = 0.0,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         label_threshold: float | Literal["f1"] = 0.5,
+        calibrated: bool = False,
         max_grad_norm: float = 1.0,
         freeze_layers: int | Literal["all", "auto"] = "auto",
         freeze_dropout: bool = False,
@@ -400,6 +413,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.label_threshold = label_threshold
+        self.calibrated = calibrated
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
         self.freeze_dropout = freeze_dropout

@@ -193,6 +193,13 @@ class Fitted:
         found: npt.NDArray[np.float64] | None = getattr(self.objective, "used_thresholds", None)
         return found
 
+    @property
+    def calibration(self) -> float | npt.NDArray[np.float64] | None:
+        """The temperature that was learned on held-out texts, or that of each label."""
+        found: float | npt.NDArray[np.float64] | None
+        found = getattr(self.objective, "calibration", None)
+        return found
+
     @cached_property
     def example_history(self) -> pd.DataFrame | None:
         """The history of each text as a table."""

@@ -36,7 +36,7 @@ from bertsent.classifier.plan import (
 from bertsent.classifier.repeated import is_one_of_many
 from bertsent.classifier.resolve import resolve_watched
 from bertsent.classifier.teacher import Lesson
-from bertsent.classifier.words import LEAST_HELD_OUT, check_words, choose_weight, learn_words
+from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
 from bertsent.model import PRECISIONS, limit_training, resolve_precision
@@ -166,6 +166,8 @@ def fit(
     validation = _check_validation(parameters, X_val, y_val, objective)
     if objective.chooses_thresholds:
         _require_held_out("label_threshold", parameters, validation)
+    if parameters["calibrated"]:
+        _require_held_out("calibrated", parameters, validation)
     given: dict[str, Sequence[Any]] = {
         "texts": (texts,),
         "labels": (targets, objective.identity),
@@ -215,11 +217,12 @@ def fit(
                     check_interrupts()
                     run.train()
                     trained.append(run.fitted())
-                    if objective.chooses_thresholds and run.held_out is not None:
+                    if run.learns_held_out and run.held_out is not None:
                         opinions.append(run.held_out.logits(run.model, run.options, n_threads))
                 fitted = _put_together(parameters, trained)
-                if words is not None and run is not None and run.validation is not None:
-                    words = _weigh_words(words, fitted, parameters, run.validation)
+                if opinions and run is not None and run.validation is not None:
+                    # All members hold out the same texts.
+                    fitted, words = _finish(fitted, words, opinions, run.validation)
         except KeyboardInterrupt as stop:
             finished = len(trained)
             # An interrupted member is only kept if no other member is finished.
@@ -232,10 +235,6 @@ def fit(
             said = str(stop) or "training was interrupted"
             kept = phrase(python=_describe_kept(finished, trained), command="")
             return fitted, interrupted(stop, said + kept)
-    if opinions and run is not None and run.held_out is not None:
-        # All members hold out the same texts.
-        logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
-        fitted = replace(fitted, objective=objective.finish(logits, run.held_out.targets))
     return replace(fitted, feature_name=column, words=words), None
 
 
@@ -253,17 +252,18 @@ def _learn_words(
     return learn_words(labelled, objective, budget, seeds.split)
 
 
-def _weigh_words(
-    words: WordModel, fitted: Fitted, parameters: Parameters, held_out: Labelled
-) -> WordModel:
-    """Return the word model with the weight that is best for held-out texts."""
-    if len(held_out.texts) < LEAST_HELD_OUT:
-        return words
-    # The tags of the texts are already removed.
-    logits = fitted.under(parameters | {"strip_html": False}).logits(held_out.texts)
-    own = words.logits(held_out.texts)
-    weight = choose_weight(fitted.objective, logits, own, held_out.targets)
-    return replace(words, weight=weight)
+def _finish(
+    fitted: Fitted, words: WordModel | None, opinions: list[npt.NDArray[np.float32]],
+    held_out: Labelled,
+) -> tuple[Fitted, WordModel | None]:
+    """Return both with what is learned from the logits of held-out texts, those of each member."""
+    objective = fitted.objective
+    logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
+    if words is not None:
+        own = words.logits(held_out.texts)
+        words = replace(words, weight=choose_weight(objective, logits, own, held_out.targets))
+        logits = words.mix(objective, logits, own)
+    return replace(fitted, objective=objective.finish(logits, held_out.targets)), words
 
 
 class _Fit:
@@ -469,12 +469,17 @@ class _Fit:
             )
             self.budget.before = state.used
         if self.time_plan is not None and self.budget.is_limited:
-            # One more chooses thresholds, or the weight of the words.
-            self.budget.evaluations = 1 + (
-                self.objective.chooses_thresholds or bool(self.parameters["words"])
-            )
+            self.budget.evaluations = 1 + self.learns_held_out
             begin(self.budget, self.time_plan)
         return state
+
+    @property
+    def learns_held_out(self) -> bool:
+        """Whether the held-out texts, if there are any, are scored once more after training.
+
+        Temperature, thresholds and the weight of the words are learned from them.
+        """
+        return self.objective.learns_held_out
 
     @property
     def training_rows(self) -> npt.NDArray[np.int64]:

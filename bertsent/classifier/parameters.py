@@ -121,6 +121,11 @@ PARAMETERS = (
             "help": "probability from which a label is predicted, if a text can have several",
         }, task="classification"),
     Parameter(
+        "calibrated", FLAG, False,
+        "divide logits by the temperature that was learned on the held-out texts, so that 90 % of "
+        "the predictions with a confidence of 0.9 are right",
+        resume="any", summary="changed", at_prediction={}, task="classification"),
+    Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
         per_member=True, pretraining={}),
     Parameter(

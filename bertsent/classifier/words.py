@@ -107,8 +107,17 @@ class WordModel:
         self, objective: Objective, logits: npt.NDArray[np.float32], texts: Sequence[str]
     ) -> npt.NDArray[np.float32]:
         """Return logits whose softmax is the mixture of the other models' and its own."""
+        return self.mix(objective, logits, self.logits(texts))
+
+    def mix(
+        self,
+        objective: Objective,
+        logits: npt.NDArray[np.float32],
+        own: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """Return the same, given its own logits."""
         assert isinstance(objective, SingleLabelClassification)  # see check_words
-        return objective.mix([logits, self.logits(texts)], [1 - self.weight, self.weight])
+        return objective.mix([logits, own], [1 - self.weight, self.weight])
 
     @cached_property
     def _ready(self) -> tuple[Any, npt.NDArray[np.float64]]:

@@ -93,8 +93,10 @@ class Objective(ABC):
         What else `evaluate` returns, by name, and whether larger values are better.
     takes_threshold : bool
         Whether the parameter `label_threshold` decides what is predicted.
+    learns_held_out : bool
+        Whether `finish` is to be called after training, if there are held-out texts.
     chooses_thresholds : bool
-        Whether `finish` is to be called with the logits of held-out texts after training.
+        Whether there must be some.
     recorded : mapping of str to dtype
         Names and types of the values that `record` returns for each text.
     prediction_columns : tuple of str
@@ -113,6 +115,7 @@ class Objective(ABC):
     greater_is_better: ClassVar[bool]
     further_metrics: ClassVar[Mapping[str, bool]] = {}
     takes_threshold: ClassVar[bool] = False
+    learns_held_out: ClassVar[bool] = False
     chooses_thresholds: bool = False
     recorded: ClassVar[Mapping[str, type]] = {"loss": np.float32}
     prediction_columns: ClassVar[tuple[str, ...]] = ("prediction",)
@@ -294,17 +297,22 @@ class Objective(ABC):
             Those of all texts.
         """
         del targets
-        return self.under(parameters)
+        self.check_parameters(parameters)
+        return self
 
     def under(self, parameters: Mapping[str, Any]) -> Objective:
         """Return the objective as parameters of the estimator change it for prediction."""
+        self.check_parameters(parameters)
+        return self
+
+    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Raise a ValueError if parameters are for another objective."""
         if not self.takes_threshold and parameters["label_threshold"] != DEFAULT_THRESHOLD:
             raise ValueError(
                 f"{spell('label_threshold', parameters['label_threshold'])} decides which labels "
                 "are predicted if a text can have several, but this model predicts "
                 + ("one class for each text" if self.classes is not None else "no labels")
             )
-        return self
 
     @property
     def loss_options(self) -> dict[str, Any]:
@@ -326,7 +334,7 @@ class Objective(ABC):
         return self
 
     def finish(self, logits: Array, targets: Array) -> Objective:
-        """Return the objective after training, given held-out texts; see `chooses_thresholds`."""
+        """Return the objective after training, given held-out texts; see `learns_held_out`."""
         del logits, targets
         return self
 

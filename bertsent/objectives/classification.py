@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from bertsent.objectives.base import Objective, ReportTable, sort_names
+from bertsent.objectives.calibration import (
+    LARGEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    best_temperature,
+    calibration_table,
+    judge_classes,
+    require_temperature,
+)
 from bertsent.texts import (
     LabelType,
     class_factors,
@@ -50,9 +58,16 @@ class SingleLabelClassification(Objective):
     ----------
     labels : LabelType
         The classes and their type.
+    calibration : float or None, default=None
+        Temperature that was learned on held-out texts.
+    calibrated : bool, default=False
+        Whether logits are divided by it before they become probabilities.
     """
 
     labels: LabelType
+    _: KW_ONLY
+    calibration: float | None = None
+    calibrated: bool = False
 
     problem_type = "single_label_classification"
     purpose = "chooses one of several classes"
@@ -61,6 +76,7 @@ class SingleLabelClassification(Objective):
     least_outputs = 2
     metric = "accuracy"
     greater_is_better = True
+    learns_held_out = True
     recorded = {
         "loss": np.float32, "probability": np.float32, "margin": np.float32, "other": np.int32,
     }
@@ -118,11 +134,15 @@ class SingleLabelClassification(Objective):
         return cls(LabelType(labels)), order
 
     def to_json(self) -> dict[str, Any]:
-        return self.labels.to_json()
+        learned = {} if self.calibration is None else {"calibration": self.calibration}
+        return self.labels.to_json() | learned
 
     @classmethod
     def from_json(cls, content: Field) -> SingleLabelClassification:
-        return cls(LabelType.from_json(content))
+        calibration = None
+        if "calibration" in content:
+            calibration = content["calibration"].number(LEAST_TEMPERATURE, LARGEST_TEMPERATURE)
+        return cls(LabelType.from_json(content), calibration=calibration)
 
     def check_record(self, targets: Targets, record: Columns) -> None:
         n_classes = len(self.classes)
@@ -141,6 +161,22 @@ class SingleLabelClassification(Objective):
 
     def strata(self, targets: Targets) -> npt.NDArray[Any]:
         return targets
+
+    def configure(
+        self, parameters: Mapping[str, Any], targets: Targets
+    ) -> SingleLabelClassification:
+        self.check_parameters(parameters)
+        return replace(self, calibration=None)  # further training makes it invalid
+
+    def under(self, parameters: Mapping[str, Any]) -> SingleLabelClassification:
+        self.check_parameters(parameters)
+        if parameters["calibrated"]:
+            require_temperature(self.calibration)
+        return replace(self, calibrated=bool(parameters["calibrated"]))
+
+    def finish(self, logits: Float32, targets: Targets) -> SingleLabelClassification:
+        """Return the objective with the temperature that suits held-out texts best."""
+        return replace(self, calibration=best_temperature(logits, targets))
 
     def weigh(
         self,
@@ -209,7 +245,7 @@ class SingleLabelClassification(Objective):
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
         probabilities = self.predict_proba(logits)
-        predicted, codes = probabilities.argmax(axis=1), np.arange(len(self.classes))
+        predicted, codes = self.answer(logits), np.arange(len(self.classes))
         precision, recall, f1, support = precision_recall_fscore_support(
             targets, predicted, labels=codes, zero_division=0
         )
@@ -219,6 +255,7 @@ class SingleLabelClassification(Objective):
             "accuracy": float((predicted == targets).mean()),
             "loss": float(-np.log(own).mean()),
             "macro_f1": float(np.mean(f1)),
+            "calibration": self.report_calibration(logits, targets),
             "classes": {
                 name: {
                     "precision": float(precision[code]),
@@ -236,6 +273,15 @@ class SingleLabelClassification(Objective):
             },
         }
 
+    def report_calibration(self, logits: Float32, targets: Targets) -> dict[str, Any]:
+        """Return calibration error and Brier score, before and after calibration."""
+        raw, divided = (self._probabilities(logits, t) for t in (1.0, self.calibration or 1.0))
+        return {
+            "temperature": self.calibration,
+            "uncalibrated": judge_classes(raw, targets),
+            "calibrated": None if self.calibration is None else judge_classes(divided, targets),
+        }
+
     def report_tables(self, report: Mapping[str, Any]) -> list[ReportTable]:
         each = [
             [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), str(row["rows"])]
@@ -247,7 +293,10 @@ class SingleLabelClassification(Objective):
             confusion = _matrix_table(names, counts)
         else:
             confusion = _confusion_table(names, counts)
-        return [ReportTable("", ["class", "precision", "recall", "F1", "texts"], each), confusion]
+        return [
+            ReportTable("", ["class", "precision", "recall", "F1", "texts"], each), confusion,
+            calibration_table(report["calibration"]),
+        ]
 
     def format_metric(self, value: float) -> str:
         return f"{value:.2%}"
@@ -258,7 +307,10 @@ class SingleLabelClassification(Objective):
 
     def predict_proba(self, logits: Float32) -> Float64:
         """Return the probability of each class, as float64."""
-        return np.exp(log_probabilities(logits))
+        return self._probabilities(logits, (self.calibrated and self.calibration) or 1.0)
+
+    def _probabilities(self, logits: Float32, temperature: float) -> Float64:
+        return np.exp(log_probabilities(logits, temperature))
 
     def decision_function(self, logits: Float32) -> Float32:
         """Return the logits, or with two classes the second minus the first."""
@@ -334,9 +386,9 @@ def margin_uncertainty(probabilities: Float64) -> Float64:
     return found
 
 
-def log_probabilities(logits: Float32) -> Float64:
+def log_probabilities(logits: Float32, temperature: float = 1.0) -> Float64:
     """Return the log-softmax, in float64 so that probabilities add up to 1 more exactly."""
     from scipy.special import log_softmax
 
-    logs: Float64 = log_softmax(logits.astype(np.float64), axis=1)
+    logs: Float64 = log_softmax(logits.astype(np.float64) / temperature, axis=1)
     return logs

@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable, sort_names
+from bertsent.objectives.calibration import (
+    LARGEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    best_temperature,
+    calibration_table,
+    judge_labels,
+    require_temperature,
+)
 from bertsent.texts import (
     LabelSets,
     check_weights,
@@ -59,12 +67,18 @@ class MultiLabelClassification(Objective):
         only, and is not saved.
     chooses_thresholds : bool, default=False
         Whether `finish` chooses the thresholds.
+    calibration : float64 ndarray of shape (n_labels,) or None, default=None
+        Temperature of each label that was learned on held-out texts.
+    calibrated : bool, default=False
+        Whether logits are divided by it before they become probabilities.
     """
 
     sets: LabelSets
     thresholds: Float64 | None = None
     positive_weights: Float32 | None = None
     chooses_thresholds: bool = False
+    calibration: Float64 | None = None
+    calibrated: bool = False
 
     problem_type = "multi_label_classification"
     outputs = "labels"
@@ -74,6 +88,7 @@ class MultiLabelClassification(Objective):
     greater_is_better = True
     further_metrics = {"micro_f1": True, "macro_f1": True}
     takes_threshold = True
+    learns_held_out = True
 
     # --- y and targets ----------------------------------------------------------------------
 
@@ -170,16 +185,21 @@ class MultiLabelClassification(Objective):
 
     def to_json(self) -> dict[str, Any]:
         thresholds = None if self.thresholds is None else self.thresholds.tolist()
-        return self.sets.to_json() | {"thresholds": thresholds}
+        learned = {} if self.calibration is None else {"calibration": self.calibration.tolist()}
+        return self.sets.to_json() | {"thresholds": thresholds} | learned
 
     @classmethod
     def from_json(cls, content: Field) -> MultiLabelClassification:
-        sets, thresholds = LabelSets.from_json(content), None
+        sets, thresholds, calibration = LabelSets.from_json(content), None, None
+        count = len(sets.labels)
         if content["thresholds"].value is not None:
-            count = len(sets.labels)
             items = content["thresholds"].items(count, count)
             thresholds = np.array([item.number(0, 1) for item in items])
-        return cls(sets, thresholds)
+        if "calibration" in content:
+            items = content["calibration"].items(count, count)
+            limits = LEAST_TEMPERATURE, LARGEST_TEMPERATURE
+            calibration = np.array([item.number(*limits) for item in items])
+        return cls(sets, thresholds, calibration=calibration)
 
     def check_record(self, targets: Float32, record: Columns) -> None:
         if targets.ndim != 2 or targets.shape[1] != len(self.classes) or not (
@@ -212,7 +232,7 @@ class MultiLabelClassification(Objective):
             no_codes = np.empty(0, np.int32)
             weights = class_factors(class_weight, self.sets.known, no_codes)
         return replace(
-            self, chooses_thresholds=parameters["label_threshold"] == "f1",
+            self, calibration=None, chooses_thresholds=parameters["label_threshold"] == "f1",
             positive_weights=None if weights is None else weights.astype(np.float32),
         )
 
@@ -276,19 +296,39 @@ class MultiLabelClassification(Objective):
         return {"loss": self._losses(logits, targets, label_smoothing)}
 
     def finish(self, logits: Float32, targets: Float32) -> MultiLabelClassification:
-        """Return the objective with the thresholds that have the highest F1 on held-out texts."""
-        probabilities = self.predict_proba(logits)
-        thresholds = [
-            best_threshold(of_label, has > 0.0)
-            for of_label, has in zip(probabilities.T, targets.T, strict=True)
+        """Return the objective with what suits held-out texts best.
+
+        These are the temperature of each label and, if they are to be chosen, the thresholds with
+        the highest F1.
+        """
+        # The softmax of 0 and a logit is its sigmoid.
+        pairs = np.stack([np.zeros_like(logits), logits], axis=2)
+        has = targets > 0.0
+        calibration = [
+            best_temperature(pairs[:, label], has[:, label].astype(np.int64))
+            for label in range(len(self.classes))
         ]
-        return replace(self, thresholds=np.array(thresholds))
+        thresholds = self.thresholds
+        if self.chooses_thresholds:
+            probabilities = self.predict_proba(logits)
+            thresholds = np.array([
+                best_threshold(*label) for label in zip(probabilities.T, has.T, strict=True)
+            ])
+        return replace(self, thresholds=thresholds, calibration=np.array(calibration))
 
     def under(self, parameters: Mapping[str, Any]) -> MultiLabelClassification:
-        threshold = parameters["label_threshold"]
-        if isinstance(threshold, str):
-            return self
-        return replace(self, thresholds=np.full(len(self.classes), float(threshold)))
+        threshold, calibrated = parameters["label_threshold"], bool(parameters["calibrated"])
+        thresholds = self.thresholds
+        if calibrated:
+            require_temperature(self.calibration)
+        if not isinstance(threshold, str):
+            thresholds = np.full(len(self.classes), float(threshold))
+        elif calibrated and thresholds is not None:
+            # They were chosen for other probabilities; what they predict stays the same.
+            from scipy.special import logit
+
+            thresholds = _sigmoid(logit(thresholds) / self.calibration)
+        return replace(self, thresholds=thresholds, calibrated=calibrated)
 
     def report(self, logits: Float32, targets: Float32) -> dict[str, Any]:
         """Return F1, loss, averages of precision, recall and F1, and these of each label.
@@ -303,7 +343,16 @@ class MultiLabelClassification(Objective):
         of_text = _rates([part.sum(axis=1) for part in parts], undefined=1.0)
         rates = {"micro": of_all, "macro": of_label, "samples": of_text}
         thresholds = self.used_thresholds
+        judged = [
+            None if temperatures is None
+            else judge_labels(_sigmoid(logits / temperatures), has)
+            for temperatures in (np.ones(len(thresholds)), self.calibration)
+        ]
         return self.evaluate(logits, targets) | {
+            "calibration": {
+                "temperature": None if self.calibration is None else self.calibration.tolist(),
+                "uncalibrated": judged[0], "calibrated": judged[1],
+            },
             "subset_accuracy": float((chosen == has).all(axis=1).mean()),
             "averages": {
                 average: {name: float(each.mean()) for name, each in rates[average].items()}
@@ -337,6 +386,7 @@ class MultiLabelClassification(Objective):
             ),
             ReportTable("", ["average", "precision", "recall", "F1"], averages),
             ReportTable("", ["share of texts", ""], right),
+            calibration_table(report["calibration"]),
         ]
 
     # --- predictions ------------------------------------------------------------------------
@@ -359,10 +409,8 @@ class MultiLabelClassification(Objective):
 
     def predict_proba(self, logits: Float32) -> Float64:
         """Return the probability of each label, as float64; they do not add up to 1."""
-        from scipy.special import expit
-
-        probabilities: Float64 = expit(logits.astype(np.float64))
-        return probabilities
+        return _sigmoid(logits if self.calibration is None or not self.calibrated
+                        else logits / self.calibration)
 
     def decision_function(self, logits: Float32) -> Float32:
         """Return the logits."""
@@ -399,6 +447,13 @@ class MultiLabelClassification(Objective):
         no = np.logaddexp.reduce(-np.logaddexp(0.0, z))
         logits: Float32 = (yes - no).astype(np.float32)
         return logits
+
+
+def _sigmoid(logits: npt.NDArray[np.floating[Any]]) -> Float64:
+    from scipy.special import expit
+
+    probabilities: Float64 = expit(logits.astype(np.float64))
+    return probabilities
 
 
 def _rates(
