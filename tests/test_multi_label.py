@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
 import bertsent
+from bertsent.classifier.parameters import DEFAULTS
 from bertsent.cli import main
 from bertsent.errors import CheckpointError, FreshWeightsWarning
 from bertsent.files import Field
@@ -236,7 +237,7 @@ def test_the_loss_of_a_step_is_that_of_the_twin(make):
     table = clf.example_history_
     assert list(table.columns) == ["row", "epoch", "loss"] and len(table) == 60
     objective, targets = MultiLabelClassification.learn(LISTS, 60)
-    options = {"class_weight": {"bad": 3, "slow": 0.5}, "label_threshold": 0.5}
+    options = DEFAULTS | {"class_weight": {"bad": 3, "slow": 0.5}}
     configured = objective.configure(options, targets)
     assert configured.positive_weights.tolist() == [3, 1, 0.5]
     assert configured.weigh(targets, weights, options["class_weight"]) is weights
@@ -251,7 +252,7 @@ def test_the_loss_of_a_step_is_that_of_the_twin(make):
 
 def test_balanced_weights_of_labels(make):
     objective, targets = MultiLabelClassification.learn(np.array([[1, 0, 0]] + [[0, 1, 0]] * 3), 4)
-    balanced = objective.configure({"class_weight": "balanced", "label_threshold": 0.5}, targets)
+    balanced = objective.configure(DEFAULTS | {"class_weight": "balanced"}, targets)
     assert balanced.positive_weights.tolist() == [3, pytest.approx(1 / 3), 1]
     with pytest.raises(ValueError, match="class_weight names 'dull', which is not a class"):
         make(class_weight={"dull": 2}).fit(TEXTS, LISTS)

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import bertsent
 from bertsent import BertRegressor
+from bertsent.classifier.parameters import DEFAULTS
 from bertsent.cli import main
 from bertsent.errors import CheckpointError, FreshWeightsWarning
 from bertsent.files import Field
@@ -175,8 +176,7 @@ def test_the_loss_is_that_of_the_twin(make, loss):
     reg = make(loss=loss, track_examples=True, precision="float32").fit(TEXTS, STARS)
     assert reg.history_[0]["loss"] == pytest.approx(reg.example_history_["loss"].mean(), 1e-5)
     objective, targets = Regression.learn(STARS, 60)
-    options = {"loss": loss, "label_threshold": 0.5}
-    objective = objective.configure(options, targets)
+    objective = objective.configure(DEFAULTS | {"loss": loss}, targets)
     logits = RNG.normal(0, 2, (60, 1)).astype(np.float32)
     twin = reference.LOSSES[objective.loss](logits, targets)[0]
     assert objective.pointwise_loss(logits, targets).mean() == pytest.approx(twin, 1e-5)

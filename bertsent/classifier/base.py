@@ -152,16 +152,19 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
     @overload
     def predict_batches(
-        self, batches: Iterable[AnyTable], text_column: str | None = None
+        self, batches: Iterable[AnyTable], text_column: str | None = None, *,
+        abstain: float | None = None,
     ) -> Iterator[AnyTable]: ...
 
     @overload
     def predict_batches(
-        self, batches: Iterable[TextColumn], text_column: str | None = None
+        self, batches: Iterable[TextColumn], text_column: str | None = None, *,
+        abstain: float | None = None,
     ) -> Iterator[pd.DataFrame]: ...
 
     def predict_batches(
-        self, batches: Iterable[Any], text_column: str | None = None
+        self, batches: Iterable[Any], text_column: str | None = None, *,
+        abstain: float | None = None,
     ) -> Iterator[Any]:
         """Label batches of texts one after the other, for data that does not fit into memory.
 
@@ -174,6 +177,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             fastest, because texts of similar length are scored together.
         text_column : str or None, default=None
             The column of texts, if the batches are tables of several columns.
+        abstain : float or None, default=None
+            As in `BertClassifier.predict`: below this confidence, the predicted label is missing.
 
         Yields
         ------
@@ -204,7 +209,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         """
         from bertsent.files import label_batches
 
-        ready = predictor(self)
+        ready = predictor(self, abstain)
         ready.check()
         return label_batches(
             ready.table, ready.objective.prediction_columns, batches, text_column
@@ -219,6 +224,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         chunk_rows: int = 4096,
         missing: Literal["error", "skip"] = "error",
         overwrite: bool = False,
+        abstain: float | None = None,
         **dialect: Unpack[DialectOptions],
     ) -> ScoredFile:
         """Label a file of any size, in the memory of one chunk.
@@ -249,6 +255,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             leave them out.
         overwrite : bool, default=False
             Whether to replace `output` if it exists.
+        abstain : float or None, default=None
+            Confidence from 0 to 1 below which the predicted label stays empty.
         **dialect
             How `input` is written, as far as its name and content do not tell: ``delimiter``,
             ``quoting`` ("minimal", or "none" if quotes are part of the texts), ``escapechar``,
@@ -275,7 +283,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         """
         from bertsent.files import Dialect, find_source, label_file
 
-        ready = predictor(self)
+        ready = predictor(self, abstain)
         ready.check()
         dialect_of_input = Dialect.of(dialect, "predict_file")
         with contextlib.closing(find_source(input, dialect_of_input)) as source:
@@ -406,10 +414,10 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         return parameters
 
 
-def predictor(estimator: BertEstimator) -> Predictor:
+def predictor(estimator: BertEstimator, abstain: float | None = None) -> Predictor:
     """Return the `Predictor` of a fitted estimator, with its current parameters."""
     check_is_fitted(estimator)
-    return cast(Fitted, estimator._fitted).under(all_parameters(estimator))
+    return cast(Fitted, estimator._fitted).under(all_parameters(estimator), abstain)
 
 
 def _open_fitted(
@@ -423,7 +431,7 @@ def _open_fitted(
 
 
 def open_predictor(
-    name_or_dir: str | PathLike[str], changed: Mapping[str, Any]
+    name_or_dir: str | PathLike[str], changed: Mapping[str, Any], abstain: float | None = None
 ) -> Predictor:
     """Return the `Predictor` of a saved estimator, with other values of some parameters.
 
@@ -432,6 +440,8 @@ def open_predictor(
     name_or_dir : str or path-like
     changed : dict
         The new values, also for members that have their own.
+    abstain : float or None, default=None
+        As in `BertClassifier.predict`.
     """
     fitted, saved = _open_fitted(
         name_or_dir, tuple(OBJECTIVES), tell="max_length" not in changed
@@ -450,7 +460,7 @@ def open_predictor(
             f"{spell('max_length', changed['max_length'])} is too small: this model reads long "
             f"texts in windows that share {shared} tokens; expected at least {shared + 3}"
         )
-    return fitted.under(parameters)
+    return fitted.under(parameters, abstain)
 
 
 def all_parameters(estimator: BertEstimator) -> dict[str, Any]:

@@ -174,6 +174,16 @@ def _is_scorer(value: object) -> bool:
     return value in get_scorer_names()
 
 
+def _is_square(value: object) -> bool:
+    import numpy as np
+
+    rows = value.tolist() if isinstance(value, np.ndarray) else value
+    return is_list(rows) and len(rows) >= 2 and all(
+        is_list(row) and len(row) == len(rows) and all(map(real(-math.inf).accepts, row))
+        for row in rows
+    )
+
+
 def _is_random_state(value: object) -> bool:
     import numpy as np
 
@@ -218,6 +228,14 @@ METRIC = Kind(tuple(f'"{name}"' for name in _METRICS), _is_metric, choices=_METR
 SCORER = Kind(
     ('a scorer of scikit-learn or its name, such as "roc_auc"',), _is_scorer, metavar="METRIC",
     typed=("the name of a scorer of scikit-learn, such as roc_auc",),
+)
+PROBABILITY = real(0, 1)
+COSTS = Kind(
+    ("a square matrix of numbers, a row for each true class and a column for each decision",),
+    _is_square,
+    json.loads,
+    "MATRIX",
+    ("a JSON list with a row for each true class, such as [[0,1],[5,0]]",),
 )
 SIZE = Kind(
     ("a number of bytes", 'a size such as "2GB" or "500MiB"'),

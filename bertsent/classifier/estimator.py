@@ -105,6 +105,13 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         texts, if there are any, and saved; for several labels, one for each. It may be changed at
         any time (docs/decisions.md). The default leaves the probabilities as the model was trained
         to give them, which other programs compute too.
+    decision_threshold : float, default=0.5
+        Probability from which the second of two classes (of ``classes_``) is predicted, from 0 to
+        1. It may be changed at any time; training does not use it.
+    cost_matrix : list, array of shape (n_classes, n_classes) or None, default=None
+        What each decision costs: a row for each true class and a column for each decision, in the
+        order of ``classes_``. The class with the lowest expected cost is predicted. None predicts
+        the likeliest class. It may be changed at any time; training does not use it.
     max_grad_norm : float, default=1.0
         Largest norm of the gradient over all parameters; larger gradients are scaled down. 0
         turns clipping off.
@@ -363,6 +370,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         label_threshold: float | Literal["f1"] = 0.5,
         calibrated: bool = False,
+        decision_threshold: float = 0.5,
+        cost_matrix: npt.ArrayLike | None = None,
         max_grad_norm: float = 1.0,
         freeze_layers: int | Literal["all", "auto"] = "auto",
         freeze_dropout: bool = False,
@@ -414,6 +423,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         self.class_weight = class_weight
         self.label_threshold = label_threshold
         self.calibrated = calibrated
+        self.decision_threshold = decision_threshold
+        self.cost_matrix = cost_matrix
         self.max_grad_norm = max_grad_norm
         self.freeze_layers = freeze_layers
         self.freeze_dropout = freeze_dropout
@@ -580,23 +591,27 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
             sample_weight, self._fitted,
         ))
 
-    def predict(self, X: Texts) -> Any:
+    def predict(self, X: Texts, *, abstain: float | None = None) -> Any:
         """Predict the label of each text, or its labels.
 
         Parameters
         ----------
         X : list, Series, array or table of one column of str
             The texts.
+        abstain : float or None, default=None
+            Confidence from 0 to 1, the probability of the predicted label, below which nothing is
+            predicted. It needs one label for each text.
 
         Returns
         -------
         labels : ndarray or pandas Categorical, shape (n_texts,)
-            A Categorical if the training labels were one. If a text can have several labels, they
-            have the form of `y` in `fit`: an indicator matrix of shape (n_texts, n_classes), dense,
-            sparse or as a DataFrame with the index of `X`, or a list with a list, tuple or set for
-            each text.
+            A Categorical if the training labels were one. With `abstain`, an array of objects with
+            None, or a Categorical with missing values, where nothing is predicted. If a text can
+            have several labels, they have the form of `y` in `fit`: an indicator matrix of shape
+            (n_texts, n_classes), dense, sparse or as a DataFrame with the index of `X`, or a list
+            with a list, tuple or set for each text.
         """
-        return predictor(self).predict(X)
+        return predictor(self, abstain).predict(X)
 
     def score(
         self, X: Texts, y: Labels, sample_weight: npt.ArrayLike | None = None
@@ -658,7 +673,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         return predictor(self).decision_function(X)
 
     def evaluate(
-        self, X: Texts, y: Labels, *, label_map: Mapping[Any, Any] | None = None
+        self, X: Texts, y: Labels, *, label_map: Mapping[Any, Any] | None = None,
+        abstain: float | None = None,
     ) -> Evaluation:
         """Test the classifier: accuracy, precision, recall and F1 by class, and confusions.
 
@@ -674,6 +690,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
             The classes that labels with other names mean, such as
             ``{"neg": "LABEL_0", "pos": "LABEL_1"}``: the label of `y` comes first. Labels that
             are not in it must be classes.
+        abstain : float or None, default=None
+            As in `predict`. ``abstention`` in the result then has the ``coverage``, which is the
+            share of the texts that are decided, and the ``accuracy`` among them.
 
         Returns
         -------
@@ -704,7 +723,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         >>> result.accuracy == result["accuracy"] > 0.7
         True
         """
-        return evaluate(predictor(self), X, y, self.verbose, label_map)
+        return evaluate(predictor(self, abstain), X, y, self.verbose, label_map)
 
     @interruptible("the audit was interrupted")
     def audit(

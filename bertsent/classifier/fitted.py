@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from bertsent.classifier.declaration import PROBABILITY
 from bertsent.classifier.members import member_parameters
 from bertsent.classifier.opening import (
     describe_lack,
@@ -57,6 +58,7 @@ from bertsent.texts import (
 )
 from bertsent.tokenizer import Tokenizer
 from bertsent.training import ExampleHistory, Seeds
+from bertsent.wording import spell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -344,9 +346,9 @@ class Fitted:
             state["models"] = [model]
         return state
 
-    def under(self, parameters: Parameters) -> Predictor:
+    def under(self, parameters: Parameters, abstain: float | None = None) -> Predictor:
         """Return an object that predicts with the given parameters of a classifier."""
-        return Predictor(self, parameters)
+        return Predictor(self, parameters, abstain)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,15 +360,25 @@ class Predictor:
     fitted : Fitted
     parameters : dict
         All parameters of `BertClassifier`.
+    abstain : float or None, default=None
+        Confidence below which nothing is predicted.
     """
 
     fitted: Fitted
     parameters: Parameters
+    abstain: float | None = None
 
     @cached_property
     def objective(self) -> Objective:
         """What the models learned, with the parameters for prediction."""
-        return self.fitted.objective.under(self.parameters)
+        objective = self.fitted.objective.under(self.parameters)
+        if self.abstain is None:
+            return objective
+        if not PROBABILITY.accepts(self.abstain):
+            raise ValueError(
+                f"{spell('abstain', self.abstain)} is not allowed; expected {PROBABILITY.allowed}"
+            )
+        return objective.abstaining(self.abstain)
 
     def check(self) -> str:
         """Check the parameters for prediction, and return its precision."""

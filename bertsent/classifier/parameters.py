@@ -11,9 +11,11 @@ from typing import Any
 from bertsent.classifier.declaration import (
     CALLBACKS,
     CLASS_WEIGHTS,
+    COSTS,
     FLAG,
     MEMBER_LIST,
     METRIC,
+    PROBABILITY,
     RANDOM_STATE,
     SCORER,
     SIZE,
@@ -125,6 +127,15 @@ PARAMETERS = (
         "divide logits by the temperature that was learned on the held-out texts, so that 90 % of "
         "the predictions with a confidence of 0.9 are right",
         resume="any", summary="changed", at_prediction={}, task="classification"),
+    Parameter(
+        "decision_threshold", PROBABILITY, 0.5,
+        "probability from which the second of two classes is predicted", "PROBABILITY",
+        resume="any", summary="changed", at_prediction={}, task="classification"),
+    Parameter(
+        "cost_matrix", either(None, COSTS), None,
+        "what each decision costs: a row for each true class and a column for each decision, both "
+        "sorted; the class with the lowest expected cost is predicted (default: the likeliest one)",
+        "MATRIX", resume="any", summary="changed", at_prediction={}, task="classification"),
     Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
         per_member=True, pretraining={}),

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     label_map = merge_label_maps(args)
     check_order(args)
     source = read_source(args, args.file)
-    ready = open_predictor(args.directory, prediction_parameters(args))
+    ready = open_predictor(args.directory, prediction_parameters(args), args.abstain)
     objective = ready.objective
     if not isinstance(objective, Regression):
         check_label_sets(args)

@@ -60,6 +60,11 @@ def add_prediction_parameters(section: Section) -> None:
             _add_parameter(section, replace(parameter, **parameter.at_prediction), note)
 
 
+def add_abstain(section: Section, what: str) -> None:
+    """Add ``--abstain``."""
+    section.add("--abstain", metavar="CONFIDENCE", type=Typed(real(0, 1)), help=what)
+
+
 def _add_parameter(section: Section, parameter: Parameter, note: str) -> None:
     options: dict[str, Any] = {"dest": parameter.name, "default": argparse.SUPPRESS}
     if parameter.kind is FLAG:

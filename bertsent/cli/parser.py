@@ -12,6 +12,7 @@ from bertsent.classifier import RECIPES, TIME, one_of, real, whole
 from bertsent.cli.flags import (
     DEFAULT_TEST_SIZE,
     Typed,
+    add_abstain,
     add_columns,
     add_force,
     add_json,
@@ -262,7 +263,10 @@ def _add_evaluate(commands: _Commands) -> Parser:
     add_label_map(data)
     add_reading(commands.section(command, "format of the data"))
     add_json(commands.section(command, "output"))
-    add_prediction_parameters(commands.section(command, "prediction"))
+    prediction = commands.section(command, "prediction")
+    add_abstain(prediction, "also print the share of the texts that are predicted with at least "
+                "this confidence, from 0 to 1, and the accuracy among them")
+    add_prediction_parameters(prediction)
     return commands.finish(command)
 
 
@@ -314,7 +318,9 @@ def _add_predict(commands: _Commands) -> Parser:
         metavar="N",
         help="rows to read, score and write at a time (default: %(default)s)",
     )
-    add_prediction_parameters(commands.section(command, "prediction"))
+    prediction = commands.section(command, "prediction")
+    add_abstain(prediction, "leave the predicted label empty below this confidence, from 0 to 1")
+    add_prediction_parameters(prediction)
     return commands.finish(command)
 
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     source = None if args.file is None else read_source(args, args.file)
     if source is not None:
         check_files(source, args.output, args.text_column, args.force)
-    ready = open_predictor(args.directory, prediction_parameters(args))
+    ready = open_predictor(args.directory, prediction_parameters(args), args.abstain)
     precision = ready.check()
     if args.output is None and not args.json:
         names = ready.objective.label_names
@@ -76,4 +76,8 @@ def print_texts(ready: Predictor, texts: list[str], as_json: bool) -> None:
             print_json({"text": text} | dict(named), indent=None)
         else:
             label, *probabilities = values
-            print(label, *(f"{value:.4f}" for value in probabilities), sep="\t")
+            shown = to_plain(label)  # None if it abstains
+            print(
+                "" if shown is None else shown, *(f"{value:.4f}" for value in probabilities),
+                sep="\t",
+            )

@@ -12,6 +12,8 @@ def to_plain(value: Any) -> Any:
     """Return a parameter as a JSON value; random generators and functions become null."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if value is None or isinstance(value, str | bool | int | float):

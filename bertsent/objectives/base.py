@@ -93,6 +93,8 @@ class Objective(ABC):
         What else `evaluate` returns, by name, and whether larger values are better.
     takes_threshold : bool
         Whether the parameter `label_threshold` decides what is predicted.
+    takes_costs : bool
+        Whether `decision_threshold`, `cost_matrix` and `abstain` do.
     learns_held_out : bool
         Whether `finish` is to be called after training, if there are held-out texts.
     chooses_thresholds : bool
@@ -115,6 +117,7 @@ class Objective(ABC):
     greater_is_better: ClassVar[bool]
     further_metrics: ClassVar[Mapping[str, bool]] = {}
     takes_threshold: ClassVar[bool] = False
+    takes_costs: ClassVar[bool] = False
     learns_held_out: ClassVar[bool] = False
     chooses_thresholds: bool = False
     recorded: ClassVar[Mapping[str, type]] = {"loss": np.float32}
@@ -305,8 +308,22 @@ class Objective(ABC):
         self.check_parameters(parameters)
         return self
 
+    def abstaining(self, abstain: float) -> Objective:
+        """Return the objective that predicts nothing below a confidence."""
+        raise ValueError(
+            f"{spell('abstain', abstain)} needs one class for each text, but this model "
+            f"{self.purpose}"
+        )
+
     def check_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Raise a ValueError if parameters are for another objective."""
+        threshold, costs = (parameters[name] for name in ("decision_threshold", "cost_matrix"))
+        if not self.takes_costs and (threshold != DEFAULT_THRESHOLD or costs is not None):
+            name = "decision_threshold" if costs is None else "cost_matrix"
+            raise ValueError(
+                f"{spell(name, parameters[name])} needs one class for each text, but this model "
+                f"{self.purpose}"
+            )
         if not self.takes_threshold and parameters["label_threshold"] != DEFAULT_THRESHOLD:
             raise ValueError(
                 f"{spell('label_threshold', parameters['label_threshold'])} decides which labels "

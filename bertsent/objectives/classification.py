@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bertsent.objectives.base import Objective, ReportTable, sort_names
+from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable, sort_names
 from bertsent.objectives.calibration import (
     LARGEST_TEMPERATURE,
     LEAST_TEMPERATURE,
@@ -46,6 +46,8 @@ Targets: TypeAlias = "npt.NDArray[np.int32]"
 # With more classes, reports list the most frequent confusions instead of the whole matrix.
 MOST_IN_MATRIX = 20
 MOST_CONFUSIONS = 15
+# Types of pandas that have missing values, by the kind of a type of NumPy.
+_NULLABLE: dict[str, Any] = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +64,22 @@ class SingleLabelClassification(Objective):
         Temperature that was learned on held-out texts.
     calibrated : bool, default=False
         Whether logits are divided by it before they become probabilities.
+    threshold : float or None, default=None
+        Probability from which the second of two classes is predicted. None predicts the likelier
+        one.
+    costs : float64 ndarray of shape (n_classes, n_classes) or None, default=None
+        Cost of each decision (columns) for each true class (rows), the mean of which is to be low.
+    abstain : float or None, default=None
+        Confidence below which nothing is predicted.
     """
 
     labels: LabelType
     _: KW_ONLY
     calibration: float | None = None
     calibrated: bool = False
+    threshold: float | None = None
+    costs: Float64 | None = None
+    abstain: float | None = None
 
     problem_type = "single_label_classification"
     purpose = "chooses one of several classes"
@@ -77,6 +89,7 @@ class SingleLabelClassification(Objective):
     metric = "accuracy"
     greater_is_better = True
     learns_held_out = True
+    takes_costs = True
     recorded = {
         "loss": np.float32, "probability": np.float32, "margin": np.float32, "other": np.int32,
     }
@@ -166,13 +179,44 @@ class SingleLabelClassification(Objective):
         self, parameters: Mapping[str, Any], targets: Targets
     ) -> SingleLabelClassification:
         self.check_parameters(parameters)
+        self._read_costs(parameters)  # raises
         return replace(self, calibration=None)  # further training makes it invalid
 
     def under(self, parameters: Mapping[str, Any]) -> SingleLabelClassification:
         self.check_parameters(parameters)
         if parameters["calibrated"]:
             require_temperature(self.calibration)
-        return replace(self, calibrated=bool(parameters["calibrated"]))
+        threshold, costs = self._read_costs(parameters)
+        return replace(
+            self, calibrated=bool(parameters["calibrated"]), threshold=threshold, costs=costs
+        )
+
+    def abstaining(self, abstain: float) -> SingleLabelClassification:
+        return replace(self, abstain=float(abstain))
+
+    def _read_costs(self, parameters: Mapping[str, Any]) -> tuple[float | None, Float64 | None]:
+        """Return the threshold and the costs of decisions; raise unless they suit the classes."""
+        threshold, matrix = (parameters[name] for name in ("decision_threshold", "cost_matrix"))
+        count = len(self.classes)
+        if threshold != DEFAULT_THRESHOLD and count != 2:
+            raise ValueError(
+                f"{spell('decision_threshold', threshold)} decides between two classes, but there "
+                f"are {count}; use {spell('cost_matrix')}"
+            )
+        if matrix is None:
+            return None if threshold == DEFAULT_THRESHOLD else float(threshold), None
+        if threshold != DEFAULT_THRESHOLD:
+            raise ValueError(
+                f"{spell('decision_threshold', threshold)} and {spell('cost_matrix')} are both "
+                "given; use one of them"
+            )
+        costs = np.array(matrix, dtype=np.float64)
+        if len(costs) != count:
+            raise ValueError(
+                f"{spell('cost_matrix')} has {len(costs)} rows, but there are {count} classes: "
+                f"{', '.join(self.label_names[:MOST_IN_MATRIX])}"
+            )
+        return None, costs
 
     def finish(self, logits: Float32, targets: Targets) -> SingleLabelClassification:
         """Return the objective with the temperature that suits held-out texts best."""
@@ -201,7 +245,7 @@ class SingleLabelClassification(Objective):
         return losses
 
     def pointwise_metric(self, logits: Float32, targets: Targets) -> npt.NDArray[np.bool_]:
-        right: npt.NDArray[np.bool_] = logits.argmax(axis=1) == targets
+        right: npt.NDArray[np.bool_] = self.answer(logits) == targets
         return right
 
     def score(
@@ -212,8 +256,19 @@ class SingleLabelClassification(Objective):
         return self._mean_metric(logits, targets, sample_weight)
 
     def answer(self, logits: Float32) -> npt.NDArray[np.int64]:
-        codes: npt.NDArray[np.int64] = logits.argmax(axis=1)
+        codes: npt.NDArray[np.int64]
+        if self.costs is not None:
+            codes = (self.predict_proba(logits) @ self.costs).argmin(axis=1)
+        elif self.threshold is not None:
+            codes = (self.predict_proba(logits)[:, 1] >= self.threshold).astype(np.int64)
+        else:
+            codes = logits.argmax(axis=1)
         return codes
+
+    def confidence(self, logits: Float32) -> Float64:
+        """Return the probability of each predicted class."""
+        chosen: Float64 = self.predict_proba(logits)[np.arange(len(logits)), self.answer(logits)]
+        return chosen
 
     def imagine(self, targets: Targets) -> Float32:
         return np.eye(len(self.classes), dtype=np.float32)[targets]
@@ -251,6 +306,11 @@ class SingleLabelClassification(Objective):
         )
         own = np.maximum(probabilities[np.arange(len(targets)), targets], 1e-300)
         names = self.label_names
+        decisions: dict[str, Any] = {}
+        if self.costs is not None:
+            decisions["cost"] = float(self.costs[targets, predicted].mean())
+        if self.abstain is not None:
+            decisions["abstention"] = self._report_abstention(self.abstain, logits, targets)
         return {
             "accuracy": float((predicted == targets).mean()),
             "loss": float(-np.log(own).mean()),
@@ -271,6 +331,20 @@ class SingleLabelClassification(Objective):
                     targets, predicted, labels=codes
                 ).tolist(),
             },
+            **decisions,
+        }
+
+    def _report_abstention(
+        self, least: float, logits: Float32, targets: Targets
+    ) -> dict[str, Any]:
+        """Return how many texts are decided, and the accuracy among them and among the others."""
+        decided, right = self.confidence(logits) >= least, self.answer(logits) == targets
+        return {
+            "confidence": least,
+            "coverage": float(decided.mean()),
+            "rows": int(decided.sum()),
+            "accuracy": float(right[decided].mean()) if decided.any() else None,
+            "accuracy_left_out": None if decided.all() else float(right[~decided].mean()),
         }
 
     def report_calibration(self, logits: Float32, targets: Targets) -> dict[str, Any]:
@@ -295,15 +369,23 @@ class SingleLabelClassification(Objective):
             confusion = _confusion_table(names, counts)
         return [
             ReportTable("", ["class", "precision", "recall", "F1", "texts"], each), confusion,
-            calibration_table(report["calibration"]),
+            calibration_table(report["calibration"]), *_decision_tables(report),
         ]
 
     def format_metric(self, value: float) -> str:
         return f"{value:.2%}"
 
     def predict(self, logits: Float32) -> npt.NDArray[Any] | pd.Categorical:
-        """Return the labels, as an array, or as a Categorical if the training labels were one."""
-        return self.labels.decode(logits.argmax(axis=1))
+        """Return the labels, as an array, or as a Categorical if the training labels were one.
+
+        If it abstains, undecided texts have None in an array of objects, or no category.
+        """
+        labels = self.labels.decode(self.answer(logits))
+        if self.abstain is not None:
+            if isinstance(labels, np.ndarray):
+                labels = labels.astype(object)
+            labels[self.confidence(logits) < self.abstain] = None
+        return labels
 
     def predict_proba(self, logits: Float32) -> Float64:
         """Return the probability of each class, as float64."""
@@ -317,11 +399,16 @@ class SingleLabelClassification(Objective):
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def prediction_table(self, logits: Float32, decimals: int | None = None) -> Columns:
-        probabilities = self.predict_proba(logits)
-        confidence = probabilities.max(axis=1, initial=0.0)
+        confidence = self.confidence(logits)
+        labels: Any = self.predict(logits)
         if decimals is not None:
             confidence = confidence.round(decimals)
-        labels = self.labels.decode(probabilities.argmax(axis=1))
+        kind = self.classes.dtype.kind
+        if self.abstain is not None and isinstance(labels, np.ndarray) and kind in _NULLABLE:
+            import pandas as pd
+
+            # With a type that has missing values, a column keeps it in all chunks of a file.
+            labels = pd.array(labels, dtype=_NULLABLE[kind])
         return {"predicted_label": labels, "confidence": confidence}
 
     def uncertainty(self, logits: Float32) -> Float64:
@@ -350,6 +437,25 @@ class SingleLabelClassification(Objective):
         ]
         mixed: Float32 = np.logaddexp.reduce(parts).astype(np.float32)
         return mixed
+
+
+def _decision_tables(report: Mapping[str, Any]) -> list[ReportTable]:
+    """Return tables about costs and about texts that are left out, where a report has them."""
+    tables = []
+    if "cost" in report:
+        tables.append(ReportTable("", ["cost of a text", ""], [["mean", f"{report['cost']:.4f}"]]))
+    if "abstention" in report:
+        found, rows = report["abstention"], []
+        left_out = report["rows"] - found["rows"]
+        for name, count, accuracy in (
+            ("decided", found["rows"], found["accuracy"]),
+            ("left out", left_out, found["accuracy_left_out"]),
+        ):
+            share = f"{count / report['rows']:.2%}"
+            rows.append([name, str(count), share, "" if accuracy is None else f"{accuracy:.2%}"])
+        title = f"confidence of at least {found['confidence']:g}"
+        tables.append(ReportTable("", [title, "texts", "share", "accuracy"], rows))
+    return tables
 
 
 def _matrix_table(names: list[str], counts: list[list[int]]) -> ReportTable:

@@ -223,6 +223,7 @@ class MultiLabelClassification(Objective):
     def configure(
         self, parameters: Mapping[str, Any], targets: Float32
     ) -> MultiLabelClassification:
+        self.check_parameters(parameters)
         class_weight = parameters["class_weight"]
         weights: Float64 | None
         if isinstance(class_weight, str):
@@ -317,6 +318,7 @@ class MultiLabelClassification(Objective):
         return replace(self, thresholds=thresholds, calibration=np.array(calibration))
 
     def under(self, parameters: Mapping[str, Any]) -> MultiLabelClassification:
+        self.check_parameters(parameters)
         threshold, calibrated = parameters["label_threshold"], bool(parameters["calibrated"])
         thresholds = self.thresholds
         if calibrated:
