@@ -159,7 +159,7 @@ REFUSED = {
     "missing in a Polars frame": (pl.DataFrame({"r": ["a", None]}), r"X\[1\] is None"),
     "masked": (np.ma.array(["a", "b"], mask=[0, 1]), r"X\[1\] is None"),
     "masked column": (np.ma.array([["a"], ["b"]], mask=[[0], [1]]), r"X\[1\] is None"),
-    "row": (np.array([["a", "b"]]), r"X has shape \(1, 2\); pass one column.*X\[:, 0\]"),
+    "row": (np.array([["a", "b", "c"]]), r"X has shape \(1, 3\); pass one .*X\[:, 0\].*X\[:, :2\]"),
     "numbers": (np.zeros((3, 4)), r"X has shape \(3, 4\)"),
     "one column of numbers": (np.zeros((3, 1)), r"X\[0\] is not a text.*float"),
     "three dimensions": (np.full((2, 1, 1), "a"), r"X has shape \(2, 1, 1\)"),
@@ -182,7 +182,7 @@ REFUSED = {
     "rows of a database": ([("a",)], r"X\[0\] .* tuple .*\[row\[0\] for row in X\]"),
     "dictionaries": ([{"text": "a"}], r"X\[0\] .* dict .*row\['text'\] for row in X"),
     "paths": ([pathlib.Path("a.txt")], r"X\[0\] .*read the file first"),
-    "several levels": (pd.MultiIndex.from_tuples([("a", "b")]), r"X\[0\] .* tuple"),
+    "several levels": (pd.MultiIndex.from_tuples([("a", "b", "c")]), r"X\[0\] .* tuple"),
     "binary of Arrow": (pa.array([b"a"]), r"X\[0\] .* bytes .*decode it first"),
     "missing in StringDType": (
         np.array(["a", None], np.dtypes.StringDType(na_object=None)), r"X\[1\] is None",

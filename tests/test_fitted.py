@@ -90,12 +90,13 @@ def test_the_settings_file_has_the_keys_that_it_always_had(clf, tmp_path):
     settings = json.loads((tmp_path / "model" / "bertsent.json").read_text())
     assert list(settings) == [
         "format", "bertsent", "parameters", "labels", "learning_rate", "precision", "history",
-        "evaluations", "best_step", "max_length", "plan", "feature_name", "members", "parts",
+        "evaluations", "best_step", "max_length", "plan", "feature_name", "pairs", "members",
+        "parts",
     ]
     # Earlier versions had only these, and one model.
     (tmp_path / "model" / "member-2.safetensors").unlink()
     for name in (
-        "precision", "evaluations", "best_step", "plan", "feature_name", "members", "parts"
+        "precision", "evaluations", "best_step", "plan", "feature_name", "pairs", "members", "parts"
     ):
         del settings[name]
     (tmp_path / "model" / "bertsent.json").write_text(json.dumps(settings))
@@ -131,13 +132,13 @@ def test_the_attributes_are_those_of_the_object(clf):
     inherited = vars(bertsent.BertClassifier) | vars(bertsent.classifier.BertEstimator)
     descriptors = [name for name in inherited if name[0] != "_" == name[-1]]
     assert sorted(descriptors) == sorted(DOCUMENTED)
-    clf._fitted = replace(clf._fitted, feature_name="review")
+    clf._fitted = replace(clf._fitted, feature_names=["review"])
     for name in DOCUMENTED:
         assert getattr(clf, name) is getattr(clf._fitted, name[:-1])
     own = {f"{field.name}_" for field in fields(Fitted)}
     assert own - set(DOCUMENTED) == {
-        "objective_", "text_hashes_", "examples_", "moments_", "feature_name_", "name_",
-        "words_",
+        "objective_", "text_hashes_", "examples_", "moments_", "feature_names_", "name_",
+        "pairs_", "words_",
     }
     assert set(DOCUMENTED) - own == {
         "classes_", "thresholds_", "calibration_", "model_", "example_history_", "n_features_in_",

@@ -101,7 +101,8 @@ def test_threads_give_the_same_windows(tokenizer):
         ({"max_length": 2}, ValueError, r"\[CLS\] and \[SEP\] leave no room for windows"),
         ({"max_length": None, "stride": -1}, ValueError, "at least 0"),
         ({"truncation": "head", "stride": 2}, ValueError, "needs truncation='windows'"),
-        ({"text_pairs": ["w2"]}, ValueError, "single texts, not for text_pairs"),
+        ({"text_pairs": ["w2"], "stride": 2}, ValueError, "windows of 2 tokens .* 0 to 1"),
+        ({"text_pairs": ["w2"], "max_length": 4}, ValueError, "leave no room for windows"),
     ],
 )
 def test_what_is_wrong_is_said(tokenizer, options, error, message):

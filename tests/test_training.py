@@ -60,7 +60,7 @@ class FakeModel:
 
     num_labels = 2
 
-    def score_packed(self, ids, offsets, n_threads, precision, chunk_tokens):
+    def score_packed(self, ids, offsets, n_threads, precision, token_type_ids, chunk_tokens):
         return np.tile(np.array([0.0, 2.0], dtype=np.float32), (len(offsets) - 1, 1))
 
 
@@ -87,11 +87,12 @@ def run(model, examples, **options):
 def test_batches_hold_the_tokens_of_their_texts():
     examples = make_examples(50)
     rows = np.array([7, 0, 49, 7])
-    ids, cu_seqlens, keys, windows = examples.gather(rows)
+    ids, cu_seqlens, types, keys, windows = examples.gather(rows)
     expected = [examples.ids[examples.offsets[r] : examples.offsets[r + 1]] for r in rows]
     assert ids.tolist() == np.concatenate(expected).tolist()
     assert np.diff(cu_seqlens).tolist() == [len(part) for part in expected]
     assert ids.dtype == np.int32 and cu_seqlens.dtype == np.int64
+    assert types is None
     assert keys.tolist() == rows.tolist() and keys.dtype == np.uint64 and windows is None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,6 +25,8 @@ from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from bertsent.texts import Text
 
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 Floats: TypeAlias = "npt.NDArray[np.floating]"
@@ -105,14 +108,14 @@ def describe_shortage(n: int, found: int, n_texts: int, n_known: int) -> str:
     )
 
 
-def distinct_rows(texts: list[str], excluded: Bools | None = None) -> Ints:
+def distinct_rows(texts: Sequence[Text], excluded: Bools | None = None) -> Ints:
     """Return the first row of each text, without excluded ones.
 
     Texts that are equal after HTML, case and white space are normalised count as one.
 
     Parameters
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
     excluded : ndarray of bool, shape (n_texts,), optional
         Texts of which no copy is wanted either.
     """
@@ -128,7 +131,7 @@ def distinct_rows(texts: list[str], excluded: Bools | None = None) -> Ints:
 
 
 def choose(
-    texts: list[str],
+    texts: Sequence[Text],
     vectors: Floats,
     n: int,
     uncertainty: Floats | None = None,
@@ -141,7 +144,7 @@ def choose(
 
     Parameters
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
         Distinct texts; see `distinct_rows`.
     vectors : ndarray of float, shape (n_texts, hidden_size)
         Their pooled vectors. Only directions count.
@@ -180,7 +183,7 @@ def choose(
     return Choice(rows[first], represents[first])
 
 
-def _without_duplicates(texts: list[str], rows: Ints, threshold: float) -> Ints:
+def _without_duplicates(texts: Sequence[Text], rows: Ints, threshold: float) -> Ints:
     """Return the rows without those of near-duplicates of an earlier one."""
     group = find_similar([texts[row] for row in rows], threshold=threshold).group
     _, first = np.unique(group, return_index=True)

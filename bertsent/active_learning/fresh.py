@@ -17,7 +17,15 @@ from bertsent.active_learning.choice import (
 )
 from bertsent.model import encode_texts, open_encoder, resolve_precision
 from bertsent.system import check_interrupts, interruptible, resolve_n_threads, row_progress, warn
-from bertsent.texts import Reader, check_texts, name_texts, resolve_max_length, row_labels
+from bertsent.texts import (
+    Reader,
+    are_pairs,
+    check_texts,
+    name_texts,
+    resolve_max_length,
+    row_labels,
+    text_columns,
+)
 
 if TYPE_CHECKING:
     from bertsent.texts import Texts
@@ -117,7 +125,8 @@ def suggest_labels(
         rows = rows[np.sort(sample)]
     encoder, tokenizer = open_encoder(model)
     positions = encoder._engine["max_position_embeddings"]
-    reader = Reader(resolve_max_length(max_length, positions), "windows")
+    special = tokenizer.num_special_tokens_to_add(are_pairs(texts))
+    reader = Reader(resolve_max_length(max_length, positions), "windows", special=special)
     left = [texts[row] for row in rows]
     with row_progress(verbose) as progress:
         progress.start(len(left))
@@ -138,6 +147,6 @@ def suggest_labels(
     at, labels = rows[found.rows], row_labels(X)
     return pd.DataFrame({
         "row": at if labels is None else labels[at],
-        "text": [texts[row] for row in at],
+        **text_columns([texts[row] for row in at]),
         "represents": found.represents,
     })

@@ -6,23 +6,28 @@ occur in both texts divided by the number that occur in either (Broder 1997, *On
 containment of documents*). Only the rarest shingles of each text are used to find pairs, because
 two sufficiently similar texts must share one of these (Chaudhuri et al. 2006, *A primitive operator
 for similarity joins*). Common phrases therefore cost nothing.
+
+Pairs of texts are as similar as the less similar of their two texts. Many pairs share a long first
+text, and this says nothing about them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from bertsent.system import check_interrupts, checking_interrupts
-from bertsent.texts import strip_html
+from bertsent.texts import are_pairs, strip_html, take_apart
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from bertsent.texts import Text
 
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 Floats: TypeAlias = "npt.NDArray[np.float64]"
@@ -60,7 +65,7 @@ class Similar(NamedTuple):
 
 
 def find_similar(
-    texts: list[str], known: Bools | None = None, threshold: float = THRESHOLD
+    texts: Sequence[Text], known: Bools | None = None, threshold: float = THRESHOLD
 ) -> Similar:
     """Find near-duplicates of all texts among the known texts.
 
@@ -68,7 +73,7 @@ def find_similar(
 
     Parameters
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
     known : ndarray of bool, shape (n_texts,), optional
         The texts with which all texts are compared, for example the training texts. By default
         all texts.
@@ -100,13 +105,13 @@ def find_similar(
 
 
 def similar_pairs(
-    texts: list[str], threshold: float
+    texts: Sequence[Text], threshold: float
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
     """Yield all pairs of different texts with at least this similarity, in batches.
 
     Parameters
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
     threshold : float
 
     Yields
@@ -115,7 +120,10 @@ def similar_pairs(
         Numbers of the two texts; ``first`` is the smaller one.
     similarity : ndarray of float64
     """
-    shingles = _shingle(texts)
+    # Pairs are first compared by the shingles of both texts together. This finds more than is
+    # wanted: what they have in common of all is at least the smaller one of the two shares.
+    parts = [_shingle(side) for side in (take_apart(texts) if are_pairs(texts) else [texts])]
+    shingles = parts[0] if len(parts) == 1 else _side_by_side(*parts)
     sizes = np.diff(shingles.indptr)
     rare = _rarest(shingles, sizes, threshold)
     columns = rare.T.tocsr()
@@ -128,18 +136,47 @@ def similar_pairs(
         first, second = first[apart], second[apart]
         for part in _parts(sizes[first]):
             one, other = first[part], second[part]
-            shared = np.asarray(shingles[one].multiply(shingles[other]).sum(axis=1)).ravel()
-            similarity = shared / (sizes[one] + sizes[other] - shared)
+            similarity = np.min([_jaccard(side, one, other) for side in parts], axis=0)
             enough = similarity >= threshold
             yield one[enough], other[enough], similarity[enough]
 
 
-def even_out(text: str) -> str:
-    """Return a text without HTML, in lower case, with single spaces."""
+def _jaccard(shingles: Any, one: Ints, other: Ints) -> Floats:
+    """Return the similarity of each of some texts to another one; two without words are equal."""
+    sizes = np.diff(shingles.indptr)
+    shared = np.asarray(shingles[one].multiply(shingles[other]).sum(axis=1)).ravel()
+    either = sizes[one] + sizes[other] - shared
+    return np.where(either > 0, shared / np.maximum(either, 1), 1.0)
+
+
+def _side_by_side(first: Any, second: Any) -> Any:
+    """Return the shingles of both texts of pairs as different ones, rarest columns first."""
+    both = sparse.hstack([first, second], format="csr")
+    counts = np.bincount(both.indices, minlength=both.shape[1])
+    by_rarity = np.empty(len(counts), dtype=both.indices.dtype)
+    by_rarity[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    both.indices = by_rarity[both.indices]
+    both.has_sorted_indices = False
+    both.sort_indices()
+    return both
+
+
+@overload
+def even_out(text: str) -> str: ...
+
+
+@overload
+def even_out(text: Text) -> Text: ...
+
+
+def even_out(text: Text) -> Text:
+    """Return a text, or both texts of a pair, without HTML, in lower case, with single spaces."""
+    if not isinstance(text, str):
+        return even_out(text[0]), even_out(text[1])
     return " ".join(strip_html(text).casefold().split())
 
 
-def _shingle(texts: list[str]) -> Any:
+def _shingle(texts: Sequence[Any]) -> Any:
     """Return the shingles of each text as a sparse matrix of ones, rarest columns first.
 
     The beginning and the end of a text count as words, so that a text of one word has a shingle.

@@ -16,13 +16,21 @@ from bertsent.audit.duplicates import THRESHOLD, find_similar
 from bertsent.audit.label_errors import Evidence, suspect
 from bertsent.audit.word_model import cross_validate
 from bertsent.system import checking_interrupts
-from bertsent.texts import check_texts, hash_texts, row_labels, strip_html
+from bertsent.texts import (
+    are_pairs,
+    as_single,
+    check_alike,
+    check_texts,
+    hash_texts,
+    row_labels,
+    strip_texts,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.audit.duplicates import Similar
-    from bertsent.texts import Labels, Texts
+    from bertsent.texts import Labels, Text, Texts
     from bertsent.training import ExampleHistory
 
 Ints: TypeAlias = "npt.NDArray[np.integer]"
@@ -74,7 +82,9 @@ def audit(
     texts = [] if X is None else check_texts(X, "X", strip=strip)
     side = _Sides(history, X, texts)
     if X_test is not None:
-        side.add_test(X_test, check_texts(X_test, "X_test", strip=strip), y_test)
+        test = check_texts(X_test, "X_test", strip=strip)
+        check_alike(test, "X_test", are_pairs(texts))
+        side.add_test(X_test, test, y_test)
     similar = None
     if X is not None:
         similar = find_similar(side.texts, side.part == "train", threshold)
@@ -98,7 +108,7 @@ class _Sides:
 
     Attributes
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
         Empty if there is no X.
     names : ndarray of object
         Index labels of the rows.
@@ -108,7 +118,7 @@ class _Sides:
         Class numbers; -1 without a label.
     """
 
-    def __init__(self, history: ExampleHistory, X: Texts | None, texts: list[str]) -> None:
+    def __init__(self, history: ExampleHistory, X: Texts | None, texts: list[Text]) -> None:
         n = len(history.targets)
         self.objective = history.objective
         self.part: npt.NDArray[Any] = np.full(n, "validation", dtype=object)
@@ -119,7 +129,7 @@ class _Sides:
             _check_same(texts, history)
         self.names: npt.NDArray[Any] = _names(X, n)
 
-    def add_test(self, X_test: Texts, texts: list[str], y_test: Labels | None) -> None:
+    def add_test(self, X_test: Texts, texts: list[Text], y_test: Labels | None) -> None:
         """Append the test texts, with or without labels."""
         codes: Ints = np.full(len(texts), -1)
         if y_test is not None:
@@ -155,7 +165,7 @@ def _names(X: Texts | None, n: int) -> npt.NDArray[Any]:
     return np.fromiter(range(n) if index is None else index, dtype=object, count=n)
 
 
-def _check_same(texts: list[str], history: ExampleHistory) -> None:
+def _check_same(texts: list[Text], history: ExampleHistory) -> None:
     """Raise unless these are the texts that `fit` was given."""
     if len(texts) != len(history.targets):
         raise ValueError(
@@ -194,7 +204,7 @@ def _labels(
     evidence = Evidence.of_training(history, rows)
     why = _describe_dynamics(evidence, side.labels(evidence.labels))
     if similar is not None:
-        texts = [strip_html(side.texts[row]) for row in checking_interrupts(rows)]
+        texts = as_single(strip_texts(side.texts[row] for row in checking_interrupts(rows)))
         by_words = cross_validate(texts, evidence.labels)
         if by_words is not None:
             evidence = evidence.beside(by_words)

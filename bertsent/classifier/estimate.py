@@ -32,12 +32,20 @@ from bertsent.hub import length_limit, read_model_shape, resolve_directory
 from bertsent.model import BertForSequenceClassification, limit_training, training_memory
 from bertsent.objectives import Objective
 from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
-from bertsent.texts import check_texts, check_training_texts, hold_out, resolve_max_length
+from bertsent.texts import (
+    are_pairs,
+    check_texts,
+    check_training_texts,
+    hold_out,
+    resolve_max_length,
+)
 from bertsent.tokenizer import Tokenizer
 from bertsent.training import Budget, draw_seeds
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from bertsent.texts import Text
 
 # Approximate bytes on disk for each entry of the vocabulary, in the tokenizer's files.
 ENTRY = 32
@@ -155,7 +163,8 @@ def estimate_member(
     )
     options = make_options(parameters, model._engine, seeds, {}, validated=True)
     rungs = list_rungs(
-        parameters, length_limit(model._config, model._engine), model._engine["num_hidden_layers"]
+        parameters, length_limit(model._config, model._engine), model._engine["num_hidden_layers"],
+        tokenizer.num_special_tokens_to_add(are_pairs(texts)),
     )
     test = check_texts(X_test, "X_test", strip=parameters["strip_html"])
     rungs, work, rates = survey_work(
@@ -198,7 +207,7 @@ def estimate_member(
 
 
 def _split(
-    texts: list[str], strata: npt.NDArray[Any], fraction: float | None, seed: int
+    texts: list[Text], strata: npt.NDArray[Any], fraction: float | None, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the rows of held-out texts and of training texts, as `fit` chooses them."""
     if fraction is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,15 @@ from bertsent.classifier.parameters import DEFAULTS, check_parameters
 from bertsent.classifier.settings import (
     SETTINGS_FILE,
     check_parts,
+    flag,
     of_members,
     optional,
+    read_names,
     read_settings,
     row,
     saved,
     table,
+    write_names,
     write_settings,
 )
 from bertsent.classifier.words import WordModel
@@ -49,22 +52,25 @@ from bertsent.system import check_interrupts, checking_interrupts, interruptible
 from bertsent.texts import (
     Reader,
     Windows,
+    are_pairs,
     check_texts,
     count_tokens,
-    feature_name,
+    describe_sort,
+    feature_names,
     hash_texts,
     name_texts,
     row_labels,
+    sum_pairs,
 )
 from bertsent.tokenizer import Tokenizer
 from bertsent.training import ExampleHistory, Seeds
-from bertsent.wording import spell
+from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bertsent._core import ArrowTexts
-    from bertsent.texts import Labels, Texts
+    from bertsent.texts import Labels, Text, Texts
 
 Parameters = dict[str, Any]
 Report = Callable[[float], None]
@@ -130,8 +136,10 @@ class Fitted:
         Attributes of `BertClassifier`.
     objective : Objective
         What the models learned, with the labels.
-    feature_name : str or None
-        Name of the column of texts if X was a table.
+    feature_names : list of str or None
+        Names of the one or two columns of texts if X was a table.
+    pairs : bool or None
+        Whether the texts are pairs; None if that is unknown, in a model of another program.
     text_hashes : uint64 ndarray
         Hashes of the training texts, sorted.
     examples : ExampleHistory or None
@@ -163,7 +171,10 @@ class Fitted:
     teachers: list[dict[str, Any]] | None = field(
         default=None, metadata=saved(optional(table), if_set=True)
     )
-    feature_name: str | None = field(default=None, metadata=saved(optional(Field.text)))
+    feature_names: list[str] | None = field(
+        default=None, metadata=saved(optional(read_names), "feature_name", write_names)
+    )
+    pairs: bool | None = field(default=False, metadata=saved(optional(flag)))
     training_rows: npt.NDArray[np.int64] | None = None
     validation_rows: npt.NDArray[np.int64] | None = None
     text_hashes: npt.NDArray[np.uint64] = field(default_factory=_no_hashes)
@@ -172,7 +183,10 @@ class Fitted:
     words: WordModel | None = None
     name: str | None = None
 
-    n_features_in: ClassVar[int] = 1
+    @property
+    def n_features_in(self) -> int:
+        """Number of columns of X."""
+        return 2 if self.pairs else 1
 
     @property
     def model(self) -> BertForSequenceClassification:
@@ -209,20 +223,53 @@ class Fitted:
 
     @cached_property
     def feature_names_in(self) -> npt.NDArray[Any]:
-        """The name of the column of texts; not defined if there was none."""
-        if self.feature_name is None:
+        """The names of the columns of texts; not defined if there were none."""
+        if self.feature_names is None:
             raise AttributeError("feature_names_in_ is not defined: X in fit was not a table")
-        return np.array([self.feature_name], dtype=object)
+        return np.array(self.feature_names, dtype=object)
 
-    def check_feature_name(self, X: Texts) -> None:
-        """Raise if X is a table with another column than in training, as scikit-learn does."""
-        name = feature_name(X)
-        if None not in (name, self.feature_name) and name != self.feature_name:
+    def check_pairs(self, texts: Sequence[Text] | ArrowTexts) -> None:
+        """Raise if texts are pairs and those in training were not, or the other way round."""
+        if self.pairs is None or not len(texts) or are_pairs(texts) == self.pairs:
+            return
+        names = self.feature_names
+        if self.pairs:
+            columns = f"X[{names!r}]" if names else "two columns of texts or a list of pairs"
+            python, command = f"pass {columns}", f"add {spell('text_pair_column')}"
+        else:
+            columns = f"X[{names[0]!r}]" if names else "one column of texts"
+            python, command = f"pass {columns}", f"leave out {spell('text_pair_column')}"
+        raise ValueError(
+            f"X has {describe_sort(not self.pairs)}, but the model was trained on "
+            f"{describe_sort(self.pairs)}; {phrase(python=python, command=command)}"
+        )
+
+    def check_columns(self, X: Texts, texts: Sequence[Text] | ArrowTexts) -> None:
+        """Raise unless X has the columns that it had in training.
+
+        Parameters
+        ----------
+        X : object
+            Whatever a user passed. If it is a table, names of columns must match, as in
+            scikit-learn.
+        texts : list of str, list of pairs, or ArrowTexts
+            The texts in it.
+        """
+        self.check_pairs(texts)
+        given, own = feature_names(X), self.feature_names
+        if given is None or own is None or len(given) != len(own) or given == own:
+            return
+        if len(own) == 1:
             raise ValueError(
                 "The feature names should match those that were passed during fit: X has the "
-                f"column {name!r}, but fit was given {self.feature_name!r}; rename it, or pass "
-                f"X[{name!r}]"
+                f"column {given[0]!r}, but fit was given {own[0]!r}; rename it, or pass "
+                f"X[{given[0]!r}]"
             )
+        raise ValueError(
+            "The feature names should match those that were passed during fit: X has the columns "
+            f"{given!r}, but fit was given {own!r}, in this order; rename or reorder them, or pass "
+            "X.to_numpy()"
+        )
 
     @classmethod
     def open(
@@ -388,8 +435,13 @@ class Predictor:
             self.reader(number)
         return resolve_precision(self.parameters["inference_precision"], "inference_precision")
 
-    def reader(self, number: int = 0, *, inference: bool = True) -> Reader:
-        """Return the reader of a model; raise if the model has too few positions."""
+    def reader(
+        self, number: int = 0, *, inference: bool = True, pairs: bool | None = None
+    ) -> Reader:
+        """Return the reader of a model; raise if the model has too few positions.
+
+        `pairs` says whether the texts are pairs. None means as in training.
+        """
         all_parameters = member_parameters(self.parameters)
         # There are fewer than models if `members` was changed after `fit`.
         parameters = all_parameters[min(number, len(all_parameters) - 1)]
@@ -399,12 +451,16 @@ class Predictor:
                 length = length[number]
             parameters = parameters | {"max_length": length}
         positions = self.fitted.models[number]._engine["max_position_embeddings"]
-        return Reader.of(parameters, positions, inference=inference)
+        special = self.fitted.tokenizer.num_special_tokens_to_add(
+            bool(self.fitted.pairs if pairs is None else pairs)
+        )
+        return Reader.of(parameters, positions, inference=inference, special=special)
 
-    def texts(self, X: Texts) -> list[str] | ArrowTexts:
-        """Return the texts to score, after checking X."""
-        self.fitted.check_feature_name(X)
-        return check_texts(X, "X", arrow=True, strip=self.parameters["strip_html"])
+    def texts(self, X: Texts, *, arrow: bool = True) -> list[Text] | ArrowTexts:
+        """Return the texts to score, after checking X; `arrow` is as for `check_texts`."""
+        texts = check_texts(X, "X", arrow=arrow, strip=self.parameters["strip_html"])
+        self.fitted.check_columns(X, texts)
+        return texts
 
     @_interruptible
     def logits(self, X: Texts, report: Report | None = None) -> npt.NDArray[np.float32]:
@@ -449,7 +505,7 @@ class Predictor:
         models, opinions = self.fitted.models, []
         last = vectors = None
         for number, model in enumerate(models):
-            reader = self.reader(number)
+            reader = self.reader(number, pairs=are_pairs(texts))
             if reader != last:
                 check_interrupts()
                 with name_texts(_name_in_x):
@@ -459,7 +515,10 @@ class Predictor:
                 model, tokens.ids, tokens.offsets, n_threads,
                 partial(_report_member, report, number, len(models)),
             )
-            how = {"precision": precision, "memory_limit": self.parameters["memory_limit"]}
+            how = {
+                "types": tokens.token_type_ids, "precision": precision,
+                "memory_limit": self.parameters["memory_limit"],
+            }
             try:
                 if pool and number == 0:
                     logits, vectors = pool_pieces(*given, **how)
@@ -518,18 +577,23 @@ class Predictor:
     @_interruptible
     def count_tokens(self, X: Texts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the number of tokens of each text, and of those that are read."""
+        totals, reader = self.lengths(X)
+        return sum_pairs(totals), reader.tokens_read(totals)
+
+    def lengths(self, X: Texts, number: int = 0) -> tuple[npt.NDArray[np.int64], Reader]:
+        """Return what `bertsent.texts.count_tokens` does, and the reader of a model."""
         self.check()
         texts = self.texts(X)
         n_threads = resolve_n_threads(self.parameters["n_threads"])
         with name_texts(_name_in_x):
             totals = count_tokens(self.fitted.tokenizer, texts, n_threads)
-        return totals, self.reader().tokens_read(totals)
+        return totals, self.reader(number, pairs=are_pairs(texts))
 
     @_interruptible
     def seen_in_training(self, X: Texts) -> npt.NDArray[np.bool_]:
         """Return which texts the models were trained on."""
-        self.fitted.check_feature_name(X)
-        texts = check_texts(X, "X", strip=self.parameters["strip_html"])
+        texts = self.texts(X, arrow=False)
+        assert isinstance(texts, list)
         return np.isin(hash_texts(checking_interrupts(texts)), self.fitted.text_hashes)
 
 

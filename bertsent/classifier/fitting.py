@@ -53,10 +53,12 @@ from bertsent.texts import (
     Labelled,
     Reader,
     Windows,
+    are_pairs,
+    check_alike,
     check_texts,
     check_training_texts,
     check_weights,
-    feature_name,
+    feature_names,
     hash_texts,
     hold_out,
     most_sequences,
@@ -153,7 +155,9 @@ def fit(
     if not texts:
         raise ValueError("X is empty; there is nothing to train on")
     check_interrupts()
-    column = feature_name(X)
+    columns, pairs = feature_names(X), are_pairs(texts)
+    if before is not None:
+        before.check_pairs(texts)
     objective, targets = objective_class.learn(y, len(texts))
     if not objective_class.takes_matrix:
         warn_of_column_vector(y, stacklevel=4)
@@ -163,7 +167,7 @@ def fit(
     scorer = Scorer.of(resolve_watched(parameters["early_stopping"]), objective)
     weights = check_weights(sample_weight, len(texts))
     lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
-    validation = _check_validation(parameters, X_val, y_val, objective)
+    validation = _check_validation(parameters, X_val, y_val, objective, pairs)
     if objective.chooses_thresholds:
         _require_held_out("label_threshold", parameters, validation)
     if parameters["calibrated"]:
@@ -231,11 +235,11 @@ def fit(
             if not trained:
                 raise
             fitted = _put_together(parameters, trained)
-            fitted = replace(fitted, feature_name=column, words=words)
+            fitted = replace(fitted, feature_names=columns, words=words)
             said = str(stop) or "training was interrupted"
             kept = phrase(python=_describe_kept(finished, trained), command="")
             return fitted, interrupted(stop, said + kept)
-    return replace(fitted, feature_name=column, words=words), None
+    return replace(fitted, feature_names=columns, words=words), None
 
 
 def _learn_words(
@@ -312,6 +316,7 @@ class _Fit:
     time_plan: dict[str, Any] | None
     labelled: Labelled
     validation: Labelled | None
+    special: int
     reader: Reader
     tokens: Encoding
     held_out: Examples | None
@@ -377,6 +382,7 @@ class _Fit:
                 lesson=self.lesson, rows=labelled.rows,
             )
         positions = self.model._engine["max_position_embeddings"]
+        self.special = self.tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts))
         limit = length_limit(self.model._config, self.model._engine)
         self.settled = settle(parameters, plan, limit)
         if plan is not None:
@@ -385,7 +391,7 @@ class _Fit:
             )
             labelled, validation = keep_to(plan, labelled, validation, self.seeds.split)
         self.time_plan, self.labelled, self.validation = plan, labelled, validation
-        self.reader = Reader.of(self.settled, positions)
+        self.reader = Reader.of(self.settled, positions, special=self.special)
 
     def ask_teacher(self, store: RunStore | None, *, quiet: bool) -> None:
         """Let the teacher score the training texts, if there is one.
@@ -422,12 +428,12 @@ class _Fit:
                 self.scorer.check(self.objective, self.validation.targets)
             positions = self.model._engine["max_position_embeddings"]
             with name_texts(partial(_name_text, self.validation, None)):
-                encoded = Reader.of(self.settled, positions, inference=True).encode(
-                    self.tokenizer, self.validation.texts, self.n_threads
-                )
+                encoded = Reader.of(
+                    self.settled, positions, inference=True, special=self.special
+                ).encode(self.tokenizer, self.validation.texts, self.n_threads)
             self.held_out = Examples(
                 encoded.ids, encoded.offsets, self.validation.targets, self.objective,
-                windows=Windows.of(encoded), scorer=self.scorer,
+                windows=Windows.of(encoded), scorer=self.scorer, types=encoded.token_type_ids,
             )
 
     def choose_passes(self) -> Callable[..., PassTokens]:
@@ -569,6 +575,7 @@ class _Fit:
                 Examples(
                     self.tokens.ids, self.tokens.offsets, self.labelled.targets, self.learned,
                     self.labelled.weights, Windows.of(self.tokens), frozen, state.examples,
+                    types=self.tokens.token_type_ids,
                 ),
                 self.options,
                 n_threads=self.n_threads,
@@ -596,6 +603,7 @@ class _Fit:
             evaluations=self.state.evaluations,
             best_step=self.state.best.step,
             max_length=self.reader.max_length,
+            pairs=are_pairs(self.labelled.texts),
             plan=self.time_plan,
             training_rows=self.training_rows,
             validation_rows=None if self.validation is None else self.validation.rows,
@@ -637,7 +645,8 @@ def _by_member(tables: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def _check_validation(
-    parameters: Parameters, X_val: Texts | None, y_val: Labels | None, objective: Objective
+    parameters: Parameters, X_val: Texts | None, y_val: Labels | None, objective: Objective,
+    pairs: bool,
 ) -> Labelled | None:
     fraction, stopping = parameters["validation_fraction"], parameters["early_stopping"]
     if (X_val is None) != (y_val is None):
@@ -653,6 +662,7 @@ def _check_validation(
     texts = check_texts(X_val, "X_val", strip=parameters["strip_html"])
     if not texts:
         raise ValueError("X_val is empty; leave it out or pass some texts")
+    check_alike(texts, "X_val", pairs)
     targets = objective.encode(y_val, len(texts), "y_val")
     return Labelled(texts, targets, objective.strata(targets))
 

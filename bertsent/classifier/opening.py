@@ -112,7 +112,7 @@ def load_tokenizer(directory: str | PathLike[str], model: Trainable) -> Tokenize
     """Return the tokenizer in a directory, after checking that it fits the model."""
     tokenizer = Tokenizer.from_files(directory)
     try:
-        tokenizer.limit_ids(model._engine["vocab_size"])
+        tokenizer.limit_ids(model._engine["vocab_size"], model._engine["type_vocab_size"])
     except ValueError as error:
         raise CheckpointError(f"{directory}: {error}") from None
     return tokenizer
@@ -173,4 +173,5 @@ def foreign_settings(
         "learning_rate": None,
         "history": [],
         "max_length": max_length,
+        "pairs": None,
     })

@@ -19,9 +19,10 @@ from bertsent.system import check_interrupts, interrupted, notice, resolve_n_thr
 from bertsent.texts import (
     Reader,
     Windows,
+    are_pairs,
     check_training_texts,
     check_weights,
-    feature_name,
+    feature_names,
     hash_texts,
     most_sequences,
     name_texts,
@@ -87,7 +88,7 @@ def partial_fit(
     if not texts:
         raise ValueError("X is empty; there is nothing to train on")
     if before:
-        before.check_feature_name(X)
+        before.check_columns(X, texts)
     if parameters["label_threshold"] == "f1":
         raise ValueError(
             f"{spell('label_threshold', 'f1')} chooses thresholds on held-out texts, but "
@@ -115,14 +116,17 @@ def partial_fit(
     seeds = draw_seeds(parameters["random_state"]) if moments is None else moments.seeds
     if before:
         model, tokenizer = before.model, before.tokenizer
-        reader = before.under(parameters).reader(inference=False)
+        reader = before.under(parameters).reader(inference=False, pairs=are_pairs(texts))
     else:
         model, tokenizer = starting_point(
             parameters, objective, seeds.new_weights,
             tell=partial(notice, verbose=parameters["verbose"]),
         )
         settled = settle(parameters, None, length_limit(model._config, model._engine))
-        reader = Reader.of(settled, model._engine["max_position_embeddings"])
+        reader = Reader.of(
+            settled, model._engine["max_position_embeddings"],
+            special=tokenizer.num_special_tokens_to_add(are_pairs(texts)),
+        )
     if moments is None:
         state = State.fresh(model)
         moments = Moments(state.exp_avg, state.exp_avg_sq, seeds)
@@ -152,7 +156,8 @@ def partial_fit(
             train(
                 model,
                 Examples(
-                    tokens.ids, tokens.offsets, targets, objective, weights, Windows.of(tokens)
+                    tokens.ids, tokens.offsets, targets, objective, weights, Windows.of(tokens),
+                    types=tokens.token_type_ids,
                 ),
                 replace(options, passes=passes),
                 n_threads=n_threads,
@@ -177,7 +182,8 @@ def partial_fit(
         evaluations=list(before.evaluations) if before else [],
         max_length=reader.max_length,
         teachers=before.teachers if before else None,
-        feature_name=before.feature_name if before else feature_name(X),
+        feature_names=before.feature_names if before else feature_names(X),
+        pairs=are_pairs(texts),
         text_hashes=np.union1d(before.text_hashes, hashes) if before else hashes,
         moments=moments,
         words=words,

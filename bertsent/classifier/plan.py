@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from bertsent.classifier.resolve import resolve_epochs, resolve_freeze
 from bertsent.classifier.survey import survey_work
 from bertsent.hub import length_limit
 from bertsent.system import format_seconds, format_time
-from bertsent.texts import AUTO_LENGTH, resolve_max_length, thin_out
+from bertsent.texts import AUTO_LENGTH, are_pairs, most_shared, resolve_max_length, thin_out
 from bertsent.training import MARGIN, SLACK
 from bertsent.wording import spell
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bertsent.classifier.survey import Work
     from bertsent.classifier.teacher import Lesson
     from bertsent.model import BertForSequenceClassification, Rates
-    from bertsent.texts import Labelled
+    from bertsent.texts import Labelled, Text
     from bertsent.tokenizer import Tokenizer
     from bertsent.training import Budget, TrainingOptions
 
@@ -72,7 +72,9 @@ class Rung(NamedTuple):
     freeze: int
 
 
-def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list[Rung]:
+def list_rungs(
+    parameters: Mapping[str, Any], limit: int, n_layers: int, special: int = 2
+) -> list[Rung]:
     """List the settings that can be chosen for a model, in the order of preference.
 
     Parameters
@@ -83,6 +85,8 @@ def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list
         The largest length that can be chosen (`bertsent.hub.length_limit`).
     n_layers : int
         Number of layers of the model.
+    special : int, default=2
+        Number of special tokens of a sequence.
 
     Returns
     -------
@@ -108,7 +112,9 @@ def list_rungs(parameters: Mapping[str, Any], limit: int, n_layers: int) -> list
         ))
     rungs = list(dict.fromkeys(rungs))
     # Windows need room for more than the tokens that they share.
-    return [rung for rung in rungs if rung.max_length - 3 >= parameters["stride"]] or rungs
+    return [
+        rung for rung in rungs if most_shared(rung.max_length, special) >= parameters["stride"]
+    ] or rungs
 
 
 def settle(
@@ -337,8 +343,8 @@ def plan_time(
     tokenizer: Tokenizer,
     options: TrainingOptions,
     parameters: dict[str, Any],
-    texts: Iterable[str],
-    validation: Iterable[str],
+    texts: Sequence[Text],
+    validation: Sequence[Text],
     *,
     n_threads: int,
     saves: bool,
@@ -367,7 +373,8 @@ def plan_time(
     """
     config = model._engine
     rungs = list_rungs(
-        parameters, length_limit(model._config, config), config["num_hidden_layers"]
+        parameters, length_limit(model._config, config), config["num_hidden_layers"],
+        tokenizer.num_special_tokens_to_add(are_pairs(texts)),
     )
     seconds = min(MOST_MEASURED, MEASURED_PART * budget.seconds)
     scoring = 0.0

@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "bertsent.json"
 HASHES_FILE = "training_texts.npy"
 EXAMPLES_FILE = "example_history.npz"
-# The format is 2 if words vote, which earlier versions do not know and must not ignore.
-FORMAT = 2
+# What earlier versions do not know and must not ignore has a format of its own: 2 if words vote, 3
+# if the texts are pairs.
+FORMAT = 3
 # Entries that may be lists with an item for each member.
 _OF_MEMBERS = ("learning_rate", "best_step", "max_length")
 
@@ -106,6 +107,25 @@ def row(field: Field) -> dict[str, Any]:
     return content
 
 
+def read_names(field: Field) -> list[str]:
+    """Return one name, or a list of two."""
+    if isinstance(field.value, list):
+        return [item.text() for item in field.items(2, 2)]
+    return [field.text()]
+
+
+def write_names(value: list[str] | None) -> str | list[str] | None:
+    """Return names as `read_names` reads them."""
+    return value[0] if value is not None and len(value) == 1 else value
+
+
+def flag(field: Field) -> bool:
+    """Return true or false."""
+    if not isinstance(field.value, bool):
+        raise field.error("true or false")
+    return field.value
+
+
 def table(field: Field) -> list[dict[str, Any]]:
     """Return a list of rows."""
     return [row(item) for item in field.items()]
@@ -137,7 +157,7 @@ def write_settings(
     """
     directory = Path(directory)
     settings = {
-        "format": FORMAT if fitted.words is not None else 1,
+        "format": 3 if fitted.pairs else 2 if fitted.words is not None else 1,
         "bertsent": bertsent.__version__,
         "parameters": {
             name: to_plain(value) for name, value in without_machine(parameters).items()

@@ -13,7 +13,7 @@ from bertsent.active_learning import (
     distinct_rows,
 )
 from bertsent.system import interruptible, row_progress, warn
-from bertsent.texts import check_texts, name_texts, row_labels
+from bertsent.texts import check_texts, name_texts, row_labels, text_columns
 
 if TYPE_CHECKING:
     from bertsent.classifier.fitted import Predictor
@@ -44,8 +44,8 @@ def suggest_labels(
     DataFrame
     """
     predictor.check()
-    predictor.fitted.check_feature_name(X)
     texts = check_texts(X, "X")
+    predictor.fitted.check_columns(X, texts)
     check_request(len(texts), n, candidates, threshold)
     known = predictor.seen_in_training(texts)
     rows = distinct_rows(texts, known)
@@ -69,7 +69,7 @@ def suggest_labels(
     at, labels = rows[found.rows], row_labels(X)
     return pd.DataFrame({
         "row": at if labels is None else labels[at],
-        "text": [texts[row] for row in at],
+        **text_columns([texts[row] for row in at]),
         **objective.prediction_table(logits[found.rows]),
         "uncertainty": uncertainty[found.rows],
         "represents": found.represents,

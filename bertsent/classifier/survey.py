@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bertsent.model import attended, estimate, limit_training, measure_rates
-from bertsent.texts import Reader
+from bertsent.texts import Reader, are_pairs
 from bertsent.training import expects_cache
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bertsent.classifier.plan import Rung
     from bertsent.model import BertForSequenceClassification, PassTokens, Rates
+    from bertsent.texts import Text
     from bertsent.tokenizer import Tokenizer
     from bertsent.training import TrainingOptions
 
@@ -35,8 +36,7 @@ class Work:
     step_size : int
         Number of texts per step.
     train, validation : ndarray of int
-        Number of tokens in each text, without [CLS] and [SEP]. Tokens that no setting reads need
-        not be counted.
+        Number of tokens in each text, without special tokens, as `Reader.count` returns them.
     test : ndarray of int
         The same for the test texts.
     twice : int
@@ -44,6 +44,8 @@ class Work:
     caches : callable
         Called with a rung and the numbers of sequences and tokens of an epoch; returns whether
         frozen layers will be computed only once.
+    special : int, default=2
+        Number of special tokens of a sequence.
     """
 
     parameters: dict[str, Any]
@@ -54,20 +56,23 @@ class Work:
     test: npt.NDArray[np.int64]
     twice: int
     caches: Callable[[Rung, int, int], bool]
+    special: int = 2
 
     def sequences(
         self, totals: npt.NDArray[np.int64], max_length: int, *, inference: bool = False
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the tokens of each sequence of such texts, and the first sequence of each text."""
-        reader = Reader.of(
-            self.parameters | {"max_length": max_length}, self.positions, inference=inference
-        )
-        return reader.sequence_lengths(totals)
+        return self._reader(max_length, inference=inference).sequence_lengths(totals)
 
     def read(self, max_length: int) -> npt.NDArray[np.int64]:
         """Return how many tokens of each training text are read."""
-        reader = Reader.of(self.parameters | {"max_length": max_length}, self.positions)
-        return reader.tokens_read(self.train)
+        return self._reader(max_length).tokens_read(self.train)
+
+    def _reader(self, max_length: int, *, inference: bool = False) -> Reader:
+        return Reader.of(
+            self.parameters | {"max_length": max_length}, self.positions, inference=inference,
+            special=self.special,
+        )
 
     def job(self, rung: Rung) -> dict[str, Any]:
         """Return the work with the settings of a rung, in the form that `estimate` takes."""
@@ -109,9 +114,9 @@ def survey_work(
     tokenizer: Tokenizer,
     options: TrainingOptions,
     parameters: dict[str, Any],
-    texts: Iterable[str],
-    validation: Iterable[str],
-    test: Iterable[str] = (),
+    texts: Sequence[Text],
+    validation: Sequence[Text],
+    test: Sequence[Text] = (),
     *,
     n_threads: int,
     seconds: float,
@@ -129,7 +134,7 @@ def survey_work(
         Only precisions and step size are used.
     parameters : dict
         Parameters of the classifier.
-    texts, validation, test : list of str
+    texts, validation, test : list of str, or of pairs
         Training texts, held-out texts and test texts.
     n_threads : int
     seconds : float
@@ -143,9 +148,12 @@ def survey_work(
     rates : Rates
     """
     positions = model._engine["max_position_embeddings"]
+    special = tokenizer.num_special_tokens_to_add(are_pairs(texts))
     longest = max(rung.max_length for rung in rungs)
     reader, inference_reader = (
-        Reader.of(parameters | {"max_length": longest}, positions, inference=inference)
+        Reader.of(
+            parameters | {"max_length": longest}, positions, inference=inference, special=special
+        )
         for inference in (False, True)
     )
     trained, scored, tested = (
@@ -162,7 +170,9 @@ def survey_work(
             parameters["frozen_cache"], mine, model._engine, sequences, tokens
         )
 
-    work = Work(parameters, positions, options.step_size, trained, scored, tested, twice, caches)
+    work = Work(
+        parameters, positions, options.step_size, trained, scored, tested, twice, caches, special
+    )
     rungs, passes = _within_memory(rungs, work, model, options, n_threads)
     freezes = sorted({rung.freeze for rung in rungs})
     lengths = sorted({rung.max_length for rung in rungs})

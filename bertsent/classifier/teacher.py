@@ -32,7 +32,16 @@ from bertsent.objectives import (
     join_targets,
 )
 from bertsent.system import check_interrupts, expand_path, row_progress, warn
-from bertsent.texts import Labelled, abbreviate, check_texts, check_training_texts, name_texts
+from bertsent.texts import (
+    Labelled,
+    abbreviate,
+    are_pairs,
+    check_alike,
+    check_texts,
+    check_training_texts,
+    describe_sort,
+    name_texts,
+)
 from bertsent.training import CheckpointFile, hash_parts, naming_damage, write_checkpoint
 from bertsent.wording import phrase, spell
 
@@ -41,7 +50,7 @@ if TYPE_CHECKING:
 
     from bertsent.classifier.fitted import Parameters, Predictor
     from bertsent.objectives import Objective
-    from bertsent.texts import Labels, Texts
+    from bertsent.texts import Labels, Reader, Text, Texts
 
 # The file with the logits, in the directory of a run.
 FILE = "teacher.safetensors"
@@ -82,9 +91,9 @@ class Lesson:
         What the student is.
     n_labelled : int
         Number of texts with labels.
-    given : list of str
+    given : list of str, or of pairs
         All texts as they were given, for the teachers.
-    unlabelled : list of str
+    unlabelled : list of str, or of pairs
         The texts without labels, as the student reads them.
 
     Attributes
@@ -99,8 +108,8 @@ class Lesson:
         predictors: list[Predictor],
         objective: SingleLabelClassification,
         n_labelled: int,
-        given: list[str],
-        unlabelled: list[str],
+        given: list[Text],
+        unlabelled: list[Text],
     ) -> None:
         self.teachers, self.predictors = teachers, predictors
         self.objective, self.n_labelled = objective, n_labelled
@@ -110,7 +119,7 @@ class Lesson:
 
     @classmethod
     def of(
-        cls, parameters: Parameters, objective: Objective, X: Texts, y: Labels, texts: list[str],
+        cls, parameters: Parameters, objective: Objective, X: Texts, y: Labels, texts: list[Text],
         unlabelled: Texts | None, n_threads: int,
     ) -> Lesson | None:
         """Open the teachers that `parameters` name; None if there are none.
@@ -122,7 +131,7 @@ class Lesson:
         objective : Objective
         X, y
             The arguments of `fit`.
-        texts : list of str
+        texts : list of str, or of pairs
             `X`, as the student reads it.
         unlabelled : as X, or None
         n_threads : int
@@ -132,7 +141,8 @@ class Lesson:
         CheckpointError
             The files of a teacher are damaged, or contain no fitted classifier.
         ValueError
-            A teacher is not fitted, or its classes are not those of the student.
+            A teacher is not fitted, or its classes are not those of the student, or only one of
+            them reads pairs of texts.
         """
         if parameters["teacher"] is None:
             if unlabelled is not None:
@@ -149,9 +159,10 @@ class Lesson:
         # A teacher reads texts as it was told to, and not as the student is.
         strips = parameters["strip_html"]
         given = check_training_texts(X, y) if strips else texts
-        more: list[str] = []
+        more: list[Text] = []
         if unlabelled is not None:
             more = check_texts(unlabelled, "unlabelled", strip=strips)
+            check_alike(more, "unlabelled", are_pairs(texts))
             given = [*given, *(check_texts(unlabelled, "unlabelled") if strips else more)]
         check_interrupts()
         of_run = {"n_threads": n_threads, "memory_limit": parameters["memory_limit"]}
@@ -159,6 +170,13 @@ class Lesson:
             parameters["teacher"]
         ]
         opened = [_open(value, of_run, objective) for value in values]
+        for teacher, predictor in opened:
+            if predictor.fitted.pairs not in (None, are_pairs(texts)):
+                raise ValueError(
+                    f"{spell('teacher')}: {teacher.name!r} was trained on "
+                    f"{describe_sort(not are_pairs(texts))}, but X has "
+                    f"{describe_sort(are_pairs(texts))}"
+                )
         return cls(
             [teacher for teacher, _ in opened], [predictor for _, predictor in opened], objective,
             len(texts), given, more,
@@ -188,7 +206,7 @@ class Lesson:
         return f"X[{row}]" if labelled else f"unlabelled[{row - self.n_labelled}]"
 
     def join(
-        self, labelled: Labelled, held_out: Sequence[str], tell: Callable[[str], None]
+        self, labelled: Labelled, held_out: Sequence[Text], tell: Callable[[str], None]
     ) -> Labelled:
         """Return labelled texts together with the texts without labels.
 
@@ -198,7 +216,7 @@ class Lesson:
         Parameters
         ----------
         labelled : Labelled
-        held_out : sequence of str
+        held_out : sequence of str, or of pairs
         tell : callable
             Called with a line about texts that were left out.
         """
@@ -220,7 +238,7 @@ class Lesson:
             np.append(labelled.rows, self.n_labelled + np.array(fresh, np.int64)),
         )
 
-    def fresh(self, known: Sequence[str]) -> list[int]:
+    def fresh(self, known: Sequence[Text]) -> list[int]:
         """Return the numbers of the texts without labels that are not among `known` texts."""
         texts = set(known)
         return [n for n, text in enumerate(self.unlabelled) if text not in texts]
@@ -272,7 +290,8 @@ class Lesson:
         """Estimate the seconds that scoring takes, measuring for about `seconds` seconds."""
         texts, total = self._texts(rows), 0.0
         for predictor, number in self._models():
-            lengths, _ = predictor.reader(number).sequence_lengths(predictor.count_tokens(texts)[0])
+            totals, reader = predictor.lengths(texts, number)
+            lengths, _ = reader.sequence_lengths(totals)
             rate = measure_scoring(
                 predictor.fitted.models[number], lengths, precision=predictor.check(),
                 n_threads=predictor.parameters["n_threads"],
@@ -291,7 +310,7 @@ class Lesson:
             for number in range(len(predictor.fitted.models)):
                 yield predictor, number
 
-    def _texts(self, rows: npt.NDArray[np.int64]) -> list[str]:
+    def _texts(self, rows: npt.NDArray[np.int64]) -> list[Text]:
         return [self.given[row] for row in rows]
 
     def _score(self, verbose: bool | int) -> npt.NDArray[np.float32]:
@@ -396,12 +415,18 @@ def _compare(ours: list[str], theirs: list[str]) -> str:
     return f", but {' and '.join(parts)}"
 
 
+def _describe_reader(reader: Reader) -> dict[str, Any]:
+    described = asdict(reader)
+    del described["special"]  # it follows from the tokenizer
+    return described
+
+
 def _identify(predictor: Predictor) -> str:
     fitted = predictor.fitted
     content: list[Any] = [
         [identify_parameters(model._settled()) for model in fitted.models],
         identify_vocabulary(fitted.tokenizer),
-        [asdict(predictor.reader(number)) for number in range(len(fitted.models))],
+        [_describe_reader(predictor.reader(number)) for number in range(len(fitted.models))],
         [predictor.parameters[name] for name in ("strip_html", "inference_precision")],
     ]
     if fitted.words is not None:

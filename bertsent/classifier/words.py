@@ -25,7 +25,7 @@ from bertsent.files import read_text
 from bertsent.hub import read_arrays, write_arrays
 from bertsent.objectives import SingleLabelClassification
 from bertsent.system import check_interrupts, checking_interrupts, interrupt_at_once
-from bertsent.texts import thin_out
+from bertsent.texts import as_single, thin_out
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from bertsent.files import Field
     from bertsent.objectives import Objective
-    from bertsent.texts import Labelled
+    from bertsent.texts import Labelled, Text
     from bertsent.training import Budget
 
 TERMS_FILE, ARRAYS_FILE = "words.txt", "words.safetensors"
@@ -90,13 +90,13 @@ class WordModel:
     intercept: npt.NDArray[np.float32]
     weight: float = EQUAL
 
-    def logits(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the logits of texts, of shape (n_texts, n_classes)."""
+    def logits(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
+        """Return the logits of texts, of shape (n_texts, n_classes); a pair is read as one text."""
         n_classes = max(2, len(self.intercept))
         if not len(texts):
             return np.empty((0, n_classes), dtype=np.float32)
         vectorizer, coef = self._ready
-        found = vectorizer.transform(checking_interrupts(texts)) @ coef
+        found = vectorizer.transform(checking_interrupts(as_single(texts))) @ coef
         found += self.intercept.astype(np.float64)
         if found.shape[1] < n_classes:
             found = np.hstack([np.zeros_like(found), found])
@@ -104,7 +104,7 @@ class WordModel:
         return logits
 
     def vote(
-        self, objective: Objective, logits: npt.NDArray[np.float32], texts: Sequence[str]
+        self, objective: Objective, logits: npt.NDArray[np.float32], texts: Sequence[Text]
     ) -> npt.NDArray[np.float32]:
         """Return logits whose softmax is the mixture of the other models' and its own."""
         return self.mix(objective, logits, self.logits(texts))
@@ -263,7 +263,7 @@ def learn_words(
         )
     vectorizer = TfidfVectorizer(min_df=_LEAST_TEXTS, max_features=MOST_TERMS, **_VECTORS)
     try:
-        matrix = vectorizer.fit_transform(checking_interrupts(labelled.texts))
+        matrix = vectorizer.fit_transform(checking_interrupts(as_single(labelled.texts)))
     except ValueError:
         raise ValueError(
             f"{spell('words', True)} found no word that occurs in {_LEAST_TEXTS} training texts; "
@@ -295,12 +295,12 @@ def _spread(
     return all_coef, all_intercepts
 
 
-def estimate_words(texts: Sequence[str], n_classes: int) -> float:
+def estimate_words(texts: Sequence[Text], n_classes: int) -> float:
     """Return about how many seconds the training of a word model takes on one core."""
-    return _RATE * sum(map(len, texts)) * max(1.0, n_classes / 4)
+    return _RATE * sum(map(len, as_single(texts))) * max(1.0, n_classes / 4)
 
 
-def limited_seconds(texts: Sequence[str], n_classes: int, budget: Budget) -> float:
+def limited_seconds(texts: Sequence[Text], n_classes: int, budget: Budget) -> float:
     """Return the estimated seconds that `learn_words` takes under a budget."""
     return min(estimate_words(texts, n_classes), _PART * budget.seconds)
 

@@ -35,7 +35,7 @@ from bertsent.texts import (
     column_lists,
     is_multi_label,
     split_rows,
-    strip_html,
+    strip_texts,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from bertsent.files import Field, Source
     from bertsent.objectives import Objective
+    from bertsent.texts import Text
 
 # The arguments that decide which texts are trained on.
 _FLAGS = (
@@ -84,9 +85,9 @@ class Corpus:
         Texts of ``--unlabelled`` that are not among those for testing.
     """
 
-    train_texts: list[str]
+    train_texts: list[Text]
     train_labels: Any
-    test_texts: list[str]
+    test_texts: list[Text]
     test_labels: Any
     objective_class: type[Objective]
     split: pd.DataFrame
@@ -109,7 +110,7 @@ class _Labelled:
     labels: Any
     objective: Objective
     targets: npt.NDArray[Any]
-    texts: list[str]
+    texts: list[Text]
 
 
 def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corpus:
@@ -195,7 +196,7 @@ def load_training_part(
 
 
 def _read_unlabelled(
-    args: argparse.Namespace, test_texts: list[str]
+    args: argparse.Namespace, test_texts: list[Text]
 ) -> tuple[list[str] | None, dict[str, Any]]:
     """Return the texts of ``--unlabelled`` without those for testing, and where they are from."""
     if args.unlabelled is None:
@@ -211,7 +212,7 @@ def _read_unlabelled(
 
 def load_labelled(
     args: argparse.Namespace,
-) -> tuple[list[str], Any, Callable[[int], str], str]:
+) -> tuple[list[Text], Any, Callable[[int], str], str]:
     """Read labelled texts that are not split yet.
 
     Returns
@@ -395,7 +396,7 @@ def _choose_test(
         return (read.frame["part"] == "test").to_numpy()
     test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
     texts, objective = read.texts, read.objective
-    as_read = [strip_html(text) for text in texts] if parameters["strip_html"] else texts
+    as_read = strip_texts(texts) if parameters["strip_html"] else texts
     is_test, n_repeats = split_rows(as_read, objective.strata(read.targets), test_size, seed)
     origin |= {"test_size": test_size, "repeated_texts": n_repeats}
     by = {SingleLabelClassification: " and stratified by class",

@@ -31,13 +31,13 @@ from bertsent.system import (
     row_progress,
     write_line,
 )
-from bertsent.texts import Reader, check_training_texts, split_rows
+from bertsent.texts import Reader, are_pairs, check_training_texts, split_rows
 from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from bertsent.texts import Labels, Texts
+    from bertsent.texts import Labels, Text, Texts
 
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 # Trains on these rows with a seed; returns the predicted class of each held-out text.
@@ -52,10 +52,10 @@ _C = 10.0
 class _Data(NamedTuple):
     """The two parts of the data. Classes are numbers; `labels` has what they stand for."""
 
-    texts: list[str]
+    texts: list[Text]
     labels: npt.NDArray[Any]
     classes: Ints
-    test_texts: list[str]
+    test_texts: list[Text]
     test_classes: Ints
 
 
@@ -230,11 +230,15 @@ def _split(
             f"{spell('test_size', test_size)} of {len(texts)} texts holds out none; use more texts"
         )
     codes = classes.astype(np.int64)
-    sides = np.array(texts, dtype=object)
     return _Data(
-        sides[~is_test].tolist(), np.asarray(objective.labels.decode(codes[~is_test])),
-        codes[~is_test], sides[is_test].tolist(), codes[is_test],
+        _select(texts, np.flatnonzero(~is_test)),
+        np.asarray(objective.labels.decode(codes[~is_test])),
+        codes[~is_test], _select(texts, np.flatnonzero(is_test)), codes[is_test],
     )
+
+
+def _select(texts: Sequence[Text], rows: Ints) -> list[Text]:
+    return [texts[row] for row in rows]
 
 
 def _choose_sizes(given: Sequence[float] | None, classes: Ints) -> list[int]:
@@ -326,15 +330,13 @@ def _expect(longest: dict[int, float], size: int) -> float:
 
 
 def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
-    texts = np.array(data.texts, dtype=object)
-
     def train(rows: Ints, seed: int) -> npt.NDArray[np.int64]:
         classifier = clone(estimator).set_params(
             random_state=seed, verbose=0, checkpoint_dir=None, checkpoint_every=None,
             resume=False, warm_start=False, log_file=None, hash_every=None, time_budget=None,
             strip_html=False,
         )
-        classifier.fit(texts[rows].tolist(), data.labels[rows])
+        classifier.fit(_select(data.texts, rows), data.labels[rows])
         # The rows contain all classes, so they have the same numbers here.
         found: npt.NDArray[np.int64] = (
             predictor(classifier).logits(data.test_texts).argmax(axis=1)
@@ -347,7 +349,10 @@ def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
 def _frozen(estimator: BertClassifier, data: _Data, verbose: int) -> Train:
     model, tokenizer = open_encoder(estimator.model)
     positions = model._engine["max_position_embeddings"]
-    reader = Reader.of(estimator.get_params(deep=False), positions, inference=True)
+    reader = Reader.of(
+        estimator.get_params(deep=False), positions, inference=True,
+        special=tokenizer.num_special_tokens_to_add(are_pairs(data.texts)),
+    )
     texts = data.texts + data.test_texts
     with row_progress(verbose) as progress:
         progress.start(len(texts))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=np.integer)
 
-__all__ = ["Packed", "check_labels", "flat_integers", "gather", "pack"]
+__all__ = ["Packed", "check_labels", "flat_integers", "gather", "pack", "pack_flat"]
 
 
 class Packed(NamedTuple):
@@ -103,9 +103,31 @@ def pack(
     return Packed(ids[kept].astype(np.int32), types, positions.astype(np.int32), cu_seqlens)
 
 
+def pack_flat(
+    ids: npt.ArrayLike, offsets: npt.ArrayLike, token_type_ids: npt.ArrayLike | None
+) -> Packed:
+    """Return sequences that are laid end to end as the engine takes them; raise if it cannot.
+
+    Parameters
+    ----------
+    ids, token_type_ids : array-like of int, shape (T,)
+    offsets : array-like of int, shape (B + 1,)
+    """
+    types = None
+    if token_type_ids is not None:
+        types = flat_integers("token_type_ids", token_type_ids, np.int32)
+    return Packed(
+        flat_integers("ids", ids, np.int32), types, None,
+        flat_integers("offsets", offsets, np.int64),
+    )
+
+
 def gather(
-    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    ids: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    types: npt.NDArray[np.int32] | None = None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32] | None]:
     """Return the tokens of selected sequences, laid end to end in the order of `rows`.
 
     Parameters
@@ -116,18 +138,22 @@ def gather(
         Where each sequence begins, and T.
     rows : ndarray of int
         Numbers of the selected sequences.
+    types : ndarray of int32, shape (T,), or None
+        Token types of all sequences; None if all are 0.
 
     Returns
     -------
     ids : ndarray of int32
     cu_seqlens : ndarray of int64, shape (len(rows) + 1,)
+    types : ndarray of int32, or None
     """
     begins = offsets[rows]
     lengths = offsets[rows + 1] - begins
     cu_seqlens = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum(lengths, out=cu_seqlens[1:])
     shifts = np.repeat(begins - cu_seqlens[:-1], lengths)
-    return ids[shifts + np.arange(cu_seqlens[-1])], cu_seqlens
+    taken = shifts + np.arange(cu_seqlens[-1])
+    return ids[taken], cu_seqlens, None if types is None else types[taken]
 
 
 def check_labels(labels: npt.ArrayLike, count: int, num_labels: int) -> npt.NDArray[np.int32]:

@@ -342,6 +342,7 @@ class BertForSequenceClassification:
         n_threads: int | None = None,
         precision: str | None = None,
         *,
+        token_type_ids: npt.ArrayLike | None = None,
         chunk_tokens: int = 0,
     ) -> npt.NDArray[np.float32]:
         """Compute the logits of sequences that are laid end to end.
@@ -358,6 +359,8 @@ class BertForSequenceClassification:
             Number of threads. None means `n_threads` of the model.
         precision : {"auto", "float32", "bfloat16", "int8"} or None, default=None
             Precision. None means `inference_precision` of the model.
+        token_type_ids : ndarray of int32, shape (T,), or None, default=None
+            Segment of each token. None means segment 0.
         chunk_tokens : int, default=0
             Tokens, in whole sequences, that a thread passes through the model at once. 0 chooses
             a number that suits the caches of the processor. Fewer tokens take less memory and
@@ -375,10 +378,7 @@ class BertForSequenceClassification:
             An id is out of range; a sequence is empty or too long; or the machine does not
             support the precision.
         """
-        packed = batch.Packed(
-            batch.flat_integers("ids", ids, np.int32), None, None,
-            batch.flat_integers("offsets", offsets, np.int64),
-        )
+        packed = batch.pack_flat(ids, offsets, token_type_ids)
         return self._score(packed, self._threads(n_threads), precision, chunk_tokens)
 
     def pool_packed(
@@ -388,13 +388,14 @@ class BertForSequenceClassification:
         n_threads: int | None = None,
         precision: str | None = None,
         *,
+        token_type_ids: npt.ArrayLike | None = None,
         chunk_tokens: int = 0,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Compute the logits of sequences, and the vectors from which the head computes them.
 
         Parameters
         ----------
-        ids, offsets, n_threads, precision, chunk_tokens
+        ids, offsets, n_threads, precision, token_type_ids, chunk_tokens
             As in `score_packed`.
 
         Returns
@@ -426,10 +427,7 @@ class BertForSequenceClassification:
         >>> vectors.shape
         (2, 384)
         """
-        packed = batch.Packed(
-            batch.flat_integers("ids", ids, np.int32), None, None,
-            batch.flat_integers("offsets", offsets, np.int64),
-        )
+        packed = batch.pack_flat(ids, offsets, token_type_ids)
         # A wrong shape of offsets is found below.
         shape = max(len(packed.cu_seqlens) - 1, 0), self._engine["hidden_size"]
         vectors = np.empty(shape, np.float32)

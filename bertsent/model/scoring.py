@@ -27,6 +27,7 @@ def score_pieces(
     n_threads: int,
     report: Callable[[float], None] | None = None,
     *,
+    types: npt.NDArray[np.int32] | None = None,
     precision: str = "float32",
     memory_limit: int | str | None = None,
 ) -> npt.NDArray[np.float32]:
@@ -34,7 +35,7 @@ def score_pieces(
 
     Parameters
     ----------
-    model, ids, offsets, n_threads, report
+    model, ids, offsets, n_threads, report, types
         As in `score_in_pieces`.
     precision : str, default="float32"
         Precision to compute in; not "auto".
@@ -46,7 +47,7 @@ def score_pieces(
     ndarray of float32, shape (B, num_labels)
     """
     return score_in_pieces(
-        model, ids, offsets, n_threads, report, precision=precision,
+        model, ids, offsets, n_threads, report, types=types, precision=precision,
         chunk_tokens=_limited(model, offsets, n_threads, precision, memory_limit),
     )
 
@@ -58,6 +59,7 @@ def pool_pieces(
     n_threads: int,
     report: Callable[[float], None] | None = None,
     *,
+    types: npt.NDArray[np.int32] | None = None,
     precision: str = "float32",
     memory_limit: int | str | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -65,7 +67,7 @@ def pool_pieces(
 
     Parameters
     ----------
-    model, ids, offsets, n_threads, report, precision, memory_limit
+    model, ids, offsets, n_threads, report, types, precision, memory_limit
         As in `score_pieces`. The vectors are those of the model's pooling; see `with_pooling` of
         the model for others.
 
@@ -78,7 +80,7 @@ def pool_pieces(
     """
     vectors = np.empty((max(len(offsets) - 1, 0), model._engine["hidden_size"]), np.float32)
     logits = score_in_pieces(
-        model, ids, offsets, n_threads, report, precision=precision,
+        model, ids, offsets, n_threads, report, types=types, precision=precision,
         chunk_tokens=_limited(model, offsets, n_threads, precision, memory_limit), vectors=vectors,
     )
     return logits, vectors
@@ -124,6 +126,7 @@ def score_in_pieces(
     n_threads: int,
     report: Callable[[float], None] | None = None,
     *,
+    types: npt.NDArray[np.int32] | None = None,
     precision: str | None = "float32",
     chunk_tokens: int = 0,
     vectors: npt.NDArray[np.float32] | None = None,
@@ -142,6 +145,8 @@ def score_in_pieces(
     n_threads : int
     report : callable, optional
         Called after each piece with the share of tokens that are done, up to 1.
+    types : ndarray of int32, shape (T,), or None, default=None
+        Token types of all texts; None if all are 0.
     precision : str or None, default="float32"
         Precision to compute in; not "auto". None means that of the model.
     chunk_tokens : int, default=0
@@ -163,14 +168,13 @@ def score_in_pieces(
     piece_of = (ends - lengths[order]) // (PIECE_TOKENS * n_threads)
     done = 0
     for rows in np.split(order, np.flatnonzero(np.diff(piece_of)) + 1):
-        piece = gather(ids, offsets, rows)
+        some, cu_seqlens, of_some = gather(ids, offsets, rows, types)
+        how: dict[str, Any] = {"token_type_ids": of_some, "chunk_tokens": chunk_tokens}
         if vectors is None:
-            logits[rows] = model.score_packed(
-                *piece, n_threads, precision, chunk_tokens=chunk_tokens
-            )
+            logits[rows] = model.score_packed(some, cu_seqlens, n_threads, precision, **how)
         else:
             logits[rows], vectors[rows] = model.pool_packed(
-                *piece, n_threads, precision, chunk_tokens=chunk_tokens
+                some, cu_seqlens, n_threads, precision, **how
             )
         done += len(rows)
         if report is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from bertsent.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from bertsent.texts import Text
 
 
 def open_encoder(
@@ -50,14 +52,14 @@ def open_encoder(
         )
         tokenizer = Tokenizer.from_files(directory)
     model = BertForSequenceClassification._assemble(loaded.config, loaded.engine, loaded.flat)
-    tokenizer.limit_ids(model._engine["vocab_size"])
+    tokenizer.limit_ids(model._engine["vocab_size"], model._engine["type_vocab_size"])
     return model, tokenizer
 
 
 def encode_texts(
     model: BertForSequenceClassification,
     tokenizer: Tokenizer,
-    texts: list[str],
+    texts: Sequence[Text],
     reader: Reader,
     n_threads: int,
     report: Callable[[float], None] | None = None,
@@ -72,7 +74,7 @@ def encode_texts(
     model : BertForSequenceClassification
         Its pooling says what the vectors are.
     tokenizer : Tokenizer
-    texts : list of str
+    texts : list of str, or of pairs
     reader : Reader
         Which part of a long text is read. The vector of a text in windows is the mean of those of
         its windows, weighted by their numbers of tokens.
@@ -88,8 +90,8 @@ def encode_texts(
     """
     tokens = reader.encode(tokenizer, texts, n_threads)
     _, vectors = pool_pieces(
-        model, tokens.ids, tokens.offsets, n_threads, report, precision=precision,
-        memory_limit=memory_limit,
+        model, tokens.ids, tokens.offsets, n_threads, report, types=tokens.token_type_ids,
+        precision=precision, memory_limit=memory_limit,
     )
     windows = Windows.of(tokens)
     return vectors if windows is None else windows.mean(vectors)

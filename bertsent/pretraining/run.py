@@ -259,7 +259,7 @@ def _pretrain(
 ) -> Pretraining:
     check_pretraining(parameters)
     resolve_precision(parameters["precision"], "precision")
-    given = check_texts(texts, "texts")
+    given = check_texts(texts, "texts", pairs=False)
     check_target(output, overwrite)
     with _open_store(parameters) as store:
         run = _Run(given, parameters, store, origin=origin)
@@ -291,7 +291,7 @@ def pretrain_again(texts: Texts, parameters: dict[str, Any], past: RecordedRun) 
     past : RecordedRun
     """
     check_pretraining(parameters)
-    _Run(check_texts(texts, "texts"), parameters, None, past=past).train()
+    _Run(check_texts(texts, "texts", pairs=False), parameters, None, past=past).train()
 
 
 def _open_store(
@@ -337,7 +337,7 @@ class MaskedPieces:
         tokens, labels : ndarray
             Positions of the tokens to predict, and their ids.
         """
-        ids, cu_seqlens = gather(self.ids, self.offsets, rows)
+        ids, cu_seqlens, _ = gather(self.ids, self.offsets, rows)
         return ids, cu_seqlens, *self.masker.hide(ids, cu_seqlens, rows, epoch)
 
     def prepare(self, *args: Any, **how: Any) -> None:

@@ -7,12 +7,13 @@ from .check import (
     is_missing as is_missing,
     name_texts as name_texts,
     strip_html as strip_html,
+    strip_texts as strip_texts,
 )
 from .columns import (
     abbreviate as abbreviate,
     column_names as column_names,
     column_values as column_values,
-    feature_name as feature_name,
+    feature_names as feature_names,
     row_labels as row_labels,
 )
 from .label_check import warn_of_column_vector as warn_of_column_vector
@@ -40,11 +41,21 @@ from .long_text import (
     Windows as Windows,
     count_tokens as count_tokens,
     most_sequences as most_sequences,
+    most_shared as most_shared,
     resolve_max_length as resolve_max_length,
+    sum_pairs as sum_pairs,
 )
 from .numbers import (
     NumberColumns as NumberColumns,
     learn_numbers as learn_numbers,
+)
+from .pairs import (
+    are_pairs as are_pairs,
+    as_single as as_single,
+    check_alike as check_alike,
+    describe_sort as describe_sort,
+    take_apart as take_apart,
+    text_columns as text_columns,
 )
 from .split import (
     Labelled as Labelled,
@@ -54,7 +65,9 @@ from .split import (
 )
 from .types import (
     Labels as Labels,
+    PairColumn as PairColumn,
     Table as Table,
+    Text as Text,
     TextColumn as TextColumn,
     Texts as Texts,
 )

@@ -7,7 +7,7 @@ import hashlib
 import html
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -20,13 +20,14 @@ from bertsent.texts.columns import (
     row_labels,
     single_column,
 )
+from bertsent.texts.pairs import are_pairs, take_apart, two_columns
 from bertsent.wording import phrase
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent._core import ArrowTexts
-    from bertsent.texts.types import Texts
+    from bertsent.texts.types import Text, Texts
 
 # "<" followed by a letter, "/" or "!" opens a tag; "I <3 this" and "a < b" stay.
 _TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
@@ -34,41 +35,60 @@ _TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
 
 @overload
 def check_texts(
-    X: Texts, name: str = "X", *, arrow: Literal[False] = False, strip: bool = False
+    X: Texts, name: str = "X", *, strip: bool = False, pairs: Literal[False]
 ) -> list[str]: ...
 
 
 @overload
 def check_texts(
-    X: Texts, name: str = "X", *, arrow: bool, strip: bool = False
-) -> list[str] | ArrowTexts: ...
+    X: Texts, name: str = "X", *, arrow: Literal[False] = False, strip: bool = False,
+    pairs: bool = True,
+) -> list[Text]: ...
+
+
+@overload
+def check_texts(
+    X: Texts, name: str = "X", *, arrow: bool, strip: bool = False, pairs: bool = True
+) -> list[Text] | ArrowTexts: ...
 
 
 def check_texts(
-    X: Any, name: str = "X", *, arrow: bool = False, strip: bool = False
-) -> list[str] | ArrowTexts:
-    """Return the texts as a list of str, or raise an error that names what is wrong.
+    X: Any, name: str = "X", *, arrow: bool = False, strip: bool = False, pairs: bool = True
+) -> Any:
+    """Return the texts as a list of str or of pairs, or raise an error that names what is wrong.
 
     Parameters
     ----------
     X : list, tuple, Series, array, Arrow array or table
-        The texts. A table has one column, and an array one dimension or the shape (n, 1).
+        The texts. A table has one column, and an array one dimension or the shape (n, 1). For
+        pairs of texts, a table of two columns, an array of shape (n, 2) or a list of pairs.
     name : str, default="X"
         Name of the argument in error messages.
     arrow : bool, default=False
         Whether to return Arrow strings as `ArrowTexts`, which the tokenizer reads without copying.
     strip : bool, default=False
         Whether to remove HTML, as `strip_html` does. The result is then always a list.
+    pairs : bool, default=True
+        Whether pairs are accepted.
 
     Returns
     -------
-    list of str or ArrowTexts
+    list of str, list of tuple of two str, or ArrowTexts
 
     Raises
     ------
     TypeError
         `X` is not a column, or an item is not a text. The message names the first one.
+    ValueError
+        A row of pairs does not have two texts.
     """
+    found = two_columns(X, name) if pairs else None
+    if found is not None:
+        first, second = (
+            _listed(column, name, strip, around)
+            for column, around in zip(found.columns, found.around, strict=True)
+        )
+        return list(zip(first, second, strict=True))
     column = single_column(X, name, "texts")
     if arrow and not strip and (in_place := arrow_texts(column)) is not None:
         missing = in_place.first_missing()
@@ -76,14 +96,24 @@ def check_texts(
             value = np.nan if hasattr(column, "isna") else None  # as pandas shows it
             raise TypeError(_not_a_text(column, name, missing, value))
         return in_place
+    return _listed(column, name, strip)
+
+
+def _listed(
+    column: Any, name: str, strip: bool, around: tuple[str, str] | None = None
+) -> list[str]:
+    """Return the items of a column; raise if one is not a text.
+
+    `around` is what messages write before and after its position, if the column is one of pairs.
+    """
     texts: list[str] = column_values(column)
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(_not_a_text(column, name, position, text))
+            raise TypeError(_not_a_text(column, name, position, text, around))
     return [strip_html(text) for text in texts] if strip else texts
 
 
-def check_training_texts(X: Texts, y: Any, *, strip: bool = False) -> list[str]:
+def check_training_texts(X: Texts, y: Any, *, strip: bool = False) -> list[Text]:
     """Check texts as `check_texts` does, and explain arguments that were swapped.
 
     Raises
@@ -91,7 +121,7 @@ def check_training_texts(X: Texts, y: Any, *, strip: bool = False) -> list[str]:
     TypeError
         As in `check_texts`.
     ValueError
-        `y` contains texts, and `X` their labels.
+        `y` contains texts, and `X` their labels, or pairs have the labels as their second text.
     """
     advice = phrase(
         python="y contains texts, so X and y seem to be swapped; pass the texts first, then the "
@@ -104,12 +134,29 @@ def check_training_texts(X: Texts, y: Any, *, strip: bool = False) -> list[str]:
         if _count_words(y) >= 3:
             raise TypeError(f"{error}; {advice}") from None
         raise
+    if are_pairs(texts):
+        _refuse_labels(texts, y)
+        return list(texts)
     words = _count_words(y)
     if words >= 3 and _count_words(texts) < words and len(set(texts)) < len(texts):
-        labels = ", ".join(abbreviate(text) for text in sorted(set(texts))[:3])
+        labels = ", ".join(abbreviate(text) for text in sorted(map(str, set(texts)))[:3])
         texts_are = phrase(python="X contains", command="the column of texts contains")
         raise ValueError(f"{texts_are} labels such as {labels}, and {advice}")
     return texts
+
+
+def _refuse_labels(pairs: Sequence[tuple[str, str]], y: Any) -> None:
+    """Raise if the labels are among the texts of pairs, so that nothing else would be learned."""
+    try:
+        labels = column_values(single_column(y, "y", "labels"))
+    except (TypeError, ValueError):
+        return
+    for number, column in enumerate(take_apart(pairs)):
+        if column == labels and len(labels) > 1:
+            raise ValueError(
+                f"column {number} of X, counted from 0, contains the labels y; leave it out, so "
+                "that X has one column of texts or, for pairs, two"
+            )
 
 
 def _count_words(y: Any) -> float:
@@ -127,9 +174,12 @@ def _count_words(y: Any) -> float:
     return words / len(different)
 
 
-def _not_a_text(column: Any, name: str, position: int, value: object) -> str:
+def _not_a_text(
+    column: Any, name: str, position: int, value: object, around: tuple[str, str] | None = None
+) -> str:
     """Return a message that names an item by its position, index label and column."""
-    where = f"{name}[{position}]"
+    before, after = around or (f"{name}[", "]")
+    where = f"{before}{position}{after}"
     if row_labels(column) is not None:
         title, label = getattr(column, "name", None), index_label(column, position)
         where = f"row {position}" if title is None else f"row {position} of column {title!r}"
@@ -152,6 +202,8 @@ def describe_no_text(value: object, name: str | None = None) -> str:
         remedy = "read the file first"
     elif name is not None and isinstance(value, list | tuple | np.ndarray):
         remedy = f"pass one str for each text, such as [row[0] for row in {name}]"
+        if len(value) > 1:
+            remedy += ", or two for pairs, such as list(zip(first, second))"
     elif name is not None and isinstance(value, Mapping):
         remedy = f"pass one str for each text, such as [row['text'] for row in {name}]"
     kind = type(value).__name__
@@ -171,22 +223,35 @@ def is_missing(value: object) -> bool:
         return type(value).__name__ == "NAType"
 
 
+def strip_texts(texts: Iterable[Text]) -> list[Text]:
+    """Remove HTML from texts and pairs, as `strip_html` does."""
+    return [
+        strip_html(text) if isinstance(text, str) else (strip_html(text[0]), strip_html(text[1]))
+        for text in texts
+    ]
+
+
 def strip_html(text: str) -> str:
     """Replace HTML tags by a space, and character references by their characters."""
     return html.unescape(_TAG.sub(" ", text))
 
 
-def hash_texts(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """Return a 64-bit hash of each text (uint64), the same on every machine."""
+def hash_texts(texts: Iterable[Text]) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each text or pair (uint64), the same on every machine."""
     digests = b"".join(
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for text in texts
+        hashlib.blake2b(_as_bytes(text), digest_size=8).digest() for text in texts
     )
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
+def _as_bytes(text: Text) -> bytes:
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    return b"\xff".join(map(_as_bytes, text))  # a byte that UTF-8 does not use
+
+
 # How errors begin that are about one of several texts.
-_AT_FAULT = re.compile(r"(?:texts|X)\[(\d+)\]")
+_AT_FAULT = re.compile(r"(texts|X|text_pairs)\[(\d+)\]")
 
 
 @contextlib.contextmanager
@@ -205,4 +270,5 @@ def name_texts(describe: Callable[[int], str]) -> Iterator[None]:
         at = _AT_FAULT.match(str(error))
         if at is None:
             raise
-        raise type(error)(describe(int(at[1])) + str(error)[at.end() :]) from None
+        which = ", second text" if at[1] == "text_pairs" else ""
+        raise type(error)(describe(int(at[2])) + which + str(error)[at.end() :]) from None

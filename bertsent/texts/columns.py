@@ -41,7 +41,7 @@ def single_column(data: Any, name: str, items: Literal["texts", "labels"]) -> An
     """
     if hasattr(data, "__array__") and not hasattr(data, "__len__") and column_names(data) is None:
         data = np.asarray(data)
-    kind, shape = type(data).__name__, _shape(data)
+    kind, shape = type(data).__name__, shape_of(data)
     article = "an" if kind[0] in "aeiouAEIOU" else "a"
     if isinstance(data, str | bytes | bytearray | memoryview) or shape == ():
         raise TypeError(
@@ -74,8 +74,10 @@ def single_column(data: Any, name: str, items: Literal["texts", "labels"]) -> An
         column = data[:, 0]
         return column if len(column.shape) == 1 else np.asarray(column)[:, 0]  # numpy.matrix
     if items == "texts":
+        pairs = f", or two for pairs, such as {name}[:, :2]" if shape[1:] > (2,) else ""
         raise TypeError(
             f"{name} has shape {shape}; pass one column of texts, such as a list or {name}[:, 0]"
+            + pairs
         )
     raise ValueError(
         f"{name} should be a 1d array, got an array of shape {shape} instead; "
@@ -85,7 +87,7 @@ def single_column(data: Any, name: str, items: Literal["texts", "labels"]) -> An
 
 def is_two_dimensional(data: Any) -> bool:
     """Return whether data are a table or an array of two dimensions, as a column vector is."""
-    return column_names(data) is not None or len(_shape(data) or ()) == 2
+    return column_names(data) is not None or len(shape_of(data) or ()) == 2
 
 
 def column_names(data: Any) -> list[Any] | None:
@@ -104,15 +106,15 @@ def column_names(data: Any) -> list[Any] | None:
     return None
 
 
-def feature_name(X: Any) -> str | None:
-    """Return the name of the only column of a table, which scikit-learn calls a feature.
+def feature_names(X: Any) -> list[str] | None:
+    """Return the names of the one or two columns of a table, which scikit-learn calls features.
 
-    None means that `X` is no table of one column, or that the name of its column is no text.
+    None means that `X` is no such table, or that the name of a column is no text.
     """
     names = column_names(X)
-    if names is None or len(names) != 1 or not isinstance(names[0], str):
+    if names is None or len(names) not in (1, 2):
         return None
-    return names[0] if is_text_of_files(names[0]) else None
+    return names if all(isinstance(n, str) and is_text_of_files(n) for n in names) else None
 
 
 def is_text_of_files(text: str) -> bool:
@@ -183,7 +185,8 @@ def abbreviate(value: object, width: int = 40) -> str:
     return shown if len(shown) <= width else shown[: width - 3] + "..."
 
 
-def _shape(data: Any) -> tuple[int, ...] | None:
+def shape_of(data: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array, or None for what has none."""
     shape = getattr(data, "shape", None)
     return tuple(shape) if isinstance(shape, tuple) else None
 
@@ -201,8 +204,10 @@ def _only_column(table: Any, names: list[Any], name: str, items: str) -> Any:
         raise TypeError(f"{name} is a {kind} without columns; pass a column of {items}")
     example = f"{name}[{names[-1]!r}]"
     if items == "texts":
-        likely = next((each for each in names if _begins_with_text(table, each)), names[0])
-        example = f"{name}[{likely!r}]"
+        likely = [each for each in dict.fromkeys(names) if _begins_with_text(table, each)]
+        example = f"{name}[{(likely or names)[0]!r}]"
+        if len(likely) > 1:
+            example += f", or two for pairs, such as {name}[[{likely[0]!r}, {likely[1]!r}]]"
     elif hasattr(table, "idxmax") and _one_hot_advice(table, name):
         example = f"{name}.idxmax(axis=1)"
     raise TypeError(

@@ -14,13 +14,15 @@ from bertsent.wording import phrase, spell
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from bertsent.texts.types import Text
+
 
 class Labelled(NamedTuple):
     """Some of the texts that `fit` was given, with what is learned from them.
 
     Attributes
     ----------
-    texts : list of str
+    texts : list of str, or of pairs
     targets : ndarray
         One row for each text.
     strata : ndarray
@@ -31,7 +33,7 @@ class Labelled(NamedTuple):
         Row of each text in X; None if the texts are not from X.
     """
 
-    texts: list[str]
+    texts: list[Text]
     targets: npt.NDArray[Any]
     strata: npt.NDArray[Any]
     weights: npt.NDArray[np.float32] | None = None
@@ -47,13 +49,13 @@ class Labelled(NamedTuple):
 
 
 def split_rows(
-    texts: Iterable[str], strata: npt.ArrayLike, test_size: float, seed: int | None
+    texts: Iterable[Text], strata: npt.ArrayLike, test_size: float, seed: int | None
 ) -> tuple[npt.NDArray[np.bool_], int]:
     """Choose test rows: shuffled and stratified, with equal texts on the same side.
 
     Parameters
     ----------
-    texts : sequence of str
+    texts : sequence of str, or of pairs
     strata : sequence or ndarray of shape (n_texts, n_labels)
         Class of each text. The same fraction of each class is chosen, to the nearest row. A matrix
         has a value above 0 where a text has a label; about the same fraction of the texts with
@@ -168,7 +170,7 @@ def _stratify_labels(
 
 
 def hold_out(
-    texts: Sequence[str], strata: npt.ArrayLike, fraction: float, seed: int | None
+    texts: Sequence[Text], strata: npt.ArrayLike, fraction: float, seed: int | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Choose validation rows as `split_rows` chooses test rows.
 

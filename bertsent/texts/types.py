@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
+
+# A text as the package passes it on; the second is a pair of texts, which are read together.
+Text: TypeAlias = "str | tuple[str, str]"
 
 
 class Table(Protocol):
-    """A table of pandas, Polars or pyarrow. It must have one column."""
+    """A table of pandas, Polars or pyarrow, with one column or, for pairs, two."""
 
     @property
     def columns(self) -> Any: ...
@@ -21,6 +24,13 @@ class TextColumn(Protocol):
     def __iter__(self) -> Iterator[str]: ...
 
 
+class PairColumn(Protocol):
+    """A list or array of pairs of str, each a tuple, a list or a row of an array."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Sequence[str]]: ...
+
+
 class LabelColumn(Protocol):
     """A list, tuple, Series, array or pandas categorical of str, bool or int."""
 
@@ -28,5 +38,5 @@ class LabelColumn(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-Texts: TypeAlias = "TextColumn | Table"
+Texts: TypeAlias = "TextColumn | PairColumn | Table"
 Labels: TypeAlias = "LabelColumn | Table"

@@ -13,13 +13,20 @@ import numpy as np
 from bertsent.errors import CheckpointError
 from bertsent.files import hold_directory
 from bertsent.system import expand_path, pause_collector
-from bertsent.tokenizer.encoding import Encoding, as_rows, padded_width, token_types
+from bertsent.tokenizer.encoding import (
+    Encoding,
+    as_rows,
+    padded_width,
+    token_types,
+    windows_of_pairs,
+)
 from bertsent.tokenizer.files import read_tokenizer, write_tokenizer
 from bertsent.tokenizer.inputs import (
     as_items,
     check_max_length,
     check_stride,
     check_truncation,
+    name_second,
     named_row,
 )
 from bertsent.tokenizer.vocabulary import Vocabulary, are_in_order, as_added_token
@@ -61,6 +68,7 @@ class Tokenizer(Vocabulary):
     _needed: ClassVar[tuple[str, ...]]
     _core: _core.Tokenizer | _core.ByteLevelTokenizer
     _n_ids: int | None = None
+    _n_types: int = 2
     # Where the files are that it was read from, for errors.
     _directory: str | None = None
 
@@ -269,7 +277,8 @@ class Tokenizer(Vocabulary):
             - "only_first", "only_second": the end of that text of a pair. It is an error if
               nothing of it would remain.
             - "windows": nothing. A text becomes several windows, each a sequence
-              ``[CLS] ... [SEP]``. Not for pairs.
+              ``[CLS] ... [SEP]``. Of a pair, the first window is that of "longest_first"; the
+              others go on over the second text, each after the same part of the first.
             - False, "do_not_truncate": nothing.
         stride : int, default=0
             Number of tokens that each window shares with the previous one, smaller than the
@@ -287,8 +296,8 @@ class Tokenizer(Vocabulary):
         Returns
         -------
         Encoding
-            ``ids``, ``offsets`` and ``truncated``; for pairs also ``token_type_ids``, for windows
-            also ``windows``, and ``offset_mapping`` on request.
+            ``ids``, ``offsets`` and ``truncated``; for pairs also ``token_type_ids`` and
+            ``n_first``, for windows also ``windows``, and ``offset_mapping`` on request.
 
         Raises
         ------
@@ -476,6 +485,10 @@ class Tokenizer(Vocabulary):
         ids = self.encode(text, text_pair, add_special_tokens=add_special_tokens)
         return self.convert_ids_to_tokens(ids)
 
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """Return the number of special tokens of a text or, if `pair` is true, of a pair."""
+        return 2 + self._settings.get("pair_separators", 1) if pair else 2
+
     @property
     def model_max_length(self) -> int | None:
         """Largest number of tokens that the model can read, or None if it is unknown."""
@@ -487,7 +500,7 @@ class Tokenizer(Vocabulary):
         """Number of ids that a text can have: `vocab_size`, or the limit of `limit_ids`."""
         return self.vocab_size if self._n_ids is None else min(self.vocab_size, self._n_ids)
 
-    def limit_ids(self, n_ids: int) -> None:
+    def limit_ids(self, n_ids: int, n_types: int = 2) -> None:
         """Refuse texts with ids that a model has no embeddings for.
 
         The vocabulary of a tokenizer may be larger than that of its model, if a token was added and
@@ -497,6 +510,8 @@ class Tokenizer(Vocabulary):
         ----------
         n_ids : int
             Number of embeddings: the model knows ids from 0 to `n_ids` - 1.
+        n_types : int, default=2
+            Number of token types of the model. With less than 2, all types of pairs are 0.
 
         Raises
         ------
@@ -507,7 +522,7 @@ class Tokenizer(Vocabulary):
             id_ = self._ids[self._settings[f"{role}_token"]]
             if id_ >= n_ids:
                 raise ValueError(f"{role}_token: {self._beyond(id_, n_ids)}")
-        self._n_ids = n_ids
+        self._n_ids, self._n_types = n_ids, n_types
 
     def _beyond(self, id_: int, n_ids: int, where: str = "") -> str:
         """Return what is wrong with an id that the model does not know."""
@@ -531,7 +546,7 @@ class Tokenizer(Vocabulary):
             raise CheckpointError(f"texts[{place}]: {what}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._settings, self._n_ids, self._directory)
+        return _rebuild, (type(self), self._settings, self._n_ids, self._directory, self._n_types)
 
     def _encode(
         self,
@@ -552,37 +567,66 @@ class Tokenizer(Vocabulary):
                 "text_pairs: the tokenizer.json of this tokenizer does not put two texts together "
                 "as [CLS] text [SEP] text_pair [SEP]; only single texts can be encoded"
             )
-        columns = {"texts": texts, "text_pairs": text_pairs}
+        special = self.num_special_tokens_to_add(pairs) if add_special_tokens else 0
         cut = check_truncation(truncation, pairs)
-        separators: int = self._settings.get("pair_separators", 1)
-        special = 2 if not pairs else 2 + separators
-        length = check_max_length(max_length, special if add_special_tokens else 0) if cut else 0
-        which, form = cut or (0, 0)
-        check_stride(stride, truncation, length, add_special_tokens)
+        length = check_max_length(max_length, special) if cut else 0
+        check_stride(stride, truncation, length, special, pairs)
+        how: dict[str, Any] = {
+            "add_special": add_special_tokens, "plain_specials": split_special_tokens,
+            "spans": spans, "n_threads": _threads(n_threads),
+        }
         try:
-            ids, offsets, truncated, n_first, characters, windows = self._core.encode_batch(
-                as_items(texts),
-                seconds=as_items(text_pairs, "text_pairs") if pairs else None,
-                max_length=length,
-                which=which,
-                form=form,
-                stride=int(stride),
-                add_special=add_special_tokens,
-                plain_specials=split_special_tokens,
-                spans=spans,
-                n_threads=_threads(n_threads),
-            )
-            types = None
-            if n_first is not None and separators == 1:
-                types = token_types(offsets, n_first)
-            encoding = Encoding(ids, offsets, truncated, types, characters, windows)
+            given = as_items(texts), as_items(text_pairs, "text_pairs") if pairs else None
+            if pairs and truncation == "windows":
+                encoding = self._encode_windows(*given, length, stride, how)
+            else:
+                which, form = cut or (0, 0)
+                encoding = self._run(
+                    *given, max_length=length, which=which, form=form, stride=int(stride), **how
+                )
+            if pairs:
+                encoding = encoding._replace(token_type_ids=self._types_of(encoding))
             self._check_ids(encoding)
         except (TypeError, ValueError) as error:
-            named = named_row(error, columns)
+            named = named_row(error, {"texts": texts, "text_pairs": text_pairs})
             if named is None:
                 raise
             raise named from None
         return encoding
+
+    def _run(self, texts: Any, text_pairs: Any, **how: Any) -> Encoding:
+        """Let the engine tokenize texts; all types are None."""
+        ids, offsets, truncated, n_first, characters, windows = self._core.encode_batch(
+            texts, seconds=text_pairs, **how
+        )
+        return Encoding(ids, offsets, truncated, None, characters, windows, n_first)
+
+    def _encode_windows(
+        self, texts: Any, text_pairs: Any, max_length: int, stride: int, how: dict[str, Any]
+    ) -> Encoding:
+        """Return windows over the second texts of pairs."""
+        pairs = self._run(
+            texts, text_pairs, max_length=max_length, which=0, form=0, stride=0, **how
+        )
+        rows = np.flatnonzero(pairs.truncated)
+        if isinstance(text_pairs, (list, tuple)):
+            some = [text_pairs[row] for row in rows]
+        else:
+            rows, some = np.arange(len(pairs.truncated)), text_pairs
+        try:
+            seconds = self._run(
+                some, None, max_length=0, which=0, form=0, stride=0, **how | {"add_special": False}
+            )
+        except ValueError as error:
+            raise name_second(error, rows) from None
+        return windows_of_pairs(pairs, seconds, rows, int(stride), how["add_special"])
+
+    def _types_of(self, encoding: Encoding) -> npt.NDArray[np.int32] | None:
+        """Return the token types of pairs; None if all are 0."""
+        if self._settings.get("pair_separators", 1) != 1 or self._n_types < 2:
+            return None
+        assert encoding.n_first is not None
+        return token_types(encoding.offsets, encoding.n_first)
 
 
 def added_tuples(tokens: Iterable[Mapping[str, Any]]) -> list[_core._AddedToken]:
@@ -606,12 +650,13 @@ def _class_of(kind: str) -> type[Tokenizer]:
 
 
 def _rebuild(
-    kind: type[Tokenizer], settings: dict[str, Any], n_ids: int | None, directory: str | None
+    kind: type[Tokenizer], settings: dict[str, Any], n_ids: int | None, directory: str | None,
+    n_types: int = 2,
 ) -> Tokenizer:
     tokenizer = kind(**settings)
     tokenizer._directory = directory
     if n_ids is not None:
-        tokenizer.limit_ids(n_ids)
+        tokenizer.limit_ids(n_ids, n_types)
     return tokenizer
 
 

@@ -30,6 +30,9 @@ class Encoding(NamedTuple):
     windows : ndarray of int64, shape (n_texts + 1,), or None
         With ``truncation="windows"``: the first window of each text, and the total number of
         windows. Those of text `i` are ``windows[i]`` to ``windows[i + 1] - 1``.
+    n_first : ndarray of int64, shape (n_sequences,), or None
+        For pairs: number of tokens before those of the second text: [CLS], the first text and
+        what is between the two.
     """
 
     ids: npt.NDArray[np.int32]
@@ -38,6 +41,7 @@ class Encoding(NamedTuple):
     token_type_ids: npt.NDArray[np.int32] | None = None
     offset_mapping: npt.NDArray[np.int64] | None = None
     windows: npt.NDArray[np.int64] | None = None
+    n_first: npt.NDArray[np.int64] | None = None
 
 
 def token_types(
@@ -46,6 +50,60 @@ def token_types(
     """Return the type of each token, given the number of tokens of each first text."""
     counts = np.stack([n_first, np.diff(offsets) - n_first], axis=1)
     return np.repeat(np.tile(np.array([0, 1], dtype=np.int32), len(n_first)), counts.ravel())
+
+
+def windows_of_pairs(
+    pairs: Encoding, seconds: Encoding, rows: npt.NDArray[np.int64], stride: int, special: bool
+) -> Encoding:
+    """Let further windows go on over the second texts of pairs that were cut.
+
+    Parameters
+    ----------
+    pairs : Encoding
+        The pairs, of which the longer text was cut first. They become the first windows.
+    seconds : Encoding
+        All tokens of the second texts of some of the pairs, without special tokens.
+    rows : ndarray of int64
+        The numbers of these pairs.
+    stride : int
+        Number of tokens that each window shares with the previous one.
+    special : bool
+        Whether the pairs have special tokens, of which one is at the end.
+
+    Returns
+    -------
+    Encoding
+        Without token types.
+    """
+    assert pairs.n_first is not None
+    lengths, ends = np.diff(pairs.offsets), int(special)
+    whole = lengths - pairs.n_first - ends  # tokens of each second text
+    room = whole.copy()
+    whole[rows] = np.diff(seconds.offsets)
+    counts = 1 - (room - whole) // np.maximum(room - stride, 1)  # rounded up
+    first = np.concatenate([[0], np.cumsum(counts)])
+    of = np.repeat(np.arange(len(counts)), counts)  # the pair of each window
+    begins = (np.arange(first[-1]) - first[of]) * (room - stride)[of]
+    sizes = np.minimum(room[of], whole[of] - begins)
+    # Each window is made of three pieces: the first text, a part of the second, and the end.
+    begin_of_second = pairs.offsets[:-1] + pairs.n_first
+    begin_of_second[rows] = len(pairs.ids) + seconds.offsets[:-1]
+    pieces = np.stack([
+        pairs.offsets[of], begin_of_second[of] + begins, pairs.offsets[of + 1] - ends,
+    ], axis=1).ravel()
+    taken = np.stack([
+        pairs.n_first[of], sizes, np.full(len(of), ends)
+    ], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(taken.sum(axis=1))])
+    taken = taken.ravel()
+    at = np.repeat(pieces - (np.cumsum(taken) - taken), taken) + np.arange(offsets[-1])
+    spans = None
+    if pairs.offset_mapping is not None and seconds.offset_mapping is not None:
+        spans = np.concatenate([pairs.offset_mapping, seconds.offset_mapping])[at]
+    return Encoding(
+        np.concatenate([pairs.ids, seconds.ids])[at], offsets, pairs.truncated,
+        offset_mapping=spans, windows=first, n_first=pairs.n_first[of],
+    )
 
 
 def padded_width(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from bertsent.texts import arrow_texts
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from bertsent._core import ArrowTexts
 
 # Which text of a pair is cut (0: the longer, 1: the first, 2: the second), and what is kept of a
@@ -88,6 +90,22 @@ def named_row(error: Exception, columns: Mapping[str, Any]) -> Exception | None:
     return type(error)(f"{found[0]}, row {label!r}{str(error)[found.end():]}")
 
 
+def name_second(error: ValueError, rows: Sequence[int] | npt.NDArray[np.int64]) -> ValueError:
+    """Return an error about some second texts, tokenized alone, as one about pairs.
+
+    Parameters
+    ----------
+    error : ValueError
+        Its message starts with ``texts`` and the position.
+    rows : sequence of int
+        The numbers of the pairs.
+    """
+    found = _AT_FAULT.match(str(error))
+    if found is None:
+        return error
+    return type(error)(f"text_pairs[{rows[int(found[2])]}]{str(error)[found.end():]}")
+
+
 def check_max_length(max_length: int | None, special: int) -> int:
     """Return the length as an int, 0 for None; raise if the special tokens do not fit."""
     if max_length is None:
@@ -107,22 +125,25 @@ def check_truncation(truncation: bool | str, pairs: bool) -> tuple[int, int] | N
         raise ValueError(f"truncation is {truncation!r}; must be one of {tuple(TRUNCATIONS)}")
     if truncation == "only_second" and not pairs:
         raise ValueError("truncation='only_second' needs text_pairs")
-    if truncation == "windows" and pairs:
-        raise ValueError("truncation='windows' is for single texts, not for text_pairs")
     return TRUNCATIONS[truncation]
 
 
 def check_stride(
-    stride: int, truncation: bool | str, max_length: int, special: bool
+    stride: int, truncation: bool | str, max_length: int, special: int, pairs: bool = False
 ) -> None:
-    """Raise unless windows can overlap by `stride` tokens. A `max_length` of 0 means no limit."""
+    """Raise unless windows can overlap by `stride` tokens. A `max_length` of 0 means no limit.
+
+    `special` is the number of special tokens of a sequence.
+    """
     if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)):
         raise TypeError(f"stride: expected int, got {type(stride).__name__}")
     if truncation != "windows":
         if stride != 0:
             raise ValueError(f"stride is {stride}, which needs truncation='windows'")
         return
-    room = max_length - 2 * bool(special)
+    room = max_length - special
+    if pairs:  # the first text takes up to half of it
+        room //= 2
     if max_length and room < 1:
         raise ValueError(f"max_length is {max_length}; [CLS] and [SEP] leave no room for windows")
     if stride < 0 or (max_length and stride >= room):

@@ -43,7 +43,7 @@ def held_out_logits(
 ) -> npt.NDArray[np.float32]:
     """Return the logits of held-out texts. Parameters are as for `evaluate`."""
     logits = score_in_pieces(
-        model, examples.ids, examples.offsets, n_threads, report,
+        model, examples.ids, examples.offsets, n_threads, report, types=examples.types,
         precision=precision, chunk_tokens=chunk_tokens,
     )
     return logits if examples.windows is None else examples.windows.mean(logits)

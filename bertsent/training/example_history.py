@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bertsent.objectives import Objective
+    from bertsent.texts import Text
 
 
 class ExampleHistory:
@@ -35,7 +36,7 @@ class ExampleHistory:
     Parameters
     ----------
     objective : Objective
-    texts : list of str
+    texts : list of str, or of pairs
         The n texts that were given to `fit`. Only their hashes are kept.
     targets : ndarray of n rows
         Their targets.
@@ -56,7 +57,7 @@ class ExampleHistory:
     def __init__(
         self,
         objective: Objective,
-        texts: list[str],
+        texts: list[Text],
         targets: npt.NDArray[Any],
         trained: npt.NDArray[np.int64] | None,
         epochs: int,

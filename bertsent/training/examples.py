@@ -72,6 +72,8 @@ class Examples:
         Records what each step sees of its texts.
     scorer : Scorer or None
         What `evaluate` returns besides the metrics of the objective.
+    types : int32 ndarray or None
+        Token types of all texts; None if all are 0.
     """
 
     ids: npt.NDArray[np.int32]
@@ -83,6 +85,7 @@ class Examples:
     frozen: FrozenCache = field(default_factory=FrozenCache)
     history: ExampleHistory | None = None
     scorer: Scorer | None = None
+    types: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -104,24 +107,28 @@ class Examples:
 
     def gather(
         self, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.uint64], Parts | None]:
+    ) -> tuple[
+        npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32] | None,
+        npt.NDArray[np.uint64], Parts | None,
+    ]:
         """Return the tokens of some texts, concatenated in the order of ``rows``.
 
         Returns
         -------
         ids : int32 ndarray
         cu_seqlens : int64 ndarray
+        types : int32 ndarray or None
         keys : uint64 ndarray
             Keys of the sequences for dropout.
         windows : tuple or None
             Which sequences belong to one text, in the engine's form.
         """
         if self.windows is None:
-            return *gather(self.ids, self.offsets, rows), rows.astype(np.uint64), None
+            return *gather(self.ids, self.offsets, rows, self.types), rows.astype(np.uint64), None
         sequences, windows = self.windows.take(rows)
         keys = self.windows.keys(rows)
         parts = (windows.first, windows.shares)
-        return *gather(self.ids, self.offsets, sequences), keys, parts
+        return *gather(self.ids, self.offsets, sequences, self.types), keys, parts
 
     def stored(self, rows: npt.NDArray[np.int64]) -> tuple[Rows, npt.NDArray[np.int64]] | None:
         """Return the stored output of the frozen layers for some texts, or None."""
@@ -159,7 +166,7 @@ class Examples:
         -------
         Learned
         """
-        ids, cu_seqlens, keys, windows = self.gather(rows)
+        ids, cu_seqlens, types, keys, windows = self.gather(rows)
         targets = self.targets[rows]
         weights = None if self.weights is None else self.weights[rows]
         # If all weights are 0 there is no loss, and the step updates nothing.
@@ -168,7 +175,7 @@ class Examples:
         engine_targets, of_loss = self.objective.for_engine(targets)
         engine_options |= of_loss
         loss, logits, norm = model._core.train_step(
-            ids, None, None, cu_seqlens, keys, engine_targets, weights, *buffers,
+            ids, types, None, cu_seqlens, keys, engine_targets, weights, *buffers,
             windows=windows, stored=self.stored(rows),
             label_smoothing=options.label_smoothing,
             freeze_dropout=options.freeze_dropout, **engine_options,

@@ -156,8 +156,9 @@ def _compute(
     tokens = examples.offsets[begin : end + 1]
     count = end - begin if _all_frozen(model, options) else tokens[-1] - tokens[0]
     rows = np.empty(count * model._engine["hidden_size"], np.float32)
+    types = None if examples.types is None else examples.types[tokens[0] : tokens[-1]]
     model._core.frozen_rows(
-        examples.ids[tokens[0] : tokens[-1]], None, None, tokens - tokens[0], options.freeze, rows,
+        examples.ids[tokens[0] : tokens[-1]], types, None, tokens - tokens[0], options.freeze, rows,
         n_threads=n_threads, precision=options.precision,
         micro_batch_tokens=options.passes.training,
     )
@@ -194,7 +195,9 @@ def cache_key(
         sorted(model._engine.items()), options.freeze, options.precision, options.passes.training,
         storage, _core.isa(),
     ]
-    return hash_parts(model._flat[:frozen], examples.ids, examples.offsets, [repr(rest)])
+    return hash_parts(
+        model._flat[:frozen], examples.ids, examples.offsets, examples.types, [repr(rest)]
+    )
 
 
 @contextlib.contextmanager

@@ -13,8 +13,10 @@ from bertsent.texts import hash_texts
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from bertsent.texts import Text
 
-def hash_parts(*parts: list[str] | npt.ArrayLike | None) -> str:
+
+def hash_parts(*parts: list[str] | list[Text] | npt.ArrayLike | None) -> str:
     """Return a hash of lists of texts and arrays, including their types and lengths."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
