@@ -172,7 +172,7 @@ def training(model, examples, batches, precision, peaks_, times):
 
     def train(step):
         rows = batches[step]
-        ids, offsets, keys, _ = examples.gather(rows)
+        ids, offsets, _, keys, _ = examples.gather(rows)
         model._core.train_step(
             ids, None, None, offsets, keys, examples.targets[rows], None,
             grads, exp_avg, exp_avg_sq, seed=1, step=step, lr=1e-5, weight_decay=0.01,
@@ -199,7 +199,7 @@ def training(model, examples, batches, precision, peaks_, times):
 
 def scoring(model, examples, rows, precision, peaks_, times):
     def score(some):
-        ids, offsets, _, _ = examples.gather(some)
+        ids, offsets, *_ = examples.gather(some)
         model.score_packed(ids, offsets, 1, precision)
 
     steps = [partial(score, some) for some in np.array_split(rows, 10)]

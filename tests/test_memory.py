@@ -111,7 +111,7 @@ def test_scoring_stays_below_the_limit(make, monkeypatch, n_threads, precision):
     expected = clf.predict_proba(TEXTS)
     score, seen = clf.model_.score_packed, []
 
-    def counted(ids, offsets, n_threads, name, chunk_tokens):
+    def counted(ids, offsets, n_threads, name, token_type_ids, chunk_tokens):
         assert name == precision
         seen.append((np.diff(offsets), chunk_tokens))
         return score(ids, offsets, n_threads, name, chunk_tokens=chunk_tokens)

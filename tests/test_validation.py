@@ -45,7 +45,7 @@ class Scripted(FakeModel):
         engine.train_step = train_step
         engine.touch = lambda: None
 
-    def score_packed(self, ids, offsets, n_threads, precision, chunk_tokens):
+    def score_packed(self, ids, offsets, n_threads, precision, token_type_ids, chunk_tokens):
         self.scored_at.append(int(self._flat[0]))
         logits = np.zeros((len(offsets) - 1, 2), dtype=np.float32)
         # All labels are 1: the wider the margin, the lower the loss.

@@ -50,7 +50,7 @@ def main():
     precision = {} if a.precision == "float32" else {"precision": a.precision}
     meter = common.Meter("bertsent", versions, a, len(steps))
     for step, rows in enumerate(steps[: a.max_steps]):
-        ids, cu_seqlens, keys, _ = examples.gather(rows)
+        ids, cu_seqlens, _, keys, _ = examples.gather(rows)
         loss, _, _ = model._core.train_step(
             ids, None, None, cu_seqlens, keys, labels[rows], None,
             grads, exp_avg, exp_avg_sq, seed=a.seed, step=step,

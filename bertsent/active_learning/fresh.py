@@ -53,7 +53,7 @@ def suggest_labels(
 
     Parameters
     ----------
-    X : list, Series, array or table of one column of str
+    X : list, Series, array or table of one column of str, or two for pairs
         Texts without labels. Of more than 20,000, a random sample of 20,000 is used.
     n : int, default=50
         Number of texts to choose.

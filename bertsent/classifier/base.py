@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from bertsent.files import DialectOptions, ScoredFile
-    from bertsent.texts import Table, TextColumn, Texts
+    from bertsent.texts import PairColumn, Table, TextColumn, Texts
 
 # What an interrupt says if nothing was learned; the estimator is then as it was.
 _BEFORE_THE_FIRST = "training was interrupted before the first step"
@@ -136,7 +136,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
 
         Returns
@@ -152,19 +152,19 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
     @overload
     def predict_batches(
-        self, batches: Iterable[AnyTable], text_column: str | None = None, *,
-        abstain: float | None = None,
+        self, batches: Iterable[AnyTable], text_column: str | None = None,
+        text_pair_column: str | None = None, *, abstain: float | None = None,
     ) -> Iterator[AnyTable]: ...
 
     @overload
     def predict_batches(
-        self, batches: Iterable[TextColumn], text_column: str | None = None, *,
-        abstain: float | None = None,
+        self, batches: Iterable[TextColumn | PairColumn], text_column: str | None = None,
+        text_pair_column: str | None = None, *, abstain: float | None = None,
     ) -> Iterator[pd.DataFrame]: ...
 
     def predict_batches(
-        self, batches: Iterable[Any], text_column: str | None = None, *,
-        abstain: float | None = None,
+        self, batches: Iterable[Any], text_column: str | None = None,
+        text_pair_column: str | None = None, *, abstain: float | None = None,
     ) -> Iterator[Any]:
         """Label batches of texts one after the other, for data that does not fit into memory.
 
@@ -177,6 +177,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             fastest, because texts of similar length are scored together.
         text_column : str or None, default=None
             The column of texts, if the batches are tables of several columns.
+        text_pair_column : str or None, default=None
+            The column of the second texts, if the model was trained on pairs.
         abstain : float or None, default=None
             As in `BertClassifier.predict`: below this confidence, the predicted label is missing.
 
@@ -212,7 +214,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         ready = predictor(self, abstain)
         ready.check()
         return label_batches(
-            ready.table, ready.objective.prediction_columns, batches, text_column
+            ready.table, ready.objective.prediction_columns, batches, text_column,
+            text_pair_column, pairs=ready.fitted.pairs,
         )
 
     def predict_file(
@@ -221,6 +224,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         output: str | PathLike[str],
         *,
         text_column: str | int = "review",
+        text_pair_column: str | int | None = None,
         chunk_rows: int = 4096,
         missing: Literal["error", "skip"] = "error",
         overwrite: bool = False,
@@ -248,6 +252,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         text_column : str or int, default="review"
             The column of texts: its name, or its number, counted from 0, if the file has no header.
             Not needed for .txt.
+        text_pair_column : str, int or None, default=None
+            The column of the second texts, if the model was trained on pairs.
         chunk_rows : int, default=4096
             Number of rows in a chunk. Larger chunks are hardly faster.
         missing : {"error", "skip"}, default="error"
@@ -289,7 +295,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         with contextlib.closing(find_source(input, dialect_of_input)) as source:
             return label_file(
                 ready.table, ready.objective.prediction_columns, source, output,
-                text_column=text_column,
+                text_column=text_column, text_pair_column=text_pair_column,
                 possible=ready.objective.possible_predictions,
                 chunk_rows=chunk_rows, missing=missing, overwrite=overwrite, verbose=self.verbose,
             )
@@ -383,7 +389,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
 
         Returns

@@ -33,7 +33,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     """A scikit-learn classifier that fine-tunes a BERT model on labelled texts.
 
     `fit` takes a list or column of texts and one label for each, or any number of labels for each
-    (docs/tasks.md). It starts from a pretrained
+    (docs/tasks.md); pairs of texts are two columns. It starts from a pretrained
     model, adds a new classification layer, and trains with AdamW. Tokenizer, model and optimizer
     run in C on the CPU. All parameters have defaults that work: MiniLM, which is small and fast,
     is trained for three epochs on up to 256 tokens of each text.
@@ -308,9 +308,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         other logit) and ``other`` (the class of that logit). With several members, it is that of
         the first. None without `track_examples`.
     n_features_in_ : int
-        Always 1, the column of texts.
-    feature_names_in_ : ndarray of shape (1,)
-        Name of the column of texts. Defined only if `X` was a table in `fit`.
+        Number of columns of texts: 1, or 2 for pairs.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of texts. Defined only if `X` was a table in `fit`.
     model_ : BertForSequenceClassification
         The fine-tuned model, the first one if there are several members.
     models_ : list of BertForSequenceClassification
@@ -492,7 +492,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts. Columns may be from pandas, Polars or pyarrow; an array may have the shape
             (n_texts, 1).
         y : list, Series, array or table of one column
@@ -596,7 +596,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
         abstain : float or None, default=None
             Confidence from 0 to 1, the probability of the predicted label, below which nothing is
@@ -644,7 +644,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
 
         Returns
@@ -660,7 +660,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
 
         Returns
@@ -682,7 +682,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
         y : list, Series, array or table of one column
             Their labels, in the type of the training labels.
@@ -802,7 +802,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             Texts without labels.
         n : int, default=50
             Number of texts to choose.

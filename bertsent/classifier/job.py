@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,25 +11,35 @@ import numpy as np
 from bertsent.errors import CheckpointError, ModelNotFoundError
 from bertsent.files import (
     Source,
-    column_texts,
     drop_missing,
     find_source,
+    frame_texts,
     hold_directory,
     is_split_folder,
     parquet_schema,
     read_chunks,
     require_columns,
     row_namer,
-    text_column_of,
 )
 from bertsent.hub import read_model_shape, resolve_directory
 from bertsent.model import MINILM, MOST_TOKENS
 from bertsent.system import row_progress
-from bertsent.texts import Reader, count_tokens, name_texts, strip_html
+from bertsent.texts import (
+    Reader,
+    are_pairs,
+    as_single,
+    count_tokens,
+    name_texts,
+    strip_texts,
+    sum_pairs,
+    take_apart,
+)
 from bertsent.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from bertsent.texts import Text
 
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 
@@ -66,7 +76,7 @@ def read_shape(
 
 def count_job(
     data: str | PathLike[str] | Source,
-    text_column: str,
+    columns: Mapping[str, str],
     readers: Sequence[Reader],
     tokenizer: Tokenizer | None,
     *,
@@ -80,7 +90,8 @@ def count_job(
     ----------
     data : str, path-like or Source
         As `bertsent.files.find_source` takes it.
-    text_column : str
+    columns : dict
+        The columns of texts; see `bertsent.files.text_columns_of`.
     readers : two of Reader
         The readers of training and prediction.
     tokenizer : Tokenizer or None
@@ -99,27 +110,25 @@ def count_job(
         Number of tokens in each text or window, as training reads them.
     """
     data = find_source(data)
-    text_column = text_column_of(data, text_column)
     brings_split, schema = is_split_folder(data), parquet_schema(data)
-    option = {"text_column": text_column}
-    wanted = None
+    wanted, names = None, list(columns.values())
     if schema is not None:
-        require_columns(schema.names, option, data)
-        wanted = [text_column]
+        require_columns(schema.names, columns, data)
+        wanted = names
     texts_cut = left_out = 0
     pieces, trained, scored, tested = [], [], [], []
     with row_progress(show_bar) as progress:
         progress.look(str(data))
         for frame in read_chunks(data, CHUNK_ROWS, columns=wanted):
-            require_columns(frame.columns, option, data)
-            frame, n_missing = drop_missing(frame, [text_column], "skip", data)
+            require_columns(frame.columns, columns, data)
+            frame, n_missing = drop_missing(frame, names, "skip", data)
             left_out += n_missing
-            texts = column_texts(frame, text_column, data)
+            texts = frame_texts(frame, columns, data)
             if strip:
-                texts = [strip_html(text) for text in texts]
+                texts = strip_texts(texts)
             with name_texts(row_namer(data, frame.index)):
                 totals = _count_tokens(texts, tokenizer)
-            texts_cut += int(np.count_nonzero(totals > readers[0].max_length - 2))
+            texts_cut += int(np.count_nonzero(sum_pairs(totals) > readers[0].room))
             training, scoring = (reader.sequence_lengths(totals) for reader in readers)
             pieces.append(training[0])
             trained.append(_per_text(*training))
@@ -156,12 +165,13 @@ def count_job(
     }, lengths
 
 
-def _count_tokens(texts: list[str], tokenizer: Tokenizer | None) -> Ints:
+def _count_tokens(texts: list[Text], tokenizer: Tokenizer | None) -> Ints:
     """Return the tokens of each whole text; without a tokenizer, estimated from characters."""
     if tokenizer is None:
-        return np.array([round(len(text) / CHARACTERS_A_TOKEN) for text in texts], dtype=int)
-    counts: Ints = count_tokens(tokenizer, texts)
-    return counts
+        sides = take_apart(texts) if are_pairs(texts) else [as_single(texts)]
+        counts = [[round(len(text) / CHARACTERS_A_TOKEN) for text in side] for side in sides]
+        return np.array(counts if len(counts) > 1 else counts[0], dtype=int).T
+    return count_tokens(tokenizer, texts)
 
 
 def _per_text(lengths: Ints, first: Ints) -> Ints:

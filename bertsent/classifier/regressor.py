@@ -101,7 +101,7 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
         y : list, Series or array of shape (n_texts,), or array or table of shape (n_texts, n)
             One number for each text, or n. Predictions have the same shape, and are a DataFrame if
@@ -139,7 +139,7 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : list, Series, array or table of one column of str
+        X : list, Series, array or table of one column of str, or two for pairs
             The texts.
 
         Returns

@@ -17,6 +17,7 @@ from bertsent.files import (
     Dialect,
     column_texts,
     find_source,
+    frame_texts,
     hash_data,
     is_split_folder,
     read_rows,
@@ -29,7 +30,6 @@ from bertsent.objectives import (
     choose_objective,
 )
 from bertsent.texts import (
-    check_texts,
     check_training_texts,
     column_labels,
     column_lists,
@@ -47,18 +47,20 @@ if TYPE_CHECKING:
 
 # The arguments that decide which texts are trained on.
 _FLAGS = (
-    "data", "sample", "task", "text_column", "label_column", "label_separator",
+    "data", "sample", "task", "text_column", "text_pair_column", "label_column", "label_separator",
     "label_columns", "missing", "test_size", "test_data", "unlabelled",
     *(field.name for field in fields(Dialect)),
 )
 # What `bertsent pretrain` has no flags for.
 _WITHOUT_LABELS = {
-    "sample": False, "task": TASKS[0], "label_column": "", "label_separator": None,
-    "label_columns": None, "test_size": None, "test_data": None, "unlabelled": None,
+    "sample": False, "text_pair_column": None, "task": TASKS[0], "label_column": "",
+    "label_separator": None, "label_columns": None, "test_size": None, "test_data": None,
+    "unlabelled": None,
 }
 # What the logs of earlier versions do not have.
 _NEWER = {
-    "task": TASKS[0], "label_separator": None, "label_columns": None, "unlabelled": None,
+    "task": TASKS[0], "text_pair_column": None, "label_separator": None, "label_columns": None,
+    "unlabelled": None,
 }
 SAMPLE = Path(bertsent.__file__).resolve().parent / "sample" / "reviews.csv"
 
@@ -69,7 +71,7 @@ class Corpus:
 
     Parameters
     ----------
-    train_texts, test_texts : list of str
+    train_texts, test_texts : list of str, or of pairs
     train_labels, test_labels : ndarray or DataFrame
     objective_class : type
         What is learned from the labels.
@@ -81,7 +83,7 @@ class Corpus:
         Description of the data for people.
     name_train, name_test : callable
         Take the number of a text, and return the row of the data in words.
-    unlabelled : list of str or None
+    unlabelled : list of str, or of pairs, or None
         Texts of ``--unlabelled`` that are not among those for testing.
     """
 
@@ -95,7 +97,7 @@ class Corpus:
     summary: str
     name_train: Callable[[int], str]
     name_test: Callable[[int], str]
-    unlabelled: list[str] | None
+    unlabelled: list[Text] | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
         "rows_left_out": read.n_missing, "seed": parameters["random_state"],
     }
     counts = objective.describe_targets(read.targets)
-    lines = [f"data:  {name}, {len(frame):,} texts" + (counts and f": {counts}")]
+    kind = "texts" if args.text_pair_column is None else "pairs of texts"
+    lines = [f"data:  {name}, {len(frame):,} {kind}" + (counts and f": {counts}")]
     if args.sample:
         lines.append("       short reviews written for this package, only for trying it out")
     if read.n_missing:
@@ -133,8 +136,7 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
     split = pd.DataFrame(
         {"source": name, "row": frame.index, "part": np.where(is_test, "test", "train")}
     )
-    sides = np.array(read.texts, dtype=object)
-    test_texts, test_labels = sides[is_test].tolist(), labels[is_test]
+    test_texts, test_labels = _select(read.texts, is_test), labels[is_test]
     name_train = row_namer(source, frame.index[~is_test])
     name_test = row_namer(source, frame.index[is_test])
     if held_out_source is not None:
@@ -142,7 +144,7 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
             held_out_source, columns, args.missing,
             may_be_empty=may_be_empty(args, objective.takes_threshold),
         )
-        test_texts = check_texts(held_out[args.text_column])
+        test_texts = frame_texts(held_out, columns_of_texts(args), held_out_source)
         name_test = row_namer(held_out_source, held_out.index)
         test_labels = match_labels(args, objective, held_out, str(held_out_source))
         origin["test"] = {"source": str(held_out_source), "sha256": hash_data(held_out_source),
@@ -155,7 +157,7 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
         lines.append(f"       {len(unlabelled):,} texts without labels: {without_labels['source']}")
     lines.append(f"       {int((~is_test).sum()):,} texts to train on, {len(test_texts):,} to test")
     return Corpus(
-        train_texts=sides[~is_test].tolist(),
+        train_texts=_select(read.texts, ~is_test),
         train_labels=labels[~is_test],
         test_texts=test_texts,
         test_labels=test_labels,
@@ -171,40 +173,43 @@ def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corp
 
 def load_training_part(
     args: argparse.Namespace, parameters: Mapping[str, Any]
-) -> tuple[list[str], Any, list[str] | None, Callable[[int], str]]:
+) -> tuple[list[Text], Any, list[Text] | None, Callable[[int], str]]:
     """Return what `load_corpus` would train on, and a function that names rows.
 
     Returns
     -------
-    texts : list of str
+    texts : list of str, or of pairs
     labels : as in `Corpus`
-    unlabelled : list of str or None
+    unlabelled : list of str, or of pairs, or None
     name_text : callable
     """
     read = _read_labelled(args)
     train = ~_choose_test(args, parameters, read, [], {})
-    sides = np.array(read.texts, dtype=object)
-    test_texts = sides[~train].tolist()
+    test_texts = _select(read.texts, ~train)
     if args.unlabelled is not None and args.test_data:
         source = read_source(args, args.test_data)
         empty = may_be_empty(args, read.objective.takes_threshold)
         tested, _ = read_rows(source, read.columns, args.missing, may_be_empty=empty)
-        test_texts = column_texts(tested, args.text_column, source)
+        test_texts = frame_texts(tested, columns_of_texts(args), source)
     unlabelled, _ = _read_unlabelled(args, test_texts)
     name_text = row_namer(read.source, read.frame.index[train])
-    return sides[train].tolist(), read.labels[train], unlabelled, name_text
+    return _select(read.texts, train), read.labels[train], unlabelled, name_text
+
+
+def _select(texts: list[Text], chosen: npt.NDArray[np.bool_]) -> list[Text]:
+    return [texts[row] for row in np.flatnonzero(chosen)]
 
 
 def _read_unlabelled(
     args: argparse.Namespace, test_texts: list[Text]
-) -> tuple[list[str] | None, dict[str, Any]]:
+) -> tuple[list[Text] | None, dict[str, Any]]:
     """Return the texts of ``--unlabelled`` without those for testing, and where they are from."""
     if args.unlabelled is None:
         return None, {}
-    column, tested = args.text_column, set(test_texts)
+    columns, tested = columns_of_texts(args), set(test_texts)
     source = read_source(args, args.unlabelled)
-    frame, n_missing = read_rows(source, {"text_column": column}, args.missing)
-    texts = column_texts(frame, column, source)
+    frame, n_missing = read_rows(source, columns, args.missing)
+    texts = frame_texts(frame, columns, source)
     origin = {"source": str(source), "sha256": hash_data(source), "rows": len(frame),
               "rows_left_out": n_missing}
     return [text for text in texts if text not in tested], origin
@@ -217,7 +222,7 @@ def load_labelled(
 
     Returns
     -------
-    texts : list of str
+    texts : list of str, or of pairs
     labels : ndarray
     name_text : callable
         Takes the number of a text, and returns the row of the data in words.
@@ -275,6 +280,8 @@ def restore_flags(saved: Field) -> argparse.Namespace:
     flags["task"].text(*TASKS)
     if flags["test_size"].value is not None:
         flags["test_size"].number(0, 1)
+    if flags["text_pair_column"].value is not None:
+        flags["text_pair_column"].shown()
     if flags["label_columns"].value is not None:
         for item in flags["label_columns"].items(1):
             item.shown()
@@ -297,8 +304,15 @@ def _task_of(args: argparse.Namespace) -> str:
 def labelled_columns(args: argparse.Namespace) -> dict[str, str | list[str]]:
     """Return the columns of texts and labels that the flags name, as `read_rows` takes them."""
     if args.label_columns is not None:
-        return {"text_column": args.text_column, "label_columns": args.label_columns}
-    return {"text_column": args.text_column, "label_column": args.label_column}
+        return {**columns_of_texts(args), "label_columns": args.label_columns}
+    return {**columns_of_texts(args), "label_column": args.label_column}
+
+
+def columns_of_texts(args: argparse.Namespace) -> dict[str, str]:
+    """Return the columns of texts that the flags name."""
+    if vars(args).get("text_pair_column") is None:
+        return {"text_column": args.text_column}
+    return {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
 
 
 def may_be_empty(args: argparse.Namespace, several: bool = False) -> tuple[str, ...]:
@@ -352,6 +366,7 @@ def _read_labelled(args: argparse.Namespace) -> _Labelled:
     if args.sample:
         source, name = find_source(SAMPLE), "the bundled sample"
         args.text_column, args.label_column = "review", "sentiment"
+        args.text_pair_column = None
     else:
         source = read_source(args, args.data)
         name = str(source)
@@ -371,7 +386,11 @@ def _read_labelled(args: argparse.Namespace) -> _Labelled:
     elif args.label_columns is None:
         objective_class = choose_objective(bertsent.BertClassifier._problem_types, labels)
     objective, targets = objective_class.learn(named, len(frame), where)
-    texts = check_training_texts(frame[args.text_column], labels)
+    of_texts = columns_of_texts(args)
+    texts = check_training_texts(
+        frame[args.text_column] if len(of_texts) == 1 else frame_texts(frame, of_texts, source),
+        labels,
+    )
     return _Labelled(
         source, name, columns, frame, n_missing, labels, objective, targets, texts
     )

@@ -14,7 +14,7 @@ from bertsent.classifier import (
     resolve_freeze,
     settle,
 )
-from bertsent.cli.flags import chosen_parameters, read_source
+from bertsent.cli.flags import chosen_parameters, read_source, text_columns
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.hub import engine_config, length_limit
@@ -48,12 +48,20 @@ def examine(
     engine = engine_config(shape, 2)
     positions = engine["max_position_embeddings"]
     parameters = settle(parameters, None, length_limit(shape, engine))
-    readers = [Reader.of(parameters, positions, inference=inference) for inference in (False, True)]
+    # One separator between the texts of a pair, as in BERT, unless the tokenizer is there.
+    special = 2 if args.text_pair_column is None else 3
+    if tokenizer is not None:
+        special = tokenizer.num_special_tokens_to_add(args.text_pair_column is not None)
+    readers = [
+        Reader.of(parameters, positions, inference=inference, special=special)
+        for inference in (False, True)
+    ]
     freeze = resolve_freeze(parameters["freeze_layers"], engine["num_hidden_layers"])
     lengths, sequences_a_text = np.array([readers[0].max_length]), 1.0
     if args.data is not None:
+        source = read_source(args, args.data)
         found["job"], lengths = count_job(
-            read_source(args, args.data), args.text_column, readers, tokenizer,
+            source, text_columns(args, source), readers, tokenizer,
             test_size=args.test_size, strip=parameters["strip_html"], show_bar=not args.json,
         )
         found["job"]["note"] = note

@@ -12,9 +12,10 @@ from bertsent.cli.flags import (
     merge_label_maps,
     prediction_parameters,
     read_source,
+    text_columns,
 )
 from bertsent.cli.output import print_json
-from bertsent.files import is_split_folder, read_rows, row_namer
+from bertsent.files import frame_texts, is_split_folder, read_rows, row_namer
 from bertsent.objectives import Regression
 from bertsent.texts import name_texts
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{n_missing} rows with an empty cell left out", file=sys.stderr)
     if len(frame) == 0:
         raise ValueError(f"{args.file}: there are no rows to test on")
-    texts = frame[args.text_column]
+    texts = frame_texts(frame, text_columns(args, source), source)
     try:
         y = match_labels(args, objective, frame, args.file, label_map)
     except ValueError as error:

@@ -145,9 +145,9 @@ def check_checkpoint_flags(args: argparse.Namespace, parameters: dict[str, Any])
         args.usage_error("--hash-every needs --log-file")
 
 
-def add_columns(section: Section, *, labels: bool) -> None:
+def add_columns(section: Section, *, labels: bool, pairs: bool = True) -> None:
     """Add the flags for the columns of a file and for missing cells."""
-    add_text_column(section)
+    add_text_column(section, pairs=pairs)
     if labels:
         help = "column of labels (default: %(default)s)"
         section.add("--label-column", default="sentiment", metavar="NAME", help=help, brief=help)
@@ -217,10 +217,16 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def add_text_column(section: Section) -> None:
-    """Add ``--text-column``."""
+def add_text_column(section: Section, *, pairs: bool = True) -> None:
+    """Add ``--text-column`` and, unless `pairs` is false, ``--text-pair-column``."""
     help = "column of texts (default: %(default)s)"
     section.add("--text-column", default=DEFAULT_TEXT_COLUMN, metavar="NAME", help=help, brief=help)
+    if pairs:
+        section.add(
+            "--text-pair-column", metavar="NAME",
+            help="column of second texts, if a model reads pairs of texts, such as a question and "
+            "an answer",
+        )
 
 
 def add_reading(section: Section) -> None:
@@ -275,6 +281,13 @@ def check_order(args: argparse.Namespace) -> None:
     if model.is_file() and (data / "config.json").is_file():
         given = shlex.join([str(args.file), str(args.directory)])
         args.usage_error(f"DIR comes before FILE: {given}")
+
+
+def text_columns(args: argparse.Namespace, source: Source) -> dict[str, str]:
+    """Return the columns of texts that the flags name, as `text_columns_of` does."""
+    from bertsent.files import text_columns_of
+
+    return text_columns_of(source, args.text_column, vars(args).get("text_pair_column"))
 
 
 def read_source(args: argparse.Namespace, path: str | PathLike[str]) -> Source:

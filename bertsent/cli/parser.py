@@ -295,6 +295,12 @@ def _add_predict(commands: _Commands) -> Parser:
         help="label this text instead of FILE, and print label and confidence; may be repeated",
         brief="label this text instead; may be repeated",
     )
+    data.add(
+        "--text-pair",
+        action="append",
+        metavar="TEXT",
+        help="second text for --text, if the model reads pairs; one for each --text",
+    )
     add_columns(data, labels=False)
     add_reading(commands.section(command, "format of the data"))
     output = commands.section(command, "output")
@@ -458,7 +464,7 @@ def _add_pretrain(commands: _Commands) -> Parser:
     data = commands.section(command, "data")
     data.add("data", metavar="DATA", type=typed_path, help="texts; other columns are ignored",
              brief="texts; other columns are ignored")
-    add_columns(data, labels=False)
+    add_columns(data, labels=False, pairs=False)
     add_reading(commands.section(command, "format of the data"))
     add_parameters(commands.section(command, "model and training"), PRETRAINING)
     output = commands.section(command, "output")
@@ -490,6 +496,8 @@ def _add_verify(commands: _Commands) -> Parser:
         help="the data of the run (default: the one that the log names)",
         brief="data of the run, if it is elsewhere now",
     )
+    run.add("--text-pair-column", metavar="NAME",
+            help="column of second texts in DATA (default: as in the run)")
     for name, what in (("text", "texts"), ("label", "labels")):
         run.add(
             f"--{name}-column", metavar="NAME",

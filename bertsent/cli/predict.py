@@ -8,13 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from bertsent.classifier import open_predictor
-from bertsent.cli.flags import check_order, prediction_parameters, read_source
+from bertsent.cli.flags import check_order, prediction_parameters, read_source, text_columns
 from bertsent.cli.output import print_json
 from bertsent.files import DECIMALS, check_files, label_file, require_printable, to_plain
-from bertsent.texts import name_texts
+from bertsent.texts import name_texts, text_columns as text_columns_of_texts
 
 if TYPE_CHECKING:
     from bertsent.classifier import Predictor
+    from bertsent.texts import Text
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,23 +26,27 @@ def run(args: argparse.Namespace) -> None:
         args.usage_error("--output requires FILE; the result of --text is printed to stdout")
     if args.json and args.output is not None:
         args.usage_error("--json prints to stdout; the name of OUT says in which format it is")
-    for text in args.text or []:
+    pairs = args.text_pair is not None
+    if pairs and len(args.text_pair) != len(args.text or []):
+        args.usage_error("--text-pair needs a --text; pass one for each")
+    for text in [*(args.text or []), *(args.text_pair or [])]:
         require_text(text)
     check_order(args)
     source = None if args.file is None else read_source(args, args.file)
     if source is not None:
-        check_files(source, args.output, args.text_column, args.force)
+        check_files(source, args.output, text_columns(args, source), args.force)
     ready = open_predictor(args.directory, prediction_parameters(args), args.abstain)
     precision = ready.check()
     if args.output is None and not args.json:
         names = ready.objective.label_names
         require_printable(names, lambda number: f"the name of class {number}")
     if source is None:
-        print_texts(ready, args.text, args.json)
+        texts = list(zip(args.text, args.text_pair, strict=True)) if pairs else args.text
+        print_texts(ready, texts, args.json)
         return
     scored = label_file(
         ready.table, ready.objective.prediction_columns, source, args.output,
-        text_column=args.text_column,
+        text_column=args.text_column, text_pair_column=args.text_pair_column,
         possible=ready.objective.possible_predictions, chunk_rows=args.chunk_rows,
         missing=args.missing, overwrite=args.force, printed="json" if args.json else "csv",
     )
@@ -66,14 +71,16 @@ def require_text(text: str) -> None:
         ) from None
 
 
-def print_texts(ready: Predictor, texts: list[str], as_json: bool) -> None:
+def print_texts(ready: Predictor, texts: list[Text], as_json: bool) -> None:
     """Print the predictions for texts: a line each, of values or of JSON."""
-    with name_texts(lambda number: f"--text {shlex.quote(texts[number])}"):
+    given = text_columns_of_texts(texts)
+    with name_texts(lambda number: f"--text {shlex.quote(given['text'][number])}"):
         columns = ready.table(texts, decimals=DECIMALS)
-    for text, *values in zip(texts, *columns.values(), strict=True):
+    for number, values in enumerate(zip(*columns.values(), strict=True)):
         if as_json:
             named = zip(columns, map(to_plain, values), strict=True)
-            print_json({"text": text} | dict(named), indent=None)
+            own = {name: column[number] for name, column in given.items()}
+            print_json(own | dict(named), indent=None)
         else:
             label, *probabilities = values
             shown = to_plain(label)  # None if it abstains

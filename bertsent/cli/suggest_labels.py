@@ -9,18 +9,17 @@ import pandas as pd
 
 from bertsent.active_learning import suggest_labels as suggest_first
 from bertsent.classifier import open_predictor, suggest_labels
-from bertsent.cli.flags import check_order, prediction_parameters, read_source
+from bertsent.cli.flags import check_order, prediction_parameters, read_source, text_columns
 from bertsent.files import (
     DECIMALS,
     check_files,
-    column_texts,
     drop_missing,
+    frame_texts,
     open_output,
     read_chunks,
     refuse_taken,
     require_columns,
     row_namer,
-    text_column_of,
 )
 from bertsent.texts import name_texts
 
@@ -38,15 +37,15 @@ def run(args: argparse.Namespace) -> None:
         for name in changed.keys() - {*_OF_FIRST, "inference_precision"}:
             args.usage_error(f"--{name.replace('_', '-')} cannot be used with --first")
     source = read_source(args, args.file)
-    check_files(source, args.output, args.text_column, args.force)
+    columns = text_columns(args, source)
+    check_files(source, args.output, columns, args.force)
     ready = None if args.first else open_predictor(args.directory, changed)
     frame = pd.concat(list(read_chunks(source, as_stored=True)))
-    column = text_column_of(source, args.text_column)
-    require_columns(frame.columns, {"text_column": column}, source)
-    frame, n_missing = drop_missing(frame, [column], args.missing, source)
+    require_columns(frame.columns, columns, source)
+    frame, n_missing = drop_missing(frame, list(columns.values()), args.missing, source)
     if n_missing:
         print(f"{n_missing:,} rows with an empty cell left out", file=sys.stderr)
-    texts = pd.Series(column_texts(frame, column, source), index=frame.index, dtype=object)
+    texts = pd.Series(frame_texts(frame, columns, source), index=frame.index, dtype=object)
     added = ["row", "represents"]
     if ready is not None:
         added[1:1] = [*ready.objective.prediction_columns, "uncertainty"]

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     line = runs[0].line
     reading = _reading(args, line)
     verify: Callable[..., Verification]
+    texts: list[Any]
     if line["task"].value == PRETRAINING_TASK:
         parameters = recorded_pretraining(runs[0])
         texts, _, namer = load_texts(reading)
@@ -99,8 +100,8 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
         # All rows are for training, as in Python.
         reading = argparse.Namespace(
             data=args.data, sample=False, task="", text_column=DEFAULT_TEXT_COLUMN,
-            label_column="sentiment", label_separator=None, label_columns=None, missing="error",
-            test_size=None, test_data="", unlabelled=None,
+            text_pair_column=None, label_column="sentiment", label_separator=None,
+            label_columns=None, missing="error", test_size=None, test_data="", unlabelled=None,
             **vars(Dialect()),
         )
     else:
@@ -116,7 +117,9 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             _check_named(reading.test_data, saved["test"], flags)
     if args.unlabelled is not None:
         reading.unlabelled = args.unlabelled
-    for name in ("text_column", "label_column", "label_separator", "label_columns"):
+    for name in (
+        "text_column", "text_pair_column", "label_column", "label_separator", "label_columns",
+    ):
         if getattr(args, name) is not None:
             setattr(reading, name, getattr(args, name))
     reading.usage_error = args.usage_error

@@ -87,7 +87,7 @@ def learning_curve(
         The classifier, which is not changed. Of its parameters, those that concern a single run are
         not used: `checkpoint_dir`, `resume`, `warm_start`, `log_file`, `hash_every`, `time_budget`,
         `random_state` and `verbose`.
-    X : list, Series, array or table of one column of str
+    X : list, Series, array or table of one column of str, or two for pairs
         The texts.
     y : list, Series, array or table of one column
         Their labels.

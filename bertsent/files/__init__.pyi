@@ -46,6 +46,7 @@ from .plain import (
 from .readers import (
     column_texts as column_texts,
     drop_missing as drop_missing,
+    frame_texts as frame_texts,
     hash_data as hash_data,
     is_split_folder as is_split_folder,
     parquet_schema as parquet_schema,
@@ -53,7 +54,7 @@ from .readers import (
     read_rows as read_rows,
     require_columns as require_columns,
     row_namer as row_namer,
-    text_column_of as text_column_of,
+    text_columns_of as text_columns_of,
 )
 from .sources import (
     Source as Source,

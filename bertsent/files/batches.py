@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bertsent.files.readers import require_columns
 from bertsent.files.stream import refuse_taken
 from bertsent.texts import column_names, column_values, is_missing, row_labels
+from bertsent.wording import spell
 
 
 def label_batches(
@@ -15,6 +16,9 @@ def label_batches(
     added: tuple[str, ...],
     batches: Iterable[Any],
     text_column: str | None,
+    text_pair_column: str | None = None,
+    *,
+    pairs: bool | None = False,
 ) -> Iterator[Any]:
     """Label batches one after the other; see `BertClassifier.predict_batches`.
 
@@ -24,18 +28,25 @@ def label_batches(
         Takes texts, and returns columns by name.
     added : tuple of str
         Names of these columns.
-    batches, text_column
+    batches, text_column, text_pair_column
         As in `BertClassifier.predict_batches`.
+    pairs : bool or None, default=False
+        Whether pairs of texts are expected, if it is known.
     """
     _refuse_single_batch(batches)
-    return _label(predict, added, batches, text_column)
+    columns = {"text_column": text_column, "text_pair_column": text_pair_column}
+    chosen = {parameter: name for parameter, name in columns.items() if name is not None}
+    if "text_pair_column" in chosen and text_column is None:
+        raise ValueError(f"{spell('text_pair_column')} needs {spell('text_column')}")
+    return _label(predict, added, batches, chosen, 2 if pairs else 1)
 
 
 def _label(
     predict: Callable[[Any], dict[str, Any]],
     added: tuple[str, ...],
     batches: Iterable[Any],
-    text_column: str | None,
+    chosen: Mapping[str, str],
+    n_columns: int,
 ) -> Iterator[Any]:
     import pandas as pd
 
@@ -48,7 +59,7 @@ def _label(
         names = column_names(batch)
         texts = batch
         if names is not None:
-            texts = batch[_choose_column(names, text_column, f"batch {number}")]
+            texts = _texts_of(batch, names, chosen, n_columns, f"batch {number}")
             refuse_taken(names, added, f"batch {number}")
         try:
             predicted = predict(texts)
@@ -77,16 +88,22 @@ def _refuse_single_batch(batches: Any) -> None:
         )
 
 
-def _choose_column(names: list[Any], text_column: str | None, where: str) -> Any:
-    if text_column is None:
-        if len(names) == 1:
-            return names[0]
-        raise ValueError(
-            f"{where} is a DataFrame; name its column of texts in text_column, one "
-            f"of {', '.join(map(str, names))}"
+def _texts_of(
+    table: Any, names: list[Any], chosen: Mapping[str, str], n_columns: int, where: str
+) -> Any:
+    """Return the column of texts of a table, or the table of the two columns of pairs."""
+    if not chosen and len(names) != n_columns:
+        columns = "column of texts in text_column, one" if n_columns == 1 else (
+            "columns of texts in text_column and text_pair_column, two"
         )
-    require_columns(names, {"text_column": text_column}, where)
-    return text_column
+        raise ValueError(
+            f"{where} is a DataFrame; name its {columns} of {', '.join(map(str, names))}"
+        )
+    require_columns(names, chosen, where)
+    columns_of_texts = list(chosen.values()) or names
+    if len(columns_of_texts) == 1:
+        return table[columns_of_texts[0]]
+    return table.select(columns_of_texts) if hasattr(table, "select") else table[columns_of_texts]
 
 
 def _add_columns(frame: Any, columns: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ from bertsent.files.sources import DataFile, Source, find_source
 from bertsent.system import check_interrupts
 from bertsent.texts import describe_no_text
 from bertsent.wording import phrase, spell
+
+if TYPE_CHECKING:
+    from bertsent.texts import Text
 
 CHUNK_ROWS = 2048
 
@@ -163,9 +166,26 @@ def is_split_folder(path: str | PathLike[str] | Source) -> bool:
 # --- columns ------------------------------------------------------------------------------
 
 
-def text_column_of(source: Source, text_column: str | int) -> str:
-    """Return the name of the column of texts: the one that was chosen, or the only one of .txt."""
-    return TEXT_COLUMN if source.kind == "text" else str(text_column)
+def text_columns_of(
+    source: Source, text_column: str | int, text_pair_column: str | int | None = None
+) -> dict[str, str]:
+    """Return the columns of texts by the parameter that chooses each: one, or two of pairs.
+
+    A .txt file has one column, whatever was chosen.
+    """
+    if text_pair_column is None:
+        return {"text_column": TEXT_COLUMN if source.kind == "text" else str(text_column)}
+    if source.kind == "text":
+        raise ValueError(
+            f"{source} has one text a line, so it has no column for "
+            f"{spell('text_pair_column', text_pair_column)}; pairs need a file with columns"
+        )
+    if str(text_column) == str(text_pair_column):
+        raise ValueError(
+            f"{spell('text_column')} and {spell('text_pair_column')} are both {text_column!r}; "
+            "name two columns"
+        )
+    return {"text_column": str(text_column), "text_pair_column": str(text_pair_column)}
 
 
 def flat_columns(columns: Mapping[str, str | Sequence[str]]) -> list[tuple[str, str]]:
@@ -383,6 +403,22 @@ def missing_cells(
         f"{name_row(source, row)} has an empty cell in column {column!r}{more}; fill the cells, "
         f"or skip such rows with {spell('missing', 'skip')}"
     )
+
+
+def frame_texts(
+    frame: pd.DataFrame, columns: Mapping[str, str], source: str | PathLike[str] | Source
+) -> list[Text]:
+    """Return the texts of a column, or the pairs of two, as `column_texts` does.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    columns : dict
+        From `text_columns_of`.
+    source : str, path-like or Source
+    """
+    each = [column_texts(frame, column, source) for column in columns.values()]
+    return list(each[0]) if len(each) == 1 else list(zip(*each, strict=True))
 
 
 def column_texts(

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bertsent.files.readers import (
     column_texts,
     drop_missing,
+    frame_texts,
     missing_cells,
     read_chunks,
     require_columns,
     row_namer,
-    text_column_of,
+    text_columns_of,
 )
 from bertsent.files.sources import Source, find_source
 from bertsent.files.writers import check_output, open_output
@@ -63,13 +65,13 @@ def refuse_taken(
 def check_files(
     source: Source,
     target: str | PathLike[str] | None,
-    text_column: str | int,
+    columns: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
-    """Check that a file has its column of texts, and then that the output may be written."""
+    """Check that a file has its columns of texts, and then that the output may be written."""
     # Objects of JSON may lack a key, and the first one may be the only one that does.
     for frame in read_chunks(source, CHUNK_ROWS if source.kind == "json" else 1, as_stored=True):
-        require_columns(frame.columns, {"text_column": text_column_of(source, text_column)}, source)
+        require_columns(frame.columns, columns, source)
         break
     if target is not None:
         check_output(target, overwrite)
@@ -82,6 +84,7 @@ def label_file(
     target: str | PathLike[str] | None,
     *,
     text_column: str | int,
+    text_pair_column: str | int | None = None,
     possible: Sequence[Any],
     chunk_rows: int = CHUNK_ROWS,
     missing: str = "error",
@@ -102,7 +105,7 @@ def label_file(
         As `find_source` takes it.
     target : str, path-like or None
         The file to write; None for stdout.
-    text_column
+    text_column, text_pair_column
         As in `BertClassifier.predict_file`.
     possible : sequence
         The values that the first of the added columns can have; empty if they are not known.
@@ -124,12 +127,12 @@ def label_file(
     with contextlib.ExitStack() as stack:
         stack.enter_context(Interrupts())
         source = find_source(source)
-        text_column = text_column_of(source, text_column)
+        texts_in = text_columns_of(source, text_column, text_pair_column)
         chunks = read_chunks(source, chunk_rows, as_stored=True)
         first = next(chunks)
         # In JSON, an object may lack a key that others have.
         if source.kind != "json" or len(first) >= CHUNK_ROWS:
-            require_columns(first.columns, {"text_column": text_column}, source)
+            require_columns(first.columns, texts_in, source)
         if target is not None:
             check_output(target, overwrite)
         chunks = itertools.chain([first], chunks)
@@ -139,7 +142,7 @@ def label_file(
         if len(possible):
             output.learn(pd.DataFrame({added[0]: possible}))
         columns, rows, left_out = _look_through(
-            source, chunks, text_column, added, missing, output, progress
+            source, chunks, texts_in, added, missing, output, progress
         )
         progress.start(rows)
         written = 0
@@ -149,12 +152,14 @@ def label_file(
             check_interrupts()
 
         for frame in read_chunks(source, chunk_rows, as_stored=True):
-            frame, _ = drop_missing(_complete(frame, columns), [text_column], missing, source)
+            frame = _complete(frame, columns)
+            frame, _ = drop_missing(frame, list(texts_in.values()), missing, source)
             if not len(frame):
                 continue
-            texts = column_texts(frame, text_column, source)
-            if any(isinstance(value, bytes) for value in frame[text_column]):
-                frame = frame.assign(**{text_column: texts})
+            texts = frame_texts(frame, texts_in, source)
+            for column in texts_in.values():
+                if any(isinstance(value, bytes) for value in frame[column]):
+                    frame = frame.assign(**{column: column_texts(frame, column, source)})
             progress.begin(len(texts))
             with name_texts(row_namer(source, frame.index)):
                 found = predict(texts, report, decimals=DECIMALS)
@@ -171,7 +176,7 @@ def label_file(
 def _look_through(
     source: Source,
     chunks: Iterator[pd.DataFrame],
-    text_column: str,
+    texts_in: Mapping[str, str],
     added: tuple[str, ...],
     missing: str,
     output: Table,
@@ -184,7 +189,9 @@ def _look_through(
     source : Source
     chunks : iterator of DataFrame
         All columns of all its rows: these will be written, so none may hold what cannot be.
-    text_column, added, missing
+    texts_in : dict
+        From `text_columns_of`.
+    added, missing
         As for `label_file`.
     output : Table
         Learns the types of the columns.
@@ -203,23 +210,25 @@ def _look_through(
     progress.look(str(source))
     columns: dict[Any, None] = {}
     rows = left_out = 0
-    first_missing = None
+    first_missing, names = None, list(texts_in.values())
     for frame in chunks:
         check_interrupts()
         columns |= dict.fromkeys(frame.columns)
         refuse_taken(columns, added, str(source))
         output.learn(frame)
-        frame = _complete(frame, [text_column])
-        kept, n_missing = drop_missing(frame, [text_column], "skip", source)
+        frame = _complete(frame, names)
+        kept, n_missing = drop_missing(frame, names, "skip", source)
         if n_missing and first_missing is None:
-            first_missing = frame.index[frame[text_column].isna()][0]
-        column_texts(kept, text_column, source)
+            row = int(np.flatnonzero(frame[names].isna().any(axis=1))[0])
+            column = next(name for name in names if pd.isna(frame[name].iloc[row]))
+            first_missing = frame.index[row], column
+        frame_texts(kept, texts_in, source)
         rows += len(kept)
         left_out += n_missing
         progress.looked(len(frame))
-    require_columns(columns, {"text_column": text_column}, source)
-    if left_out and missing == "error":
-        raise missing_cells(source, first_missing, text_column, left_out)
+    require_columns(columns, texts_in, source)
+    if first_missing is not None and missing == "error":
+        raise missing_cells(source, *first_missing, left_out)
     if rows == 0:
         raise ValueError(f"{source}: no row is left to label")
     return list(columns), rows, left_out

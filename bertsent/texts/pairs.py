@@ -102,7 +102,8 @@ def two_columns(data: Any, name: str) -> TwoColumns | None:
     if shape is not None and len(shape) == 2:
         return _of_array(data, shape, name)
     # Other columns hold no rows, and one item of them may be large.
-    is_of_objects = shape is not None and len(shape) == 1 and str(getattr(data, "dtype", "")) == "object"
+    kind = str(getattr(data, "dtype", ""))
+    is_of_objects = kind == "object" and shape is not None and len(shape) == 1
     is_column = isinstance(data, list | tuple) or is_of_objects
     return _of_rows(data, name) if is_column and len(data) else None
 
