@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.few_shot import settle_few_shot
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import open_shape
 from bertsent.classifier.options import make_options
@@ -145,6 +146,7 @@ def estimate_member(
     for doubt in objective.describe_doubts(targets):
         warnings.warn(doubt, UserWarning, stacklevel=2)
     objective = objective.configure(parameters, targets)
+    parameters = settle_few_shot(parameters, objective, len(texts))
     objective.weigh(targets, None, parameters["class_weight"])  # names unknown classes
     lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
     held_out, kept = _split(

@@ -134,6 +134,15 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         What pooler and classification layer read from the last layer: the output for ``[CLS]``,
         or the mean over all tokens of a text. None means as saved with the model, or "cls" if
         nothing was saved. Other programs ignore "mean" and use ``[CLS]``.
+    few_shot : bool, default=False
+        Whether to learn from a few labels of each class, up to about 100 (docs/labels.md). The
+        encoder is trained so that the vectors of texts, the means over their tokens, are alike
+        within a class and unlike others (supervised contrastive loss; Khosla et al. 2020). Then a
+        logistic regression on these vectors becomes the pooler and the classification layer.
+        ``epochs="auto"`` reads each text 3 to 10 times, the more often the fewer there are. Each
+        step has texts of all classes, at least 4 of each. ``pooling=None`` means "mean". Needs one
+        class for each text; cannot be combined with `teacher`, `time_budget`, `track_examples`,
+        `label_smoothing` or ``freeze_layers="all"``.
     members : int or list of dict, default=1
         Number of models to train on the same texts, one after the other, each with its own new
         weights, order of texts and dropout. Predictions use the mean of their probabilities,
@@ -377,6 +386,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         freeze_dropout: bool = False,
         frozen_cache: Literal["auto", "float32", "bfloat16", "off"] = "auto",
         pooling: Literal["cls", "mean"] | None = None,
+        few_shot: bool = False,
         members: int | Sequence[Mapping[str, Any]] = 1,
         words: bool = False,
         teacher: BertClassifier | str | PathLike[str] | Sequence[Any] | None = None,
@@ -430,6 +440,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         self.freeze_dropout = freeze_dropout
         self.frozen_cache = frozen_cache
         self.pooling = pooling
+        self.few_shot = few_shot
         self.members = members
         self.words = words
         self.teacher = teacher

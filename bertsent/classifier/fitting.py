@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.few_shot import (
+    FewShotHeldOut,
+    HeadFit,
+    check_layers,
+    contrast,
+    settle_few_shot,
+)
 from bertsent.classifier.fitted import Fitted
 from bertsent.classifier.members import count_members, is_list, member_parameters
 from bertsent.classifier.opening import (
@@ -39,7 +46,7 @@ from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
-from bertsent.model import PRECISIONS, limit_training, resolve_precision
+from bertsent.model import FEW_SHOT_TOKENS, PRECISIONS, limit_training, resolve_precision
 from bertsent.objectives import Scorer
 from bertsent.system import (
     check_interrupts,
@@ -164,6 +171,7 @@ def fit(
     for doubt in objective.describe_doubts(targets):
         warn(doubt)
     objective = objective.configure(parameters, targets)
+    parameters = settle_few_shot(parameters, objective, len(texts))
     scorer = Scorer.of(resolve_watched(parameters["early_stopping"]), objective)
     weights = check_weights(sample_weight, len(texts))
     lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
@@ -307,7 +315,11 @@ class _Fit:
     state : State or None
         State of training; None before it begins.
     learned : Objective
-        What the steps minimise: `objective`, or that of the lesson.
+        What the steps minimise: `objective`, that of the lesson, or that of few labels.
+    trainee : BertForSequenceClassification
+        What the steps train: `model` or, from few labels, its encoder.
+    head : HeadFit or None
+        What fits the head from few labels.
     """
 
     state: State | None
@@ -320,6 +332,7 @@ class _Fit:
     reader: Reader
     tokens: Encoding
     held_out: Examples | None
+    head: HeadFit | None
 
     def __init__(
         self,
@@ -353,6 +366,10 @@ class _Fit:
             parameters, objective, seeds.new_weights, number, before,
             tell=None if saved or past else progress.notice,
         )
+        self.trainee, self.head = self.model, None
+        if parameters["few_shot"]:
+            self.trainee = self.model._encoder()
+            self.learned = contrast(objective)
 
     @property
     def member(self) -> int | None:
@@ -367,6 +384,8 @@ class _Fit:
             parameters, self.model._engine, self.seeds, begun,
             validated=validation is not None or fraction is not None,
         )
+        if parameters["few_shot"]:
+            check_layers(self.options.freeze, self.model._engine["num_hidden_layers"])
         if fraction is not None:
             held_out, kept = hold_out(labelled.texts, labelled.strata, fraction, self.seeds.split)
             validation = labelled._replace(weights=None).take(held_out)
@@ -423,6 +442,10 @@ class _Fit:
         if cut is not None:
             self.progress.notice(cut)
         self.held_out = None
+        if self.parameters["few_shot"]:
+            self.head = HeadFit(
+                self.model, self.trainee, self.labelled, self.tokens, self.n_threads
+            )
         if self.validation is not None:
             if self.scorer is not None:
                 self.scorer.check(self.objective, self.validation.targets)
@@ -431,7 +454,8 @@ class _Fit:
                 encoded = Reader.of(
                     self.settled, positions, inference=True, special=self.special
                 ).encode(self.tokenizer, self.validation.texts, self.n_threads)
-            self.held_out = Examples(
+            kind = Examples if self.head is None else partial(FewShotHeldOut, fit=self.head)
+            self.held_out = kind(
                 encoded.ids, encoded.offsets, self.validation.targets, self.objective,
                 windows=Windows.of(encoded), scorer=self.scorer, types=encoded.token_type_ids,
             )
@@ -439,7 +463,7 @@ class _Fit:
     def choose_passes(self) -> Callable[..., PassTokens]:
         """Return a function that chooses the tokens per pass, given the memory of the cache."""
         return partial(
-            limit_training, self.model, self.parameters["memory_limit"],
+            limit_training, self.trainee, self.parameters["memory_limit"],
             np.diff(self.tokens.offsets),
             batch_size=most_sequences(self.tokens, self.options.step_size),
             freeze=self.options.freeze, n_threads=self.n_threads,
@@ -461,7 +485,7 @@ class _Fit:
 
     def make_state(self) -> State:
         """Return the state before the first step, or that of the checkpoint."""
-        state = State.fresh(self.model, self.make_best())
+        state = State.fresh(self.trainee, self.make_best())
         if self.parameters["track_examples"] and self.number == 0:
             state.examples = ExampleHistory(
                 self.objective, self.given["texts"][0], self.given["labels"][0],
@@ -471,7 +495,7 @@ class _Fit:
             assert self.store is not None and self.store.run is not None
             self.saved.check(self.store.run)
             self.saved.restore(
-                state, self.model._trained(self.options.freeze), len(self.labelled.texts)
+                state, self.trainee._trained(self.options.freeze), len(self.labelled.texts)
             )
             self.budget.before = state.used
         if self.time_plan is not None and self.budget.is_limited:
@@ -525,10 +549,12 @@ class _Fit:
         with open_cache(
             self.parameters["frozen_cache"],
             begun=(self.begun.get("frozen_cache") or "off") if self.begun else None,
-            options=self.options, model=self.model, offsets=self.tokens.offsets,
+            options=self.options, model=self.trainee, offsets=self.tokens.offsets,
             choose_passes=choose_passes, memory_limit=self.parameters["memory_limit"],
         ) as frozen:
             passes = self.past.passes if self.past else choose_passes(cached=frozen.in_memory)
+            if self.head is not None and self.parameters["memory_limit"] is None:
+                passes = passes._replace(training=passes.training or FEW_SHOT_TOKENS)
             self.options = replace(self.options, passes=passes)
             run: dict[str, Any] = {}
             if self.store or self.past or self.parameters["hash_every"]:
@@ -571,11 +597,11 @@ class _Fit:
             if log is not None and self.parameters["hash_every"]:
                 log({**self.record(run), **about})
             train(
-                self.model,
+                self.trainee,
                 Examples(
                     self.tokens.ids, self.tokens.offsets, self.labelled.targets, self.learned,
                     self.labelled.weights, Windows.of(self.tokens), frozen, state.examples,
-                    types=self.tokens.token_type_ids,
+                    types=self.tokens.token_type_ids, balanced=self.head is not None,
                 ),
                 self.options,
                 n_threads=self.n_threads,
@@ -593,6 +619,8 @@ class _Fit:
     def fitted(self) -> Fitted:
         """Return the fitted state of this member alone."""
         assert self.state is not None
+        if self.head is not None:
+            self.head(self.options)
         return Fitted(
             models=[self.model],
             tokenizer=self.tokenizer,

@@ -157,6 +157,11 @@ PARAMETERS = (
         '[CLS] ("cls") or the mean over all tokens ("mean") (default: as saved with the model, '
         "otherwise cls)"),
     Parameter(
+        "few_shot", FLAG, False,
+        "for a few labels of each class: first train the vectors of the texts to be alike within a "
+        "class and unlike others, then only the classification layer; pools by mean unless pooling "
+        "says otherwise", task="classification"),
+    Parameter(
         "members", either(whole(1, MOST_MEMBERS), MEMBER_LIST), 1,
         "number of models to train, whose probabilities are averaged; or a JSON list with the "
         'parameters in which each differs, such as [{"freeze_layers": 2}, {}]', summary="changed"),
@@ -349,8 +354,34 @@ def check_parameters(values: Mapping[str, Any]) -> None:
             f"{spell('members', members)}; use {spell('members', 1)}, or leave out "
             f"{spell('time_budget')}"
         )
+    if values.get("few_shot"):
+        _check_few_shot(values)
     if is_list(members):
         _check_members(values)
+
+
+# What has no meaning in a training from few labels: name, what it may be, and why.
+_NOT_WITH_FEW = (
+    ("teacher", None, "texts are compared with each other, and not with what a teacher says"),
+    ("track_examples", False, "the record of each text needs probabilities at every step"),
+    ("time_budget", None, "the number of steps follows from that of the labels"),
+    ("label_smoothing", 0.0, "texts are compared by their classes, which cannot be smoothed"),
+)
+
+
+def _check_few_shot(values: Mapping[str, Any]) -> None:
+    for name, allowed, reason in _NOT_WITH_FEW:
+        if values[name] != allowed:
+            raise ValueError(
+                f"{spell('few_shot', True)} cannot be combined with {spell(name, values[name])}, "
+                f"because {reason}; leave out one of them"
+            )
+    if values["freeze_layers"] == "all":
+        raise ValueError(
+            f"{spell('few_shot', True)} needs layers to train, but "
+            f"{spell('freeze_layers', 'all')} freezes all of them; use a smaller number, or leave "
+            "out one of them"
+        )
 
 
 def _check_members(values: Mapping[str, Any]) -> None:

@@ -78,6 +78,11 @@ def partial_fit(
             'class_weight="balanced" needs all labels at once, but partial_fit only sees those of '
             "one call; pass a dictionary"
         )
+    if parameters["few_shot"]:
+        raise ValueError(
+            "few_shot=True compares all texts with each other, but partial_fit only sees those of "
+            "one call; use fit, or few_shot=False"
+        )
     if parameters["teacher"] is not None:
         raise ValueError(
             "partial_fit learns from labels only, but the classifier has a teacher; use fit, or "

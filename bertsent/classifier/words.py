@@ -275,14 +275,14 @@ def learn_words(
     check_interrupts()
     coef, intercept = model.coef_, model.intercept_
     if n_classes > 2:
-        coef, intercept = _spread(coef, intercept, present, n_classes)
+        coef, intercept = spread(coef, intercept, present, n_classes)
     return WordModel(
         vectorizer.get_feature_names_out().tolist(),
         vectorizer.idf_.astype(np.float32), coef.astype(np.float32), intercept.astype(np.float32),
     )
 
 
-def _spread(
+def spread(
     coef: npt.NDArray[np.float64], intercept: npt.NDArray[np.float64],
     present: npt.NDArray[np.integer], n_classes: int,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -47,8 +47,8 @@ CURVE_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "learning_rate",
     "weight_decay", "warmup_ratio", "schedule", "layer_decay", "head_learning_rate",
     "label_smoothing", "class_weight", "max_grad_norm", "freeze_layers", "freeze_dropout",
-    "frozen_cache", "pooling", "members", "words", "inference_long_text", "strip_html", "precision",
-    "inference_precision", "n_threads", "memory_limit", "random_state",
+    "frozen_cache", "pooling", "few_shot", "members", "words", "inference_long_text", "strip_html",
+    "precision", "inference_precision", "n_threads", "memory_limit", "random_state",
 )
 
 

@@ -1,6 +1,7 @@
 from .batch import gather as gather
 from .bert import BertForSequenceClassification as BertForSequenceClassification
 from .memory import (
+    FEW_SHOT_TOKENS as FEW_SHOT_TOKENS,
     PassTokens as PassTokens,
     limit_training as limit_training,
     training_memory as training_memory,

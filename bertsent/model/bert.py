@@ -467,6 +467,19 @@ class BertForSequenceClassification:
             self.n_threads, self.inference_precision,
         )
 
+    def _encoder(self) -> Self:
+        """Return a model of the same parameters that returns vectors in place of logits.
+
+        It has no head. Call ``touch`` of this model's engine after training it.
+        """
+        from bertsent import _core
+
+        engine = self._engine | {"head": "vectors", "num_labels": self._engine["hidden_size"]}
+        size, _ = _core.parameter_table(engine)
+        return self._assemble(
+            self._config, engine, self._flat[:size], self.n_threads, self.inference_precision
+        )
+
     def loss_and_gradients(
         self,
         input_ids: npt.ArrayLike,

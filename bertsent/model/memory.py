@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Ints: TypeAlias = "npt.NDArray[np.int64]"
 
 
+# Tokens of a micro-batch in a training from few labels, without a limit of memory: those of a usual
+# step, because texts that do not fit into one micro-batch go forward twice.
+FEW_SHOT_TOKENS = 8192
+
+
 class PassTokens(NamedTuple):
     """The number of tokens that are processed at once; 0 means the engine's own choice.
 

@@ -7,6 +7,7 @@ from .classification import (
     SingleLabelClassification as SingleLabelClassification,
     margin_uncertainty as margin_uncertainty,
 )
+from .contrast import Contrast as Contrast
 from .distillation import (
     UNLABELLED as UNLABELLED,
     Distillation as Distillation,

@@ -42,6 +42,7 @@ from bertsent.training import (
     describe_record,
     describe_run,
     draw_seeds,
+    epoch_order,
     hashed_steps,
     open_log,
     train,
@@ -339,6 +340,10 @@ class MaskedPieces:
         """
         ids, cu_seqlens, _ = gather(self.ids, self.offsets, rows)
         return ids, cu_seqlens, *self.masker.hide(ids, cu_seqlens, rows, epoch)
+
+    def order(self, seed: int, epoch: int) -> Int64:
+        """Return the order of the pieces in an epoch."""
+        return epoch_order(len(self), seed, epoch)
 
     def prepare(self, *args: Any, **how: Any) -> None:
         """Do nothing: there is no work before an epoch."""

@@ -47,6 +47,7 @@ from .run_log import (
 from .schedule import (
     Seeds as Seeds,
     draw_seeds as draw_seeds,
+    epoch_order as epoch_order,
     group_rates as group_rates,
     member_seeds as member_seeds,
 )

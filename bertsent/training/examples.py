@@ -14,6 +14,7 @@ from bertsent.texts import Windows
 from bertsent.training.evaluation import evaluate, held_out_logits
 from bertsent.training.example_history import ExampleHistory
 from bertsent.training.frozen import FrozenCache
+from bertsent.training.schedule import balanced_order, epoch_order
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,6 +71,8 @@ class Examples:
         Stores the output of the frozen layers, or nothing.
     history : ExampleHistory or None
         Records what each step sees of its texts.
+    balanced : bool
+        Whether each step has texts of all classes, which `targets` are.
     scorer : Scorer or None
         What `evaluate` returns besides the metrics of the objective.
     types : int32 ndarray or None
@@ -84,6 +87,7 @@ class Examples:
     windows: Windows | None = None
     frozen: FrozenCache = field(default_factory=FrozenCache)
     history: ExampleHistory | None = None
+    balanced: bool = False
     scorer: Scorer | None = None
     types: npt.NDArray[np.int32] | None = None
 
@@ -94,6 +98,12 @@ class Examples:
     def metric(self) -> str:
         """Name of the metric that is reported beside the loss."""
         return self.objective.metric
+
+    def order(self, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the order of the texts in an epoch."""
+        if self.balanced:
+            return balanced_order(self.targets, seed, epoch)
+        return epoch_order(len(self), seed, epoch)
 
     def prepare(
         self,

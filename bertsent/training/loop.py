@@ -13,7 +13,7 @@ from bertsent.system import Interrupts, Silent, hold_interrupts, interrupted, un
 from bertsent.training.budget import Budget
 from bertsent.training.callbacks import Listeners
 from bertsent.training.hashes import hash_parts
-from bertsent.training.schedule import epoch_order, rate_factor
+from bertsent.training.schedule import rate_factor
 from bertsent.training.state import State
 from bertsent.training.types import ModelT
 from bertsent.wording import spell
@@ -184,9 +184,7 @@ class _Loop(Generic[ModelT]):
         )
         prepared = time.perf_counter() - started
         if state.order is None:
-            state.begin_epoch(
-                epoch_order(len(self.examples), self.options.order_seed, state.epoch)
-            )
+            state.begin_epoch(self.examples.order(self.options.order_seed, state.epoch))
         order = state.order
         assert order is not None
         state.sums.seconds += prepared

@@ -18,7 +18,7 @@ from typing import Any
 
 from bertsent.errors import CheckpointError
 from bertsent.files import MOST_MEMBERS, Field, open_regular, parse_json
-from bertsent.model import MOST_TOKENS, PassTokens
+from bertsent.model import FEW_SHOT_TOKENS, MOST_TOKENS, PassTokens
 from bertsent.system import check_interrupts, identify_build
 from bertsent.training.checkpoints import name_differences
 from bertsent.training.saved_state import check_choices
@@ -129,8 +129,9 @@ class RecordedRun:
     @property
     def passes(self) -> PassTokens:
         """Number of tokens that went through the model at once."""
-        # A limit of memory only makes them smaller.
-        return PassTokens(*(n.whole(0, MOST_TOKENS) for n in self.line["run"]["plan"].items(2, 2)))
+        # A limit of memory only makes them smaller, and few labels larger.
+        most = max(MOST_TOKENS, FEW_SHOT_TOKENS)
+        return PassTokens(*(n.whole(0, most) for n in self.line["run"]["plan"].items(2, 2)))
 
     @property
     def last_hashed(self) -> int:

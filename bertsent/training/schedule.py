@@ -84,3 +84,15 @@ def group_rates(
 def epoch_order(n_texts: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Return the order of the texts in an epoch, a permutation of ``range(n_texts)``."""
     return np.random.default_rng([seed, epoch]).permutation(n_texts)
+
+
+def balanced_order(
+    classes: npt.NDArray[np.integer], seed: int, epoch: int
+) -> npt.NDArray[np.int64]:
+    """Return an `epoch_order` in which the texts of each class are spread evenly."""
+    order = epoch_order(len(classes), seed, epoch)
+    place = np.empty(len(classes))
+    for name in np.unique(classes):
+        rows = order[classes[order] == name]
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return order[np.argsort(place[order], kind="stable")]
