@@ -181,6 +181,12 @@ def test_an_interrupted_training_keeps_a_head_of_what_was_learned(make):
     assert clf.score(TEXTS, LABELS) > 0.8
 
 
+def test_pairs_of_texts(make):
+    pairs = [(text, f"scene {number % 3}") for number, text in enumerate(TEXTS)]
+    clf = make(epochs=8, learning_rate=5e-3).fit(pairs, LABELS)
+    assert clf.score(pairs, LABELS) >= 0.9
+
+
 def test_a_warm_start_continues_with_the_vectors(make):
     clf = make(warm_start=True).fit(TEXTS, LABELS)
     first = clf.history_[-1]["loss"]
@@ -221,7 +227,8 @@ def test_on_the_command_line(base, tmp_path, capsys):
     data = write_csv(tmp_path / "few.csv", n=40)
     flags = ["--model", base, "--max-length", 16, "--few-shot", "--output", tmp_path / "out"]
     assert run_command("train", data, *flags, "--dry-run") == 0
-    assert "epochs 10" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "epochs 10" in shown and "--epochs auto" in shown
     assert run_command("train", data, *flags, "--label-smoothing", "0.1") != 0
     assert "--few-shot cannot be combined with --label-smoothing 0.1" in capsys.readouterr().err
     assert run_command("train", data, *flags) == 0

@@ -65,9 +65,12 @@ def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
     rate = resolve_learning_rate(
         parameters["learning_rate"], config["hidden_size"], n_layers, freeze
     )
+    epochs = parameters["epochs"]
     if parameters["time_budget"] is None:
         parameters = settle(parameters, None, length_limit(raw, config))
-    return {"learning_rate": rate} | {name: parameters[name] for name in CHOSEN}
+    found = {"learning_rate": rate} | {name: parameters[name] for name in CHOSEN}
+    # From few labels, it depends on how many there are.
+    return found | {"epochs": epochs} if parameters.get("few_shot") else found
 
 
 def estimate_fit(
