@@ -44,6 +44,21 @@ def finetune_arguments(description):
     return p
 
 
+def few_shot_arguments(description):
+    """Return the parser of the arguments of all sides of the comparison with few labels."""
+    p = argparse.ArgumentParser(description=description)
+    p.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
+    p.add_argument("--model", required=True, help="directory of the pretrained model")
+    p.add_argument("--per-class", type=int, default=8)
+    p.add_argument("--seeds", type=int, nargs="+", default=(0,))
+    p.add_argument("--train-rows", type=int, nargs=2, default=(0, 20000))
+    p.add_argument("--test-rows", type=int, nargs=2, default=(20000, 21000))
+    p.add_argument("--max-length", type=int, help="tokens that are read (default: as usual)")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--scratch", help="directory for what a side writes")
+    return p
+
+
 def load_rows(path, train_rows, test_rows):
     """Read the reviews and split them by row number.
 
@@ -66,6 +81,28 @@ def load_rows(path, train_rows, test_rows):
     test = frame.iloc[slice(*test_rows)]
     test = test[~test["review"].isin(set(train["review"]))].reset_index(drop=True)
     return train, test
+
+
+def draw_few(path, per_class, seed, train_rows, test_rows):
+    """Draw so many labelled reviews of each class, the same on every side.
+
+    Parameters
+    ----------
+    path, train_rows, test_rows
+        As in `load_rows`. Labels are drawn from the training rows.
+    per_class : int
+    seed : int
+
+    Returns
+    -------
+    few, test : DataFrame
+    """
+    train, test = load_rows(path, train_rows, test_rows)
+    rng = np.random.default_rng([seed, per_class])
+    classes = [np.flatnonzero(train["label"] == label) for label in (0, 1)]
+    rows = np.concatenate([rng.choice(rows, per_class, replace=False) for rows in classes])
+    few = train.iloc[rng.permutation(rows)]
+    return few.reset_index(drop=True), test
 
 
 def grouped_batches(lengths, batch_size, epochs, seed):

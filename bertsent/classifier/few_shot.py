@@ -17,7 +17,6 @@ from scipy.special import ndtr
 from bertsent.classifier.words import spread
 from bertsent.model import score_in_pieces
 from bertsent.objectives import Contrast, SingleLabelClassification
-from bertsent.system import interrupt_at_once
 from bertsent.texts import Windows
 from bertsent.training import Examples
 from bertsent.wording import spell
@@ -204,7 +203,7 @@ def fit_head(
     features = head.function(exact * float(scale) + shift)
     mean = features.mean(axis=0)
     regression = LogisticRegression(C=_C, max_iter=1000)
-    with threadpool_limits(limits=1), interrupt_at_once():
+    with threadpool_limits(limits=1):
         regression.fit(
             features - mean, targets[kept],
             sample_weight=None if weights is None else weights[kept] / weights[kept].mean(),
