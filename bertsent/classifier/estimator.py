@@ -685,7 +685,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
     def evaluate(
         self, X: Texts, y: Labels, *, label_map: Mapping[Any, Any] | None = None,
-        abstain: float | None = None,
+        abstain: float | None = None, report: str | PathLike[str] | None = None,
+        overwrite: bool = False,
     ) -> Evaluation:
         """Test the classifier: accuracy, precision, recall and F1 by class, and confusions.
 
@@ -704,6 +705,12 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         abstain : float or None, default=None
             As in `predict`. ``abstention`` in the result then has the ``coverage``, which is the
             share of the texts that are decided, and the ``accuracy`` among them.
+        report : str, path-like or None, default=None
+            File of HTML to write, for people: metrics with confidence intervals, confusions,
+            reliability, precision and recall, errors by length, and the worst and most uncertain
+            texts. It contains these texts (docs/decisions.md).
+        overwrite : bool, default=False
+            Whether to replace `report` if it exists.
 
         Returns
         -------
@@ -734,7 +741,10 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         >>> result.accuracy == result["accuracy"] > 0.7
         True
         """
-        return evaluate(predictor(self, abstain), X, y, self.verbose, label_map)
+        return evaluate(
+            predictor(self, abstain), X, y, self.verbose, label_map, report=report,
+            overwrite=overwrite,
+        )
 
     @interruptible("the audit was interrupted")
     def audit(

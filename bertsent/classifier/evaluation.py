@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsent.system import html_table, interruptible, row_progress, text_table
-from bertsent.texts import check_texts
+from bertsent.files import atomic_write, check_output
+from bertsent.system import expand_path, html_table, interruptible, row_progress, text_table
+from bertsent.texts import check_texts, row_labels
 
 if TYPE_CHECKING:
     from bertsent.classifier.fitted import Predictor
@@ -122,6 +125,9 @@ def evaluate(
     y: Labels,
     verbose: bool | int = True,
     label_map: Mapping[Any, Any] | None = None,
+    *,
+    report: str | PathLike[str] | None = None,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Test a classifier; see `BertClassifier.evaluate`.
 
@@ -132,12 +138,16 @@ def evaluate(
         As in `BertClassifier.evaluate`.
     verbose : bool or int, default=True
         Whether to display the progress.
+    report, overwrite
+        As in `BertClassifier.evaluate`.
 
     Returns
     -------
     Evaluation
     """
     precision, objective = predictor.check(), predictor.objective
+    if report is not None:
+        check_output(report, overwrite, is_table=False)
     n_texts = len(check_texts(X, "X", arrow=True))
     if not n_texts:
         raise ValueError("X is empty; there is nothing to evaluate")
@@ -155,20 +165,29 @@ def evaluate(
         progress.begin(n_texts)
         logits = predictor.logits(X, progress.part)
     seen = predictor.seen_in_training(X)
-    report = objective.report(logits, targets)
+    found = objective.report(logits, targets)
     unseen = None
     if not seen.all():
         unseen = objective.evaluate(logits[~seen], targets[~seen])[objective.metric]
-    means = {name: report.pop(name) for name in (objective.metric, "loss")}
+    means = {name: found.pop(name) for name in (objective.metric, "loss")}
     metrics = {
         **means,
         "rows": n_texts,
         "inference_precision": precision,
-        **report,
+        **found,
         "rows_seen_in_training": int(seen.sum()),
         f"{objective.metric}_unseen": unseen,
     }
-    return Evaluation(metrics, objective)
+    result = Evaluation(metrics, objective)
+    if report is not None:
+        from bertsent.classifier.html_report import render
+
+        index = row_labels(X)
+        rows = range(n_texts) if index is None else index
+        name = Path(predictor.fitted.name or "the model").name
+        page = render(result, objective, name, check_texts(X, "X"), logits, targets, rows)
+        atomic_write(expand_path(report), page.encode("utf-8", "backslashreplace"))
+    return result
 
 
 def _text(table: ReportTable) -> str:

@@ -168,7 +168,10 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
         """
         return predictor(self).score(X, y, sample_weight)
 
-    def evaluate(self, X: Texts, y: Any) -> Evaluation:
+    def evaluate(
+        self, X: Texts, y: Any, *, report: str | PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> Evaluation:
         """Test the regressor: R², MAE, RMSE and rank correlation.
 
         Parameters
@@ -177,6 +180,10 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
             The texts.
         y : as in `fit`
             Their numbers.
+        report : str, path-like or None, default=None
+            File of HTML to write, as in `BertClassifier.evaluate`.
+        overwrite : bool, default=False
+            Whether to replace `report` if it exists.
 
         Returns
         -------
@@ -184,7 +191,9 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
             A dictionary with ``mae``, ``rmse``, ``r2``, ``spearman`` and ``loss``, the means over
             the numbers, and with ``outputs``, those of each number if there are several.
         """
-        return evaluate(predictor(self), X, y, self.verbose)
+        return evaluate(
+            predictor(self), X, y, self.verbose, report=report, overwrite=overwrite
+        )
 
 
 def _make_signature() -> Signature:

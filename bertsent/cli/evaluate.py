@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> None:
             hint = ""
         raise ValueError(f"{error}{hint}") from None
     with name_texts(row_namer(source, frame.index)):
-        result = evaluate(ready, texts, y)
+        result = evaluate(ready, texts, y, report=args.report, overwrite=args.force)
+    if args.report is not None:
+        print(f"report written to {args.report}", file=sys.stderr)
     if not args.json:
         print(result)
         return

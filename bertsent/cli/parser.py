@@ -252,6 +252,8 @@ def _add_evaluate(commands: _Commands) -> Parser:
         [
             "evaluate tickets-model held-out.csv --text-column text --label-column team",
             "evaluate sentiment-model held-out.csv --json > metrics.json",
+            "evaluate tickets-model held-out.csv --text-column text --label-column team "
+            "--report report.html",
             "evaluate hub/model held-out.csv --label-map 0=LABEL_0,1=LABEL_1",
         ],
     )
@@ -262,7 +264,13 @@ def _add_evaluate(commands: _Commands) -> Parser:
     add_columns(data, labels=True)
     add_label_map(data)
     add_reading(commands.section(command, "format of the data"))
-    add_json(commands.section(command, "output"))
+    output = commands.section(command, "output")
+    output.add("--report", metavar="FILE", type=typed_path,
+               help="file of HTML to write, for people: metrics with confidence intervals, charts, "
+               "and the worst and most uncertain texts",
+               brief="HTML with charts and examples to write")
+    add_json(output)
+    output.add("--force", action="store_true", help="replace the file of --report if it exists")
     prediction = commands.section(command, "prediction")
     add_abstain(prediction, "also print the share of the texts that are predicted with at least "
                 "this confidence, from 0 to 1, and the accuracy among them")

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from bertsent.files.sources import Source
 
 
-def check_output(path: str | PathLike[str], overwrite: bool) -> None:
+def check_output(path: str | PathLike[str], overwrite: bool, *, is_table: bool = True) -> None:
     """Check that a file can and may be written, before any work is done."""
     path = expand_path(path)
     # Before its format, which the name of a folder does not tell.
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder; pass the name of a file")
-    output_format(path)
+    if is_table:
+        output_format(path)
     folder, name = os.path.split(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder, so {name} cannot be written")

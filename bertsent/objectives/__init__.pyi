@@ -3,6 +3,10 @@ from .base import (
     ReportTable as ReportTable,
     list_outputs as list_outputs,
 )
+from .charts import (
+    ReportChart as ReportChart,
+    Series as Series,
+)
 from .classification import (
     SingleLabelClassification as SingleLabelClassification,
     margin_uncertainty as margin_uncertainty,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bertsent.files import Field
     from bertsent.model import BertForSequenceClassification
+    from bertsent.objectives.charts import ReportChart
 
 Array: TypeAlias = "npt.NDArray[Any]"
 # Arrays, or anything else that pandas accepts as columns, by name.
@@ -452,6 +453,20 @@ class Objective(ABC):
     def report(self, logits: Array, targets: Array) -> dict[str, Any]:
         """Return the results of a test, with loss and metric, as values for JSON."""
         return self.evaluate(logits, targets)
+
+    def measure(self, logits: Array, targets: Array) -> dict[str, float]:
+        """Return the metrics of a report that have a confidence interval."""
+        return self.evaluate(logits, targets)
+
+    def report_charts(self, logits: Array, targets: Array) -> list[ReportChart]:
+        """Return the charts of a report."""
+        del logits, targets
+        return []
+
+    def describe_cases(self, logits: Array, targets: Array) -> list[dict[str, Any]]:
+        """Return what is true and predicted of each text, by what it is called for people."""
+        losses = self.pointwise_loss(logits, targets)
+        return [{"loss": f"{loss:.4f}"} for loss in losses.tolist()]
 
     def report_tables(self, report: Mapping[str, Any]) -> list[ReportTable]:
         """Return a report as tables for people, without the metric."""

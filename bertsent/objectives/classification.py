@@ -19,6 +19,7 @@ from bertsent.objectives.calibration import (
     judge_classes,
     require_temperature,
 )
+from bertsent.objectives.charts import recall_chart, reliability_chart
 from bertsent.texts import (
     LabelType,
     class_factors,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from bertsent.files import Field
     from bertsent.objectives.base import Columns
+    from bertsent.objectives.charts import ReportChart
     from bertsent.texts import Labels
 
 Float32: TypeAlias = "npt.NDArray[np.float32]"
@@ -346,6 +348,43 @@ class SingleLabelClassification(Objective):
             "accuracy": float(right[decided].mean()) if decided.any() else None,
             "accuracy_left_out": None if decided.all() else float(right[~decided].mean()),
         }
+
+    def measure(self, logits: Float32, targets: Targets) -> dict[str, float]:
+        predicted, count = self.answer(logits), len(self.classes)
+        hits, chosen, having = (
+            np.bincount(codes, minlength=count)
+            for codes in (targets[predicted == targets], predicted, targets)
+        )
+        f1 = 2.0 * hits / np.maximum(chosen + having, 1)
+        found = self.evaluate(logits, targets) | {"macro_f1": float(f1.mean())}
+        if self.costs is not None:
+            found["cost"] = float(self.costs[targets, predicted].mean())
+        return found
+
+    def report_charts(self, logits: Float32, targets: Targets) -> list[ReportChart]:
+        """Return a reliability diagram and precision-recall curves."""
+        right = {}
+        for name, temperature in (("as trained", 1.0), ("calibrated", self.calibration)):
+            if temperature is not None:
+                probabilities = self._probabilities(logits, temperature)
+                right[name] = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+        names, probabilities = self.label_names, self.predict_proba(logits)
+        has = np.eye(len(names), dtype=bool)[targets]
+        first = 1 if len(names) == 2 else 0  # of two classes, the second is the positive one
+        return [
+            reliability_chart(right),
+            recall_chart(names[first:], probabilities[:, first:], has[:, first:]),
+        ]
+
+    def describe_cases(self, logits: Float32, targets: Targets) -> list[dict[str, Any]]:
+        names, probabilities = self.label_names, self.predict_proba(logits)
+        return [
+            {
+                "true": names[true], "predicted": names[code], "confidence": f"{each[code]:.3f}",
+                "probability of the true class": f"{each[true]:.3f}",
+            }
+            for true, code, each in zip(targets, self.answer(logits), probabilities, strict=True)
+        ]
 
     def report_calibration(self, logits: Float32, targets: Targets) -> dict[str, Any]:
         """Return calibration error and Brier score, before and after calibration."""

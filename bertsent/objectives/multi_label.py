@@ -18,6 +18,7 @@ from bertsent.objectives.calibration import (
     judge_labels,
     require_temperature,
 )
+from bertsent.objectives.charts import recall_chart, reliability_chart
 from bertsent.texts import (
     LabelSets,
     check_weights,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from bertsent.files import Field
     from bertsent.objectives.base import Columns
+    from bertsent.objectives.charts import ReportChart
 
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -369,6 +371,30 @@ class MultiLabelClassification(Objective):
                 for code, name in enumerate(self.label_names)
             },
         }
+
+    def measure(self, logits: Float32, targets: Float32) -> dict[str, float]:
+        right = (self.choose(logits) == (targets > 0.0)).all(axis=1).mean()
+        return self.evaluate(logits, targets) | {"subset_accuracy": float(right)}
+
+    def report_charts(self, logits: Float32, targets: Float32) -> list[ReportChart]:
+        """Return a reliability diagram of all decisions, and precision-recall curves."""
+        has = targets > 0.0
+        judged = {"as trained": (_sigmoid(logits).ravel(), has.ravel())}
+        if self.calibration is not None:
+            judged["calibrated"] = _sigmoid(logits / self.calibration).ravel(), has.ravel()
+        return [
+            reliability_chart(judged),
+            recall_chart(self.label_names, self.predict_proba(logits), has),
+        ]
+
+    def describe_cases(self, logits: Float32, targets: Float32) -> list[dict[str, Any]]:
+        names = np.array(self.label_names, dtype=object)
+        cases = []
+        for has, chosen in zip(targets > 0.0, self.choose(logits), strict=True):
+            missed, wrong = has & ~chosen, chosen & ~has
+            shown = {"labels": has, "predicted": chosen, "missed": missed, "wrong": wrong}
+            cases.append({name: ", ".join(names[each]) or "none" for name, each in shown.items()})
+        return cases
 
     def report_tables(self, report: Mapping[str, Any]) -> list[ReportTable]:
         measures = ("precision", "recall", "f1")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from bertsent.objectives.base import Objective, ReportTable
+from bertsent.objectives.charts import MOST_CURVES, scatter_chart
 from bertsent.texts import NumberColumns, check_weights, learn_numbers
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bertsent.files import Field
     from bertsent.model import BertForSequenceClassification
     from bertsent.objectives.base import Columns
+    from bertsent.objectives.charts import ReportChart
 
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -248,6 +250,28 @@ class Regression(Objective):
                 for column, name in enumerate(self.label_names)
             }
         return found
+
+    def report_charts(self, logits: Float32, targets: Float32) -> list[ReportChart]:
+        """Return predicted against true numbers, for the first few columns."""
+        pairs = zip(
+            self.label_names, (targets * self.scale + self.mean).T, self._values(logits).T,
+            strict=True,
+        )
+        single = self.numbers.count == 1
+        return [
+            scatter_chart("numbers" if single else name, truth, found)
+            for name, truth, found in list(pairs)[:MOST_CURVES]
+        ]
+
+    def describe_cases(self, logits: Float32, targets: Float32) -> list[dict[str, Any]]:
+        truth, found = targets * self.scale + self.mean, self._values(logits)
+        return [
+            {
+                what: ", ".join(f"{number:.4g}" for number in numbers)
+                for what, numbers in (("true", y), ("predicted", z), ("error", z - y))
+            }
+            for y, z in zip(truth, found, strict=True)
+        ]
 
     def report_tables(self, report: Mapping[str, Any]) -> list[ReportTable]:
         shown = {"R²": "r2", "MAE": "mae", "RMSE": "rmse", "rank correlation": "spearman"}
