@@ -22,6 +22,7 @@ from bertsent.objectives.calibration import (
 from bertsent.objectives.charts import recall_chart, reliability_chart
 from bertsent.texts import (
     LabelType,
+    abbreviate,
     class_factors,
     column_labels,
     describe_doubts,
@@ -48,6 +49,10 @@ Targets: TypeAlias = "npt.NDArray[np.int32]"
 # With more classes, reports list the most frequent confusions instead of the whole matrix.
 MOST_IN_MATRIX = 20
 MOST_CONFUSIONS = 15
+# From so many classes on, a report says how often the true one is among the likeliest few.
+_MANY_CLASSES, _LIKELIEST = 6, (2, 3, 5)
+# A class with fewer texts is named.
+_ENOUGH_TEXTS = 3
 # Types of pandas that have missing values, by the kind of a type of NumPy.
 _NULLABLE: dict[str, Any] = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 
@@ -132,7 +137,21 @@ class SingleLabelClassification(Objective):
         return translate_labels(y, self.labels, label_map, "y")
 
     def describe_doubts(self, targets: Targets) -> list[str]:
-        return describe_doubts(self.classes, len(targets))
+        lines = describe_doubts(self.classes, len(targets))
+        counts = np.bincount(targets, minlength=len(self.classes))
+        rare = [
+            f"{abbreviate(name)} ({count})"
+            for name, count in zip(self.label_names, counts.tolist(), strict=True)
+            if 0 < count < _ENOUGH_TEXTS
+        ]
+        # In a small example, and if nearly all classes are rare, that is no news.
+        if rare and len(targets) > 10 * _ENOUGH_TEXTS and len(rare) <= len(counts) / 2:
+            more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+            lines.append(
+                f"there are fewer than {_ENOUGH_TEXTS} texts of {', '.join(rare[:5])}{more}: "
+                "hardly enough to learn from, and none or one to test on"
+            )
+        return lines
 
     def describe_targets(self, targets: Targets) -> str:
         return self._list_counts(np.bincount(targets, minlength=len(self.classes)))
@@ -309,6 +328,12 @@ class SingleLabelClassification(Objective):
         own = np.maximum(probabilities[np.arange(len(targets)), targets], 1e-300)
         names = self.label_names
         decisions: dict[str, Any] = {}
+        if len(names) >= _MANY_CLASSES:
+            # How many classes are likelier than the true one.
+            likelier = (probabilities > own[:, None]).sum(axis=1)
+            decisions["top_k_accuracy"] = {
+                str(k): float((likelier < k).mean()) for k in _LIKELIEST
+            }
         if self.costs is not None:
             decisions["cost"] = float(self.costs[targets, predicted].mean())
         if self.abstain is not None:
@@ -481,6 +506,9 @@ class SingleLabelClassification(Objective):
 def _decision_tables(report: Mapping[str, Any]) -> list[ReportTable]:
     """Return tables about costs and about texts that are left out, where a report has them."""
     tables = []
+    if "top_k_accuracy" in report:
+        rows = [[k, f"{share:.2%}"] for k, share in report["top_k_accuracy"].items()]
+        tables.append(ReportTable("", ["true class among the likeliest", "texts"], rows))
     if "cost" in report:
         tables.append(ReportTable("", ["cost of a text", ""], [["mean", f"{report['cost']:.4f}"]]))
     if "abstention" in report:
