@@ -62,13 +62,18 @@ MOST = {"long_text": "tail", "max_length": 256, "epochs": 2, "freeze_layers": 2,
         "freeze_dropout": True}
 # Nearly all of most reviews, a third of the layers frozen.
 WHOLE = MOST | {"max_length": 512}
+# One epoch over as many tokens.
+AGAIN = HALF | {"max_length": 256, "freeze_dropout": True, "inference_long_text": "windows"}
+# Recipes score as users do.
+READ = {"inference_precision": "auto"}
 # Further pretraining of the model, on rows of the reviews without their labels.
 PRETRAINING = {"rows": (0, 9000), "learning_rate": 2e-4}
 # MPNet, of base size: the last 256 tokens, half of its layers frozen. It scores in bfloat16, which
 # takes half of the time.
 LARGE = {"model": "mpnet", "long_text": "tail", "inference_long_text": "windows",
          "max_length": 256, "freeze_layers": 6, "freeze_dropout": True, "learning_rate": 3e-5,
-         "inference_precision": "bfloat16"}
+         "head_learning_rate": 1e-3, "inference_precision": "bfloat16"}
+FASTER = LARGE | {"learning_rate": 5e-5}
 # Part and parameters of each run; they override those of BASE.
 RUNS = {
     "base": ("screen", {}),
@@ -112,21 +117,34 @@ RUNS = {
     # Two models; the first is also scored alone.
     "twice-256-members": ("choose", MOST | {"members": 2}),
     "twice-256-all": ("choose", {"long_text": "tail", "max_length": 256, "epochs": 2}),
+    # A rate of its own for a new head, with more steps.
+    "tail-256-now": ("screen-8000", AGAIN),
+    "tail-256-head-rate": ("screen-8000", AGAIN | {"head_learning_rate": 1e-3}),
     # How a model of base size is trained best on few texts.
     "large": ("large-1000", LARGE),
-    "large-head-rate": ("large-1000", LARGE | {"head_learning_rate": 1e-3}),
-    "large-rate-5e-5": ("large-1000", LARGE | {"learning_rate": 5e-5}),
-    "large-rate-1e-4": ("large-1000", LARGE | {"learning_rate": 1e-4}),
-    "large-freeze-9": ("large-1000", LARGE | {"freeze_layers": 9, "learning_rate": 5e-5}),
-    "large-batch-8": ("large-1000", LARGE | {"batch_size": 8}),
-    "large-128": ("large-2000", LARGE | {"max_length": 128}),
+    "large-plain-head": ("large-1000", LARGE | {"head_learning_rate": None}),
+    "large-5e-5": ("large-1000", FASTER),
+    "large-1e-4": ("large-1000", LARGE | {"learning_rate": 1e-4}),
+    "large-5e-5-head-3e-3": ("large-1000", FASTER | {"head_learning_rate": 3e-3}),
+    "large-5e-5-batch-8": ("large-1000", FASTER | {"batch_size": 8}),
+    "large-5e-5-freeze-9": ("large-1000", FASTER | {"freeze_layers": 9}),
+    "large-500": ("large-500", LARGE),
     "large-500-epochs-2": ("large-500", LARGE | {"epochs": 2}),
-    "large-2000": ("large-2000", LARGE),
+    "large-2000-128": ("large-2000", LARGE | {"max_length": 128}),
     "large-4000": ("large-4000", LARGE),
+    "final-two-models": ("final", {
+        "long_text": "tail", "inference_long_text": "windows", "epochs": 2, "pooling": "mean",
+        "members": [{"max_length": 512, "freeze_layers": 2, "freeze_dropout": True},
+                    {"max_length": 256}]}),
+    "final-quick-128": ("final", {
+        "max_length": 128, "long_text": "tail", "inference_long_text": "windows",
+        "pooling": "mean", "time_budget": "10min"}),
     "final-thrice-128": ("final", BASE | THRICE),
     "final-twice-256": ("final", BASE | MOST),
     "final-twice-512": ("final", BASE | WHOLE),
-    **{name: ("final", dict(recipe)) for name, recipe in bertsent.RECIPES.items()},
+    **{name: ("final", dict(recipe) | READ) for name, recipe in bertsent.RECIPES.items()},
+    "quick-30min": ("final", bertsent.RECIPES["quick"] | READ | {"time_budget": "30min"}),
+    "quick-minilm": ("final", bertsent.RECIPES["quick"] | READ | {"model": "minilm"}),
 }
 
 

@@ -2,12 +2,13 @@
 
     python benchmarks/recipes_curve.py
 
-The log loss of MiniLM is modelled as ``floor + scale * tokens ** -power``, where tokens are those
+The log loss of a model is modelled as ``floor + scale * tokens ** -power``, where tokens are those
 that training reads, in millions: the first 256 of each text, plus a part of those beyond, times the
-worth of the epochs. The runs have the same learning rate, batch size and pooling, and predict from
-all of each review. Those on the final rows have an offset of their own, because these reviews are
-harder. The result is printed beside the constants of `bertsent.classifier.plan`, and written to
-``results/recipes_curve.json``.
+worth of the epochs. The runs have the same learning rates, batch size and pooling, and predict from
+all of each review. Those of MiniLM on the final rows have an offset of their own, because these
+reviews are harder. There are four runs of MPNet with one epoch, on harder reviews than those of
+MiniLM; their curve has the first three values only. The results are printed beside the constants of
+`bertsent.classifier`, and written to ``results/recipes_curve.json``.
 """
 
 import json
@@ -17,7 +18,7 @@ import numpy as np
 from recipes import RESULTS
 from scipy.optimize import least_squares
 
-from bertsent.classifier import plan
+from bertsent.classifier import candidates, plan
 
 # Where a model that was trained with one of these lengths read all of each review.
 WINDOWS = {128: "windows-128", 256: "windows-256"}
@@ -26,8 +27,10 @@ START = (0.2, 0.05, 0.6, 1.0, 0.5, 0.05, 0.015)
 BOUNDS = ((0.1, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0), (0.22, 1.0, 1.5, 1.5, 1.5, 1.0, 0.05))
 ALIKE = {"pooling": "mean", "batch_size": 16, "schedule": "linear", "layer_decay": 1.0,
          "label_smoothing": 0.0, "long_text": "tail"}
-# What distinguishes a run from these in other ways.
+# What distinguishes a run of MiniLM from these in other ways.
 OTHER = ("head_learning_rate", "dropout", "pretraining", "model")
+# The runs of MPNet that have one epoch and the same parameters.
+LARGE = ("large-500", "large", "large-2000-128", "large-4000")
 
 
 def is_alike(parameters):
@@ -66,10 +69,12 @@ def load():
     return tokens_of, rows
 
 
-def main():
+def fit_small():
+    """Fit the curve of MiniLM; return the values, the error, and measured and fitted losses."""
     tokens_of, rows = load()
-    final, texts, length, each, epochs, loss = (np.array(column) for column in
-                                                list(zip(*rows, strict=True))[1:])
+    names, final, texts, length, each, epochs, loss = (
+        np.array(column) for column in list(zip(*rows, strict=True))
+    )
     full = np.minimum(each, tokens_of[plan.FULL_TOKENS])
 
     def predict(x):
@@ -79,17 +84,44 @@ def main():
         return floor + scale * read ** -power + offset * final
 
     found = least_squares(lambda x: predict(x) - loss, START, bounds=BOUNDS)
-    for (name, *_, measured), fitted in zip(rows, predict(found.x), strict=True):
-        print(f"{name:24} measured {measured:.3f} fitted {fitted:.3f}")
-    values = dict(zip(NAMES, found.x.tolist(), strict=True))
-    error = float(np.sqrt(np.mean(found.fun**2)))
-    print({name: round(value, 3) for name, value in values.items()}, f"error {error:.4f}")
+    return describe(NAMES, found, names, loss, predict(found.x))
+
+
+def fit_large():
+    """Fit the curve of MPNet; return what `fit_small` does."""
+    records = [json.loads((RESULTS / f"{name}_0.json").read_text()) for name in LARGE]
+    tokens = np.array([record["tokens"] for record in records]) / 1e6
+    loss = np.array([record["log_loss"] for record in records])
+
+    def predict(x):
+        floor, scale, power = x
+        return floor + scale * tokens ** -power
+
+    found = least_squares(lambda x: predict(x) - loss, (0.1, 0.05, 0.6),
+                          bounds=((0.05, 0.0, 0.2), (0.22, 1.0, 1.5)))
+    return describe(NAMES[:3], found, LARGE, loss, predict(found.x))
+
+
+def describe(names, found, runs, measured, fitted):
+    """Return a fit as it is written to the file."""
+    return {
+        "values": dict(zip(names, found.x.tolist(), strict=True)),
+        "error": float(np.sqrt(np.mean(found.fun**2))),
+        "runs": [{"run": str(run), "measured": float(a), "fitted": float(b)}
+                 for run, a, b in zip(runs, measured, fitted, strict=True)],
+    }
+
+
+def main():
+    curves = {"minilm": fit_small(), "mpnet": fit_large()}
+    for name, curve in curves.items():
+        for row in curve["runs"]:
+            print(f"{row['run']:24} measured {row['measured']:.3f} fitted {row['fitted']:.3f}")
+        values = {key: round(value, 3) for key, value in curve["values"].items()}
+        print(name, values, f"error {curve['error']:.4f}")
+        print("of the package:", candidates.CURVES[name])
     print("of the package:", plan.EPOCHS_WORTH, plan.WORTH_BEYOND)
-    common.write_json(RESULTS.parent / "recipes_curve.json", {
-        "values": values, "error": error,
-        "runs": [{"run": name, "measured": measured, "fitted": float(fitted)}
-                 for (name, *_, measured), fitted in zip(rows, predict(found.x), strict=True)],
-    })
+    common.write_json(RESULTS.parent / "recipes_curve.json", curves)
 
 
 if __name__ == "__main__":

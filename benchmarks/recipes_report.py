@@ -1,4 +1,4 @@
-"""Make the tables and plots of ``docs/recipes.md`` from the files of `recipes.py`.
+"""Make the tables and plots of ``docs/recipes_search.md`` from the files of `recipes.py`.
 
     python benchmarks/recipes_report.py
 
@@ -15,17 +15,26 @@ import matplotlib.pyplot as plt
 from recipes import RESULTS
 from table import line
 
-WORDS, OURS, CHOSEN = "#8c8c8c", "#4c72b0", "#2f7d4f"
-# Runs that are not plotted, because they would overlap with the name of another run.
-CROWDED = {"half-batch-8", "half-batch-32", "half-cosine", "half-head-rate", "half-layer-decay",
-           "half-smoothing", "half-pretrained", "rate-2e-4", "rate-4e-4", "no-dropout",
-           "windows-128", "thrice-128", "twice-256-all", "twice-512", "final-twice-512"}
+WORDS, SMALL, LARGE = "#767676", "#4c72b0", "#b5500c"
+# What the picture shows: results on the final rows, each with its label, colour and where that is.
+SHOWN = {
+    "words-final": ("TF-IDF and logistic regression", WORDS, "right"),
+    "final-quick-128": ("MiniLM, 128 tokens (AVX2)", SMALL, "right"),
+    "final-thrice-128": ("MiniLM, 3 epochs of 128 tokens (AVX2)", SMALL, "below"),
+    "final-twice-256": ("MiniLM, 2 epochs of 256 tokens (AVX2)", SMALL, "right"),
+    "final-two-models": ("two MiniLM (AMX)", SMALL, "right"),
+    "quick-minilm": ("quick with MiniLM", SMALL, "right"),
+    "quick": ("quick", LARGE, "right"),
+    "quick-30min": ("quick in 30 minutes", LARGE, "right"),
+    "best": ("best", LARGE, "right"),
+}
 
 
 def load():
     """Return all records, in the order of the tables."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    order = ["screen", "screen-2400", "screen-8000", "screen-12000", "choose", "final"]
+    order = ["screen", "screen-2400", "screen-8000", "screen-12000", "large-500", "large-1000",
+             "large-2000", "large-4000", "choose", "final"]
     return sorted(records, key=lambda r: (order.index(r["part"]), r["accuracy"], r["seed"]))
 
 
@@ -77,28 +86,34 @@ def readings(records):
 
 
 def draw_accuracy(records, path):
-    """Plot the accuracy of each run over its minutes of one core."""
-    figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
+    """Plot the accuracy on the final rows over the minutes of training on two cores."""
+    figure, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for record in records:
-        if record["run"] in CROWDED or record["seed"] != 0:
+        if record["run"] not in SHOWN:
             continue
-        words, final = "parameters" not in record, record["part"] == "final"
-        best = max([record["accuracy"]]
-                   + [found["accuracy"] for found in record.get("readings", {}).values()])
-        at = processor_minutes(record)
-        colour = WORDS if words else CHOSEN if final else OURS
-        shape = "s" if words else "^" if record.get("precision") == "bfloat16" else "o"
-        axis.plot([at, at], [100 * record["accuracy"], 100 * best], color=colour, linewidth=1)
-        axis.plot(at, 100 * record["accuracy"], shape, color=colour,
-                  fillstyle="full" if final or words else "none")
-        axis.annotate(f"{record['run']} ({trained_on(record):,})", (at, 100 * best), fontsize=7,
-                      xytext=(4, -9 if words and final else 3), textcoords="offset points")
-    axis.set(xscale="log", xlabel="minutes of one core, training",
-             ylabel="accuracy, %; the line leads to the best other reading",
-             title="triangles: bfloat16 on a newer processor")
+        label, colour, side = SHOWN[record["run"]]
+        accuracy = record["accuracy"]
+        error = math.sqrt(accuracy * (1 - accuracy) / record["test_rows"])
+        minutes = training_minutes(record)
+        axis.errorbar(minutes, 100 * accuracy, 100 * error, marker="o", color=colour, capsize=3)
+        axis.annotate(label, (minutes, 100 * accuracy), xytext=(7, -14 if side == "below" else 4),
+                      textcoords="offset points", fontsize=9, color=colour)
+    axis.set(xscale="log", xlim=(0.2, 200), xlabel="minutes of training on two cores",
+             ylabel="accuracy, %")
+    axis.set_xticks([0.5, 1, 2, 5, 10, 30, 60], ["½", "1", "2", "5", "10", "30", "60"])
+    axis.minorticks_off()
+    axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def training_minutes(record):
+    """Return the minutes on two cores: half of the CPU time if the machine was shared."""
+    seconds = record["seconds"]
+    if "cpu_seconds" in record and not (record.get("plan") or {}).get("budget"):
+        seconds = min(seconds, record["cpu_seconds"] / record["threads"])
+    return seconds / 60
 
 
 def draw_curves(records, path):

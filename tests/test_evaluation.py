@@ -184,18 +184,9 @@ def test_parameters_override_those_of_a_recipe():
 def test_a_recipe_as_it_is(name):
     clf, plain = bertsent.BertClassifier.from_recipe(name), bertsent.BertClassifier()
     changed = {n: v for n, v in clf.get_params().items() if v != plain.get_params()[n]}
-    recipe = {n: list(v) if n == "members" else v for n, v in bertsent.RECIPES[name].items()}
+    recipe = bertsent.RECIPES[name]
     assert changed.items() <= recipe.items() and set(recipe) <= set(clf.get_params())
     clf._checked_parameters()
-
-
-def test_parameters_override_those_of_members_too(base):
-    texts, labels = make_texts(16)
-    clf = bertsent.BertClassifier.from_recipe(
-        "best", model=base, max_length=8, freeze_layers=1, epochs=1, verbose=0, random_state=0
-    )
-    assert clf.fit(texts, labels).max_length_ == [8, 8]
-    assert bertsent.RECIPES["best"]["members"][0]["max_length"] == 512  # is not changed
 
 
 def test_a_recipe_of_a_subclass_is_of_that_class():

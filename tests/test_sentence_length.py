@@ -71,11 +71,12 @@ def test_time_budget_does_not_exceed_it():
     free = {"epochs": "auto", "max_length": "auto", "freeze_layers": "auto", "time_budget": 60,
             "stride": 0}
     assert {rung.max_length for rung in list_rungs(free, 384, 12)} == {384, 256, 128}
-    said = describe_limit(free, {"max_seq_length": 384})
+    said = describe_limit(free, {"max_seq_length": 384}, 384)
     assert said.startswith("max_length=384 is the most that is chosen for this model")
-    assert describe_limit(free | {"max_length": 384}, {"max_seq_length": 384}) is None
-    assert describe_limit(free | {"time_budget": None}, {"max_seq_length": 384}) is None
-    assert describe_limit(free, {"max_seq_length": 512}) is None
+    assert describe_limit(free, {"max_seq_length": 384}, 128) is None  # it limits nothing
+    assert describe_limit(free | {"max_length": 384}, {"max_seq_length": 384}, 384) is None
+    assert describe_limit(free | {"time_budget": None}, {"max_seq_length": 384}, 256) is None
+    assert describe_limit(free, {"max_seq_length": 512}, 512) is None
 
 
 def test_it_is_told(make, tmp_path, capsys):

@@ -69,7 +69,7 @@ def work(
 ):
     totals = np.full(n, length)
     parts = totals, totals[:validation], totals[:0]
-    return Work(FREE | changes, 512, step_size, *parts, twice, caches or (lambda *args: False))
+    return Work(FREE | changes, 512, 32, step_size, *parts, twice, caches or (lambda *args: False))
 
 
 # --- speed --------------------------------------------------------------------------------
@@ -164,8 +164,10 @@ def test_what_is_worth_the_most_in_the_time_is_chosen(seconds, chosen, texts):
 
 def test_worth_of_tokens_and_epochs():
     read = np.array([100, 256, 356])
-    assert worth(1, read) == pytest.approx(100 + 256 + 256 + 0.05 * 100)
-    assert worth(2, read) == 2 * worth(1, read) and worth(3, read) == 2.7 * worth(1, read)
+    once = 100 + 256 + 256 + 0.05 * 100
+    for hidden_size, gains in ((384, (1, 2, 2.7)), (768, (1, 1.7, 2.1))):
+        for epochs, gain in enumerate(gains, 1):
+            assert worth(epochs, read, hidden_size) == pytest.approx(gain * once)
     assert choose(list_rungs(FREE, 512, 6), work(), HALF)["epochs"] == 3
     # Texts that are shorter than all lengths are read as a whole anyway.
     found = choose(list_rungs(FREE, 512, 6), work(length=98), HALF, budget=11.0)

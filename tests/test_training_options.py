@@ -119,6 +119,38 @@ def test_rates_that_are_those_of_all_change_no_bit(make, plain):
     assert np.array_equal(flat(clf), plain)
 
 
+def head_change(clf, start):
+    """How far the output layer moved in the first step, relative to its learning rate."""
+    name = "classifier.weight"
+    return float(np.abs(clf.model_.parameters[name] - start.parameters[name]).max())
+
+
+def test_a_new_head_has_a_rate_of_its_own(make, base, tmp_path):
+    start = make(epochs=1, learning_rate=1e-30, weight_decay=0.0).fit(TEXTS, LABELS).model_
+    # The first step of AdamW moves each weight by the learning rate.
+    one = {"epochs": 1, "batch_size": 30, "warmup_ratio": 0.0, "weight_decay": 0.0}
+    auto = {**one, "learning_rate": "auto"}
+    assert head_change(make(**auto).fit(TEXTS, LABELS), start) == pytest.approx(1e-3, rel=0.01)
+    plain = make(**auto, head_learning_rate=None).fit(TEXTS, LABELS)
+    assert head_change(plain, start) == pytest.approx(1e-4, rel=0.01)
+    assert head_change(make(**one).fit(TEXTS, LABELS), start) == pytest.approx(2e-3, rel=0.01)
+    # A head that is trained further keeps the rate of the others.
+    plain.save_pretrained(tmp_path / "model")
+    further = make(**auto, model=tmp_path / "model").fit(TEXTS, LABELS)
+    assert head_change(further, plain.model_) == pytest.approx(1e-4, rel=0.01)
+    first = flat(plain)
+    warm = plain.set_params(head_learning_rate="auto", warm_start=True).fit(TEXTS, LABELS)
+    assert np.abs(flat(warm) - first).max() == pytest.approx(1e-4, rel=0.01)
+
+
+def test_the_rate_of_a_new_head_is_never_below_that_of_the_others(make):
+    frozen = make(learning_rate="auto", freeze_layers="all").fit(TEXTS, LABELS)
+    plain = make(
+        learning_rate="auto", freeze_layers="all", head_learning_rate=None
+    ).fit(TEXTS, LABELS)
+    assert np.array_equal(flat(frozen), flat(plain))
+
+
 def test_dropout_may_be_left_out_in_what_is_frozen(make):
     first = make(freeze_layers=1).fit(TEXTS, LABELS)
     calm = make(freeze_layers=1, freeze_dropout=True).fit(TEXTS, LABELS)

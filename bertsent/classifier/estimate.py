@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.candidates import choose_model, find_candidates
 from bertsent.classifier.few_shot import settle_few_shot
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import open_shape
 from bertsent.classifier.options import make_options
+from bertsent.classifier.parameters import AUTO_MODEL
 from bertsent.classifier.plan import (
     CHOSEN,
     MOST_MEASURED,
@@ -34,6 +36,7 @@ from bertsent.model import BertForSequenceClassification, limit_training, traini
 from bertsent.objectives import Objective
 from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
 from bertsent.texts import (
+    Labelled,
     are_pairs,
     check_texts,
     check_training_texts,
@@ -52,8 +55,17 @@ if TYPE_CHECKING:
 ENTRY = 32
 
 
-def resolve_auto(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that `fit` will use for "auto"; raise if others do not fit the model."""
+def resolve_auto(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that `fit` will use for "auto"; raise if others do not fit the model.
+
+    Those that depend on a model which is still to be chosen stay "auto".
+    """
+    if parameters["model"] == AUTO_MODEL:
+        values = [resolve_auto(parameters | {"model": name}) for name in find_candidates()]
+        return {
+            name: value if all(other[name] == value for other in values) else parameters[name]
+            for name, value in values[0].items()
+        }
     directory = resolve_directory(parameters["model"], weights=False)
     with hold_directory(directory):
         raw, config = read_model_shape(directory)
@@ -163,9 +175,12 @@ def estimate_member(
         rows = np.append(kept, len(texts) + np.array(fresh, np.int64))
         scoring = lesson.estimate(rows, MOST_MEASURED / 2)
     process = read_peak()
-    model, tokenizer = open_shape(
-        parameters["model"], parameters["pooling"], len(objective.label_names)
-    )
+    chosen, n_outputs = None, len(objective.label_names)
+    if parameters["model"] == AUTO_MODEL:
+        labelled = Labelled(texts, targets, objective.strata(targets))
+        chosen = choose_model(parameters, n_outputs, labelled, None, budget, seeds, n_threads)
+        parameters = parameters | {"model": chosen}
+    model, tokenizer = open_shape(parameters["model"], parameters["pooling"], n_outputs)
     options = make_options(parameters, model._engine, seeds, {}, validated=True)
     rungs = list_rungs(
         parameters, length_limit(model._config, model._engine), model._engine["num_hidden_layers"],
@@ -181,6 +196,8 @@ def estimate_member(
         check_words(objective)
         words = limited_seconds(train, len(objective.label_names), budget)
     plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used + words + scoring)
+    if chosen is not None:
+        plan["model"] = chosen
     rung = Rung(*(plan[name] for name in CHOSEN))
     seconds, job = work.seconds(rung, rates)
     part = plan["texts"] / plan["all_texts"]
@@ -189,7 +206,7 @@ def estimate_member(
     return {
         "plan": plan,
         "limited": budget.is_limited,
-        "limit": describe_limit(parameters, model._config),
+        "limit": describe_limit(parameters, model._config, rung.max_length),
         "precision": options.precision,
         "weights": model._flat.size,
         # With fewer texts, fewer are held out.

@@ -46,6 +46,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     model : str or path-like, default="minilm"
         Model to start from: ``"minilm"`` for all-MiniLM-L6-v2, the id of a BERT model on the
         Hugging Face hub such as ``"bert-base-uncased"``, or a directory in Hugging Face's layout.
+        With a `time_budget`, ``"auto"`` is MiniLM, or all-mpnet-base-v2 if that is installed and
+        expected to be more accurate in this time; ``plan_["model"]`` is the one that was chosen.
     max_length : int or "auto", default="auto"
         Number of tokens that the model reads at once, including ``[CLS]`` and ``[SEP]``. "auto"
         is 256, or the number of positions of the model if that is smaller. With a `time_budget`,
@@ -68,7 +70,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         Number of texts per step. The last batch of an epoch may be smaller.
     learning_rate : float or "auto", default="auto"
         Peak learning rate. "auto" depends on the model: 1e-4 for hidden sizes up to 512, such as
-        that of MiniLM, 2e-5 for larger models, and 3e-3 if only pooler and classification layer
+        that of MiniLM, 3e-5 for larger models, and 3e-3 if only pooler and classification layer
         are trained. ``learning_rate_`` is the one that was used.
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW. It does not apply to biases and LayerNorm.
@@ -80,8 +82,10 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     layer_decay : float, default=1.0
         Learning rate of each layer relative to that of the layer above it; the embeddings come
         last. With the default, all layers have the same learning rate.
-    head_learning_rate : float or None, default=None
-        Peak learning rate of pooler and classification layer. None means `learning_rate`.
+    head_learning_rate : float, "auto" or None, default="auto"
+        Peak learning rate of pooler and classification layer. "auto" is 1e-3 if `learning_rate` is
+        "auto" too and the classification layer is new, because it begins with random weights;
+        otherwise, it is `learning_rate`. None always means `learning_rate`.
     accumulate_steps : int, default=1
         Number of batches whose gradients are added up for one step. The result is exactly that of
         a `batch_size` that many times as large. Memory grows with neither of them.
@@ -373,7 +377,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         warmup_ratio: float = 0.1,
         schedule: Literal["linear", "cosine", "constant"] = "linear",
         layer_decay: float = 1.0,
-        head_learning_rate: float | None = None,
+        head_learning_rate: float | Literal["auto"] | None = "auto",
         accumulate_steps: int = 1,
         label_smoothing: float = 0.0,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.candidates import choose_model, chosen_before
 from bertsent.classifier.few_shot import (
     FewShotHeldOut,
     HeadFit,
@@ -31,7 +32,7 @@ from bertsent.classifier.opening import (
     warn_of_loss,
 )
 from bertsent.classifier.options import make_options
-from bertsent.classifier.parameters import compared_on_resume, without_machine
+from bertsent.classifier.parameters import AUTO_MODEL, compared_on_resume, without_machine
 from bertsent.classifier.plan import (
     begin,
     describe_limit,
@@ -220,6 +221,7 @@ def fit(
                         past.seeds if past else member_seeds(seeds, number), number, before,
                         progress, origin, past, lesson, scorer,
                     )
+                    run.open(labelled, validation)
                     check_interrupts()
                     run.share_out(labelled, validation)
                     check_interrupts()
@@ -322,7 +324,11 @@ class _Fit:
         What fits the head from few labels.
     """
 
+    model: BertForSequenceClassification
+    tokenizer: Tokenizer
+    new_head: bool
     state: State | None
+    chosen: str | None  # the name of the model, if it was chosen
     options: TrainingOptions
     settled: Parameters
     time_plan: dict[str, Any] | None
@@ -360,21 +366,32 @@ class _Fit:
         self.progress, self.origin, self.past = progress, origin, past
         # The description of the run that is resumed or repeated.
         self.begun: Mapping[str, Any] = saved.run if saved else past.run if past else {}
+        self.before, self.chosen = before, None
         if self.member is not None:
             progress.announce(f"member {self.member} of {parameters['members']}")
-        self.model, self.tokenizer = starting_point(
-            parameters, objective, seeds.new_weights, number, before,
-            tell=None if saved or past else progress.notice,
-        )
-        self.trainee, self.head = self.model, None
-        if parameters["few_shot"]:
-            self.trainee = self.model._encoder()
-            self.learned = contrast(objective)
 
     @property
     def member(self) -> int | None:
         """Number of the member, from 1; None if there is a single model."""
         return self.number + 1 if self.parameters["members"] > 1 else None
+
+    def open(self, labelled: Labelled, validation: Labelled | None) -> None:
+        """Open the model and its tokenizer, after choosing a model if that is wanted."""
+        parameters = self.parameters
+        if parameters["model"] == AUTO_MODEL and self.before is None:
+            self.chosen = chosen_before(self.begun) or choose_model(
+                parameters, len(self.objective.label_names), labelled, validation, self.budget,
+                self.seeds, self.n_threads,
+            )
+            parameters = parameters | {"model": self.chosen}
+        self.model, self.tokenizer, self.new_head = starting_point(
+            parameters, self.objective, self.seeds.new_weights, self.number, self.before,
+            tell=None if self.saved or self.past else self.progress.notice,
+        )
+        self.trainee, self.head = self.model, None
+        if parameters["few_shot"]:
+            self.trainee = self.model._encoder()
+            self.learned = contrast(self.objective)
 
     def share_out(self, labelled: Labelled, validation: Labelled | None) -> None:
         """Split the texts into training and held-out texts, as many as a time budget allows."""
@@ -382,7 +399,7 @@ class _Fit:
         fraction = parameters["validation_fraction"]
         self.options = make_options(
             parameters, self.model._engine, self.seeds, begun,
-            validated=validation is not None or fraction is not None,
+            validated=validation is not None or fraction is not None, new_head=self.new_head,
         )
         if parameters["few_shot"]:
             check_layers(self.options.freeze, self.model._engine["num_hidden_layers"])
@@ -400,6 +417,8 @@ class _Fit:
                 held_out_texts, n_threads=self.n_threads, saves=bool(self.store),
                 lesson=self.lesson, rows=labelled.rows,
             )
+            if self.chosen is not None:
+                plan["model"] = self.chosen
         positions = self.model._engine["max_position_embeddings"]
         self.special = self.tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts))
         limit = length_limit(self.model._config, self.model._engine)
@@ -588,7 +607,7 @@ class _Fit:
         progress.announce(f"training in {precision}{chosen}")
         if self.time_plan is not None:
             progress.announce(describe_plan(self.time_plan))
-        limit = describe_limit(self.parameters, self.model._config)
+        limit = describe_limit(self.parameters, self.model._config, self.reader.max_length)
         if limit is not None:
             progress.announce(limit)
         if frozen.line is not None:
@@ -738,8 +757,8 @@ def starting_point(
     number: int = 0,
     before: Fitted | None = None,
     tell: Callable[[str], None] | None = None,
-) -> tuple[BertForSequenceClassification, Tokenizer]:
-    """Return the model to train and its tokenizer.
+) -> tuple[BertForSequenceClassification, Tokenizer, bool]:
+    """Return the model to train, its tokenizer, and whether its output layer is new.
 
     Parameters
     ----------
@@ -759,6 +778,7 @@ def starting_point(
     -------
     model : BertForSequenceClassification
     tokenizer : Tokenizer
+    new_head : bool
     """
     pooling = parameters["pooling"]
     if before is not None:
@@ -783,7 +803,7 @@ def starting_point(
         # A copy: an error must leave the classifier as it was.
         model = copy.deepcopy(before.models[number])
         objective.begin(model)
-        return model, before.tokenizer
+        return model, before.tokenizer, False
     directory = resolve_directory(parameters["model"])
     names = objective.label_names
     with hold_directory(directory):
@@ -803,4 +823,4 @@ def starting_point(
         if loaded.fresh and not loaded.discarded:
             tell(describe_new(parameters["model"], loaded.fresh, objective))
         warn_of_loss(parameters["model"], loaded, objective, parameters["verbose"])
-    return model, tokenizer
+    return model, tokenizer, loaded.has_new_outputs

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bertsent.classifier.resolve import resolve_epochs, resolve_freeze, resolve_learning_rate
+from bertsent.classifier.resolve import (
+    resolve_epochs,
+    resolve_freeze,
+    resolve_head_rate,
+    resolve_learning_rate,
+)
 from bertsent.model import PRECISIONS, go_on_in
 from bertsent.training import TrainingOptions, group_rates
 
@@ -20,6 +25,7 @@ def make_options(
     begun: Mapping[str, Any],
     *,
     validated: bool,
+    new_head: bool = False,
 ) -> TrainingOptions:
     """Return the options of the training loop, with values for "auto" and "all".
 
@@ -34,6 +40,8 @@ def make_options(
         Description of the run to resume, or empty for a new run.
     validated : bool
         Whether there are held-out texts.
+    new_head : bool, default=False
+        Whether training begins with a new head.
 
     Returns
     -------
@@ -49,7 +57,9 @@ def make_options(
     precisions: dict[str, Any] = {
         name: go_on_in(given[name], name, begun.get(name)) for name in names
     }
-    head_rate = rate if given["head_learning_rate"] is None else given["head_learning_rate"]
+    head_rate = resolve_head_rate(
+        given["head_learning_rate"], given["learning_rate"], rate, is_new=new_head
+    )
     return TrainingOptions(
         epochs=resolve_epochs(given["epochs"]),
         batch_size=int(given["batch_size"]),

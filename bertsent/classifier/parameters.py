@@ -35,13 +35,16 @@ from bertsent.wording import spell
 
 # The rate of Sun et al. (2019) for further pretraining, with batches of 32 pieces of 128 tokens.
 PRETRAINING_RATE = 5e-5
+# The value of `model` for which a time budget chooses.
+AUTO_MODEL = "auto"
 PARTS = ("head", "tail", "head+tail", "windows")
 
 PARAMETERS = (
     Parameter(
         "model", path("the name of a model or a directory that holds one", "NAME_OR_DIR"), "minilm",
         'model to start from: "minilm", "mpnet", a Hugging Face hub id such as bert-base-uncased, '
-        "or a directory", brief="model to start from",
+        'or a directory; "auto" chooses for time_budget between minilm and mpnet, if both are '
+        "installed", brief="model to start from",
         resume="resolved", summary="never", pretraining={}),
     Parameter(
         "max_length", either("auto", whole(3)), "auto",
@@ -95,9 +98,11 @@ PARAMETERS = (
         "learning rate of each layer relative to that of the layer above; the embeddings come last",
         per_member=True, summary="changed"),
     Parameter(
-        "head_learning_rate", either(None, real(0, closed="right")), None,
-        "peak learning rate of the pooler and the classification layer (default: learning_rate)",
-        "RATE", per_member=True),
+        "head_learning_rate", either("auto", None, real(0, closed="right")), "auto",
+        "peak learning rate of the pooler and the classification layer (None in Python: "
+        'learning_rate); "auto" is 0.001 for a new classification layer if learning_rate is "auto" '
+        "too, and otherwise learning_rate",
+        "RATE", per_member=True, summary="changed"),
     Parameter(
         "accumulate_steps", whole(1), 1, "batches whose gradients are added up for one step",
         per_member=True, summary="changed", pretraining={}),
@@ -347,6 +352,11 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     check_each(values)
     if values["stride"]:
         _check_stride(values)
+    if values["model"] == AUTO_MODEL and values["time_budget"] is None:
+        raise ValueError(
+            f"{spell('model', AUTO_MODEL)} chooses a model for a time budget; pass "
+            f"{spell('time_budget', '10min')}, or name the model"
+        )
     members = values["members"]
     if count_members(members) > 1 and values["time_budget"] is not None:
         raise ValueError(

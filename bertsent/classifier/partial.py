@@ -123,7 +123,7 @@ def partial_fit(
         model, tokenizer = before.model, before.tokenizer
         reader = before.under(parameters).reader(inference=False, pairs=are_pairs(texts))
     else:
-        model, tokenizer = starting_point(
+        model, tokenizer, _ = starting_point(
             parameters, objective, seeds.new_weights,
             tell=partial(notice, verbose=parameters["verbose"]),
         )

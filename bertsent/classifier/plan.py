@@ -40,8 +40,9 @@ FROZEN = (0.0, 0.5)
 # these numbers to the log loss of MiniLM on film reviews (docs/recipes.md). It falls with the
 # number of tokens, whether there are more texts, longer ones, or a second epoch. A third epoch is
 # worth less. Tokens beyond 256 of a text were worth nothing; the small number makes use of time
-# that is left. Freezing half of the layers costs nothing.
-EPOCHS_WORTH = (1.0, 2.0, 2.7)
+# that is left. Freezing half of the layers costs nothing. For larger models, the worth of a second
+# epoch comes from one comparison with all-mpnet-base-v2, and that of a third is assumed.
+EPOCHS_WORTH = ((512, (1.0, 2.0, 2.7)), (math.inf, (1.0, 1.7, 2.1)))  # by hidden size
 FULL_TOKENS = 256
 WORTH_BEYOND = 0.05
 # The parameters that are chosen.
@@ -221,7 +222,7 @@ class _Way:
         self._frozen: float = found["frozen"]
         self._steps: float = found["steps"]
         self._evaluation: float = found["evaluation"]
-        self._worth = worth(rung.epochs, work.read(rung.max_length))
+        self._worth = worth(rung.epochs, work.read(rung.max_length), work.hidden_size)
         # With fewer texts, fewer are held out.
         self.shared = work.parameters["validation_fraction"] is not None
 
@@ -254,11 +255,18 @@ class _Way:
         return max(0, int(most)) // self.step_size * self.step_size
 
 
-def worth(epochs: int, read: npt.NDArray[np.int64]) -> float:
+def worth(epochs: int, read: npt.NDArray[np.int64], hidden_size: int) -> float:
     """Return what training on texts is worth, given the tokens that are read of each."""
-    gain = float(np.interp(epochs, EPOCHS, EPOCHS_WORTH))
+    gains = next(gains for size, gains in EPOCHS_WORTH if hidden_size <= size)
+    gain = float(np.interp(epochs, EPOCHS, gains))
     full = np.minimum(read, FULL_TOKENS)
     return gain * float((full + WORTH_BEYOND * (read - full)).sum())
+
+
+def plan_worth(plan: Mapping[str, Any], work: Work) -> float:
+    """Return what a plan is worth, in tokens that are read once."""
+    whole = worth(plan["epochs"], work.read(plan["max_length"]), work.hidden_size)
+    return whole * float(plan["texts"]) / float(plan["all_texts"])
 
 
 def begin(budget: Budget, plan: Mapping[str, Any]) -> None:
@@ -300,8 +308,9 @@ def describe_plan(plan: Mapping[str, Any]) -> str:
     if plan["texts"] < plan["all_texts"]:
         texts += f" of {plan['all_texts']:,}"
     total = plan["used"] + plan["training"] + plan["evaluation"]
+    named = f"{spell('model', plan['model'])}, " if "model" in plan else ""
     line = (
-        f"plan for {format_seconds(plan['budget'])}: {spell('epochs', plan['epochs'])} over "
+        f"plan for {format_seconds(plan['budget'])}: {named}{spell('epochs', plan['epochs'])} over "
         f"{texts} texts ({plan['steps']:,} steps), {spell('max_length', plan['max_length'])}, "
         f"{spell('freeze_layers', plan['freeze_layers'])}; about {format_seconds(total)}: "
         f"{format_seconds(plan['used'])} used so far, {format_seconds(plan['training'])} training"
@@ -315,7 +324,9 @@ def describe_plan(plan: Mapping[str, Any]) -> str:
     return line
 
 
-def describe_limit(parameters: Mapping[str, Any], raw: Mapping[str, Any]) -> str | None:
+def describe_limit(
+    parameters: Mapping[str, Any], raw: Mapping[str, Any], chosen: int
+) -> str | None:
     """Return a line about the length of a sentence encoder if it limits ``max_length="auto"``.
 
     Parameters
@@ -324,12 +335,14 @@ def describe_limit(parameters: Mapping[str, Any], raw: Mapping[str, Any]) -> str
         Parameters of the classifier.
     raw : dict
         The configuration of the model, as in ``config.json``.
+    chosen : int
+        The length that was chosen.
     """
     if parameters["max_length"] != "auto":
         return None
     most = AUTO_LENGTH if parameters["time_budget"] is None else max(LENGTHS)
     limit = length_limit(raw, {"max_position_embeddings": most})
-    if limit == most:
+    if limit == most or chosen < limit:
         return None
     return (
         f"{spell('max_length', limit)} is the most that is chosen for this model, because it was "

@@ -1,7 +1,7 @@
 """Parameters of `BertClassifier` that were tuned together, on film reviews.
 
 ``docs/recipes.md`` describes the search, and the accuracy and time of each recipe. The learning
-rate is "auto", because it depends on the model.
+rates are "auto", because they depend on the model.
 """
 
 import difflib
@@ -9,28 +9,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bertsent.classifier.members import is_list
+from bertsent.classifier.parameters import AUTO_MODEL
 
+_PLANNED: Mapping[str, Any] = MappingProxyType({
+    "model": AUTO_MODEL,
+    "freeze_dropout": True,
+    "long_text": "tail",
+    "inference_long_text": "windows",
+    "pooling": "mean",
+})
+
+# Each trains on as much as there is time for, and chooses between the installed models.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType({
-    # For accuracy: two different models, each trained for two epochs on long parts of the texts.
-    "best": MappingProxyType({
-        "long_text": "tail",
-        "inference_long_text": "windows",
-        "epochs": 2,
-        "pooling": "mean",
-        "members": (
-            {"max_length": 512, "freeze_layers": 2, "freeze_dropout": True},
-            {"max_length": 256},
-        ),
-    }),
-    # For ten minutes of training, on as many texts as there is time for.
-    "quick": MappingProxyType({
-        "freeze_dropout": True,
-        "long_text": "tail",
-        "inference_long_text": "windows",
-        "pooling": "mean",
-        "time_budget": "10min",
-    }),
+    "best": MappingProxyType({**_PLANNED, "time_budget": "1h"}),
+    "quick": MappingProxyType({**_PLANNED, "time_budget": "10min"}),
 })
 
 
@@ -42,7 +34,7 @@ def with_recipe(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     name : str
         A key of `RECIPES`.
     given : mapping of str to object
-        Parameters. They also override what the recipe sets for single members.
+        Parameters.
 
     Returns
     -------
@@ -59,10 +51,4 @@ def with_recipe(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"there is no recipe {name!r}, only {' and '.join(map(repr, RECIPES))}{hint}"
         )
-    recipe = dict(RECIPES[name])
-    if is_list(recipe.get("members")):
-        recipe["members"] = [
-            {key: value for key, value in own.items() if key not in given}
-            for own in recipe["members"]
-        ]
-    return recipe | dict(given)
+    return dict(RECIPES[name]) | dict(given)

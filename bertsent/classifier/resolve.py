@@ -7,10 +7,14 @@ from bertsent.wording import spell
 
 # Peak learning rates for learning_rate="auto": the largest hidden size, and the rate if at least
 # the upper layers are trained. If only the head is trained, a much higher rate is
-# needed. Those for MiniLM were chosen with benchmarks/learning_rate.py on 1,000 reviews; 2e-5 for
-# larger models is one of those in Devlin et al. 2019, and was not measured here.
-RATES_BY_HIDDEN_SIZE = ((512, 1e-4), (math.inf, 2e-5))
+# needed. Those for MiniLM were chosen with benchmarks/learning_rate.py on 1,000 reviews. Larger
+# models: all-mpnet-base-v2 learns as well with 5e-5, and worse with 1e-4 (docs/recipes.md); for
+# BERT, 3e-5 is one of those in Devlin et al. 2019, and was not measured here.
+RATES_BY_HIDDEN_SIZE = ((512, 1e-4), (math.inf, 3e-5))
 RATE_ALL_FROZEN = 3e-3
+# The same for a new head (docs/recipes.md): it begins with random weights and has fewer of them, so
+# it can and must move faster than the pretrained layers, all the more where steps are few.
+NEW_HEAD_RATE = 1e-3
 # Values of "auto" without a time budget.
 AUTO_EPOCHS = 3
 AUTO_FREEZE = 0
@@ -53,3 +57,24 @@ def resolve_learning_rate(
     if freeze == n_layers:
         return RATE_ALL_FROZEN
     return next(rate for size, rate in RATES_BY_HIDDEN_SIZE if hidden_size <= size)
+
+
+def resolve_head_rate(
+    head_learning_rate: float | str | None, learning_rate: float | str, rate: float, *, is_new: bool
+) -> float:
+    """Return the peak learning rate of the head.
+
+    Parameters
+    ----------
+    head_learning_rate, learning_rate
+        Parameters of the classifier. Who passes a `learning_rate` gets it everywhere.
+    rate : float
+        That of the upper layers.
+    is_new : bool
+        Whether training begins with a new head.
+    """
+    if head_learning_rate is None:
+        return rate
+    if not isinstance(head_learning_rate, str):
+        return float(head_learning_rate)
+    return max(rate, NEW_HEAD_RATE) if is_new and isinstance(learning_rate, str) else rate

@@ -31,8 +31,8 @@ class Work:
     ----------
     parameters : dict
         Parameters of the classifier.
-    positions : int
-        Number of positions of the model.
+    positions, hidden_size : int
+        Number of positions and hidden size of the model.
     step_size : int
         Number of texts per step.
     train, validation : ndarray of int
@@ -50,6 +50,7 @@ class Work:
 
     parameters: dict[str, Any]
     positions: int
+    hidden_size: int
     step_size: int
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
@@ -171,7 +172,8 @@ def survey_work(
         )
 
     work = Work(
-        parameters, positions, options.step_size, trained, scored, tested, twice, caches, special
+        parameters, positions, model._engine["hidden_size"], options.step_size, trained, scored,
+        tested, twice, caches, special,
     )
     rungs, passes = _within_memory(rungs, work, model, options, n_threads)
     freezes = sorted({rung.freeze for rung in rungs})

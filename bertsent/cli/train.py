@@ -131,7 +131,10 @@ def make_estimator(task: str, parameters: Mapping[str, Any]) -> BertEstimator:
 
 def format_rates(rates: Any) -> str:
     """Return the peak learning rate, or those of all members, as text."""
-    return ", ".join(f"{rate:g}" for rate in (rates if is_list(rates) else [rates]))
+    return ", ".join(
+        rate if isinstance(rate, str) else f"{rate:g}"  # "auto", if the model is not yet chosen
+        for rate in (rates if is_list(rates) else [rates])
+    )
 
 
 def describe_run(parameters: dict[str, Any], resolved: Mapping[str, Any]) -> str:

