@@ -222,7 +222,7 @@ def test_missing_cells_stop_or_are_skipped(workshop, tmp_path, capsys):
     [
         ("", "is empty"),
         ("review,sentiment\n", "no rows"),
-        ("text,label\na,b\n", "no column 'review'; its columns are: text, label"),
+        ("x,label\na,b\n", "Its columns are: x (texts: 'a'), label (texts: 'b')"),
         ("review,sentiment\na,pos\nb,pos\n", "one class only"),
     ],
 )

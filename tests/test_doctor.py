@@ -293,7 +293,8 @@ def test_folder_brings_its_split(tmp_path, tiny, capsys):
 def test_bad_jobs_end_in_one_line(tmp_path, tiny, reviews, capsys):
     path, _ = reviews
     for args, message in (
-        (["--data", path], "no column 'review'; its columns are: body"),
+        (["--data", path, "--text-column", "review"],
+         "no column 'review'; its columns are: body"),
         (["--data", tmp_path / "none.csv"], "no such file"),
         (["--max-length", 65], "64 positions"),
         (["--freeze-layers", 3], "2 layers"),

@@ -416,7 +416,7 @@ def test_wrong_calls(args, said, capsys):
 
 def test_bad_data_is_an_error_in_one_line(table, base, tmp_path, capsys):
     more = ["--model", str(base), "-o", str(tmp_path / "out")]
-    assert main(["pretrain", str(table), *more]) == 1
+    assert main(["pretrain", str(table), "--text-column", "review", *more]) == 1
     assert "no column 'review'" in capsys.readouterr().err
     frame = pd.read_csv(table)
     frame.loc[3, "body"] = None

@@ -21,7 +21,7 @@ from bertsent.files import atomic_directory, hold_directory
 from bertsent.hub import resolve_directory
 from bertsent.model import BertForSequenceClassification
 from bertsent.objectives import OBJECTIVES
-from bertsent.system import Interrupts, expand_path, interrupted
+from bertsent.system import Interrupts, expand_path, interrupted, notice
 from bertsent.texts import row_labels
 from bertsent.tokenizer import Tokenizer
 from bertsent.wording import spell
@@ -223,7 +223,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         input: str | PathLike[str],
         output: str | PathLike[str],
         *,
-        text_column: str | int = "review",
+        text_column: str | int | None = None,
         text_pair_column: str | int | None = None,
         chunk_rows: int = 4096,
         missing: Literal["error", "skip"] = "error",
@@ -249,9 +249,10 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             their types from Parquet to Parquet, and new ones: ``predicted_label`` and
             ``confidence``, the probability of that label, rounded to six decimal places. If a text
             can have several labels, the new columns are those of `predict_batches`.
-        text_column : str or int, default="review"
+        text_column : str, int or None, default=None
             The column of texts: its name, or its number, counted from 0, if the file has no header.
-            Not needed for .txt.
+            By default it is found by its name, such as review or text, and a line says so
+            (docs/files.md). Not needed for .txt.
         text_pair_column : str, int or None, default=None
             The column of the second texts, if the model was trained on pairs.
         chunk_rows : int, default=4096
@@ -287,15 +288,25 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             The file cannot be read, is empty, has no column `text_column`, has a row without text
             (the message names it), or already has one of the new columns.
         """
-        from bertsent.files import Dialect, find_source, label_file
+        from bertsent.files import Dialect, find_columns, find_source, label_file
 
         ready = predictor(self, abstain)
         ready.check()
         dialect_of_input = Dialect.of(dialect, "predict_file")
         with contextlib.closing(find_source(input, dialect_of_input)) as source:
+            given = {
+                name: None if column is None else str(column)
+                for name, column in (
+                    ("text_column", text_column), ("text_pair_column", text_pair_column)
+                )
+            }
+            columns, line = find_columns(source, given, pairs=ready.fitted.pairs)
+            if line is not None:
+                notice(line, verbose=self.verbose)
             return label_file(
                 ready.table, ready.objective.prediction_columns, source, output,
-                text_column=text_column, text_pair_column=text_pair_column,
+                text_column=columns["text_column"],
+                text_pair_column=columns.get("text_pair_column"),
                 possible=ready.objective.possible_predictions,
                 chunk_rows=chunk_rows, missing=missing, overwrite=overwrite, verbose=self.verbose,
             )

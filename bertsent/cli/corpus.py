@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 
 import bertsent
-from bertsent.cli.flags import DEFAULT_TEST_SIZE, TASKS, check_label_sets, read_source
+from bertsent.cli.flags import (
+    DEFAULT_TEST_SIZE,
+    TASKS,
+    check_label_sets,
+    columns_of_texts,
+    read_source,
+    settle_columns,
+)
 from bertsent.files import (
     Dialect,
     column_texts,
@@ -251,6 +258,7 @@ def load_texts(
         Takes the number of a text, and returns the row of the data in words.
     """
     source = read_source(args, args.data)
+    settle_columns(args, source, pairs=False)
     frame, n_missing = read_rows(source, {"text_column": args.text_column}, args.missing)
     texts = column_texts(frame, args.text_column, source)
     origin = {
@@ -274,14 +282,13 @@ def restore_flags(saved: Field) -> argparse.Namespace:
     }
     for name in ("sample", "header"):
         flags[name].flag()
-    for name in ("text_column", "label_column"):
-        flags[name].shown()
+    for name in ("text_column", "text_pair_column", "label_column"):
+        if flags[name].value is not None:
+            flags[name].shown()
     flags["missing"].text("error", "skip")
     flags["task"].text(*TASKS)
     if flags["test_size"].value is not None:
         flags["test_size"].number(0, 1)
-    if flags["text_pair_column"].value is not None:
-        flags["text_pair_column"].shown()
     if flags["label_columns"].value is not None:
         for item in flags["label_columns"].items(1):
             item.shown()
@@ -306,13 +313,6 @@ def labelled_columns(args: argparse.Namespace) -> dict[str, str | list[str]]:
     if args.label_columns is not None:
         return {**columns_of_texts(args), "label_columns": args.label_columns}
     return {**columns_of_texts(args), "label_column": args.label_column}
-
-
-def columns_of_texts(args: argparse.Namespace) -> dict[str, str]:
-    """Return the columns of texts that the flags name."""
-    if vars(args).get("text_pair_column") is None:
-        return {"text_column": args.text_column}
-    return {"text_column": args.text_column, "text_pair_column": args.text_pair_column}
 
 
 def may_be_empty(args: argparse.Namespace, several: bool = False) -> tuple[str, ...]:
@@ -370,6 +370,7 @@ def _read_labelled(args: argparse.Namespace) -> _Labelled:
     else:
         source = read_source(args, args.data)
         name = str(source)
+        settle_columns(args, source, labels=True)
     columns = labelled_columns(args)
     frame, n_missing = read_rows(
         source, columns, args.missing, may_be_empty=may_be_empty(args)

@@ -14,9 +14,15 @@ from bertsent.classifier import (
     resolve_freeze,
     settle,
 )
-from bertsent.cli.flags import chosen_parameters, read_source, text_columns
+from bertsent.cli.flags import (
+    chosen_parameters,
+    columns_of_texts,
+    read_source,
+    settle_columns,
+)
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
+from bertsent.files import text_columns_of
 from bertsent.hub import engine_config, length_limit
 from bertsent.model import estimate, measure
 from bertsent.system import describe_machine, feature_names, format_seconds
@@ -48,6 +54,10 @@ def examine(
     engine = engine_config(shape, 2)
     positions = engine["max_position_embeddings"]
     parameters = settle(parameters, None, length_limit(shape, engine))
+    source = None
+    if args.data is not None:
+        source = read_source(args, args.data)
+        settle_columns(args, source)
     # One separator between the texts of a pair, as in BERT, unless the tokenizer is there.
     special = 2 if args.text_pair_column is None else 3
     if tokenizer is not None:
@@ -58,10 +68,9 @@ def examine(
     ]
     freeze = resolve_freeze(parameters["freeze_layers"], engine["num_hidden_layers"])
     lengths, sequences_a_text = np.array([readers[0].max_length]), 1.0
-    if args.data is not None:
-        source = read_source(args, args.data)
+    if source is not None:
         found["job"], lengths = count_job(
-            source, text_columns(args, source), readers, tokenizer,
+            source, text_columns_of(source, **columns_of_texts(args)), readers, tokenizer,
             test_size=args.test_size, strip=parameters["strip_html"], show_bar=not args.json,
         )
         found["job"]["note"] = note

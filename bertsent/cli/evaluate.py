@@ -9,10 +9,11 @@ from bertsent.cli.corpus import labelled_columns, match_labels, may_be_empty
 from bertsent.cli.flags import (
     check_label_sets,
     check_order,
+    columns_of_texts,
     merge_label_maps,
     prediction_parameters,
     read_source,
-    text_columns,
+    settle_columns,
 )
 from bertsent.cli.output import print_json
 from bertsent.files import frame_texts, is_split_folder, read_rows, row_namer
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if not isinstance(objective, Regression):
         check_label_sets(args)
     ready.check()
+    settle_columns(args, source, labels=True, pairs=ready.fitted.pairs)
     frame, n_missing = read_rows(
         source, labelled_columns(args), args.missing,
         may_be_empty=may_be_empty(args, objective.takes_threshold),
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{n_missing} rows with an empty cell left out", file=sys.stderr)
     if len(frame) == 0:
         raise ValueError(f"{args.file}: there are no rows to test on")
-    texts = frame_texts(frame, text_columns(args, source), source)
+    texts = frame_texts(frame, columns_of_texts(args), source)
     try:
         y = match_labels(args, objective, frame, args.file, label_map)
     except ValueError as error:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 0
 TASKS = ("classification", "regression")
-DEFAULT_TEXT_COLUMN = "review"
 DEFAULT_TEST_SIZE = 0.2
 # Parameters of Python whose flag has another name, or that have a short alias.
 _FLAGS = {"overwrite": "--force"} | {
@@ -149,8 +148,9 @@ def add_columns(section: Section, *, labels: bool, pairs: bool = True) -> None:
     """Add the flags for the columns of a file and for missing cells."""
     add_text_column(section, pairs=pairs)
     if labels:
-        help = "column of labels (default: %(default)s)"
-        section.add("--label-column", default="sentiment", metavar="NAME", help=help, brief=help)
+        help = "column of labels (default: sentiment, label or another usual name)"
+        section.add("--label-column", metavar="NAME", help=help,
+                    brief="column of labels (default: by its name)")
         add_label_sets(section)
     section.add(
         "--missing",
@@ -219,8 +219,9 @@ def _names(text: str) -> list[str]:
 
 def add_text_column(section: Section, *, pairs: bool = True) -> None:
     """Add ``--text-column`` and, unless `pairs` is false, ``--text-pair-column``."""
-    help = "column of texts (default: %(default)s)"
-    section.add("--text-column", default=DEFAULT_TEXT_COLUMN, metavar="NAME", help=help, brief=help)
+    help = "column of texts (default: review, text or another usual name)"
+    section.add("--text-column", metavar="NAME", help=help,
+                brief="column of texts (default: by its name)")
     if pairs:
         section.add(
             "--text-pair-column", metavar="NAME",
@@ -283,11 +284,46 @@ def check_order(args: argparse.Namespace) -> None:
         args.usage_error(f"DIR comes before FILE: {given}")
 
 
-def text_columns(args: argparse.Namespace, source: Source) -> dict[str, str]:
-    """Return the columns of texts that the flags name, as `text_columns_of` does."""
-    from bertsent.files import text_columns_of
+def settle_columns(
+    args: argparse.Namespace, source: Source, *, labels: bool = False, pairs: bool | None = None
+) -> None:
+    """Find the columns for which no flags were given, set the flags, and say so.
 
-    return text_columns_of(source, args.text_column, vars(args).get("text_pair_column"))
+    Parameters
+    ----------
+    args : Namespace
+    source : Source
+    labels : bool, default=False
+        Whether labels are read, too.
+    pairs : bool or None, default=None
+        As for `bertsent.files.find_columns`.
+    """
+    from bertsent.files import find_columns
+    from bertsent.system import notice
+
+    names = ["text_column", "text_pair_column"]
+    if labels and args.label_columns is None:
+        names.append("label_column")
+    given = {name: vars(args).get(name) for name in names}
+    columns, line = find_columns(source, given, pairs=pairs)
+    for name, column in columns.items():
+        setattr(args, name, column)
+    if line is not None:
+        notice(line, verbose=vars(args).get("verbose", True))
+
+
+def columns_of_texts(args: argparse.Namespace) -> dict[str, str]:
+    """Return the columns of texts that the flags name."""
+    names = {name: vars(args).get(name) for name in ("text_column", "text_pair_column")}
+    return {name: column for name, column in names.items() if column is not None}
+
+
+def check_files_of(args: argparse.Namespace, source: Source) -> None:
+    """Check the columns of texts that the flags name, and that the output may be written."""
+    from bertsent.files import check_files, text_columns_of
+
+    columns = text_columns_of(source, **columns_of_texts(args))
+    check_files(source, args.output, columns, args.force)
 
 
 def read_source(args: argparse.Namespace, path: str | PathLike[str]) -> Source:
@@ -296,8 +332,7 @@ def read_source(args: argparse.Namespace, path: str | PathLike[str]) -> Source:
 
     dialect = Dialect(**{field.name: getattr(args, field.name) for field in fields(Dialect)})
     if os.fspath(path) == "-":
-        column = args.text_column
-        return find_stdin(dialect, column, is_table=column != DEFAULT_TEXT_COLUMN)
+        return find_stdin(dialect, args.text_column)
     return find_source(path, dialect)
 
 

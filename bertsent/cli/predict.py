@@ -8,10 +8,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from bertsent.classifier import open_predictor
-from bertsent.cli.flags import check_order, prediction_parameters, read_source, text_columns
+from bertsent.cli.flags import (
+    check_files_of,
+    check_order,
+    prediction_parameters,
+    read_source,
+    settle_columns,
+)
 from bertsent.cli.output import print_json
-from bertsent.files import DECIMALS, check_files, label_file, require_printable, to_plain
-from bertsent.texts import name_texts, text_columns as text_columns_of_texts
+from bertsent.files import DECIMALS, label_file, require_printable, to_plain
+from bertsent.texts import name_texts, text_columns
 
 if TYPE_CHECKING:
     from bertsent.classifier import Predictor
@@ -33,9 +39,13 @@ def run(args: argparse.Namespace) -> None:
         require_text(text)
     check_order(args)
     source = None if args.file is None else read_source(args, args.file)
-    if source is not None:
-        check_files(source, args.output, text_columns(args, source), args.force)
+    is_named = args.text_column is not None
+    if source is not None and is_named:
+        check_files_of(args, source)
     ready = open_predictor(args.directory, prediction_parameters(args), args.abstain)
+    if source is not None and not is_named:  # whether pairs are looked for depends on the model
+        settle_columns(args, source, pairs=ready.fitted.pairs)
+        check_files_of(args, source)
     precision = ready.check()
     if args.output is None and not args.json:
         names = ready.objective.label_names
@@ -73,7 +83,7 @@ def require_text(text: str) -> None:
 
 def print_texts(ready: Predictor, texts: list[Text], as_json: bool) -> None:
     """Print the predictions for texts: a line each, of values or of JSON."""
-    given = text_columns_of_texts(texts)
+    given = text_columns(texts)
     with name_texts(lambda number: f"--text {shlex.quote(given['text'][number])}"):
         columns = ready.table(texts, decimals=DECIMALS)
     for number, values in enumerate(zip(*columns.values(), strict=True)):

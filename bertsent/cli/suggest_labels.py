@@ -9,10 +9,16 @@ import pandas as pd
 
 from bertsent.active_learning import suggest_labels as suggest_first
 from bertsent.classifier import open_predictor, suggest_labels
-from bertsent.cli.flags import check_order, prediction_parameters, read_source, text_columns
+from bertsent.cli.flags import (
+    check_files_of,
+    check_order,
+    columns_of_texts,
+    prediction_parameters,
+    read_source,
+    settle_columns,
+)
 from bertsent.files import (
     DECIMALS,
-    check_files,
     drop_missing,
     frame_texts,
     open_output,
@@ -20,6 +26,7 @@ from bertsent.files import (
     refuse_taken,
     require_columns,
     row_namer,
+    text_columns_of,
 )
 from bertsent.texts import name_texts
 
@@ -37,9 +44,14 @@ def run(args: argparse.Namespace) -> None:
         for name in changed.keys() - {*_OF_FIRST, "inference_precision"}:
             args.usage_error(f"--{name.replace('_', '-')} cannot be used with --first")
     source = read_source(args, args.file)
-    columns = text_columns(args, source)
-    check_files(source, args.output, columns, args.force)
+    is_named = args.text_column is not None
+    if is_named:
+        check_files_of(args, source)
     ready = None if args.first else open_predictor(args.directory, changed)
+    if not is_named:
+        settle_columns(args, source, pairs=ready.fitted.pairs if ready else None)
+        check_files_of(args, source)
+    columns = text_columns_of(source, **columns_of_texts(args))
     frame = pd.concat(list(read_chunks(source, as_stored=True)))
     require_columns(frame.columns, columns, source)
     frame, n_missing = drop_missing(frame, list(columns.values()), args.missing, source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsent.classifier import recorded_objective, recorded_parameters, verify_runs
 from bertsent.cli.corpus import load_texts, load_training_part, restore_flags
-from bertsent.cli.flags import DEFAULT_TEXT_COLUMN, check_label_sets
+from bertsent.cli.flags import check_label_sets
 from bertsent.cli.layout import print_fitted
 from bertsent.cli.output import print_json
 from bertsent.errors import CheckpointError
@@ -99,8 +99,8 @@ def _reading(args: argparse.Namespace, line: Field) -> argparse.Namespace:
             )
         # All rows are for training, as in Python.
         reading = argparse.Namespace(
-            data=args.data, sample=False, task="", text_column=DEFAULT_TEXT_COLUMN,
-            text_pair_column=None, label_column="sentiment", label_separator=None,
+            data=args.data, sample=False, task="", text_column=None,
+            text_pair_column=None, label_column=None, label_separator=None,
             label_columns=None, missing="error", test_size=None, test_data="", unlabelled=None,
             **vars(Dialect()),
         )

@@ -68,6 +68,7 @@ from .stream import (
     label_file as label_file,
     refuse_taken as refuse_taken,
 )
+from .usual import find_columns as find_columns
 from .writers import (
     check_output as check_output,
     open_output as open_output,

@@ -7,6 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bertsent.files.sources import DataFile
 
+# If one of these is there, it is meant, whatever else there is; the first one if there are both.
+FIRST = {"text_column": ("review", "text"), "label_column": ("sentiment", "label")}
+# Of these, exactly one must be there.
+USUAL = {
+    "text_column": (
+        "sentence", "content", "comment", "tweet", "body", "message", "document", "post",
+        "review_text", "reviewtext", "review_body", "comment_text",
+    ),
+    "label_column": (
+        "labels", "target", "class", "category", "rating", "stars", "score", "intent", "topic",
+        "gold_label", "similarity_score",
+    ),
+}
+
 
 def unique_names(file: DataFile, header: list[str]) -> list[str]:
     """Return names as pandas makes them unique, so that both call a column the same."""

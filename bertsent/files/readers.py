@@ -24,7 +24,7 @@ from bertsent.files.excel import read_excel
 from bertsent.files.folders import folder_texts, is_split, read_folder
 from bertsent.files.json_rows import find_object, read_json_rows
 from bertsent.files.lines import TEXT_COLUMN, find_text, read_lines
-from bertsent.files.names import other_columns
+from bertsent.files.names import FIRST, USUAL, other_columns
 from bertsent.files.parquet import read_parquet, source_schema
 from bertsent.files.sources import DataFile, Source, find_source
 from bertsent.system import check_interrupts
@@ -222,18 +222,7 @@ def require_columns(
                 f"with {spell(parameter)}"
             )
             found = [other for _, other in chosen if other in there]
-            raise ValueError(message + _hint(column, parameter, there, source, found))
-
-
-# How columns are often called, by the parameter that chooses them.
-_USUAL_NAMES = {
-    "text_column": (
-        "text", "sentence", "review", "content", "comment", "tweet", "body", "message", "reviewtext"
-    ),
-    "label_column": (
-        "label", "labels", "target", "class", "category", "sentiment", "score", "rating", "stars"
-    ),
-}
+            raise ValueError(message + describe_absence(column, parameter, there, source, found))
 
 
 def _listed(names: list[Any], most: int = 30, longest: int = 60) -> str:
@@ -247,7 +236,7 @@ def _listed(names: list[Any], most: int = 30, longest: int = 60) -> str:
     return ", ".join(shown) + more
 
 
-def _hint(
+def describe_absence(
     column: str, parameter: str, there: list[Any], source: object, found: list[str]
 ) -> str:
     """Return what probably is the reason that a column is missing, as the end of a message.
@@ -277,7 +266,8 @@ def _hint(
         name = plain[near[0]]
         spaces = " (with a space)" if name != name.strip() else ""
         return f"; is it {name!r}{spaces}?"
-    usual = [name for name in _USUAL_NAMES.get(parameter, ()) if name in plain]
+    often = FIRST.get(parameter, ()) + USUAL.get(parameter, ())
+    usual = [name for name in often if name in plain]
     if usual:
         return f"; is it {plain[usual[0]]!r}?"
     if not isinstance(source, Source):

@@ -28,6 +28,7 @@ from bertsent.files.formats import (
     recognise,
 )
 from bertsent.files.impostors import BEGINNING, describe_impostor
+from bertsent.files.names import FIRST
 from bertsent.system import close_names, expand_path, spool, warn
 from bertsent.wording import spell
 
@@ -205,22 +206,21 @@ def find_source(
     return Source(name, file.format.kind, [file], dialect)
 
 
-def find_stdin(dialect: Dialect, text_column: str, *, is_table: bool = False) -> Source:
+def find_stdin(dialect: Dialect, text_column: str | None) -> Source:
     """Copy standard input to a file, and find out what it is unless the dialect tells.
 
     Parameters
     ----------
     dialect : Dialect
-    text_column : str
-        A first line that has this column is the header of a table.
-    is_table : bool, default=False
-        Whether it must be a table, because the column was chosen.
+    text_column : str or None
+        The column that was chosen, so that it must be a table; None if none was. A first line that
+        has this column, or one that is usual for texts, is the header of a table.
     """
     copy = spool(sys.stdin.buffer)
     try:
         file = DataFile("standard input", dialect.told_format or Format("text", ""), None, copy)
         if dialect.format is None:
-            kind = _guess_kind(file, dialect, text_column, is_table)
+            kind = _guess_kind(file, dialect, text_column)
             file.tell(f"is read as {_KINDS_IN_WORDS[kind]}; {spell('format')} can tell otherwise")
             file = DataFile(file.name, Format(kind, ""), None, copy)
         return Source(file.name, file.format.kind, [file], dialect)
@@ -229,7 +229,7 @@ def find_stdin(dialect: Dialect, text_column: str, *, is_table: bool = False) ->
         raise
 
 
-def _guess_kind(file: DataFile, dialect: Dialect, text_column: str, is_table: bool) -> str:
+def _guess_kind(file: DataFile, dialect: Dialect, text_column: str | None) -> str:
     """Return the kind of a stream, from its first line."""
     with opened_text(file, find_encoding(file, dialect), dialect.errors) as text:
         line = next((line for line in text if line.strip()), "").strip()
@@ -237,11 +237,12 @@ def _guess_kind(file: DataFile, dialect: Dialect, text_column: str, is_table: bo
         return "json"
     if dialect.is_table:
         return "csv"
+    usual = FIRST["text_column"] if text_column is None else (text_column,)
     for kind, delimiters in (("tsv", "\t"), ("csv", ",;|")):
         for delimiter in delimiters:
-            if text_column in [name.strip('"') for name in line.split(delimiter)]:
+            if {name.strip('"') for name in line.split(delimiter)}.intersection(usual):
                 return kind
-    return "csv" if is_table else "text"
+    return "text" if text_column is None else "csv"
 
 
 def _open_file(name: str, path: Path, dialect: Dialect) -> DataFile:
