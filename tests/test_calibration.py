@@ -189,6 +189,18 @@ def test_scikit_learn_learns_the_same_temperature(make):
     assert clf.set_params(calibrated=True).predict_proba(texts) == pytest.approx(expected, abs=1e-3)
 
 
+def test_prediction_sets_of_crepes_have_the_stated_error_rate(make):
+    crepes = pytest.importorskip("crepes")
+    clf = make(validation_fraction=None).fit(TEXTS, LABELS)
+    texts, labels = make_texts(400, seed=3)
+    wrapped = crepes.WrapClassifier(clf)
+    wrapped.calibrate(pd.Series(texts), labels, seed=0)
+    texts, labels = make_texts(400, seed=4)
+    sets = wrapped.predict_set(pd.Series(texts), confidence=0.9, seed=0)
+    covered = np.mean([label in found for label, found in zip(labels, sets, strict=True)])
+    assert covered == pytest.approx(0.9, abs=0.06)
+
+
 def test_a_student_learns_it_too(make):
     teacher = make(validation_fraction=None).fit(TEXTS, NOISY)
     student = make(teacher=teacher, temperature=3.0, calibrated=True).fit(TEXTS, NOISY)
