@@ -197,9 +197,52 @@ def test_the_run_of_a_chosen_model_is_repeated(make, tmp_path):
     assert bertsent.verify(log, TEXTS, LABELS, verbose=0)
 
 
-def test_the_choice_needs_a_budget():
-    with pytest.raises(ValueError, match=r"model='auto' chooses .*pass time_budget='10min'"):
-        bertsent.BertClassifier("auto").fit(TEXTS, LABELS)
+def test_without_a_budget_it_is_the_largest_model(make, installed):
+    clf = make(time_budget=None, epochs=1).fit(TEXTS, LABELS)
+    assert clf.plan_ is None and width(clf) == WIDTHS["mpnet"]
+    clf = make(time_budget=None).partial_fit(TEXTS, LABELS, classes=sorted(set(LABELS)))
+    assert width(clf) == WIDTHS["mpnet"]
+    installed("minilm")
+    assert width(make(time_budget=None, epochs=1).fit(TEXTS, LABELS)) == WIDTHS["minilm"]
+
+
+def test_a_fitted_classifier_needs_no_budget(make, tmp_path):
+    clf = make().fit(TEXTS, LABELS).set_params(time_budget=None)
+    expected = clf.predict_proba(TEXTS)
+    clf.save_pretrained(tmp_path / "model")
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+    assert (again.predict_proba(TEXTS) == expected).all()
+
+
+def test_learning_curve_of_a_chosen_model(make):
+    texts, labels = make_texts(80)
+    for frozen in (False, True):
+        curve = bertsent.learning_curve(
+            make(epochs=1), texts, labels, train_sizes=[10, 20], n_seeds=1, frozen=frozen,
+            random_state=0, verbose=0,
+        )
+        assert curve.runs["train_size"].tolist() == [10, 20]
+
+
+def test_a_setting_that_only_one_model_can_take(make, monkeypatch):
+    known = candidates.make_options
+
+    def options(parameters, config, *rest, **more):
+        if config["hidden_size"] == WIDTHS["minilm"]:
+            raise ValueError("freeze_layers=8 is more than the 6 layers of the model")
+        return known(parameters, config, *rest, **more)
+
+    monkeypatch.setattr(candidates, "make_options", options)
+    assert make(time_budget=1).fit(TEXTS, LABELS).plan_["model"] == "mpnet"
+
+
+def test_nothing_read_is_worth_nothing():
+    assert CURVES["minilm"].loss(0.0) == math.inf
+    for tokens in (1e4, 1e5, 1e6):  # with the same texts, the larger model is better
+        assert CURVES["mpnet"].loss(tokens) < CURVES["minilm"].loss(tokens)
+
+
+def test_no_model_is_called_auto():
     with pytest.raises(ModelNotFoundError, match="no model is called 'auto'"):
         bertsent.Tokenizer.from_pretrained("auto")
 
@@ -234,9 +277,6 @@ def test_command_line(installed, clock, tmp_path, capsys):  # noqa: F811
     assert "plan for 1:00 min: --model mpnet, --epochs" in told
     assert main(command) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["plan"]["model"] == "mpnet"
-    assert main(["train", str(path), "--model", "auto", "--output", str(tmp_path / "other")])
-    assert "--model auto chooses a model for a time budget; pass --time-budget 10min" in (
-        capsys.readouterr().err)
 
 
 def test_resuming_with_another_model_is_refused(make, tmp_path, directories):

@@ -3,6 +3,7 @@ from .base import (
     open_predictor as open_predictor,
     predictor as predictor,
 )
+from .candidates import named_model as named_model
 from .declaration import (
     FLAG as FLAG,
     TIME as TIME,

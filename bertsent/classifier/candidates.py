@@ -1,7 +1,8 @@
-"""Choose a model for a time budget: `BertClassifier(model="auto")`.
+"""Choose between the models that are installed: `BertClassifier(model="auto")`.
 
-A large model learns more from the same tokens, but reads fewer of them in the same time. So each
-model that is installed gets its best plan, and the one with the lowest expected loss is trained.
+A large model learns more from the same tokens, but reads fewer of them in the same time. So for a
+time budget, each model gets its best plan, and the one with the lowest expected loss is trained.
+Without a budget, it is the largest.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertsent.classifier.opening import open_shape
 from bertsent.classifier.options import make_options
-from bertsent.classifier.parameters import DEFAULTS
+from bertsent.classifier.parameters import AUTO_MODEL, DEFAULTS
 from bertsent.classifier.plan import MEASURED_PART, MOST_MEASURED, choose, list_rungs, plan_worth
 from bertsent.classifier.survey import survey_work
 from bertsent.hub import is_at_hand, length_limit
@@ -32,6 +33,8 @@ class Curve(NamedTuple):
 
     def loss(self, worth: float) -> float:
         """Return the log loss after training that is worth so many tokens."""
+        if worth <= 0.0:
+            return math.inf
         return self.floor + self.scale * math.pow(worth / 1e6, -self.power)
 
 
@@ -39,7 +42,7 @@ class Curve(NamedTuple):
 # (docs/recipes.md). Only the order of the models is used, as other texts have other losses.
 CURVES: Mapping[str, Curve] = {
     "minilm": Curve(0.213, 0.046, 0.73),
-    "mpnet": Curve(0.183, 0.005, 1.50),
+    "mpnet": Curve(0.145, 0.031, 0.73),
 }
 
 
@@ -52,7 +55,7 @@ def choose_model(
     seeds: Seeds,
     n_threads: int,
 ) -> str:
-    """Return the name of the model that is expected to be best within a budget.
+    """Return the name of the model that is expected to be best within a budget, or without one.
 
     Parameters
     ----------
@@ -79,8 +82,8 @@ def choose_model(
         The budget or the memory is too small for all of them.
     """
     names = find_candidates()
-    if len(names) == 1:
-        return names[0]
+    if len(names) == 1 or not budget.is_limited:
+        return names[-1]
     held_out = list(validation.texts) if validation else []
     train = list(labelled.texts)
     fraction = parameters["validation_fraction"]
@@ -91,15 +94,15 @@ def choose_model(
     problems = []
     for name in names:
         model, tokenizer = open_shape(name, parameters["pooling"], n_outputs)
-        options = make_options(
-            parameters, model._engine, seeds, {}, validated=bool(held_out)
-        )
-        rungs = list_rungs(
-            parameters, length_limit(model._config, model._engine),
-            model._engine["num_hidden_layers"],
-            tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts)),
-        )
         try:
+            options = make_options(
+                parameters, model._engine, seeds, {}, validated=bool(held_out)
+            )
+            rungs = list_rungs(
+                parameters, length_limit(model._config, model._engine),
+                model._engine["num_hidden_layers"],
+                tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts)),
+            )
             rungs, work, rates = survey_work(
                 rungs, model, tokenizer, options, dict(parameters), train, held_out,
                 n_threads=n_threads,
@@ -119,6 +122,12 @@ def chosen_before(begun: Mapping[str, Any]) -> str | None:
     """Return the model that was chosen for a run which is resumed or repeated."""
     name = (begun.get("time_plan") or {}).get("model")
     return next((known for known in CURVES if known == name), None)
+
+
+def named_model(parameters: Mapping[str, Any]) -> str:
+    """Return the model of parameters that plan no time: for "auto", the largest one."""
+    model = parameters["model"]
+    return find_candidates()[-1] if model == AUTO_MODEL else model
 
 
 def find_candidates() -> list[str]:

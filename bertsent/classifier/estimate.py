@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertsent.classifier.candidates import choose_model, find_candidates
+from bertsent.classifier.candidates import choose_model, find_candidates, named_model
 from bertsent.classifier.few_shot import settle_few_shot
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import open_shape
@@ -61,7 +61,16 @@ def resolve_auto(parameters: dict[str, Any]) -> dict[str, Any]:
     Those that depend on a model which is still to be chosen stay "auto".
     """
     if parameters["model"] == AUTO_MODEL:
-        values = [resolve_auto(parameters | {"model": name}) for name in find_candidates()]
+        if parameters["time_budget"] is None:
+            return resolve_auto(parameters | {"model": named_model(parameters)})
+        values, problems = [], []
+        for name in find_candidates():
+            try:
+                values.append(resolve_auto(parameters | {"model": name}))
+            except ValueError as problem:
+                problems.append(problem)
+        if not values:
+            raise problems[0]
         return {
             name: value if all(other[name] == value for other in values) else parameters[name]
             for name, value in values[0].items()

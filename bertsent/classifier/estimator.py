@@ -46,8 +46,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     model : str or path-like, default="minilm"
         Model to start from: ``"minilm"`` for all-MiniLM-L6-v2, the id of a BERT model on the
         Hugging Face hub such as ``"bert-base-uncased"``, or a directory in Hugging Face's layout.
-        With a `time_budget`, ``"auto"`` is MiniLM, or all-mpnet-base-v2 if that is installed and
-        expected to be more accurate in this time; ``plan_["model"]`` is the one that was chosen.
+        ``"auto"`` is all-mpnet-base-v2 if that is installed and expected to be more accurate within
+        the `time_budget`, otherwise MiniLM. ``plan_["model"]`` is the one that was chosen.
     max_length : int or "auto", default="auto"
         Number of tokens that the model reads at once, including ``[CLS]`` and ``[SEP]``. "auto"
         is 256, or the number of positions of the model if that is smaller. With a `time_budget`,
@@ -85,7 +85,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     head_learning_rate : float, "auto" or None, default="auto"
         Peak learning rate of pooler and classification layer. "auto" is 1e-3 if `learning_rate` is
         "auto" too and the classification layer is new, because it begins with random weights;
-        otherwise, it is `learning_rate`. None always means `learning_rate`.
+        otherwise, and in `partial_fit`, it is `learning_rate`. None always means `learning_rate`.
     accumulate_steps : int, default=1
         Number of batches whose gradients are added up for one step. The result is exactly that of
         a `batch_size` that many times as large. Memory grows with neither of them.
@@ -888,7 +888,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         recipe : {"best", "quick"}
             A key of `bertsent.RECIPES`: for accuracy, or for ten minutes of training.
         **parameters
-            Parameters of `BertClassifier`, which override those of the recipe and of its members.
+            Parameters of `BertClassifier`, which override those of the recipe.
 
         Returns
         -------

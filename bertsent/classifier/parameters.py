@@ -35,7 +35,7 @@ from bertsent.wording import spell
 
 # The rate of Sun et al. (2019) for further pretraining, with batches of 32 pieces of 128 tokens.
 PRETRAINING_RATE = 5e-5
-# The value of `model` for which a time budget chooses.
+# The value of `model` that stands for one of several.
 AUTO_MODEL = "auto"
 PARTS = ("head", "tail", "head+tail", "windows")
 
@@ -43,8 +43,8 @@ PARAMETERS = (
     Parameter(
         "model", path("the name of a model or a directory that holds one", "NAME_OR_DIR"), "minilm",
         'model to start from: "minilm", "mpnet", a Hugging Face hub id such as bert-base-uncased, '
-        'or a directory; "auto" chooses for time_budget between minilm and mpnet, if both are '
-        "installed", brief="model to start from",
+        'or a directory; "auto" is mpnet if that is installed and time_budget is not too short for '
+        "it, otherwise minilm", brief="model to start from",
         resume="resolved", summary="never", pretraining={}),
     Parameter(
         "max_length", either("auto", whole(3)), "auto",
@@ -352,11 +352,6 @@ def check_parameters(values: Mapping[str, Any]) -> None:
     check_each(values)
     if values["stride"]:
         _check_stride(values)
-    if values["model"] == AUTO_MODEL and values["time_budget"] is None:
-        raise ValueError(
-            f"{spell('model', AUTO_MODEL)} chooses a model for a time budget; pass "
-            f"{spell('time_budget', '10min')}, or name the model"
-        )
     members = values["members"]
     if count_members(members) > 1 and values["time_budget"] is not None:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.candidates import named_model
 from bertsent.classifier.fitted import Fitted, Moments
 from bertsent.classifier.fitting import given_callbacks, starting_point
 from bertsent.classifier.members import count_members, is_list
@@ -124,7 +125,7 @@ def partial_fit(
         reader = before.under(parameters).reader(inference=False, pairs=are_pairs(texts))
     else:
         model, tokenizer, _ = starting_point(
-            parameters, objective, seeds.new_weights,
+            parameters | {"model": named_model(parameters)}, objective, seeds.new_weights,
             tell=partial(notice, verbose=parameters["verbose"]),
         )
         settled = settle(parameters, None, length_limit(model._config, model._engine))

@@ -392,7 +392,7 @@ def _open(
             )
         fitted = value._fitted
         parameters = {name: getattr(value, name) for name in DEFAULTS}
-        named = fitted.name or str(parameters["model"])
+        named = fitted.name or str((fitted.plan or {}).get("model", parameters["model"]))
     name = Path(expand_path(named)).resolve().name
     predictor = fitted.under({**parameters, **of_run})
     ours, theirs = objective.label_names, fitted.objective.label_names

@@ -10,6 +10,7 @@ from bertsent.classifier import (
     CHARACTERS_A_TOKEN,
     check_parameters,
     count_job,
+    named_model,
     read_shape,
     resolve_freeze,
     settle,
@@ -50,6 +51,7 @@ def examine(
 ) -> None:
     """Count the job and measure the machine, as requested; print the results, or keep them."""
     check_parameters(parameters)
+    parameters["model"] = named_model(parameters)
     shape, tokenizer, note = read_shape(parameters["model"], wants_tokenizer=args.data is not None)
     engine = engine_config(shape, 2)
     positions = engine["max_position_embeddings"]

@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
             verify_runs, runs, texts, labels, unlabelled=unlabelled,
             teacher=vars(args).get("teacher"),
         )
-    model = parameters["model"] if args.model is None else args.model
+    planned = runs[0].run.get("time_plan") or {}  # names the model if it was chosen
+    model = args.model or planned.get("model") or parameters["model"]
     if not args.json:
         steps = max(past.last_step for past in runs)
         print_fitted(

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
-from bertsent.classifier import BertClassifier, predictor
+from bertsent.classifier import BertClassifier, named_model, predictor
 from bertsent.curves.curve import REPEATS, LearningCurve
 from bertsent.curves.scorings import SCORINGS
 from bertsent.model import encode_texts, normalize, open_encoder, resolve_precision
@@ -334,7 +334,7 @@ def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
         classifier = clone(estimator).set_params(
             random_state=seed, verbose=0, checkpoint_dir=None, checkpoint_every=None,
             resume=False, warm_start=False, log_file=None, hash_every=None, time_budget=None,
-            strip_html=False,
+            strip_html=False, model=named_model(estimator.get_params(deep=False)),
         )
         classifier.fit(_select(data.texts, rows), data.labels[rows])
         # The rows contain all classes, so they have the same numbers here.
@@ -347,7 +347,7 @@ def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
 
 
 def _frozen(estimator: BertClassifier, data: _Data, verbose: int) -> Train:
-    model, tokenizer = open_encoder(estimator.model)
+    model, tokenizer = open_encoder(named_model(estimator.get_params(deep=False)))
     positions = model._engine["max_position_embeddings"]
     reader = Reader.of(
         estimator.get_params(deep=False), positions, inference=True,

@@ -111,8 +111,8 @@ def resolve_directory(
         raise ModelNotFoundError(diagnosis.describe_file(path))
     if name == "auto":
         raise ModelNotFoundError(
-            f"no model is called 'auto'; it stands for one of {' and '.join(NAMED)} only where "
-            "BertClassifier, BertRegressor or bertsent train is given a time budget"
+            "no model is called 'auto'; only BertClassifier, BertRegressor and the commands that "
+            f"train them choose between {' and '.join(NAMED)}"
         )
     link = diagnosis.describe_link(path)
     if link is not None:
