@@ -9,6 +9,7 @@ import pytest
 from conftest import maker, whole_and_resumed
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import brier_score_loss, log_loss
@@ -177,6 +178,39 @@ def test_it_is_off_unless_it_is_wanted(make):
     )
     regressor.fit(TEXTS, np.arange(72.0))
     assert not hasattr(regressor, "calibration_")
+
+
+@pytest.mark.parametrize("y", [NOISY, TAGS], ids=["classes", "labels"])
+def test_after_an_interruption_the_temperature_is_1(make, y, tmp_path):
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 3:
+            raise KeyboardInterrupt
+
+    clf = make(calibrated=True, callbacks=stop)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(TEXTS, y)
+    assert np.all(clf.calibration_ == 1.0) and clf.calibration_ is not None
+    raw = clone(clf).set_params(calibrated=False)
+    raw._fitted = clf._fitted
+    assert np.array_equal(clf.predict_proba(TEXTS), raw.predict_proba(TEXTS))
+    clf.save_pretrained(tmp_path / "model")
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+    assert np.array_equal(again.predict(TEXTS), clf.predict(TEXTS))
+    # Without it, nothing pretends that one was learned.
+    clf.set_params(calibrated=False)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(TEXTS, y)
+    assert clf.calibration_ is None
+
+
+def test_partial_fit_learns_no_temperature(make):
+    clf = make().fit(TEXTS, NOISY).set_params(calibrated=True)
+    before = clf.predict_proba(TEXTS)
+    with pytest.raises(ValueError, match="calibrated=True.*partial_fit holds out none"):
+        clf.partial_fit(TEXTS, NOISY)
+    assert clf.calibration_ is not None and np.array_equal(clf.predict_proba(TEXTS), before)
+    with pytest.raises(ValueError, match="calibrated=True.*partial_fit holds out none"):
+        make(calibrated=True).partial_fit(TEXTS, NOISY, classes=["negative", "positive"])
 
 
 def test_scikit_learn_learns_the_same_temperature(make):

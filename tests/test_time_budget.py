@@ -230,6 +230,19 @@ def test_evaluations_and_updates_count():
         assert 0.9 * few["budget"] < taken <= 0.98 * few["budget"]
 
 
+def test_held_out_texts_are_scored_once_more_to_learn_from_them(make, machine):
+    several = np.stack([LABELS == "positive", np.arange(60) % 3 == 0], axis=1).astype(int)
+    for y in (LABELS, several):
+        clf = make(time_budget="1h", validation_fraction=0.2).fit(TEXTS, y)
+        assert clf.plan_["evaluations"] == clf.plan_["epochs"] + 1
+    reg = bertsent.BertRegressor(
+        clf.model, batch_size=5, verbose=0, time_budget="1h", validation_fraction=0.2
+    ).fit(TEXTS, np.arange(60.0))
+    assert reg.plan_["evaluations"] == reg.plan_["epochs"]
+    again = replace(work(validation=40), learns_held_out=True).job(Rung(2, 512, 0))
+    assert again["evaluations"] == 3
+
+
 def test_windows_that_go_forward_twice_count():
     plain = work(length=2998, long_text="windows").job(Rung(1, 512, 0))
     assert plain["train_tokens_twice"] == plain["train_tokens"] > 100 * 3000
@@ -495,7 +508,7 @@ def test_dry_run_counts_and_writes_nothing(base, machine, tmp_path, capsys, monk
             f"{tokens['test']:,} to test, with --max-length 12") in out
     history = pd.read_csv(tmp_path / "out" / "history.csv")
     assert history["tokens"].iloc[0] == tokens["train"]
-    assert "steps    32 (--epochs 4) in " in out and "evaluations: 4" in out
+    assert "steps    32 (--epochs 4) in " in out and "evaluations: 5" in out
     assert re.search(r"time .*training, .*evaluation, .*testing", " ".join(out.split()))
     # Checkpoints are 4 times the weights, including those of early stopping; 3 at once.
     size = (4 * (tmp_path / "out" / "model.safetensors").stat().st_size)

@@ -54,6 +54,8 @@ def choose_model(
     budget: Budget,
     seeds: Seeds,
     n_threads: int,
+    *,
+    learns_held_out: bool,
 ) -> str:
     """Return the name of the model that is expected to be best within a budget, or without one.
 
@@ -70,6 +72,8 @@ def choose_model(
     budget : Budget
     seeds : Seeds
     n_threads : int
+    learns_held_out : bool
+        As for `bertsent.classifier.survey.Work`.
 
     Returns
     -------
@@ -107,6 +111,7 @@ def choose_model(
                 rungs, model, tokenizer, options, dict(parameters), train, held_out,
                 n_threads=n_threads,
                 seconds=min(MOST_MEASURED, MEASURED_PART * budget.seconds) / len(names),
+                learns_held_out=learns_held_out,
             )
             plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
         except ValueError as problem:

@@ -187,7 +187,10 @@ def estimate_member(
     chosen, n_outputs = None, len(objective.label_names)
     if parameters["model"] == AUTO_MODEL:
         labelled = Labelled(texts, targets, objective.strata(targets))
-        chosen = choose_model(parameters, n_outputs, labelled, None, budget, seeds, n_threads)
+        chosen = choose_model(
+            parameters, n_outputs, labelled, None, budget, seeds, n_threads,
+            learns_held_out=objective.learns_held_out,
+        )
         parameters = parameters | {"model": chosen}
     model, tokenizer = open_shape(parameters["model"], parameters["pooling"], n_outputs)
     options = make_options(parameters, model._engine, seeds, {}, validated=True)
@@ -198,7 +201,7 @@ def estimate_member(
     test = check_texts(X_test, "X_test", strip=parameters["strip_html"])
     rungs, work, rates = survey_work(
         rungs, model, tokenizer, options, parameters, train, validation, test,
-        n_threads=n_threads, seconds=MOST_MEASURED,
+        n_threads=n_threads, seconds=MOST_MEASURED, learns_held_out=objective.learns_held_out,
     )
     words = 0.0
     if parameters["words"]:

@@ -105,10 +105,12 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     calibrated : bool, default=False
         Whether logits are divided by a temperature before they become probabilities (Guo et al.
         2017 [3]_), so that a confidence of 0.9 means that nine of ten such predictions are right.
-        Predictions stay the same. The temperature is learned at the end of `fit` on the held-out
-        texts, if there are any, and saved; for several labels, one for each. It may be changed at
-        any time (docs/decisions.md). The default leaves the probabilities as the model was trained
-        to give them, which other programs compute too.
+        The temperature is learned at the end of `fit` on the held-out texts, if there are any, and
+        saved; for several labels, one for each. After an interruption, it is 1 if this is True.
+        The likeliest class stays the same; what is predicted by `decision_threshold`,
+        `cost_matrix` or a number for `label_threshold` other than 0.5 can change. It may be changed
+        at any time (docs/decisions.md). The default leaves the probabilities as the model was
+        trained to give them, which other programs compute too.
     decision_threshold : float, default=0.5
         Probability from which the second of two classes (of ``classes_``) is predicted, from 0 to
         1. It may be changed at any time; training does not use it.

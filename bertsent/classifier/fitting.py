@@ -245,6 +245,8 @@ def fit(
             if not trained:
                 raise
             fitted = _put_together(parameters, trained)
+            if parameters["calibrated"]:
+                fitted = replace(fitted, objective=fitted.objective.uncalibrated())
             fitted = replace(fitted, feature_names=columns, words=words)
             said = str(stop) or "training was interrupted"
             kept = phrase(python=_describe_kept(finished, trained), command="")
@@ -381,7 +383,7 @@ class _Fit:
         if parameters["model"] == AUTO_MODEL and self.before is None:
             self.chosen = chosen_before(self.begun) or choose_model(
                 parameters, len(self.objective.label_names), labelled, validation, self.budget,
-                self.seeds, self.n_threads,
+                self.seeds, self.n_threads, learns_held_out=self.learns_held_out,
             )
             parameters = parameters | {"model": self.chosen}
         self.model, self.tokenizer, self.new_head = starting_point(
@@ -414,8 +416,8 @@ class _Fit:
         if self.budget.is_limited and not self.saved:
             plan = plan_time(
                 self.budget, self.model, self.tokenizer, self.options, parameters, labelled.texts,
-                held_out_texts, n_threads=self.n_threads, saves=bool(self.store),
-                lesson=self.lesson, rows=labelled.rows,
+                held_out_texts, n_threads=self.n_threads, learns_held_out=self.learns_held_out,
+                saves=bool(self.store), lesson=self.lesson, rows=labelled.rows,
             )
             if self.chosen is not None:
                 plan["model"] = self.chosen

@@ -100,6 +100,11 @@ def partial_fit(
             f"{spell('label_threshold', 'f1')} chooses thresholds on held-out texts, but "
             "partial_fit holds out none; pass a number"
         )
+    if parameters["calibrated"]:
+        raise ValueError(
+            f"{spell('calibrated', True)} needs a temperature that is learned on held-out texts, "
+            "but partial_fit holds out none; use fit, or calibrated=False"
+        )
     objective = _choose_objective(objective_class, classes, before, y)
     targets = objective.encode(y, len(texts), "y")
     objective = objective.configure(parameters, targets)

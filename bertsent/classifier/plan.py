@@ -360,6 +360,7 @@ def plan_time(
     validation: Sequence[Text],
     *,
     n_threads: int,
+    learns_held_out: bool,
     saves: bool,
     lesson: Lesson | None = None,
     rows: npt.NDArray[np.int64] | None = None,
@@ -369,7 +370,7 @@ def plan_time(
     Parameters
     ----------
     budget : Budget
-    model, tokenizer, options, parameters, texts, validation, n_threads
+    model, tokenizer, options, parameters, texts, validation, n_threads, learns_held_out
         As for `bertsent.classifier.survey.survey_work`.
     saves : bool
         Whether checkpoints are written.
@@ -396,7 +397,7 @@ def plan_time(
         scoring = round(lesson.estimate(rows, seconds), 3)
     found = survey_work(
         rungs, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,
-        seconds=seconds,
+        seconds=seconds, learns_held_out=learns_held_out,
     )
     saving = round(12 * model._flat.size / WRITTEN, 3) if saves else 0.0
     plan = choose(*found, budget=budget.seconds, used=budget.used + scoring, saving=saving)

@@ -46,6 +46,8 @@ class Work:
         frozen layers will be computed only once.
     special : int, default=2
         Number of special tokens of a sequence.
+    learns_held_out : bool, default=False
+        Whether the held-out texts, if there are any, are scored once more after training.
     """
 
     parameters: dict[str, Any]
@@ -58,6 +60,7 @@ class Work:
     twice: int
     caches: Callable[[Rung, int, int], bool]
     special: int = 2
+    learns_held_out: bool = False
 
     def sequences(
         self, totals: npt.NDArray[np.int64], max_length: int, *, inference: bool = False
@@ -87,8 +90,7 @@ class Work:
         steps = rung.epochs * math.ceil(len(self.train) / self.step_size)
         every = self.parameters["eval_every"]
         evaluations = rung.epochs + (steps // every if every else 0)
-        again = self.parameters.get("label_threshold") == "f1" or self.parameters.get("words")
-        evaluations += bool(again)  # once more, to choose thresholds or the weight of the words
+        evaluations += self.learns_held_out
         return {
             "cached": self.caches(rung, len(lengths), int(lengths.sum())),
             "train_texts": len(self.train),
@@ -121,6 +123,7 @@ def survey_work(
     *,
     n_threads: int,
     seconds: float,
+    learns_held_out: bool,
 ) -> tuple[list[Rung], Work, Rates]:
     """Count the texts, and measure the model on this machine.
 
@@ -140,6 +143,8 @@ def survey_work(
     n_threads : int
     seconds : float
         Approximate time for the measurements.
+    learns_held_out : bool
+        As for `Work`.
 
     Returns
     -------
@@ -173,7 +178,7 @@ def survey_work(
 
     work = Work(
         parameters, positions, model._engine["hidden_size"], options.step_size, trained, scored,
-        tested, twice, caches, special,
+        tested, twice, caches, special, learns_held_out,
     )
     rungs, passes = _within_memory(rungs, work, model, options, n_threads)
     freezes = sorted({rung.freeze for rung in rungs})

@@ -356,6 +356,10 @@ class Objective(ABC):
         del logits, targets
         return self
 
+    def uncalibrated(self) -> Objective:
+        """Return the objective with a temperature of 1, if training ended before `finish`."""
+        return self
+
     def weigh(
         self, targets: Array, weights: Array | None, class_weight: Any
     ) -> Array | None:

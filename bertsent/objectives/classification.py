@@ -243,6 +243,9 @@ class SingleLabelClassification(Objective):
         """Return the objective with the temperature that suits held-out texts best."""
         return replace(self, calibration=best_temperature(logits, targets))
 
+    def uncalibrated(self) -> SingleLabelClassification:
+        return replace(self, calibration=1.0)
+
     def weigh(
         self,
         targets: Targets,

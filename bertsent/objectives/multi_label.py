@@ -319,6 +319,9 @@ class MultiLabelClassification(Objective):
             ])
         return replace(self, thresholds=thresholds, calibration=np.array(calibration))
 
+    def uncalibrated(self) -> MultiLabelClassification:
+        return replace(self, calibration=np.ones(len(self.classes)))
+
     def under(self, parameters: Mapping[str, Any]) -> MultiLabelClassification:
         self.check_parameters(parameters)
         threshold, calibrated = parameters["label_threshold"], bool(parameters["calibrated"])
