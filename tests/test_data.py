@@ -226,7 +226,7 @@ def test_accepted_kinds_of_texts(kind):
         ("a bare string", r"single str.*\[text\]"),
         (b"bytes", "single bytes"),
         (pd.DataFrame({"id": [1], "review": ["a"]}), r"DataFrame.*'id', 'review'.*X\['review'\]"),
-        (np.array([["a", "b"]]), r"shape \(1, 2\)"),
+        (np.array([["a", "b", "c"]]), r"shape \(1, 3\)"),
         ({"a": 1}, "dict"),
         ({"a"}, "set"),
         (iter(["a"]), "list_iterator"),

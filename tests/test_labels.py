@@ -617,7 +617,9 @@ def train(base, tmp_path, capsys):
     [
         (["--text-column", "sentiment", "--label-column", "review"],
          "column of texts contains labels such as 'neg', 'pos'.*seem to be swapped"),
-        (["--label-column", "review"], "--text-column and --label-column are both 'review'"),
+        (["--label-column", "review", "--text-column", "review"],
+         "--text-column and --label-column are both 'review'"),
+        (["--label-column", "review"], "which column contains.*Choose one with --text-column"),
         (["--label-column", "id"], "48 rows are too few to split; there are 48 classes.*quant"),
         (["--class-weight", "Pos=2,neg=1"], "--class-weight names 'Pos'.*the class 'pos' only"),
     ],

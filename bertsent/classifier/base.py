@@ -293,7 +293,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         ready = predictor(self, abstain)
         ready.check()
         dialect_of_input = Dialect.of(dialect, "predict_file")
-        with contextlib.closing(find_source(input, dialect_of_input)) as source:
+        with Interrupts(), contextlib.closing(find_source(input, dialect_of_input)) as source:
             given = {
                 name: None if column is None else str(column)
                 for name, column in (

@@ -42,7 +42,7 @@ from bertsent.classifier.plan import (
     settle,
 )
 from bertsent.classifier.repeated import is_one_of_many
-from bertsent.classifier.resolve import resolve_watched
+from bertsent.classifier.resolve import resolve_head_rate, resolve_watched
 from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
@@ -552,8 +552,11 @@ class _Fit:
 
     def resolved(self) -> dict[str, Any]:
         """Return the values that were chosen for "auto" and a time budget when the run began."""
+        rate = self.options.learning_rate
+        head_rate = resolve_head_rate(self.parameters, rate, self.begun, is_new=self.new_head)
         resolved: dict[str, Any] = {
-            "learning_rate": self.options.learning_rate,
+            "learning_rate": rate,
+            "head_learning_rate": None if head_rate == rate else head_rate,
             "time_budget": self.budget.seconds if self.budget.is_limited else None,
             "time_plan": self.time_plan,
         }
@@ -562,6 +565,8 @@ class _Fit:
             if self.saved and self.parameters[name] == "auto":
                 begun = self.begun.get(name)
             resolved[name] = begun or getattr(self.options, name)
+        if self.parameters["few_shot"]:  # runs of version 0.1 do not know it
+            resolved["few_shot"] = True
         return resolved
 
     def train(self) -> None:

@@ -102,7 +102,7 @@ PARAMETERS = (
         "peak learning rate of the pooler and the classification layer (None in Python: "
         'learning_rate); "auto" is 0.001 for a new classification layer if learning_rate is "auto" '
         "too, and otherwise learning_rate",
-        "RATE", per_member=True, summary="changed"),
+        "RATE", resume="resolved", per_member=True, summary="changed"),
     Parameter(
         "accumulate_steps", whole(1), 1, "batches whose gradients are added up for one step",
         per_member=True, summary="changed", pretraining={}),
@@ -165,7 +165,7 @@ PARAMETERS = (
         "few_shot", FLAG, False,
         "for a few labels of each class: first train the vectors of the texts to be alike within a "
         "class and unlike others, then only the classification layer; pools by mean unless pooling "
-        "says otherwise", task="classification"),
+        "says otherwise", resume="resolved", task="classification"),
     Parameter(
         "members", either(whole(1, MOST_MEMBERS), MEMBER_LIST), 1,
         "number of models to train, whose probabilities are averaged; or a JSON list with the "

@@ -1,6 +1,7 @@
 """Resolve "auto" and other shorthand values of parameters."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from bertsent.wording import spell
@@ -60,21 +61,26 @@ def resolve_learning_rate(
 
 
 def resolve_head_rate(
-    head_learning_rate: float | str | None, learning_rate: float | str, rate: float, *, is_new: bool
+    parameters: Mapping[str, Any], rate: float, begun: Mapping[str, Any], *, is_new: bool
 ) -> float:
     """Return the peak learning rate of the head.
 
     Parameters
     ----------
-    head_learning_rate, learning_rate
+    parameters : dict
         Parameters of the classifier. Who passes a `learning_rate` gets it everywhere.
     rate : float
         That of the upper layers.
+    begun : dict
+        Description of the run to resume, or empty for a new run. Version 0.1 had no "auto".
     is_new : bool
         Whether training begins with a new head.
     """
-    if head_learning_rate is None:
+    given = parameters["head_learning_rate"]
+    if begun:
+        is_new = begun.get("head_learning_rate") is not None
+    if given is None:
         return rate
-    if not isinstance(head_learning_rate, str):
-        return float(head_learning_rate)
-    return max(rate, NEW_HEAD_RATE) if is_new and isinstance(learning_rate, str) else rate
+    if not isinstance(given, str):
+        return float(given)
+    return max(rate, NEW_HEAD_RATE) if is_new and parameters["learning_rate"] == "auto" else rate

@@ -71,7 +71,7 @@ class Scorer:
         try:
             score = self._score(objective, objective.imagine(targets), targets)
         except Exception as error:
-            raise ValueError(
+            raise ValueError(  # keeps the cause, which may be in the user's own function
                 f"{spell('early_stopping', self.scorer)} cannot score the held-out texts: "
                 f"{error}; use {self._alternatives(objective)}"
             ) from error
