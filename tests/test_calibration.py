@@ -21,6 +21,7 @@ from bertsent.cli import main
 from bertsent.errors import CheckpointError
 from bertsent.objectives.calibration import (
     LARGEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
     best_temperature,
     bin_predictions,
     calibration_error,
@@ -74,6 +75,9 @@ def test_extreme_temperatures():
     assert best_temperature(right, np.array([0, 1])) == 1.0  # it says nothing
     assert best_temperature(right[:0], np.array([], int)) == 1.0
     assert best_temperature(right, np.array([1, 0])) == LARGEST_TEMPERATURE
+    # Not all is right, but with logits as small as these no temperature is too low.
+    small = np.tile(np.array([[1e-4, 0.0]], np.float32), (10, 1))
+    assert best_temperature(small, np.array([0] * 9 + [1])) == LEAST_TEMPERATURE
 
 
 def test_bins_and_scores():
@@ -266,8 +270,9 @@ def test_equal_objectives_but_for_the_temperature(make):
     warm = replace(objective, calibration=2.0, calibrated=True)
     assert warm.predict_proba(logits) == pytest.approx(softmax([[0.5, 1.0]], axis=1))
     assert warm.uncertainty(logits) > objective.uncertainty(logits)
-    assert warm.pointwise_loss(logits, np.array([0])) == objective.pointwise_loss(
-        logits, np.array([0])
+    # The loss is that of the probabilities.
+    assert warm.pointwise_loss(logits, np.array([0])) == pytest.approx(
+        -np.log(warm.predict_proba(logits)[:, 0])
     )
 
 

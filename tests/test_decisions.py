@@ -245,3 +245,14 @@ def test_on_the_command_line(base, tmp_path, capsys):
     assert "--abstain: expected a number from 0 to 1" in capsys.readouterr().err
     assert main(["evaluate", model, data, "--decision-threshold", "0.4"]) == 1
     assert "--decision-threshold 0.4 and --cost-matrix are both given" in capsys.readouterr().err
+
+
+def test_texts_of_categories_that_are_not_decided(make, tmp_path, capsys):
+    make().fit(TEXTS, FORMS["categorical"]).save_pretrained(tmp_path / "model")
+    command = ["predict", str(tmp_path / "model"), "--text", "good film", "--abstain", "1"]
+    assert main(command) == 0
+    label, confidence = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert label == "" and float(confidence) > 0.3
+    assert main([*command, "--json"]) == 0
+    line = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert line["predicted_label"] is None and line["confidence"] > 0.3

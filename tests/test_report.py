@@ -1,6 +1,7 @@
 """Reports for people: one page of HTML that contains what it should, and runs nothing."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -187,6 +188,56 @@ def test_intervals_are_those_of_resampled_texts():
     assert np.array_equal(found, bootstrap(objective, logits, targets)["accuracy"])
 
 
+def test_classes_that_a_resample_did_not_draw_are_left_out_of_its_macro_f1():
+    rng = np.random.default_rng(0)
+    classes, targets = OBJECTIVES["single_label_classification"].learn(
+        ["a"] * 100 + ["b"] * 100 + ["rare", "never"], 202
+    )
+    logits = np.eye(4, dtype=np.float32)[targets]
+    keep = targets != classes.encode(["never"], 1, "y")[0]
+    right, true = logits[keep], targets[keep]
+    # All is right; the class that the test does not have counts as 0, in resamples too.
+    assert classes.measure(right, true)["macro_f1"] == 0.75
+    assert set(bootstrap(classes, right, true)["macro_f1"]) == {0.75}
+    wrong = right[rng.permutation(len(right))]
+    found = bootstrap(classes, wrong, true)["macro_f1"]
+    low, high = np.quantile(found, [0.025, 0.975])
+    assert low < classes.measure(wrong, true)["macro_f1"] < high
+    labels, has = OBJECTIVES["multi_label_classification"].learn(
+        [["a"]] * 30 + [["rare"]] + [[]] * 9, 40
+    )
+    for picked in ([0, 1], [1]):
+        part = replace(labels, sets=type(labels.sets)(labels.classes[picked]))
+        some = has[:, picked]
+        found = bootstrap(part, 9.0 * (2 * some - 1), some)["macro_f1"]
+        assert part.measure(9.0 * (2 * some - 1), some)["macro_f1"] == 1.0
+        assert set(found[~np.isnan(found)]) == {1.0}
+        assert np.isnan(found).any() == (picked == [1])  # nothing to say without the only label
+    none = np.zeros((40, 2), np.float32)
+    assert set(bootstrap(labels, none - 9, none)["macro_f1"]) == {0.0}
+
+
+@pytest.mark.parametrize("y", ["classes", "labels"])
+def test_the_page_has_the_loss_of_the_evaluation(base, y, tmp_path):
+    y = CLASSES if y == "classes" else TAGS
+    clf = maker(base, validation_fraction=0.4, epochs=2)().fit(TEXTS, y)
+    losses = []
+    for calibrated in (False, True):
+        clf.set_params(calibrated=calibrated)
+        result = clf.evaluate(TEXTS, y, report=tmp_path / f"{calibrated}.html")
+        page = Page((tmp_path / f"{calibrated}.html").read_text("utf-8"))
+        assert page.text[page.text.index("loss") + 1] == f"{result.loss:.4f}"
+        probabilities, true = clf.predict_proba(TEXTS), np.asarray(TAGS, bool)
+        if y is CLASSES:
+            true = CLASSES[:, None] == clf.classes_
+        else:
+            probabilities = np.stack([probabilities, 1 - probabilities], axis=2)
+            true = np.stack([true, ~true], axis=2)
+        assert result.loss == pytest.approx(-np.log(probabilities[true]).mean(), rel=1e-6)
+        losses.append(result.loss)
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (-3.1, 7.2, [-2.5, 0, 2.5, 5]),
@@ -195,6 +246,13 @@ def test_intervals_are_those_of_resampled_texts():
 def test_ticks_are_round(low, high, expected):
     assert ticks(low, high) == expected
     assert "-0" not in [f"{tick:g}" for tick in ticks(low, high)]
+
+
+def test_legends_have_whole_names():
+    names = ["customer support, second level: " + end for end in ("hardware", "software")]
+    series = [Series(name, "points", [0, 1], [0, 1]) for name in names]
+    html = draw(ReportChart("t", "x", "y", series, (0, 1), (0, 1)))
+    assert all(name in html for name in names)
 
 
 def test_a_chart_puts_points_where_they_belong():

@@ -72,6 +72,21 @@ def test_a_named_scorer_is_watched(make, name):
     assert "validation_loss" in clf.history_[0] and "validation_score" not in clf.history_[0]
 
 
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("response", ["predict_proba", "decision_function", "predict"])
+def test_a_scorer_of_probabilities_of_several_labels(make, count, response):
+    tags = np.column_stack([TAGS, THREE == "bad"])[:, :count].astype(int)
+    scorer = make_scorer(
+        lambda y, found: float(found.shape == y.shape and average_precision_score(y, found)),
+        response_method=response,
+    )
+    clf = make(early_stopping=scorer, patience=9).fit(TEXTS, tags)
+    texts, labels = held_out(clf, tags)
+    best = max(row["validation_score"] for row in clf.evaluations_)
+    expected = average_precision_score(labels, getattr(clf, response)(texts))
+    assert best == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("name", ["neg_mean_absolute_error", "neg_root_mean_squared_error"])
 @pytest.mark.parametrize("columns", [1, 2])
 def test_a_regressor_is_watched(base, name, columns):

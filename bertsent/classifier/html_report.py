@@ -125,7 +125,7 @@ def _intervals(objective: Objective, logits: npt.NDArray[np.float32], targets: A
     """Return the metrics with confidence intervals as a table."""
     found = objective.measure(logits, targets)
     samples = bootstrap(objective, logits, targets)
-    limits = {name: np.quantile(values, [0.025, 0.975]) for name, values in samples.items()}
+    limits = {name: np.nanquantile(values, [0.025, 0.975]) for name, values in samples.items()}
     rows = [
         [name.replace("_", " "), f"{value:.4f}", f"{limits[name][0]:.4f} to {limits[name][1]:.4f}"]
         for name, value in found.items()
@@ -140,14 +140,17 @@ def _intervals(objective: Objective, logits: npt.NDArray[np.float32], targets: A
 def bootstrap(
     objective: Objective, logits: npt.NDArray[np.float32], targets: Array
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return each metric for texts that are drawn with replacement, always the same ones."""
+    """Return each metric for texts that are drawn with replacement, always the same ones.
+
+    A metric is NaN for samples in which it is not defined.
+    """
     rng, n_texts = np.random.default_rng(0), len(targets)
     resamples = int(np.clip(_NUMBERS / logits.size, LEAST_RESAMPLES, MOST_RESAMPLES))
     found: list[dict[str, float]] = []
     for _ in range(resamples):
         check_interrupts()
         rows = rng.integers(0, n_texts, n_texts)
-        found.append(objective.measure(logits[rows], targets[rows]))
+        found.append(objective.measure(logits[rows], targets[rows], targets))
     return {name: np.array([each[name] for each in found]) for name in found[0]}
 
 

@@ -13,8 +13,6 @@ from bertsent.objectives import ReportChart, Series
 WIDTH, HEIGHT = 460, 320
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 48
 _COLOURS = 6
-# What a legend has room for.
-_LONGEST_NAME = 24
 
 STYLE = """
 svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif; }
@@ -28,7 +26,7 @@ svg .c0, .c0 { --c: var(--c-0); } svg .c1, .c1 { --c: var(--c-1); }
 svg .c2, .c2 { --c: var(--c-2); } svg .c3, .c3 { --c: var(--c-3); }
 svg .c4, .c4 { --c: var(--c-4); } svg .c5, .c5 { --c: var(--c-5); }
 .legend { display: flex; flex-wrap: wrap; gap: .2em 1em; margin: .4em 0 0; padding: 0;
-          list-style: none; font-size: .85em; }
+          list-style: none; font-size: .85em; overflow-wrap: anywhere; }
 .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em;
             border-radius: 2px; background: var(--c); }
 """
@@ -99,8 +97,7 @@ def _mark(
 
 def _legend(series: Sequence[Series]) -> str:
     names = [
-        f'<li class="c{number % _COLOURS}"><i></i>{escape(each.name[:_LONGEST_NAME])}'
-        + ("..." if len(each.name) > _LONGEST_NAME else "") + f"{escape(each.note)}</li>"
+        f'<li class="c{number % _COLOURS}"><i></i>{escape(each.name)}{escape(each.note)}</li>'
         for number, each in enumerate(series) if each.name
     ]
     return f'<ul class="legend">{"".join(names)}</ul>' if names else ""

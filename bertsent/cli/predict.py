@@ -17,7 +17,7 @@ from bertsent.cli.flags import (
 )
 from bertsent.cli.output import print_json
 from bertsent.files import DECIMALS, label_file, require_printable, to_plain
-from bertsent.texts import name_texts, text_columns
+from bertsent.texts import is_missing, name_texts, text_columns
 
 if TYPE_CHECKING:
     from bertsent.classifier import Predictor
@@ -86,15 +86,16 @@ def print_texts(ready: Predictor, texts: list[Text], as_json: bool) -> None:
     given = text_columns(texts)
     with name_texts(lambda number: f"--text {shlex.quote(given['text'][number])}"):
         columns = ready.table(texts, decimals=DECIMALS)
-    for number, values in enumerate(zip(*columns.values(), strict=True)):
+    for number, found in enumerate(zip(*columns.values(), strict=True)):
+        # A label is missing if it abstains.
+        values = [None if is_missing(value) else to_plain(value) for value in found]
         if as_json:
-            named = zip(columns, map(to_plain, values), strict=True)
+            named = zip(columns, values, strict=True)
             own = {name: column[number] for name, column in given.items()}
             print_json(own | dict(named), indent=None)
         else:
             label, *probabilities = values
-            shown = to_plain(label)  # None if it abstains
             print(
-                "" if shown is None else shown, *(f"{value:.4f}" for value in probabilities),
+                "" if label is None else label, *(f"{value:.4f}" for value in probabilities),
                 sep="\t",
             )

@@ -63,6 +63,30 @@ def sort_names(names: Sequence[str]) -> tuple[Array, npt.NDArray[np.int64]]:
     return labels[order], order
 
 
+def resampled_mean(
+    values: Array, drawn: npt.NDArray[np.bool_], tested: npt.NDArray[np.bool_]
+) -> float:
+    """Return the mean of a value of each class in a resample of a test.
+
+    What the test does not have counts as 0, as in the whole test. What only the resample does not
+    have is left out, because its value is unknown and not 0.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_classes,)
+    drawn, tested : ndarray of bool, shape (n_classes,)
+        Whether each class is there, in the resample and in the whole test.
+
+    Returns
+    -------
+    float
+        NaN if nothing is left.
+    """
+    if not tested.any():
+        return 0.0
+    return float(values[drawn].mean() * tested.mean()) if drawn.any() else float("nan")
+
+
 class Objective(ABC):
     """What a model learns, and what its logits mean.
 
@@ -391,7 +415,7 @@ class Objective(ABC):
 
     @abstractmethod
     def pointwise_loss(self, logits: Array, targets: Array) -> Array:
-        """Return the loss of each text."""
+        """Return the loss of each text, that of the probabilities if there are any."""
 
     @abstractmethod
     def pointwise_metric(self, logits: Array, targets: Array) -> Array:
@@ -458,8 +482,20 @@ class Objective(ABC):
         """Return the results of a test, with loss and metric, as values for JSON."""
         return self.evaluate(logits, targets)
 
-    def measure(self, logits: Array, targets: Array) -> dict[str, float]:
-        """Return the metrics of a report that have a confidence interval."""
+    def measure(
+        self, logits: Array, targets: Array, whole: Array | None = None
+    ) -> dict[str, float]:
+        """Return the metrics of a report that have a confidence interval.
+
+        Parameters
+        ----------
+        logits, targets : ndarray
+            Of all texts of a test, or of a resample of it.
+        whole : ndarray or None, default=None
+            The targets of the whole test, if this is a resample. Classes that it did not draw are
+            then left out of the macro F1, which is NaN if there is nothing left.
+        """
+        del whole
         return self.evaluate(logits, targets)
 
     def report_charts(self, logits: Array, targets: Array) -> list[ReportChart]:

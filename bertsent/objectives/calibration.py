@@ -47,7 +47,8 @@ def best_temperature(logits: Array, targets: npt.NDArray[np.integer]) -> float:
     """Return the temperature with the highest likelihood.
 
     If each text has its largest logit at its class, the likelihood grows for ever as the
-    temperature falls. Such texts say nothing about how sure to be, and it is 1.
+    temperature falls. Such texts say nothing about how sure to be, and it is 1. Otherwise it is at
+    least `LEAST_TEMPERATURE` and at most `LARGEST_TEMPERATURE`.
 
     Parameters
     ----------
@@ -67,8 +68,10 @@ def best_temperature(logits: Array, targets: npt.NDArray[np.integer]) -> float:
         return float((softmax(sharpness * margins, axis=1) * margins).sum(axis=1).mean())
 
     least, largest = 1.0 / LARGEST_TEMPERATURE, 1.0 / LEAST_TEMPERATURE
-    if not len(targets) or slope(largest) <= 0.0:
+    if not len(targets) or margins.max() <= 0.0:
         return 1.0
+    if slope(largest) <= 0.0:
+        return LEAST_TEMPERATURE
     if slope(least) >= 0.0:
         return LARGEST_TEMPERATURE
     return 1.0 / float(brentq(slope, least, largest))

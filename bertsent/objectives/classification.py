@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable, sort_names
+from bertsent.objectives.base import (
+    DEFAULT_THRESHOLD,
+    Objective,
+    ReportTable,
+    resampled_mean,
+    sort_names,
+)
 from bertsent.objectives.calibration import (
     LARGEST_TEMPERATURE,
     LEAST_TEMPERATURE,
@@ -265,7 +271,8 @@ class SingleLabelClassification(Objective):
         return counted
 
     def pointwise_loss(self, logits: Float32, targets: Targets) -> Float64:
-        losses: Float64 = -log_probabilities(logits)[np.arange(len(targets)), targets]
+        logs = log_probabilities(logits, self.used_temperature)
+        losses: Float64 = -logs[np.arange(len(targets)), targets]
         return losses
 
     def pointwise_metric(self, logits: Float32, targets: Targets) -> npt.NDArray[np.bool_]:
@@ -328,7 +335,7 @@ class SingleLabelClassification(Objective):
         precision, recall, f1, support = precision_recall_fscore_support(
             targets, predicted, labels=codes, zero_division=0
         )
-        own = np.maximum(probabilities[np.arange(len(targets)), targets], 1e-300)
+        own = probabilities[np.arange(len(targets)), targets]
         names = self.label_names
         decisions: dict[str, Any] = {}
         if len(names) >= _MANY_CLASSES:
@@ -343,7 +350,7 @@ class SingleLabelClassification(Objective):
             decisions["abstention"] = self._report_abstention(self.abstain, logits, targets)
         return {
             "accuracy": float((predicted == targets).mean()),
-            "loss": float(-np.log(own).mean()),
+            "loss": float(self.pointwise_loss(logits, targets).mean()),
             "macro_f1": float(np.mean(f1)),
             "calibration": self.report_calibration(logits, targets),
             "classes": {
@@ -377,14 +384,19 @@ class SingleLabelClassification(Objective):
             "accuracy_left_out": None if decided.all() else float(right[~decided].mean()),
         }
 
-    def measure(self, logits: Float32, targets: Targets) -> dict[str, float]:
+    def measure(
+        self, logits: Float32, targets: Targets, whole: Targets | None = None
+    ) -> dict[str, float]:
         predicted, count = self.answer(logits), len(self.classes)
         hits, chosen, having = (
             np.bincount(codes, minlength=count)
             for codes in (targets[predicted == targets], predicted, targets)
         )
         f1 = 2.0 * hits / np.maximum(chosen + having, 1)
-        found = self.evaluate(logits, targets) | {"macro_f1": float(f1.mean())}
+        macro = float(f1.mean())
+        if whole is not None:
+            macro = resampled_mean(f1, having > 0, np.bincount(whole, minlength=count) > 0)
+        found = self.evaluate(logits, targets) | {"macro_f1": macro}
         if self.costs is not None:
             found["cost"] = float(self.costs[targets, predicted].mean())
         return found
@@ -456,7 +468,12 @@ class SingleLabelClassification(Objective):
 
     def predict_proba(self, logits: Float32) -> Float64:
         """Return the probability of each class, as float64."""
-        return self._probabilities(logits, (self.calibrated and self.calibration) or 1.0)
+        return self._probabilities(logits, self.used_temperature)
+
+    @property
+    def used_temperature(self) -> float:
+        """The temperature by which logits are divided before they become probabilities."""
+        return (self.calibrated and self.calibration) or 1.0
 
     def _probabilities(self, logits: Float32, temperature: float) -> Float64:
         return np.exp(log_probabilities(logits, temperature))

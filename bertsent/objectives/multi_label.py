@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from bertsent.objectives.base import DEFAULT_THRESHOLD, Objective, ReportTable, sort_names
+from bertsent.objectives.base import (
+    DEFAULT_THRESHOLD,
+    Objective,
+    ReportTable,
+    resampled_mean,
+    sort_names,
+)
 from bertsent.objectives.calibration import (
     LARGEST_TEMPERATURE,
     LEAST_TEMPERATURE,
@@ -251,14 +257,16 @@ class MultiLabelClassification(Objective):
 
     # --- logits against targets -------------------------------------------------------------
 
-    def _losses(self, logits: Float32, targets: Float32, smoothing: float) -> Float64:
+    def _losses(
+        self, logits: npt.NDArray[np.floating[Any]], targets: Float32, smoothing: float
+    ) -> Float64:
         z, yes = logits.astype(np.float64), (1.0 - smoothing) * targets + 0.5 * smoothing
         losses: Float64 = (np.logaddexp(0.0, z) - yes * z).mean(axis=1)
         return losses
 
     def pointwise_loss(self, logits: Float32, targets: Float32) -> Float64:
         """Return the binary cross-entropy in nats, the mean over labels."""
-        return self._losses(logits, targets, 0.0)
+        return self._losses(self._divided(logits), targets, 0.0)
 
     def pointwise_metric(self, logits: Float32, targets: Float32) -> Float32:
         """Return the F1 of the labels of each text; 1 for a text without labels, if none is
@@ -375,9 +383,16 @@ class MultiLabelClassification(Objective):
             },
         }
 
-    def measure(self, logits: Float32, targets: Float32) -> dict[str, float]:
-        right = (self.choose(logits) == (targets > 0.0)).all(axis=1).mean()
-        return self.evaluate(logits, targets) | {"subset_accuracy": float(right)}
+    def measure(
+        self, logits: Float32, targets: Float32, whole: Float32 | None = None
+    ) -> dict[str, float]:
+        chosen, has = self.choose(logits), targets > 0.0
+        found = self.evaluate(logits, targets)
+        if whole is not None:
+            counts = [part.sum(axis=0) for part in (chosen & has, chosen, has)]
+            tested = (whole > 0.0).sum(axis=0) > 0
+            found["macro_f1"] = resampled_mean(_rates(counts)["f1"], counts[2] > 0, tested)
+        return found | {"subset_accuracy": float((chosen == has).all(axis=1).mean())}
 
     def report_charts(self, logits: Float32, targets: Float32) -> list[ReportChart]:
         """Return a reliability diagram of all decisions, and precision-recall curves."""
@@ -440,8 +455,13 @@ class MultiLabelClassification(Objective):
 
     def predict_proba(self, logits: Float32) -> Float64:
         """Return the probability of each label, as float64; they do not add up to 1."""
-        return _sigmoid(logits if self.calibration is None or not self.calibrated
-                        else logits / self.calibration)
+        return _sigmoid(self._divided(logits))
+
+    def _divided(self, logits: Float32) -> npt.NDArray[np.floating[Any]]:
+        """Return the logits that become probabilities: divided by the temperatures, if wanted."""
+        if self.calibration is None or not self.calibrated:
+            return logits
+        return logits / self.calibration
 
     def decision_function(self, logits: Float32) -> Float32:
         """Return the logits."""

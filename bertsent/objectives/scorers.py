@@ -124,8 +124,10 @@ class _ClassAnswers(ClassifierMixin, _Answers):  # type: ignore[misc]
     """The same for a classifier; its classes are numbers unless `names` has them."""
 
     @property
-    def classes_(self) -> Array:
+    def classes_(self) -> Array | list[Array]:
         count = self.logits.shape[1]
+        if self.objective.takes_matrix:  # the two of each label, as scikit-learn has them
+            return [np.arange(2)] * count
         return np.arange(count) if self.names is None else self.names
 
     def predict(self, X: npt.NDArray[np.int64]) -> Array:
