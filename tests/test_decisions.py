@@ -243,8 +243,29 @@ def test_on_the_command_line(base, tmp_path, capsys):
     assert rows[0] == "review,sentiment,predicted_label,confidence" and ",," in rows[1]
     assert main(["predict", model, data, "--abstain", "7"]) == 2
     assert "--abstain: expected a number from 0 to 1" in capsys.readouterr().err
-    assert main(["evaluate", model, data, "--decision-threshold", "0.4"]) == 1
+    # A flag replaces what is saved with the model, and both flags are one too many.
+    costs = ["--cost-matrix", "[[0,1],[8,0]]"]
+    assert main(["evaluate", model, data, "--decision-threshold", "0.4", *costs]) == 1
     assert "--decision-threshold 0.4 and --cost-matrix are both given" in capsys.readouterr().err
+    probabilities = clf.predict_proba(TEXTS)[:, 1]
+    between = float(f"{np.median(probabilities):.6f}")
+
+    def chosen(*flags):
+        assert main(["predict", model, data, *flags]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        return np.array([line.split(",")[2] == "positive" for line in lines])
+
+    likelier, dear = probabilities >= 0.5, probabilities >= 1 / 9
+    assert np.array_equal(chosen(), dear) and not np.array_equal(likelier, dear)
+    assert np.array_equal(chosen("--decision-threshold", str(between)), probabilities >= between)
+    assert np.array_equal(chosen("--cost-matrix", "none"), likelier)
+    assert np.array_equal(chosen("--decision-threshold", "0.5"), likelier)
+    assert main([*train[:-2], "--output", model, "--force", "--decision-threshold", "1"]) == 0
+    capsys.readouterr()
+    assert not chosen().any() and not chosen("--cost-matrix", "none").any()
+    assert np.array_equal(chosen(*costs), dear)
+    assert main(["predict", model, data, "--cost-matrix", "nothing"]) == 2
+    assert "or none" in capsys.readouterr().err
 
 
 def test_texts_of_categories_that_are_not_decided(make, tmp_path, capsys):

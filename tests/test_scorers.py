@@ -20,6 +20,7 @@ from test_cli import SMALL
 
 import bertsent
 from bertsent.cli import main
+from bertsent.errors import CheckpointError
 
 TEXTS, LABELS = make_texts(64)
 TEXTS = [f"{text} {number}" for number, text in enumerate(TEXTS)]
@@ -191,6 +192,42 @@ def test_a_resumed_run_stops_at_the_same_step(make, options, tmp_path):
     options = {"early_stopping": "average_precision", "eval_every": 3} | options
     whole, resumed = whole_and_resumed(make, TEXTS, LABELS, tmp_path / "run", **options)
     assert whole.best_step_ == resumed.best_step_
+
+
+def beta(value):
+    return make_scorer(fbeta_score, beta=value, pos_label="positive")
+
+
+def mean_confidence(estimator, X, y):
+    return estimator.predict_proba(X).max(axis=1).mean()
+
+
+def least_confidence(estimator, X, y):
+    return estimator.predict_proba(X).max(axis=1).min()
+
+
+@pytest.mark.parametrize(
+    ("begun", "other", "message"),
+    [(mean_confidence, least_confidence, "mean_confidence', now: '.*least_confidence'"),
+     (beta(2), beta(3), "beta=2, .*now: .*beta=3,"),
+     (mean_confidence, "accuracy", "mean_confidence")],
+    ids=["functions", "scorers", "name"],
+)
+def test_a_run_with_another_function_is_not_resumed(make, begun, other, message, tmp_path):
+    options = {"checkpoint_dir": tmp_path / "run", "epochs": 2}
+    make(early_stopping=begun, **options).fit(TEXTS, LABELS)
+    with pytest.raises(CheckpointError, match=f"another run.*function.*{message}"):
+        make(early_stopping=other, resume=True, **options).fit(TEXTS, LABELS)
+    make(early_stopping=begun, resume=True, **options).fit(TEXTS, LABELS)
+
+
+def test_a_run_that_watched_a_function_cannot_be_verified(make, tmp_path):
+    log = tmp_path / "log.jsonl"
+    make(early_stopping=mean_confidence, log_file=log, hash_every=2).fit(TEXTS, LABELS)
+    with pytest.raises(CheckpointError, match=r"watched the function .*mean_confidence.*not have"):
+        bertsent.verify(log, TEXTS, LABELS, n_threads=1, verbose=0)
+    make(early_stopping="f1_macro", log_file=log, hash_every=2).fit(TEXTS, LABELS)
+    assert bertsent.verify(log, TEXTS, LABELS, n_threads=1, verbose=0)
 
 
 def test_on_the_command_line(base, tmp_path, capsys):

@@ -466,6 +466,11 @@ def open_predictor(
     if changed.get("inference_long_text") not in (None, "windows"):
         changed = {**changed, "stride": 0}  # what windows share does not matter
     parameters: dict[str, Any] = {**DEFAULTS, **saved, **changed}
+    # What decides is replaced, not only if it is of the same kind as what was saved.
+    if "decision_threshold" in changed and "cost_matrix" not in changed:
+        parameters["cost_matrix"] = DEFAULTS["cost_matrix"]
+    if changed.get("cost_matrix") is not None and "decision_threshold" not in changed:
+        parameters["decision_threshold"] = DEFAULTS["decision_threshold"]
     if is_list(parameters["members"]):
         parameters["members"] = [
             {name: value for name, value in own.items() if name not in changed}

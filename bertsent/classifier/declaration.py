@@ -237,6 +237,14 @@ COSTS = Kind(
     "MATRIX",
     ("a JSON list with a row for each true class, such as [[0,1],[5,0]]",),
 )
+# For a model that is saved with costs.
+OTHER_COSTS = Kind(
+    ("None", *COSTS.phrases),
+    lambda value: value is None or _is_square(value),
+    lambda text: None if text == "none" else json.loads(text),
+    "MATRIX",
+    (*(COSTS.typed or ()), "none, for the likeliest class"),
+)
 SIZE = Kind(
     ("a number of bytes", 'a size such as "2GB" or "500MiB"'),
     lambda value: whole(1).accepts(value) or _parses(parse_size, value),

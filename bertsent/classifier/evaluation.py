@@ -33,7 +33,8 @@ class Evaluation(dict[str, Any]):
     Attributes
     ----------
     accuracy, loss, macro_f1 : float
-        Share of correct predictions, mean cross-entropy in nats, and mean F1 of the classes.
+        Share of correct predictions, mean cross-entropy of the probabilities in nats (calibrated
+        if `calibrated` is set), and mean F1 of the classes.
     rows : int
         Number of texts.
     classes : dict
@@ -46,6 +47,19 @@ class Evaluation(dict[str, Any]):
         Number of texts that the classifier was trained on.
     accuracy_unseen : float or None
         Accuracy on all others; None if there are none.
+    calibration : dict
+        ``temperature`` (None if none was learned; a list for several labels), and ``uncalibrated``
+        and ``calibrated``, which have the expected calibration error ``ece`` and the Brier score
+        ``brier``; ``calibrated`` is None without a temperature.
+    top_k_accuracy : dict
+        With six classes or more: the share of the texts whose true class is among the "2", "3" and
+        "5" likeliest.
+    cost : float
+        With `cost_matrix`: mean cost of a text.
+    abstention : dict
+        With `abstain`: ``confidence``, the least; ``coverage`` and ``rows``, the share and number
+        of texts that are decided; ``accuracy`` among these, and ``accuracy_left_out`` among the
+        others, None where there are none.
     f1, micro_f1, macro_f1, subset_accuracy : float
         If a text can have several labels, instead of the accuracy: the F1 as the mean over texts,
         over all decisions and over labels, and the share of the texts all of whose labels are

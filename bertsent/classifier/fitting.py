@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -545,10 +546,20 @@ class _Fit:
         taught = {} if self.lesson is None else self.lesson.describe(self.settled)
         return describe_run(
             parameters=compared_on_resume(self.settled),
-            resolved=self.resolved() | {"frozen_cache": storage} | taught,
+            resolved=self.resolved() | {"frozen_cache": storage} | taught | self.watched_function(),
             passes=self.options.passes, seeds=self.seeds, model=self.model,
             tokenizer=self.tokenizer, data=self.given,
         )
+
+    def watched_function(self) -> dict[str, str]:
+        """Return what function early stopping watches, if it is one and no name."""
+        scorer = None if self.scorer is None else self.scorer.scorer
+        if scorer is None or isinstance(scorer, str):
+            return {}
+        if type(scorer).__module__.startswith("sklearn."):
+            # What make_scorer returns shows its function and options, without their addresses.
+            return {"scorer": re.sub(" at 0x[0-9a-fA-F]+", "", repr(scorer))}
+        return {"scorer": callback_name(scorer)}
 
     def resolved(self) -> dict[str, Any]:
         """Return the values that were chosen for "auto" and a time budget when the run began."""

@@ -15,6 +15,7 @@ from bertsent.classifier.declaration import (
     FLAG,
     MEMBER_LIST,
     METRIC,
+    OTHER_COSTS,
     PROBABILITY,
     RANDOM_STATE,
     SCORER,
@@ -140,7 +141,11 @@ PARAMETERS = (
         "cost_matrix", either(None, COSTS), None,
         "what each decision costs: a row for each true class and a column for each decision, both "
         "sorted; the class with the lowest expected cost is predicted (default: the likeliest one)",
-        "MATRIX", resume="any", summary="changed", at_prediction={}, task="classification"),
+        "MATRIX", resume="any", summary="changed", at_prediction={
+            "kind": OTHER_COSTS, "help": "what each decision costs: a row for each true class and "
+            "a column for each decision, both sorted; the class with the lowest expected cost is "
+            "predicted. With none, it is the likeliest one",
+        }, task="classification"),
     Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
         per_member=True, pretraining={}),

@@ -245,8 +245,9 @@ def verify(
     Raises
     ------
     CheckpointError
-        The log is damaged or has no hashes, or data or initial weights are not those of the run.
-        The message names the line or what differs.
+        The log is damaged or has no hashes, or data or initial weights are not those of the run, or
+        early stopping watched a function, which a log does not have. The message names the line or
+        what differs.
     FileNotFoundError
         There is no such log or model.
     KeyboardInterrupt
@@ -378,6 +379,12 @@ def _fit_again(
         raise CheckpointError(
             f"{past.line.file}: the run learned from a teacher, which the log does not have; pass "
             f"it as {spell('teacher')}"
+        )
+    if "scorer" in past.run:
+        name = past.line["run"]["scorer"].text()
+        raise CheckpointError(
+            f"{past.line.file}: early_stopping watched the function {name}, which the log does "
+            "not have, so the run cannot be verified"
         )
     parameters |= {
         "teacher": teacher, "callbacks": comparison, "n_threads": n_threads, "verbose": verbose,

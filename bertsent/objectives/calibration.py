@@ -1,7 +1,7 @@
 """Temperatures that make probabilities mean what they say, and how well they do.
 
-A temperature divides all logits. It changes how sure a model is, and not what it predicts
-(Guo, Pleiss, Sun & Weinberger 2017, *On Calibration of Modern Neural Networks*).
+A temperature divides all logits. It changes how sure a model is, and not which class is
+the likeliest (Guo, Pleiss, Sun & Weinberger 2017, *On Calibration of Modern Neural Networks*).
 """
 
 from __future__ import annotations

@@ -300,9 +300,14 @@ def name_differences(saved: Field, run: Mapping[str, Any]) -> list[str]:
     now = Field(run, "this run")
     return [
         _name_difference(name)
-        or f"{spell(name)} (saved: {_show(saved.get(name))}, now: {_show(now.get(name))})"
+        or f"{_SPELT.get(name) or spell(name)} "
+        f"(saved: {_show(saved.get(name))}, now: {_show(now.get(name))})"
         for name in names
     ]
+
+
+# What is no parameter, but has values that say something.
+_SPELT = {"scorer": "the function that early_stopping watches"}
 
 
 def _name_difference(name: str) -> str | None:
