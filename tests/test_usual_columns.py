@@ -37,6 +37,12 @@ def find(path, names, given=ALL, pairs=None, rows=(("a text", "b", "c", "d", "e"
     (["premise", "hypothesis", "label"], ["premise", "hypothesis", "label"]),
     (["question", "sentence", "label"], ["question", "sentence", "label"]),
     (["question", "answer", "review", "sentiment"], ["review", "sentiment"]),
+    (["question", "answer", "text", "label"], ["text", "label"]),
+    # A name that is exactly the usual one comes before those that differ in case.
+    (["Review", "review", "Sentiment", "sentiment"], ["review", "sentiment"]),
+    (["text", "Text", "Label", "label"], ["text", "label"]),
+    (["BODY", "body", "stars", "Stars"], ["body", "stars"]),
+    (["premise", "Premise", "hypothesis", "label"], ["premise", "hypothesis", "label"]),
 ])
 def test_usual_names_are_found_and_said(tmp_path, names, expected):
     found, line = find(tmp_path / "a.csv", names)
@@ -84,11 +90,12 @@ def test_pairs_are_found_if_they_are_wanted(tmp_path):
     )),
     (["content", "comment", "label"],
      "which column contains the texts, 'content' or 'comment'.*Choose one with text_column"),
-    (["question", "answer", "text"], (
-        r"'question' and 'answer' or 'text'\? .*Choose one with text_column \(and text_pair_column"
+    (["question", "answer", "comment"], (
+        r"'question' and 'answer' or 'comment'\? .*Choose one with text_column \(and text_pair_"
     )),
     (["text", "rating", "stars"],
      "which column contains the labels, 'rating' or 'stars'.*Choose one with label_column"),
+    (["Text", "TEXT", "label"], r"which column contains the texts\?"),
     (["text", "x", "y"], "which column contains the labels.*Choose one with label_column"),
     (["review:sentiment"], "separated the cells; if it does, pass delimiter=':'"),
     (["reviews", "sentiment"], r"is it 'reviews'\?"),

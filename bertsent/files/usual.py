@@ -105,18 +105,24 @@ def _options(
     if pairs:
         return both
     first = [(known[name],) for name in FIRST[parameter] if name in known]
-    if pairs is None and both and "review" not in known:
+    if first:
+        return first[:1]
+    others = [(known[name],) for name in USUAL[parameter] if name in known]
+    if pairs is None and both:
         of_pairs = set(itertools.chain(*both))
-        others = [*first, *((known[name],) for name in USUAL[parameter] if name in known)]
         return [*both, *(other for other in others if other[0] not in of_pairs)]
-    return first[:1] or [(known[name],) for name in USUAL[parameter] if name in known]
+    return others
 
 
 def _by_usual_name(names: Sequence[str]) -> dict[str, str]:
-    """Return names in lower case with the names as they are; not those that differ in case only."""
+    """Return names in lower case with the names as they are.
+
+    Of names that differ in case or spaces only, the usual name itself counts, if it is there.
+    """
     lower = ["_".join(name.split()).casefold() for name in names]
     return {
-        key: name for key, name in zip(lower, names, strict=True) if lower.count(key) == 1
+        key: name for key, name in zip(lower, names, strict=True)
+        if name == key or lower.count(key) == 1
     }
 
 
