@@ -372,6 +372,32 @@ def test_labels_among_the_texts_are_refused(base):
         fit(base, FRAME[["first"]].assign(label=LABELS))
 
 
+@pytest.mark.parametrize("position", [0, 3])
+def test_a_missing_label_of_pairs_is_named(base, position):
+    labels = pd.Series(LABELS, dtype="string")
+    labels[position] = pd.NA
+    with pytest.raises(ValueError, match=rf"y\[{position}\] is"):
+        fit(base, FRAME, labels)
+
+
+def test_the_columns_of_pairs_are_said_once(base, capsys):
+    for table in (FRAME, FRAME, FRAME.set_axis([0, 1], axis=1)):
+        fit(base, table, verbose=1)
+    lines = capsys.readouterr().err.splitlines()
+    said = [line for line in lines if "pairs of texts" in line]
+    assert said == [
+        "X is read as pairs of texts: the columns 'first' and 'second'",
+        "X is read as pairs of texts: the columns 0 and 1",
+    ]
+
+
+def test_pairs_that_cannot_be_meant_otherwise_are_not_said(base, capsys):
+    fit(base, FRAME.set_axis(["id", "text"], axis=1))  # with verbose=0
+    fit(base, ROWS, verbose=1)
+    fit(base, FRAME[["first"]], verbose=1)
+    assert "pairs of texts" not in capsys.readouterr().err
+
+
 def test_other_texts_than_in_training_are_refused(fitted, single, tmp_path):
     fitted.save_pretrained(tmp_path / "pairs")
     single.save_pretrained(tmp_path / "single")

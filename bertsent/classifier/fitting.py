@@ -67,6 +67,7 @@ from bertsent.texts import (
     check_texts,
     check_training_texts,
     check_weights,
+    describe_columns,
     feature_names,
     hash_texts,
     hold_out,
@@ -210,6 +211,8 @@ def fit(
         run: _Fit | None = None
         try:
             with make_progress(parameters["verbose"], brief=brief) as progress:
+                if (read := describe_columns(X, texts)) is not None:
+                    progress.notice(read)
                 if parameters["words"] and not recorded:
                     progress.announce("training the linear model of words")
                     words = _learn_words(parameters, objective, labelled, seeds, budget)

@@ -53,6 +53,7 @@ from .pairs import (
     are_pairs as are_pairs,
     as_single as as_single,
     check_alike as check_alike,
+    describe_columns as describe_columns,
     describe_sort as describe_sort,
     take_apart as take_apart,
     text_columns as text_columns,

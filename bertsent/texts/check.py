@@ -151,8 +151,11 @@ def _refuse_labels(pairs: Sequence[tuple[str, str]], y: Any) -> None:
         labels = column_values(single_column(y, "y", "labels"))
     except (TypeError, ValueError):
         return
+    # The comparison with other objects, such as pandas.NA and arrays, may fail.
+    if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+        return
     for number, column in enumerate(take_apart(pairs)):
-        if column == labels and len(labels) > 1:
+        if column == labels:
             raise ValueError(
                 f"column {number} of X, counted from 0, contains the labels y; leave it out, so "
                 "that X has one column of texts or, for pairs, two"

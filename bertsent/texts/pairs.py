@@ -48,6 +48,14 @@ def describe_sort(pairs: bool) -> str:
     return "pairs of texts" if pairs else "single texts"
 
 
+def describe_columns(X: Any, texts: Any) -> str | None:
+    """Return which two columns of a table are read as pairs; None if `X` is no table of pairs."""
+    names = column_names(X)
+    if names is None or not are_pairs(texts):
+        return None
+    return f"X is read as pairs of texts: the columns {names[0]!r} and {names[1]!r}"
+
+
 def check_alike(texts: Any, name: str, pairs: bool) -> None:
     """Raise unless checked texts are pairs if X has pairs, and single texts otherwise."""
     if len(texts) and are_pairs(texts) != pairs:
