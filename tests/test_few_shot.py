@@ -1,6 +1,9 @@
 """Training from few labels: the encoder by contrast, then the head from its vectors."""
 
 import json
+import math
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -11,11 +14,13 @@ from test_classifier import flat, make_texts
 from test_cli import run as run_command, write_csv
 
 import bertsent
+from bertsent.classifier import estimate
 from bertsent.classifier.estimator import predictor
 from bertsent.classifier.few_shot import settle_few_shot
 from bertsent.model import normalize
 from bertsent.objectives import Contrast, SingleLabelClassification
-from bertsent.training.schedule import balanced_order, epoch_order
+from bertsent.system import parse_size
+from bertsent.training.schedule import balanced_order, epoch_order, step_ends
 
 TEXTS, LABELS = make_texts(32)
 TEXTS = [f"{text} {number}" for number, text in enumerate(TEXTS)]
@@ -124,6 +129,33 @@ def test_a_step_has_texts_of_all_classes():
     assert epoch_order(40, 3, 1).tolist() != order.tolist()
 
 
+def test_members_have_their_own_values(make):
+    clf = make(members=[{"epochs": "auto"}, {"batch_size": 2}]).fit(TEXTS, LABELS)
+    by_member = [[row for row in clf.history_ if row["member"] == n] for n in (1, 2)]
+    assert [len(rows) for rows in by_member] == [10, 2]
+    seen = []
+    make(members=[{}, {"batch_size": 2}], callbacks=seen.append, epochs=1).fit(TEXTS, LABELS)
+    steps = [event["member"] for event in seen if event["event"] == "step"]
+    assert steps == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(("n_texts", "step_size"), [(33, 8), (9, 8), (65, 8), (8, 8), (40, 11)])
+def test_the_texts_of_an_epoch_are_shared_out_evenly(n_texts, step_size):
+    sizes = np.diff(step_ends(n_texts, step_size, even=True), prepend=0)
+    assert sizes.sum() == n_texts and len(sizes) == math.ceil(n_texts / step_size)
+    assert max(sizes) <= step_size and max(sizes) - min(sizes) <= 1
+    usual = step_ends(n_texts, step_size, even=False)
+    assert usual.tolist() == [*range(step_size, n_texts, step_size), n_texts]
+
+
+def test_no_step_has_a_single_text(make):
+    seen = []
+    few = [0, 2, 4, 6, 8, 10, 1, 3, 5]
+    make(callbacks=seen.append).fit([TEXTS[row] for row in few], LABELS[few])
+    steps = [event for event in seen if event["event"] == "step"]
+    assert len(steps) == 4 and all(event["loss"] > 0 for event in steps)
+
+
 def test_accuracy_in_training_is_that_of_the_nearest_other_text():
     objective, targets = SingleLabelClassification.learn(["a", "a", "b", "b"], 4)
     learned = Contrast(objective.labels)
@@ -141,7 +173,9 @@ RUNS = {
     "members": {"members": [{}, {"freeze_layers": 1}], "epochs": 4},
     "early stopping": {"validation_fraction": 0.25, "early_stopping": True, "eval_every": 3,
                        "epochs": 4},
-    "memory": {"memory_limit": "3MB", "class_weight": "balanced", "epochs": 4},
+    # The size of micro-batches depends on the number of threads.
+    "memory": {"memory_limit": "3MB", "n_threads": 2, "class_weight": "balanced", "epochs": 4},
+    "uneven": {"batch_size": 10, "epochs": 4},
     "cls": {"pooling": "cls", "strip_html": True, "epochs": 4, "words": True},
 }
 
@@ -157,6 +191,55 @@ def test_a_run_is_verified(make, tmp_path):
     log = tmp_path / "log.jsonl"
     make(log_file=log, hash_every=3).fit(TEXTS, LABELS)
     assert bertsent.verify(log, TEXTS, LABELS, verbose=0)
+
+
+@pytest.mark.parametrize("options", [
+    {"memory_limit": "1GB"}, {"memory_limit": "3MB"},
+    {"members": [{}, {"epochs": 1, "batch_size": 2}]},
+])
+def test_a_run_with_a_limit_or_members_is_verified(make, tmp_path, options):
+    log = tmp_path / "log.jsonl"
+    make(log_file=log, hash_every=3, **options).fit(TEXTS, LABELS)
+    assert bertsent.verify(log, TEXTS, LABELS, verbose=0)
+
+
+def test_texts_that_the_head_is_fitted_to_count_as_memory(make):
+    long = [" ".join([text] * 8) for text in TEXTS]
+
+    def least(**held_out):
+        with pytest.raises(ValueError, match="the smallest possible is") as raised:
+            make(memory_limit=1, max_length=48).fit(long, LABELS, **held_out)
+        return parse_size(re.search(r"possible is memory_limit='([^']+)'", str(raised.value))[1])
+
+    # They are scored as held-out texts are, also if these are shorter.
+    scored = pytest.approx(least(X_val=long, y_val=LABELS), rel=0.02)
+    assert least() == scored
+    assert least(X_val=["good"], y_val=LABELS[1:2]) == scored
+
+
+def test_a_dry_run_counts_the_memory_of_large_micro_batches(make, monkeypatch):
+    monkeypatch.setattr(estimate, "MOST_MEASURED", 0.5)
+    # More texts than the engine takes at once by itself.
+    many, labels = (list(values) * 40 for values in (TEXTS, LABELS))
+    clf = make(batch_size=1000, max_length=16)
+    found = [
+        estimate.estimate_fit(
+            clf.set_params(memory_limit=limit).get_params(), SingleLabelClassification, many,
+            labels, [], "out",
+        )["memory"]["model"]
+        for limit in (None, "1GB")
+    ]
+    assert found[0] > 1.5 * found[1]
+
+
+def test_a_stopped_run_with_steps_of_unequal_size_is_resumed(make, tmp_path):
+    def stop(event):
+        return event["event"] == "step" and event["step"] == 6
+
+    folder = {"batch_size": 10, "checkpoint_dir": tmp_path / "run"}
+    first = make(callbacks=stop, **folder).fit(TEXTS, LABELS)
+    again = make(resume=True, **folder).fit(TEXTS, LABELS)
+    assert np.array_equal(flat(first), flat(again))
 
 
 def test_held_out_texts_are_scored_with_the_newest_head(make):
@@ -193,6 +276,15 @@ def test_a_warm_start_continues_with_the_vectors(make):
     assert clf.fit(TEXTS, LABELS).history_[-1]["loss"] < first
 
 
+def test_a_warm_start_keeps_the_pooling_of_the_model(make, tmp_path):
+    clf = make(few_shot=False, warm_start=True, epochs=1).fit(TEXTS, LABELS)
+    clf.save_pretrained(tmp_path / "first")
+    log = tmp_path / "log.jsonl"
+    clf.set_params(few_shot=True, log_file=log, hash_every=3).fit(TEXTS, LABELS)
+    assert clf.model_._engine["pooling"] == "cls"
+    assert bertsent.verify(log, TEXTS, LABELS, model=tmp_path / "first", verbose=0)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"teacher": "x"}, "few_shot=True cannot be combined with teacher='x', because texts are comp"),
     ({"track_examples": True}, "cannot be combined with track_examples=True, because the record"),
@@ -217,10 +309,23 @@ def test_other_tasks_are_refused(make):
         bertsent.BertRegressor(few_shot=True)
 
 
-def test_one_class_that_is_left_is_an_error(make):
-    weights = (LABELS == "positive").astype(float)
+def test_one_class_that_is_left_is_an_error_before_training(make):
+    weights, seen = (LABELS == "positive").astype(float), []
     with pytest.raises(ValueError, match="few_shot=True needs training texts of two classes"):
-        make().fit(TEXTS, LABELS, sample_weight=weights)
+        make(callbacks=seen.append).fit(TEXTS, LABELS, sample_weight=weights)
+    assert not seen
+
+
+def test_single_texts_of_all_classes_are_doubted(make):
+    weights = np.zeros(32)
+    weights[[0, 1]] = 1.0
+    assert LABELS[0] != LABELS[1]
+    with pytest.warns(UserWarning, match="few_shot=True compares texts of one class, but no cla"):
+        make(epochs=1).fit(TEXTS, LABELS, sample_weight=weights)
+    weights[2] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(epochs=1).fit(TEXTS, LABELS, sample_weight=weights)
 
 
 def test_on_the_command_line(base, tmp_path, capsys):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertsent.classifier.candidates import choose_model, find_candidates, named_model
-from bertsent.classifier.few_shot import settle_few_shot
+from bertsent.classifier.few_shot import settle_few_shot, usual_passes
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.opening import open_shape
 from bertsent.classifier.options import make_options
@@ -214,7 +214,9 @@ def estimate_member(
     seconds, job = work.seconds(rung, rates)
     part = plan["texts"] / plan["all_texts"]
     lengths, how = memory_options(rung, work, options, n_threads)
-    passes = limit_training(model, parameters["memory_limit"], lengths, **how)
+    passes = limit_training(
+        model, parameters["memory_limit"], lengths, unlimited=usual_passes(parameters), **how
+    )
     return {
         "plan": plan,
         "limited": budget.is_limited,

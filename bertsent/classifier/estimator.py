@@ -145,9 +145,11 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         encoder is trained so that the vectors of texts, the means over their tokens, are alike
         within a class and unlike others (supervised contrastive loss; Khosla et al. 2020). Then a
         logistic regression on these vectors becomes the pooler and the classification layer.
-        ``epochs="auto"`` reads each text 3 to 10 times, the more often the fewer there are. Each
-        step has texts of all classes, at least 4 of each. ``pooling=None`` means "mean". Needs one
-        class for each text; cannot be combined with `teacher`, `time_budget`, `track_examples`,
+        ``epochs="auto"`` reads each text 3 to 10 times, the more often the fewer there are. A step
+        has room for at least 4 texts of each class, even if `batch_size` is smaller; the steps of
+        an epoch are of nearly equal size, and have the classes in about the shares of the data.
+        ``pooling=None`` means "mean", unless a warm start continues with another. Needs one class
+        for each text; cannot be combined with `teacher`, `time_budget`, `track_examples`,
         `label_smoothing` or ``freeze_layers="all"``.
     members : int or list of dict, default=1
         Number of models to train on the same texts, one after the other, each with its own new

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 
 from bertsent.classifier.words import spread
-from bertsent.model import score_in_pieces
+from bertsent.model import FEW_SHOT_TOKENS, PassTokens, score_in_pieces
 from bertsent.objectives import Contrast, SingleLabelClassification
 from bertsent.texts import Windows
 from bertsent.training import Examples
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # With epochs="auto", texts are read about that many times in all; that many epochs at most, and at
 # least.
 _READ, _MOST_EPOCHS, _LEAST_EPOCHS = 640, 10, 3
-# Texts of each class in a step, at least.
+# A step has room for that many texts of each class, at least.
 _TEXTS_A_CLASS = 4
 # Inverse strength of the regularization, for vectors whose mean square length is 1.
 _C = 10.0
@@ -61,7 +61,9 @@ _ACTIVATIONS: Mapping[str, _Activation] = {
 }
 
 
-def settle_few_shot(parameters: Parameters, objective: Objective, n_texts: int) -> Parameters:
+def settle_few_shot(
+    parameters: Parameters, objective: Objective, n_texts: int, *, continued: bool = False
+) -> Parameters:
     """Return the parameters of a training from few labels, with values for "auto".
 
     Without `few_shot`, they stay as they are.
@@ -69,10 +71,12 @@ def settle_few_shot(parameters: Parameters, objective: Objective, n_texts: int) 
     Parameters
     ----------
     parameters : dict
-        Parameters of the classifier.
+        Parameters of a member.
     objective : Objective
     n_texts : int
         Number of labelled texts.
+    continued : bool, default=False
+        Whether the model is that of an earlier training, so that its pooling stays as it is.
 
     Raises
     ------
@@ -93,8 +97,13 @@ def settle_few_shot(parameters: Parameters, objective: Objective, n_texts: int) 
     return parameters | {
         "epochs": epochs,
         "batch_size": max(parameters["batch_size"], together),
-        "pooling": parameters["pooling"] or "mean",
+        "pooling": parameters["pooling"] or (None if continued else "mean"),
     }
+
+
+def usual_passes(parameters: Mapping[str, Any]) -> PassTokens:
+    """Return how many tokens a training processes at once without a limit of memory."""
+    return PassTokens(FEW_SHOT_TOKENS) if parameters.get("few_shot") else PassTokens()
 
 
 def contrast(objective: Objective) -> Contrast:
@@ -110,6 +119,31 @@ def check_layers(freeze: int, n_layers: int) -> None:
             f"{spell('few_shot', True)} needs layers to train, but "
             f"{spell('freeze_layers', freeze)} freezes all of them; use a smaller number"
         )
+
+
+def check_classes(labelled: Labelled) -> str | None:
+    """Return what is doubtful about the classes of the training texts that have a weight, or None.
+
+    Raises
+    ------
+    ValueError
+        They are of one class.
+    """
+    targets = labelled.targets
+    if labelled.weights is not None:
+        targets = targets[labelled.weights > 0]
+    counts = np.unique(targets, return_counts=True)[1]
+    if len(counts) < 2:
+        raise ValueError(
+            f"{spell('few_shot', True)} needs training texts of two classes; add some, or hold out "
+            "fewer texts"
+        )
+    if counts.max() > 1:
+        return None
+    return (
+        f"{spell('few_shot', True)} compares texts of one class, but no class has two training "
+        "texts: the encoder learns nothing from them, and only the head is fitted; label some more"
+    )
 
 
 @dataclass(frozen=True)
@@ -146,11 +180,6 @@ class HeadFit:
         -------
         BertForSequenceClassification
             The model.
-
-        Raises
-        ------
-        ValueError
-            All training texts are of one class.
         """
         vectors = score_in_pieces(
             self.encoder, self.tokens.ids, self.tokens.offsets, self.n_threads,
@@ -177,23 +206,14 @@ def fit_head(
     model : BertForSequenceClassification
     vectors : ndarray of float32, shape (n_texts, hidden_size)
     targets : ndarray of int32, shape (n_texts,)
+        Two classes at least have a weight, as `check_classes` makes sure.
     weights : ndarray of float32, shape (n_texts,), or None
-
-    Raises
-    ------
-    ValueError
-        All texts, or all that have a weight, are of one class.
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     kept = slice(None) if weights is None else np.flatnonzero(weights)
     present = np.unique(targets[kept])
-    if len(present) < 2:
-        raise ValueError(
-            f"{spell('few_shot', True)} needs training texts of two classes; add some, or hold out "
-            "fewer texts"
-        )
     exact = vectors[kept].astype(np.float64)
     centre = exact.mean(axis=0)
     size = math.sqrt(((exact - centre) ** 2).sum(axis=1).mean())

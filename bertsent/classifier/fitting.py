@@ -20,9 +20,11 @@ from bertsent.classifier.candidates import choose_model, chosen_before
 from bertsent.classifier.few_shot import (
     FewShotHeldOut,
     HeadFit,
+    check_classes,
     check_layers,
     contrast,
     settle_few_shot,
+    usual_passes,
 )
 from bertsent.classifier.fitted import Fitted
 from bertsent.classifier.members import count_members, is_list, member_parameters
@@ -48,7 +50,7 @@ from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
-from bertsent.model import FEW_SHOT_TOKENS, PRECISIONS, limit_training, resolve_precision
+from bertsent.model import PRECISIONS, limit_training, resolve_precision
 from bertsent.objectives import Scorer
 from bertsent.system import (
     check_interrupts,
@@ -174,7 +176,13 @@ def fit(
     for doubt in objective.describe_doubts(targets):
         warn(doubt)
     objective = objective.configure(parameters, targets)
-    parameters = settle_few_shot(parameters, objective, len(texts))
+    members = [
+        settle_few_shot(
+            # A recorded run has these values already.
+            own, objective, len(texts), continued=before is not None or recorded is not None
+        )
+        for own in member_parameters(parameters)
+    ]
     scorer = Scorer.of(resolve_watched(parameters["early_stopping"]), objective)
     weights = check_weights(sample_weight, len(texts))
     lesson = Lesson.of(parameters, objective, X, y, texts, unlabelled, n_threads)
@@ -216,7 +224,7 @@ def fit(
                 if parameters["words"] and not recorded:
                     progress.announce("training the linear model of words")
                     words = _learn_words(parameters, objective, labelled, seeds, budget)
-                for number, own in enumerate(member_parameters(parameters)):
+                for number, own in enumerate(members):
                     run, past = None, recorded.get(number + 1) if recorded else None
                     if recorded and past is None:
                         continue
@@ -468,6 +476,9 @@ class _Fit:
             self.progress.notice(cut)
         self.held_out = None
         if self.parameters["few_shot"]:
+            doubt = check_classes(self.labelled)
+            if doubt is not None:
+                warn(doubt)
             self.head = HeadFit(
                 self.model, self.trainee, self.labelled, self.tokens, self.n_threads
             )
@@ -487,15 +498,20 @@ class _Fit:
 
     def choose_passes(self) -> Callable[..., PassTokens]:
         """Return a function that chooses the tokens per pass, given the memory of the cache."""
+        own, inference = np.diff(self.tokens.offsets), self.options.inference_precision
+        scored = [] if self.held_out is None else [np.diff(self.held_out.offsets)]
+        if self.head is not None:  # it is fitted to vectors of the training texts
+            scored.append(own)
+            inference = inference or self.options.precision
         return partial(
-            limit_training, self.trainee, self.parameters["memory_limit"],
-            np.diff(self.tokens.offsets),
+            limit_training, self.trainee, self.parameters["memory_limit"], own,
+            unlimited=usual_passes(self.parameters),
             batch_size=most_sequences(self.tokens, self.options.step_size),
             freeze=self.options.freeze, n_threads=self.n_threads,
-            validation=None if self.held_out is None else np.diff(self.held_out.offsets),
+            validation=np.concatenate(scored) if scored else None,
             keeps_best=self.make_best().watched is not None and self.held_out is not None,
             precision=self.options.precision,
-            inference_precision=self.options.inference_precision or "float32",
+            inference_precision=inference or "float32",
         )
 
     def make_best(self) -> Best:
@@ -593,8 +609,6 @@ class _Fit:
             choose_passes=choose_passes, memory_limit=self.parameters["memory_limit"],
         ) as frozen:
             passes = self.past.passes if self.past else choose_passes(cached=frozen.in_memory)
-            if self.head is not None and self.parameters["memory_limit"] is None:
-                passes = passes._replace(training=passes.training or FEW_SHOT_TOKENS)
             self.options = replace(self.options, passes=passes)
             run: dict[str, Any] = {}
             if self.store or self.past or self.parameters["hash_every"]:

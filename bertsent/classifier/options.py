@@ -73,6 +73,7 @@ def make_options(
         freeze_dropout=bool(given["freeze_dropout"]),
         order_seed=seeds.order,
         dropout_seed=seeds.dropout,
+        even_steps=bool(given.get("few_shot")),
         eval_every=None if given["eval_every"] is None else int(given["eval_every"]),
         **precisions,
     )

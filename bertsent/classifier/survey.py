@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.classifier.few_shot import usual_passes
 from bertsent.model import attended, estimate, limit_training, measure_rates
 from bertsent.texts import Reader, are_pairs
 from bertsent.training import expects_cache
@@ -201,18 +202,22 @@ def memory_options(
 ) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
     """Return the lengths and options of `training_memory` for a rung."""
     lengths, first = work.sequences(work.train, rung.max_length)
-    validation = None
+    inference = options.inference_precision
+    scored = []
     if len(work.validation):
-        validation, _ = work.sequences(work.validation, rung.max_length, inference=True)
+        scored.append(work.sequences(work.validation, rung.max_length, inference=True)[0])
+    if work.parameters.get("few_shot"):  # the head is fitted to vectors of the training texts
+        scored.append(lengths)
+        inference = inference or options.precision
     best = work.parameters["early_stopping"] or work.parameters["time_budget"] is not None
     return lengths, {
         "batch_size": int(np.sort(np.diff(first))[-work.step_size :].sum()),
         "freeze": rung.freeze,
         "n_threads": n_threads,
-        "validation": validation,
-        "keeps_best": bool(best) and validation is not None,
+        "validation": np.concatenate(scored) if scored else None,
+        "keeps_best": bool(best) and len(work.validation) > 0,
         "precision": options.precision,
-        "inference_precision": options.inference_precision or "float32",
+        "inference_precision": inference or "float32",
     }
 
 
@@ -229,7 +234,10 @@ def _within_memory(
     for rung in rungs:
         lengths, how = memory_options(rung, work, options, n_threads)
         try:
-            passes.append(limit_training(model, work.parameters["memory_limit"], lengths, **how))
+            passes.append(limit_training(
+                model, work.parameters["memory_limit"], lengths,
+                unlimited=usual_passes(work.parameters), **how,
+            ))
             kept.append(rung)
         except ValueError as error:
             problem = error

@@ -40,8 +40,13 @@ class PassTokens(NamedTuple):
     scoring: int = 0
 
 
+# The engine chooses both.
+_OWN = PassTokens()
+
+
 def limit_training(
-    model: BertForSequenceClassification, limit: int | str | None, lengths: Ints, **how: Any
+    model: BertForSequenceClassification, limit: int | str | None, lengths: Ints,
+    *, unlimited: PassTokens = _OWN, **how: Any,
 ) -> PassTokens:
     """Return how many tokens a training run may process at once.
 
@@ -52,6 +57,8 @@ def limit_training(
         Bytes; None means no limit.
     lengths : ndarray of int
         Tokens of each text.
+    unlimited : PassTokens, default=(0, 0)
+        What is returned without a limit.
     **how
         As in `training_memory`.
 
@@ -65,7 +72,7 @@ def limit_training(
         Not even one text fits. The message names the smallest possible limit.
     """
     if limit is None:
-        return PassTokens()
+        return unlimited
     own, fixed, size = _training_sizes(model, lengths, **how)
     what = "train this model: parameters, gradients and moments"
     return _fit(limit, own, fixed, size, lengths, what)

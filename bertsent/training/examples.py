@@ -72,7 +72,7 @@ class Examples:
     history : ExampleHistory or None
         Records what each step sees of its texts.
     balanced : bool
-        Whether each step has texts of all classes, which `targets` are.
+        Whether the classes, which `targets` are, are spread evenly over the epoch.
     scorer : Scorer or None
         What `evaluate` returns besides the metrics of the objective.
     types : int32 ndarray or None

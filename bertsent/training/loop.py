@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
@@ -13,7 +12,7 @@ from bertsent.system import Interrupts, Silent, hold_interrupts, interrupted, un
 from bertsent.training.budget import Budget
 from bertsent.training.callbacks import Listeners
 from bertsent.training.hashes import hash_parts
-from bertsent.training.schedule import rate_factor
+from bertsent.training.schedule import rate_factor, step_ends
 from bertsent.training.state import State
 from bertsent.training.types import ModelT
 from bertsent.wording import spell
@@ -126,8 +125,9 @@ class _Loop(Generic[ModelT]):
         self.n_threads, self.validation, self.progress = n_threads, validation, progress
         self.interrupts, self.waiting = Interrupts(), False
         self.gradients = np.zeros(model._flat.size, dtype=np.float32)
-        self.steps_an_epoch = math.ceil(len(examples) / options.step_size)
-        under_way = 0 if state.order is None else math.ceil(state.position / options.step_size)
+        self.ends = step_ends(len(examples), options.step_size, even=options.even_steps)
+        self.steps_an_epoch = len(self.ends)
+        under_way = 0 if state.order is None else self.steps_done()
         to_come = (options.epochs - state.epoch) * self.steps_an_epoch - under_way
         self.total = state.step + to_come
 
@@ -225,11 +225,15 @@ class _Loop(Generic[ModelT]):
             with self.budget.timed("checkpoint"):
                 self.save(self.state, self.trained())
 
+    def steps_done(self) -> int:
+        """Return the number of steps that are done in this epoch."""
+        return int(np.searchsorted(self.ends, self.state.position, side="right"))
+
     def step(self) -> dict[str, Any]:
         state, options = self.state, self.options
         assert state.order is not None
         started = time.perf_counter()
-        rows = state.order[state.position : state.position + options.step_size]
+        rows = state.order[state.position : self.ends[self.steps_done()]]
         ahead = max(state.step, self.budget.progress * self.total)
         rate = options.learning_rate * rate_factor(
             options.schedule, ahead, self.total, options.warmup_ratio

@@ -42,6 +42,8 @@ class TrainingOptions:
         Precision of evaluations; None for that of the model.
     passes : PassTokens
         Tokens that go through the model at once. Their number changes how the result rounds.
+    even_steps : bool
+        Whether all steps of an epoch have about the same number of texts, as in `step_ends`.
     """
 
     epochs: int
@@ -62,6 +64,7 @@ class TrainingOptions:
     precision: str = "float32"
     inference_precision: str | None = None
     passes: PassTokens = PassTokens()
+    even_steps: bool = False
 
     @property
     def step_size(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from bertsent.training.schedule import step_ends
 from bertsent.training.state import Sums
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _check_progress(
     """Check that step, epoch, position and order are consistent."""
     epochs = _count(run, "epochs", 1)
     texts_a_step = _count(run, "batch_size", 1) * _count(run, "accumulate_steps", 1)
+    even = run.get("few_shot") is True
     step, position = _count(saved, "step"), _count(saved, "position")
     epoch = _count(saved, "epoch", 0, epochs)
     under_way = -(-position // texts_a_step)
@@ -190,11 +192,16 @@ def _check_progress(
         n_texts = len(order)
         if not np.array_equal(np.sort(order), np.arange(n_texts)):
             raise ValueError("order does not hold each text once")
-        if position > n_texts or (position < n_texts and position % texts_a_step):
+        ends = step_ends(n_texts, texts_a_step, even=even)
+        if position not in (0, *ends):
             raise ValueError(f"position is {position} of {n_texts} texts")
-        possible = epoch < epochs and step == epoch * -(-n_texts // texts_a_step) + under_way
+        under_way = int(np.searchsorted(ends, position, side="right"))
+        possible = epoch < epochs and step == epoch * len(ends) + under_way
     elif epoch == 0:
         possible = step == position == 0
+    elif even and saved["stopped"]:
+        # The size of its steps depends on the number of texts, which is unknown.
+        possible = step >= epoch * under_way
     elif epoch == 1 or not saved["stopped"]:
         possible = step == epoch * under_way
     else:

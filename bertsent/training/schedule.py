@@ -86,6 +86,26 @@ def epoch_order(n_texts: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(n_texts)
 
 
+def step_ends(n_texts: int, step_size: int, *, even: bool) -> npt.NDArray[np.int64]:
+    """Return where each step of an epoch ends, counted in texts.
+
+    Parameters
+    ----------
+    n_texts, step_size : int
+        Texts in an epoch, and at most in a step.
+    even : bool
+        Whether the numbers of texts in two steps differ by 1 at most. Otherwise, the last step has
+        what is left. The number of steps is the same.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_steps,)
+    """
+    n_steps = math.ceil(n_texts / step_size)
+    numbers = np.arange(1, n_steps + 1, dtype=np.int64)
+    return numbers * n_texts // n_steps if even else np.minimum(numbers * step_size, n_texts)
+
+
 def balanced_order(
     classes: npt.NDArray[np.integer], seed: int, epoch: int
 ) -> npt.NDArray[np.int64]:
