@@ -44,13 +44,25 @@ def main():
         "threads": a.threads, "options": a.options,
     }, "runs": []}
     if target.exists():
-        record = json.loads(target.read_text())
+        record = extend(target, record["arguments"])
     a.seeds = sorted(set(a.seeds) - {run["seed"] for run in record["runs"]})
     for run in with_bertsent(a) if a.side == "bertsent" else with_setfit(a):
         print(json.dumps(run), flush=True)
         record["runs"].append(run)
         target.parent.mkdir(exist_ok=True)
         common.write_json(target, record)
+
+
+def extend(target, arguments):
+    """Return the record of a result file, to which runs with these arguments can be added."""
+    record = json.loads(target.read_text())
+    arguments = json.loads(json.dumps(arguments))
+    if record["arguments"] != arguments:
+        sys.exit(
+            f"{target} has runs with {json.dumps(record['arguments'])}, and not "
+            f"{json.dumps(arguments)}; use another --name, or remove the file"
+        )
+    return record
 
 
 def with_bertsent(a):
@@ -106,12 +118,19 @@ def with_setfit(a):
         sys.exit(f"SetFit ended with {process.returncode}; run {os.fspath(command[1])} to see why")
 
 
+def split_name(path):
+    """Return labels a class, model and side of a result file; a model may have underscores."""
+    side, rest = path.stem.split("_", 1)
+    name, count = rest.rsplit("_", 1)
+    return int(count), name, side
+
+
 def table():
     """Print what was measured as a table in Markdown."""
     print("| model | labels a class | | seeds | accuracy | deviation | CPU seconds | peak memory |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for path in sorted(RESULTS.glob("*.json"), key=lambda path: path.stem.split("_")[::-1]):
-        side, name, count = path.stem.split("_")
+    for path in sorted(RESULTS.glob("*.json"), key=split_name):
+        count, name, side = split_name(path)
         runs = json.loads(path.read_text())["runs"]
         scores = [100 * run["test_accuracy"] for run in runs]
         spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
