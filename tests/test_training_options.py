@@ -1,6 +1,7 @@
 """Options for weights, targets and learning rates, in `fit` and on the command line."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from test_cli import SMALL, write_csv
 from test_training import FakeModel, make_examples, run
 
 import bertsent
+from bertsent.classifier import resolve
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
 from bertsent.training.schedule import rate_factor
@@ -125,7 +127,8 @@ def head_change(clf, start):
     return float(np.abs(clf.model_.parameters[name] - start.parameters[name]).max())
 
 
-def test_a_new_head_has_a_rate_of_its_own(make, base, tmp_path):
+def test_a_new_head_of_a_large_model_has_a_rate_of_its_own(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(resolve, "HEAD_RATES_BY_HIDDEN_SIZE", ((31, 0.0), (math.inf, 1e-3)))
     start = make(epochs=1, learning_rate=1e-30, weight_decay=0.0).fit(TEXTS, LABELS).model_
     # The first step of AdamW moves each weight by the learning rate.
     one = {"epochs": 1, "batch_size": 30, "warmup_ratio": 0.0, "weight_decay": 0.0}
@@ -143,7 +146,14 @@ def test_a_new_head_has_a_rate_of_its_own(make, base, tmp_path):
     assert np.abs(flat(warm) - first).max() == pytest.approx(1e-4, rel=0.01)
 
 
-def test_the_rate_of_a_new_head_is_never_below_that_of_the_others(make):
+def test_a_new_head_of_a_small_model_has_the_rate_of_the_others(make):
+    auto = make(learning_rate="auto").fit(TEXTS, LABELS)
+    plain = make(learning_rate="auto", head_learning_rate=None).fit(TEXTS, LABELS)
+    assert np.array_equal(flat(auto), flat(plain))
+
+
+def test_the_rate_of_a_new_head_is_never_below_that_of_the_others(make, monkeypatch):
+    monkeypatch.setattr(resolve, "HEAD_RATES_BY_HIDDEN_SIZE", ((math.inf, 1e-3),))
     frozen = make(learning_rate="auto", freeze_layers="all").fit(TEXTS, LABELS)
     plain = make(
         learning_rate="auto", freeze_layers="all", head_learning_rate=None

@@ -84,8 +84,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         last. With the default, all layers have the same learning rate.
     head_learning_rate : float, "auto" or None, default="auto"
         Peak learning rate of pooler and classification layer. "auto" is 1e-3 if `learning_rate` is
-        "auto" too and the classification layer is new, because it begins with random weights;
-        otherwise, and in `partial_fit`, it is `learning_rate`. None always means `learning_rate`.
+        "auto" too, the classification layer is new, and the hidden size is above 512: the rate of
+        a large model is too low for random weights. Otherwise, and in `partial_fit`, it is
+        `learning_rate`. None always means `learning_rate`.
     accumulate_steps : int, default=1
         Number of batches whose gradients are added up for one step. The result is exactly that of
         a `batch_size` that many times as large. Memory grows with neither of them.

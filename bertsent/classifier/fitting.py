@@ -583,7 +583,10 @@ class _Fit:
     def resolved(self) -> dict[str, Any]:
         """Return the values that were chosen for "auto" and a time budget when the run began."""
         rate = self.options.learning_rate
-        head_rate = resolve_head_rate(self.parameters, rate, self.begun, is_new=self.new_head)
+        head_rate = resolve_head_rate(
+            self.parameters, rate, self.model._engine["hidden_size"], self.begun,
+            is_new=self.new_head,
+        )
         resolved: dict[str, Any] = {
             "learning_rate": rate,
             "head_learning_rate": None if head_rate == rate else head_rate,

@@ -57,7 +57,7 @@ def make_options(
     precisions: dict[str, Any] = {
         name: go_on_in(given[name], name, begun.get(name)) for name in names
     }
-    head_rate = resolve_head_rate(given, rate, begun, is_new=new_head)
+    head_rate = resolve_head_rate(given, rate, config["hidden_size"], begun, is_new=new_head)
     return TrainingOptions(
         epochs=resolve_epochs(given["epochs"]),
         batch_size=int(given["batch_size"]),

@@ -101,8 +101,8 @@ PARAMETERS = (
     Parameter(
         "head_learning_rate", either("auto", None, real(0, closed="right")), "auto",
         "peak learning rate of the pooler and the classification layer (None in Python: "
-        'learning_rate); "auto" is 0.001 for a new classification layer if learning_rate is "auto" '
-        "too, and otherwise learning_rate",
+        'learning_rate); "auto" is 0.001 for a new classification layer of a model with a hidden '
+        'size above 512 if learning_rate is "auto" too, and otherwise learning_rate',
         "RATE", resume="resolved", per_member=True, summary="changed"),
     Parameter(
         "accumulate_steps", whole(1), 1, "batches whose gradients are added up for one step",

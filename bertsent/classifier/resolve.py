@@ -13,9 +13,9 @@ from bertsent.wording import spell
 # BERT, 3e-5 is one of those in Devlin et al. 2019, and was not measured here.
 RATES_BY_HIDDEN_SIZE = ((512, 1e-4), (math.inf, 3e-5))
 RATE_ALL_FROZEN = 3e-3
-# The same for a new head (docs/recipes.md): it begins with random weights and has fewer of them, so
-# it can and must move faster than the pretrained layers, all the more where steps are few.
-NEW_HEAD_RATE = 1e-3
+# The same for a new head of a large model (docs/recipes.md): it begins with random weights, and the
+# rate of pretrained layers moves it too little. With the rate of small models, it learns anyway.
+HEAD_RATES_BY_HIDDEN_SIZE = ((512, 0.0), (math.inf, 1e-3))
 # Values of "auto" without a time budget.
 AUTO_EPOCHS = 3
 AUTO_FREEZE = 0
@@ -61,7 +61,12 @@ def resolve_learning_rate(
 
 
 def resolve_head_rate(
-    parameters: Mapping[str, Any], rate: float, begun: Mapping[str, Any], *, is_new: bool
+    parameters: Mapping[str, Any],
+    rate: float,
+    hidden_size: int,
+    begun: Mapping[str, Any],
+    *,
+    is_new: bool,
 ) -> float:
     """Return the peak learning rate of the head.
 
@@ -71,6 +76,7 @@ def resolve_head_rate(
         Parameters of the classifier. Who passes a `learning_rate` gets it everywhere.
     rate : float
         That of the upper layers.
+    hidden_size : int
     begun : dict
         Description of the run to resume, or empty for a new run. Version 0.1 had no "auto".
     is_new : bool
@@ -83,4 +89,7 @@ def resolve_head_rate(
         return rate
     if not isinstance(given, str):
         return float(given)
-    return max(rate, NEW_HEAD_RATE) if is_new and parameters["learning_rate"] == "auto" else rate
+    if not is_new or parameters["learning_rate"] != "auto":
+        return rate
+    own = next(own for size, own in HEAD_RATES_BY_HIDDEN_SIZE if hidden_size <= size)
+    return max(rate, own)
