@@ -103,7 +103,7 @@ class Regression(Objective):
         return [f"all numbers{which} are equal, so that there is nothing to learn from them"]
 
     def describe_targets(self, targets: Float32) -> str:
-        values = targets * self.scale + self.mean
+        values = self._in_units(targets)
         return ", ".join(
             f"{'' if len(self.mean) == 1 else name + ' '}{column.min():g} to {column.max():g}, "
             f"mean {column.mean():g}"
@@ -177,7 +177,7 @@ class Regression(Objective):
 
     def _errors(self, logits: Float32, targets: Float32) -> Float64:
         """Return the errors in the unit of y."""
-        errors: Float64 = self._values(logits) - (targets * self.scale + self.mean)
+        errors: Float64 = self._values(logits) - self._in_units(targets)
         return errors
 
     def pointwise_loss(self, logits: Float32, targets: Float32) -> Float64:
@@ -203,7 +203,7 @@ class Regression(Objective):
 
     def _measure(self, logits: Float32, targets: Float32) -> dict[str, Float64]:
         """Return the metrics of each number."""
-        errors, truth = self._errors(logits, targets), targets * self.scale + self.mean
+        errors, truth = self._errors(logits, targets), self._in_units(targets)
         squared = (errors**2).sum(axis=0)
         spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
         # As in scikit-learn if all numbers are equal.
@@ -232,10 +232,15 @@ class Regression(Objective):
         return float(r2_score(truth, self._values(logits), sample_weight=weights))
 
     def truth(self, targets: Float32) -> Float64:
-        return self._one_or_more(targets * self.scale + self.mean)
+        return self._one_or_more(self._in_units(targets))
 
     def answer(self, logits: Float32) -> Float64:
         return self._one_or_more(self._values(logits))
+
+    def _in_units(self, targets: Float32) -> Float64:
+        """Return standardised numbers in the unit of y."""
+        numbers: Float64 = targets * self.scale + self.mean
+        return numbers
 
     def _one_or_more(self, values: Float64) -> Float64:
         return values[:, 0] if self.numbers.count == 1 else values
@@ -254,7 +259,7 @@ class Regression(Objective):
     def report_charts(self, logits: Float32, targets: Float32) -> list[ReportChart]:
         """Return predicted against true numbers, for the first few columns."""
         pairs = zip(
-            self.label_names, (targets * self.scale + self.mean).T, self._values(logits).T,
+            self.label_names, self._in_units(targets).T, self._values(logits).T,
             strict=True,
         )
         single = self.numbers.count == 1
@@ -264,7 +269,7 @@ class Regression(Objective):
         ]
 
     def describe_cases(self, logits: Float32, targets: Float32) -> list[dict[str, Any]]:
-        truth, found = targets * self.scale + self.mean, self._values(logits)
+        truth, found = self._in_units(targets), self._values(logits)
         return [
             {
                 what: ", ".join(f"{number:.4g}" for number in numbers)
