@@ -9,19 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_tiny_model
+from test_cli import run
 from test_pairs import FRAME, LABELS, make, make_pairs
 
 import bertsent
-from bertsent.cli import main
 
 COLUMNS = ["--text-column", "first", "--text-pair-column", "second"]
 LABEL = ["--label-column", "alike"]
 SMALL = ["--max-length", "16", "--batch-size", "8", "--epochs", "1", "--threads", "1"]
 FURTHER = make_pairs(10, seed=3)[0].assign(id=range(10))
-
-
-def run(*args):
-    return main([str(arg) for arg in args])
 
 
 @pytest.fixture(scope="module")

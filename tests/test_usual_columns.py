@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from conftest import write_tiny_model
 from test_classifier import make_texts
+from test_cli import run
 from test_pairs import make_pairs
 
 import bertsent
-from bertsent.cli import main
 from bertsent.files import find_columns, find_source
 
 TEXTS, LABELS = make_texts(24)
@@ -126,10 +126,6 @@ def test_columns_are_shown_with_what_they_contain(tmp_path):
 
 
 # --- commands ---------------------------------------------------------------------------------
-
-
-def run(*args):
-    return main([str(arg) for arg in args])
 
 
 @pytest.fixture(scope="module")
