@@ -111,7 +111,7 @@ def test_the_plan_names_the_chosen_model(make, capsys):
 
 def test_a_single_model_is_not_measured(make, installed, monkeypatch):
     installed("minilm")
-    monkeypatch.setattr(candidates, "survey_work", None)
+    monkeypatch.setattr(candidates, "survey_plan", None)
     assert make().fit(TEXTS, LABELS).plan_["model"] == "minilm"
 
 

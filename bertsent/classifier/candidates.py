@@ -8,19 +8,17 @@ Without a budget, it is the largest.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bertsent.classifier.opening import open_shape
 from bertsent.classifier.options import make_options
 from bertsent.classifier.parameters import AUTO_MODEL, DEFAULTS
-from bertsent.classifier.plan import MEASURED_PART, MOST_MEASURED, choose, list_rungs, plan_worth
-from bertsent.classifier.survey import survey_work
-from bertsent.hub import is_at_hand, length_limit
-from bertsent.texts import are_pairs, hold_out
+from bertsent.classifier.plan import measuring_time, plan_worth, survey_plan
+from bertsent.hub import is_at_hand
 
 if TYPE_CHECKING:
-    from bertsent.texts import Labelled
+    from bertsent.texts import Text
     from bertsent.training import Budget, Seeds
 
 
@@ -49,8 +47,8 @@ CURVES: Mapping[str, Curve] = {
 def choose_model(
     parameters: Mapping[str, Any],
     n_outputs: int,
-    labelled: Labelled,
-    validation: Labelled | None,
+    texts: Sequence[Text],
+    validation: Sequence[Text],
     budget: Budget,
     seeds: Seeds,
     n_threads: int,
@@ -65,15 +63,13 @@ def choose_model(
         Parameters of the classifier.
     n_outputs : int
         Number of outputs of the head.
-    labelled : Labelled
-        Training texts, of which some may be held out.
-    validation : Labelled or None
-        Further held-out texts.
+    texts, validation : list of str, or of pairs
+        Training texts, and held-out texts.
     budget : Budget
     seeds : Seeds
     n_threads : int
     learns_held_out : bool
-        As for `bertsent.classifier.survey.Work`.
+        Whether the held-out texts, if there are any, are scored once more after training.
 
     Returns
     -------
@@ -88,32 +84,19 @@ def choose_model(
     names = find_candidates()
     if len(names) == 1 or not budget.is_limited:
         return names[-1]
-    held_out = list(validation.texts) if validation else []
-    train = list(labelled.texts)
-    fraction = parameters["validation_fraction"]
-    if fraction is not None:
-        left_out, kept = hold_out(labelled.texts, labelled.strata, fraction, seeds.split)
-        train, held_out = ([labelled.texts[row] for row in rows] for rows in (kept, left_out))
     expected: dict[str, float] = {}
     problems = []
     for name in names:
         model, tokenizer = open_shape(name, parameters["pooling"], n_outputs)
         try:
             options = make_options(
-                parameters, model._engine, seeds, {}, validated=bool(held_out)
+                parameters, model._engine, seeds, {}, validated=bool(validation)
             )
-            rungs = list_rungs(
-                parameters, length_limit(model._config, model._engine),
-                model._engine["num_hidden_layers"],
-                tokenizer.num_special_tokens_to_add(are_pairs(labelled.texts)),
+            plan, work = survey_plan(
+                budget, model, tokenizer, options, dict(parameters), texts, validation,
+                n_threads=n_threads, learns_held_out=learns_held_out,
+                seconds=measuring_time(budget) / len(names),
             )
-            rungs, work, rates = survey_work(
-                rungs, model, tokenizer, options, dict(parameters), train, held_out,
-                n_threads=n_threads,
-                seconds=min(MOST_MEASURED, MEASURED_PART * budget.seconds) / len(names),
-                learns_held_out=learns_held_out,
-            )
-            plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used)
         except ValueError as problem:
             problems.append(problem)
             continue

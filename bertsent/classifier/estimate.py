@@ -36,7 +36,6 @@ from bertsent.model import BertForSequenceClassification, limit_training, traini
 from bertsent.objectives import Objective
 from bertsent.system import expand_path, read_memory, read_peak, resolve_n_threads
 from bertsent.texts import (
-    Labelled,
     are_pairs,
     check_texts,
     check_training_texts,
@@ -186,9 +185,9 @@ def estimate_member(
     process = read_peak()
     chosen, n_outputs = None, len(objective.label_names)
     if parameters["model"] == AUTO_MODEL:
-        labelled = Labelled(texts, targets, objective.strata(targets))
         chosen = choose_model(
-            parameters, n_outputs, labelled, None, budget, seeds, n_threads,
+            parameters, n_outputs, [texts[row] for row in kept], validation, budget, seeds,
+            n_threads,
             learns_held_out=objective.learns_held_out,
         )
         parameters = parameters | {"model": chosen}

@@ -45,7 +45,7 @@ from bertsent.classifier.plan import (
     settle,
 )
 from bertsent.classifier.repeated import is_one_of_many
-from bertsent.classifier.resolve import resolve_head_rate, resolve_watched
+from bertsent.classifier.resolve import resolve_watched
 from bertsent.classifier.teacher import Lesson
 from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     from bertsent.model import BertForSequenceClassification, PassTokens
     from bertsent.objectives import Objective
     from bertsent.system import Silent
-    from bertsent.texts import Labels, Texts
+    from bertsent.texts import Labels, Text, Texts
     from bertsent.tokenizer import Encoding, Tokenizer
     from bertsent.training import FrozenCache, RecordedRun, Saved, Seeds
 
@@ -233,9 +233,10 @@ def fit(
                         past.seeds if past else member_seeds(seeds, number), number, before,
                         progress, origin, past, lesson, scorer,
                     )
-                    run.open(labelled, validation)
+                    run.split(labelled, validation)
+                    run.open()
                     check_interrupts()
-                    run.share_out(labelled, validation)
+                    run.share_out()
                     check_interrupts()
                     run.ask_teacher(stores[0], quiet=brief)
                     check_interrupts()
@@ -243,7 +244,7 @@ def fit(
                     check_interrupts()
                     run.train()
                     trained.append(run.fitted())
-                    if run.learns_held_out and run.held_out is not None:
+                    if objective.learns_held_out and run.held_out is not None:
                         opinions.append(run.held_out.logits(run.model, run.options, n_threads))
                 fitted = _put_together(parameters, trained)
                 if opinions and run is not None and run.validation is not None:
@@ -389,13 +390,23 @@ class _Fit:
         """Number of the member, from 1; None if there is a single model."""
         return self.number + 1 if self.parameters["members"] > 1 else None
 
-    def open(self, labelled: Labelled, validation: Labelled | None) -> None:
+    def split(self, labelled: Labelled, validation: Labelled | None) -> None:
+        """Split the texts into training and held-out texts."""
+        fraction = self.parameters["validation_fraction"]
+        if fraction is not None:
+            held_out, kept = hold_out(labelled.texts, labelled.strata, fraction, self.seeds.split)
+            validation = labelled._replace(weights=None).take(held_out)
+            labelled = labelled.take(kept)
+        self.labelled, self.validation = labelled, validation
+
+    def open(self) -> None:
         """Open the model and its tokenizer, after choosing a model if that is wanted."""
         parameters = self.parameters
         if parameters["model"] == AUTO_MODEL and self.before is None:
             self.chosen = chosen_before(self.begun) or choose_model(
-                parameters, len(self.objective.label_names), labelled, validation, self.budget,
-                self.seeds, self.n_threads, learns_held_out=self.learns_held_out,
+                parameters, len(self.objective.label_names), self.labelled.texts,
+                self.held_out_texts, self.budget, self.seeds, self.n_threads,
+                learns_held_out=self.objective.learns_held_out,
             )
             parameters = parameters | {"model": self.chosen}
         self.model, self.tokenizer, self.new_head = starting_point(
@@ -407,29 +418,30 @@ class _Fit:
             self.trainee = self.model._encoder()
             self.learned = contrast(self.objective)
 
-    def share_out(self, labelled: Labelled, validation: Labelled | None) -> None:
-        """Split the texts into training and held-out texts, as many as a time budget allows."""
+    @property
+    def held_out_texts(self) -> Sequence[Text]:
+        """The held-out texts; empty if there are none."""
+        return self.validation.texts if self.validation else []
+
+    def share_out(self) -> None:
+        """Keep as many training and held-out texts as a time budget allows."""
         parameters, begun = self.parameters, self.begun
-        fraction = parameters["validation_fraction"]
+        labelled, validation = self.labelled, self.validation
         self.options = make_options(
-            parameters, self.model._engine, self.seeds, begun,
-            validated=validation is not None or fraction is not None, new_head=self.new_head,
+            parameters, self.model._engine, self.seeds, begun, validated=validation is not None,
+            new_head=self.new_head,
         )
         if parameters["few_shot"]:
             check_layers(self.options.freeze, self.model._engine["num_hidden_layers"])
-        if fraction is not None:
-            held_out, kept = hold_out(labelled.texts, labelled.strata, fraction, self.seeds.split)
-            validation = labelled._replace(weights=None).take(held_out)
-            labelled = labelled.take(kept)
-        held_out_texts = validation.texts if validation else []
         if self.lesson is not None:
-            labelled = self.lesson.join(labelled, held_out_texts, self.progress.notice)
+            labelled = self.lesson.join(labelled, self.held_out_texts, self.progress.notice)
         plan = begun.get("time_plan")
         if self.budget.is_limited and not self.saved:
             plan = plan_time(
                 self.budget, self.model, self.tokenizer, self.options, parameters, labelled.texts,
-                held_out_texts, n_threads=self.n_threads, learns_held_out=self.learns_held_out,
-                saves=bool(self.store), lesson=self.lesson, rows=labelled.rows,
+                self.held_out_texts, n_threads=self.n_threads,
+                learns_held_out=self.objective.learns_held_out, saves=bool(self.store),
+                lesson=self.lesson, rows=labelled.rows,
             )
             if self.chosen is not None:
                 plan["model"] = self.chosen
@@ -540,17 +552,10 @@ class _Fit:
             )
             self.budget.before = state.used
         if self.time_plan is not None and self.budget.is_limited:
-            self.budget.evaluations = 1 + self.learns_held_out
+            # Temperature, thresholds and the weight of the words are learned from one more.
+            self.budget.evaluations = 1 + self.objective.learns_held_out
             begin(self.budget, self.time_plan)
         return state
-
-    @property
-    def learns_held_out(self) -> bool:
-        """Whether the held-out texts, if there are any, are scored once more after training.
-
-        Temperature, thresholds and the weight of the words are learned from them.
-        """
-        return self.objective.learns_held_out
 
     @property
     def training_rows(self) -> npt.NDArray[np.int64]:
@@ -582,14 +587,9 @@ class _Fit:
 
     def resolved(self) -> dict[str, Any]:
         """Return the values that were chosen for "auto" and a time budget when the run began."""
-        rate = self.options.learning_rate
-        head_rate = resolve_head_rate(
-            self.parameters, rate, self.model._engine["hidden_size"], self.begun,
-            is_new=self.new_head,
-        )
         resolved: dict[str, Any] = {
-            "learning_rate": rate,
-            "head_learning_rate": None if head_rate == rate else head_rate,
+            "learning_rate": self.options.learning_rate,
+            "head_learning_rate": self.options.head_learning_rate,
             "time_budget": self.budget.seconds if self.budget.is_limited else None,
             "time_plan": self.time_plan,
         }

@@ -63,6 +63,7 @@ def make_options(
         batch_size=int(given["batch_size"]),
         accumulate_steps=int(given["accumulate_steps"]),
         learning_rate=rate,
+        head_learning_rate=None if head_rate == rate else head_rate,
         rates=group_rates(n_layers, given["layer_decay"], head_rate / rate),
         schedule=str(given["schedule"]),
         label_smoothing=float(given["label_smoothing"]),

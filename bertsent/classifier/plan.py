@@ -385,20 +385,58 @@ def plan_time(
         As returned by `choose`. With a lesson, also ``teacher``, the seconds of scoring, which are
         part of ``used``.
     """
+    seconds, scoring = measuring_time(budget), 0.0
+    if lesson is not None and rows is not None:
+        seconds /= 2
+        scoring = round(lesson.estimate(rows, seconds), 3)
+    plan, _ = survey_plan(
+        budget, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,
+        learns_held_out=learns_held_out, seconds=seconds, scoring=scoring,
+        saving=round(12 * model._flat.size / WRITTEN, 3) if saves else 0.0,
+    )
+    return plan if lesson is None else plan | {"teacher": scoring}
+
+
+def measuring_time(budget: Budget) -> float:
+    """Return how many seconds of a budget measuring may take."""
+    return min(MOST_MEASURED, MEASURED_PART * budget.seconds)
+
+
+def survey_plan(
+    budget: Budget,
+    model: BertForSequenceClassification,
+    tokenizer: Tokenizer,
+    options: TrainingOptions,
+    parameters: dict[str, Any],
+    texts: Sequence[Text],
+    validation: Sequence[Text],
+    *,
+    n_threads: int,
+    learns_held_out: bool,
+    seconds: float,
+    scoring: float = 0.0,
+    saving: float = 0.0,
+) -> tuple[dict[str, Any], Work]:
+    """Measure a model and return its best plan within a budget, and the work.
+
+    Parameters
+    ----------
+    budget : Budget
+    model, tokenizer, options, parameters, texts, validation, n_threads, seconds, learns_held_out
+        As for `bertsent.classifier.survey.survey_work`.
+    scoring : float, default=0.0
+        Seconds that teachers take.
+    saving : float, default=0.0
+        As for `choose`.
+    """
     config = model._engine
     rungs = list_rungs(
         parameters, length_limit(model._config, config), config["num_hidden_layers"],
         tokenizer.num_special_tokens_to_add(are_pairs(texts)),
     )
-    seconds = min(MOST_MEASURED, MEASURED_PART * budget.seconds)
-    scoring = 0.0
-    if lesson is not None and rows is not None:
-        seconds /= 2
-        scoring = round(lesson.estimate(rows, seconds), 3)
-    found = survey_work(
+    rungs, work, rates = survey_work(
         rungs, model, tokenizer, options, parameters, texts, validation, n_threads=n_threads,
         seconds=seconds, learns_held_out=learns_held_out,
     )
-    saving = round(12 * model._flat.size / WRITTEN, 3) if saves else 0.0
-    plan = choose(*found, budget=budget.seconds, used=budget.used + scoring, saving=saving)
-    return plan if lesson is None else plan | {"teacher": scoring}
+    used = budget.used + scoring
+    return choose(rungs, work, rates, budget=budget.seconds, used=used, saving=saving), work

@@ -22,6 +22,8 @@ class TrainingOptions:
         Fraction of the steps in which the learning rate rises.
     schedule : {"linear", "cosine", "constant"}
         How the learning rate changes after that.
+    head_learning_rate : float or None
+        That of the head, if it is another; `rates` has it as a factor.
     rates : float32 ndarray of shape (layers + 2,) or None
         Factors of the learning rate for embeddings, each layer, and the head.
     label_smoothing : float
@@ -52,6 +54,7 @@ class TrainingOptions:
     weight_decay: float = 0.01
     warmup_ratio: float = 0.1
     schedule: str = "linear"
+    head_learning_rate: float | None = None
     rates: npt.NDArray[np.float32] | None = None
     label_smoothing: float = 0.0
     accumulate_steps: int = 1
