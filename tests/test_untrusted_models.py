@@ -391,3 +391,14 @@ def test_every_byte_of_the_history_is_checked(directory):
             assert "example_history.npz" in str(error)
         else:
             assert np.array_equal(found.values["loss"], whole["loss"], equal_nan=True)
+
+
+@pytest.mark.parametrize("shape", [[2**63, 0], [0, 2**64 - 1, 2**64 - 1], [0] * 65])
+def test_a_tensor_without_values_is_bounded(base, tmp_path, shape):
+    # NumPy has no array of this shape, although it would have no values.
+    directory = shutil.copytree(base, tmp_path / "model")
+    header = json.dumps({"extra": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}})
+    path = directory / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(CheckpointError, match=f"{path} is damaged.*extra"):
+        bertsent.BertForSequenceClassification.from_pretrained(directory)

@@ -14,6 +14,7 @@ import json
 import math
 import re
 import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -55,6 +56,8 @@ _PIECE = 1 << 20
 _MOST_HEADER = 1 << 24
 # Those of models have about 60 characters. Errors show names, so they must not fill a page.
 _LONGEST_NAME = 300
+# NumPy allows twice as many; those of models have one or two.
+_MOST_DIMENSIONS = 32
 # Key of the metadata in which the hash of the parameters is.
 _IDENTITY = "bertsent"
 # Suffix of the tensor that holds the ranges of a quantized tensor.
@@ -343,6 +346,9 @@ def _open(path: Path) -> dict[str, Stored]:
         size = np.dtype(_DTYPES[dtype]).itemsize if dtype in _DTYPES else None
         if size is not None and end - begin != size * math.prod(shape):
             raise CheckpointError(f"{path} is damaged: the size of {name} does not fit its shape")
+        # NumPy bounds the dimensions also of an array that has no values.
+        if len(shape) > _MOST_DIMENSIONS or math.prod(n or 1 for n in shape) > sys.maxsize // 8:
+            raise CheckpointError(f"{path} is damaged: {name} has an impossible shape")
         found[name] = Stored(path, name, dtype, shape, 8 + length + begin)
     return found
 
