@@ -83,6 +83,21 @@ class Model:
         precision: str = "float32",
         pooled: _Float32 | None = None,
     ) -> _Float32: ...
+    def attribute(
+        self,
+        ids: _Int32,
+        types: _Int32 | None,
+        positions: _Int32 | None,
+        cu_seqlens: _Int64,
+        baseline: _Int32,
+        along: _Float32,
+        weights: _Float32,
+        *,
+        n_threads: int = 1,
+        chunk_tokens: int = 0,
+        precision: str = "float32",
+        gradients: _Float32 | None = None,
+    ) -> tuple[_Float32, _Float32]: ...
     def pass_size(
         self,
         cu_seqlens: _Int64,

@@ -333,7 +333,8 @@ class Bert:
     def encode(self, batch, *, training=False, seed=0, step=0, calm=0):
         """Return the last layer's output for ``batch``: ids, types, positions, cu_seqlens, keys.
 
-        types, positions and keys may be missing or None. There is no dropout in the first ``calm``
+        types, positions and keys may be missing or None. With ``baseline`` and ``along``, word
+        embeddings are those of csrc/model/attribution.h. There is no dropout in the first ``calm``
         layers nor, if it is not 0, in the embeddings.
         """
         cfg, p = self.config, self.params
@@ -355,7 +356,13 @@ class Bert:
         kept = self.kept = {"ids": ids, "types": types, "positions": positions, "cu": cu}
         kept["words"], kept["calm"] = words, calm
 
-        summed = p["embeddings.word.weight"][ids] + p["embeddings.position.weight"][positions]
+        embedded = p["embeddings.word.weight"][ids]
+        if batch.get("baseline") is not None:
+            along = np.asarray(batch["along"], np.float64)  # of each sequence, or of each token
+            along = (along if len(along) == len(ids) else np.repeat(along, lengths))[:, None]
+            other = p["embeddings.word.weight"][batch["baseline"]]
+            embedded = (1 - along) * other + along * embedded
+        summed = embedded + p["embeddings.position.weight"][positions]
         if cfg["type_vocab_size"]:
             summed = summed + p["embeddings.token_type.weight"][types]
         x, kept["emb_norm"] = self._norm(summed, "embeddings.norm")
@@ -440,6 +447,7 @@ class Bert:
         if "emb" in kept:
             d_x = self._dense_backward(d_x, kept["emb"], PROJECTION)
         d = self._norm_backward(d_x * kept["emb_drop"], kept["emb_norm"], "embeddings.norm")
+        kept["d_words"] = d
         looked_up = kept["ids"] != cfg.get("pad_token_id", -1)
         np.add.at(g["embeddings.word.weight"], kept["ids"][looked_up], d[looked_up])
         placed = slice(None)

@@ -102,7 +102,9 @@ def _calls():
         extra = [batch["keys"], batch["labels"], batch["weights"]]
         given = {"batch": arrays(batch), "targets": extra, "cu": batch["cu_seqlens"],
                  "one": _zeros(engine, 1), "three": _zeros(engine, 3), "keys": batch["keys"],
-                 "rows": [1, np.zeros((17 * 24,), np.float32)]}
+                 "rows": [1, np.zeros((17 * 24,), np.float32)],
+                 "line": [np.full(17, 4, np.int32), np.full(3, 0.5, np.float32),
+                          np.ones((3, 3), np.float32)]}
         return engine.model, [value for name in names for value in (
             given[name] if isinstance(given[name], list | tuple) else [given[name]])]
 
@@ -119,6 +121,7 @@ def _calls():
 
     return {
         "score": lambda: classifier("batch"),
+        "attribute": lambda: classifier("batch", "line"),
         "pass_size": lambda: classifier("cu"),
         "packed_size": lambda: (classifier()[0], ["float32"]),
         "forward_backward": lambda: classifier("batch", "targets", "one"),

@@ -77,6 +77,8 @@ bs_batch bs_batch_slice(const bs_batch *b, int64_t first, int64_t last)
     part.cu_seqlens = b->cu_seqlens + first;
     part.keys = b->keys != NULL ? b->keys + first : NULL;
     part.stored_at = b->stored_at != NULL ? b->stored_at + first : NULL;
+    part.baseline = b->baseline != NULL ? b->baseline + at : NULL;
+    part.along = b->along != NULL ? b->along + first : NULL;
     return part;
 }
 

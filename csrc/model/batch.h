@@ -26,6 +26,8 @@ typedef struct {
     const uint64_t *keys;      /* (B,) or NULL: 0, 1, 2, ...; keys of dropout's random bits */
     const bs_stored_rows *stored; /* or NULL: everything is computed from the ids */
     const int64_t *stored_at;  /* (B,) the first stored row of each sequence */
+    const int32_t *baseline;   /* (T,) or NULL: word embeddings lie between those of these ids and */
+    const float *along;        /* (B,) of `ids`, at 0 and at 1 */
 } bs_batch;
 
 /* Checks every id, token type, position and length against the model. The message names the

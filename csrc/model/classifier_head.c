@@ -104,13 +104,18 @@ static void dense_backward(bs_pass *p, const bs_head_parts *head, float *d, bool
     else
         for (int64_t i = 0; i < B * H; i++)
             d[i] *= 1.0f - p->dense[i] * p->dense[i];
-    k->column_sum(gradients + o->dense_bias, d, B, H, H);
     bs_gemm group[2] = {
         {.trans_a = true, .m = H, .n = H, .k = B, .alpha = 1.0f, .a = d, .lda = H,
-         .b = dense_input(p), .ldb = H, .beta = 1.0f, .c = gradients + o->dense_weight, .ldc = H},
+         .b = dense_input(p), .ldb = H, .beta = 1.0f,
+         .c = bs_gradient_at(gradients, o->dense_weight), .ldc = H},
         {.m = B, .n = H, .k = H, .alpha = 1.0f, .a = d, .lda = H, .b = w + o->dense_weight,
          .ldb = H, .c = p->d_a, .ldc = H},
     };
+    if (p->options.to_words) {
+        bs_gemm_run(&p->gemm, group + 1, 1);
+        return;
+    }
+    k->column_sum(gradients + o->dense_bias, d, B, H, H);
     bs_gemm_run(&p->gemm, group, below ? 2 : 1);
 }
 
@@ -163,12 +168,15 @@ void bs_classifier_head_backward(bs_pass *p, const float *d_logits, float *gradi
     const bs_small_product for_weight = {.trans_a = true, .m = C, .n = H, .k = B, .alpha = 1.0f,
                                          .beta = 1.0f, .a = d_logits, .lda = C,
                                          .b = p->output_in, .ldb = H,
-                                         .c = gradients + o->output_weight, .ldc = H};
+                                         .c = bs_gradient_at(gradients, o->output_weight),
+                                         .ldc = H};
     const bs_small_product for_input = {.m = B, .n = H, .k = C, .alpha = 1.0f, .a = d_logits,
                                         .lda = C, .b = w + o->output_weight, .ldb = H, .c = d,
                                         .ldc = H};
-    bs_gemm_small(p->model->kernels, &for_weight);
-    p->model->kernels->column_sum(gradients + o->output_bias, d_logits, B, C, C);
+    if (!p->options.to_words) {
+        bs_gemm_small(p->model->kernels, &for_weight);
+        p->model->kernels->column_sum(gradients + o->output_bias, d_logits, B, C, C);
+    }
     bs_gemm_small(p->model->kernels, &for_input);
     drop_backward(p, d, BS_SITE_HEAD_OUTPUT);
     if (head->dense != BS_NO_DENSE)

@@ -21,6 +21,23 @@ static inline int64_t type_of(const bs_pass *p, int64_t t)
     return p->batch.types != NULL ? p->batch.types[t] : 0;
 }
 
+/* The word embedding of a token or, on a path from a baseline, what lies between both. At the ends
+ * of the path, it is exactly one of them. */
+static void read_word(const bs_pass *p, float *to, int64_t t)
+{
+    const int64_t E = p->model->config.embedding_size;
+    const float *words = p->model->parameters + p->model->table.word;
+    const float *own = words + p->batch.ids[t] * E;
+    if (p->batch.baseline == NULL || p->batch.baseline[t] == p->batch.ids[t]) {
+        memcpy(to, own, (size_t)E * sizeof(float));
+        return;
+    }
+    const float *other = words + p->batch.baseline[t] * E;
+    const float along = p->batch.along[p->sequence_of[t]];
+    for (int64_t i = 0; i < E; i++)
+        to[i] = (1.0f - along) * other[i] + along * own[i];
+}
+
 static void forward_rows(void *p_, int64_t task, int worker)
 {
     const bs_pass *p = p_;
@@ -33,7 +50,7 @@ static void forward_rows(void *p_, int64_t task, int worker)
     float *scratch = bs_pass_scratch(p, worker);
     for (int64_t t = task * BS_ROW_BLOCK; t < end; t++) {
         float *sum = p->embedding_sum + t * E, *out = p->embedding_normed + t * E;
-        memcpy(sum, w + o->word + p->batch.ids[t] * E, (size_t)E * sizeof(float));
+        read_word(p, sum, t);
         if (c->type_vocab_size > 0)
             k->axpy(sum, w + o->type + type_of(p, t) * E, 1.0f, E);
         k->axpy(sum, w + o->position + position_of(p, t) * E, 1.0f, E);
@@ -68,12 +85,16 @@ static void project_backward(const bs_pass *p, float *gradients)
     const int64_t T = p->batch.n_tokens, H = c->hidden_size, E = c->embedding_size;
     bs_gemm group[2] = {
         {.trans_a = true, .m = H, .n = E, .k = T, .alpha = 1.0f, .a = p->d_a, .lda = H,
-         .b = p->embedding_normed, .ldb = E, .beta = 1.0f, .c = gradients + o->projection_weight,
-         .ldc = E},
+         .b = p->embedding_normed, .ldb = E, .beta = 1.0f,
+         .c = bs_gradient_at(gradients, o->projection_weight), .ldc = E},
         {.m = T, .n = E, .k = H, .alpha = 1.0f, .a = p->d_a, .lda = H,
          .b = p->model->parameters + o->projection_weight, .ldb = E, .c = p->d_embedding,
          .ldc = E},
     };
+    if (p->options.to_words) {
+        bs_gemm_run(&p->gemm, group + 1, 1);
+        return;
+    }
     bs_gemm_run(&p->gemm, group, 2);
     p->model->kernels->column_sum(gradients + o->projection_bias, p->d_a, T, H, H);
 }
@@ -153,16 +174,28 @@ static void scatter_columns(void *job_, int64_t task, int worker)
     }
 }
 
+/* Computes the gradient at the sums of embeddings, and the partials. */
+static backward_job to_sums(bs_pass *p, float *gradients)
+{
+    const bool projects = bs_projects_embeddings(&p->model->config);
+    backward_job job = {p, projects ? p->d_embedding : p->d_a, gradients};
+    if (projects)
+        project_backward(p, gradients);
+    bs_pool_run(p->n_threads, bs_row_blocks(p->batch.n_tokens), backward_rows, &job);
+    return job;
+}
+
+const float *bs_embeddings_backward_to_words(bs_pass *p)
+{
+    return to_sums(p, NULL).d;
+}
+
 void bs_embeddings_backward(bs_pass *p, float *gradients)
 {
     const bs_kernels *k = p->model->kernels;
     const bs_parameter_table *o = &p->model->table;
     const int64_t E = p->model->config.embedding_size, blocks = bs_row_blocks(p->batch.n_tokens);
-    const bool projects = bs_projects_embeddings(&p->model->config);
-    backward_job job = {p, projects ? p->d_embedding : p->d_a, gradients};
-    if (projects)
-        project_backward(p, gradients);
-    bs_pool_run(p->n_threads, blocks, backward_rows, &job);
+    backward_job job = to_sums(p, gradients);
     for (int64_t i = 0; i < blocks; i++) {
         k->axpy(gradients + o->embedding_gamma, p->partials + i * 2 * E, 1.0f, E);
         k->axpy(gradients + o->embedding_beta, p->partials + i * 2 * E + E, 1.0f, E);

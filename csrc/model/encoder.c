@@ -71,8 +71,18 @@ static bs_gemm weight_gradient(const bs_pass *p, int64_t layer, bs_linear linear
     const bs_linear_shape s =
         bs_linear_shape_of(&p->model->table, &p->model->config, layer, linear);
     return (bs_gemm){.trans_a = true, .m = s.n, .n = s.k, .k = rows, .alpha = 1.0f, .a = d_y,
-                     .lda = ld_dy, .b = x, .ldb = s.k, .beta = 1.0f, .c = gradients + s.offset,
-                     .ldc = s.k, .precision = p->options.precision, .packs = true};
+                     .lda = ld_dy, .b = x, .ldb = s.k, .beta = 1.0f,
+                     .c = bs_gradient_at(gradients, s.offset), .ldc = s.k,
+                     .precision = p->options.precision, .packs = true};
+}
+
+/* Runs products of the backward pass: gradients of weights, if they are wanted, then of inputs. */
+static void run_backward(const bs_pass *p, bs_gemm *group, int weights, int inputs)
+{
+    if (p->options.to_words)
+        bs_gemm_run(&p->gemm, group + weights, inputs);
+    else
+        bs_gemm_run(&p->gemm, group, weights + inputs);
 }
 
 typedef struct {
@@ -186,6 +196,8 @@ static void run_residual_backward(residual_job *job, float *d_gamma, float *d_be
     const bs_kernels *k = p->model->kernels;
     const int64_t H = p->model->config.hidden_size, blocks = bs_row_blocks(job->rows);
     bs_pool_run(p->n_threads, blocks, residual_backward, job);
+    if (p->options.to_words)
+        return;
     for (int64_t i = 0; i < blocks; i++) {
         const float *partial = p->partials + i * 3 * H;
         k->axpy(d_gamma, partial, 1.0f, H);
@@ -267,7 +279,7 @@ static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, flo
     const bs_layer_offsets *o = &p->model->table.layers[layer];
     const bs_layer_state *y = &p->layers[layer];
     const bs_kernels *kernels = p->model->kernels;
-    float *d_b = gradients + o->qkv_bias;
+    float *d_b = bs_gradient_at(gradients, o->qkv_bias);
     const int64_t T = p->batch.n_tokens, R = rows_of(p, layer), H = p->model->config.hidden_size;
     const qkv_gradient d = qkv_gradient_of(p, layer);
     if (y->wanted == y->x) {
@@ -275,11 +287,11 @@ static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, flo
         bs_gemm group[2] = {weight_gradient(p, layer, LINEAR_QKV, gradients, d.q, 3 * H, y->x, T),
                             input_gradient(p, layer, LINEAR_QKV, p->d_a, d.q, 3 * H, T, 1.0f)};
         group[0].epilogue = add_column_sums, group[0].epilogue_arg = &sums;
-        bs_gemm_run(&p->gemm, group, want_input ? 2 : 1);
+        run_backward(p, group, 1, want_input ? 1 : 0);
         return;
     }
     linear_epilogue q_sums = {.kernels = kernels, .out = d_b, .x = d.q, .rows = R, .ld = H};
-    linear_epilogue kv_sums = {.kernels = kernels, .out = d_b + H, .x = d.k, .rows = T,
+    linear_epilogue kv_sums = {.kernels = kernels, .out = bs_gradient_at(d_b, H), .x = d.k, .rows = T,
                                .ld = 2 * H};
     bs_gemm group[4] = {
         weight_gradient(p, layer, LINEAR_KV, gradients, d.k, 2 * H, y->x, T),
@@ -289,7 +301,7 @@ static void project_qkv_backward(bs_pass *p, int64_t layer, bool want_input, flo
     };
     group[0].epilogue = add_column_sums, group[0].epilogue_arg = &kv_sums;
     group[1].epilogue = add_column_sums, group[1].epilogue_arg = &q_sums;
-    bs_gemm_run(&p->gemm, group, want_input ? 4 : 2);
+    run_backward(p, group, 2, want_input ? 2 : 0);
     if (!want_input)
         return;
     for (int64_t r = 0; r < R; r++)
@@ -352,7 +364,6 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
 {
     const bs_config *c = &p->model->config;
     const bs_layer_offsets *o = &p->model->table.layers[layer];
-    float *d_w = gradients;
     const bs_layer_state *y = &p->layers[layer];
     const int64_t R = rows_of(p, layer), H = c->hidden_size, F = c->intermediate_size;
     const qkv_gradient d = qkv_gradient_of(p, layer);
@@ -361,7 +372,9 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     /* through the second LayerNorm: d_a = d_sum2, d_b = d (act W2^T) */
     residual_job job = residual_of(p, layer, BS_SITE_OUTPUT);
     job.d = p->d_a, job.d_product = p->d_b;
-    run_residual_backward(&job, d_w + o->output_gamma, d_w + o->output_beta, d_w + o->down_bias);
+    run_residual_backward(&job, bs_gradient_at(gradients, o->output_gamma),
+                          bs_gradient_at(gradients, o->output_beta),
+                          bs_gradient_at(gradients, o->down_bias));
     bs_stage_mark(clock, BS_STAGE_NORM2_BACKWARD);
 
     /* d_up = (d_b W2) act'(up), and act(up) again */
@@ -373,28 +386,30 @@ void bs_layer_backward(bs_pass *p, int64_t layer, bool want_input, float *gradie
     bs_stage_mark(clock, BS_STAGE_DOWN_BACKWARD);
 
     /* d_a = d_hidden = d_sum2 + d_up W1 */
-    linear_epilogue sums = {.kernels = p->model->kernels, .out = d_w + o->up_bias, .x = p->d_up,
-                            .rows = R, .ld = F};
+    linear_epilogue sums = {.kernels = p->model->kernels,
+                            .out = bs_gradient_at(gradients, o->up_bias), .x = p->d_up, .rows = R,
+                            .ld = F};
     bs_gemm group[3] = {
         weight_gradient(p, layer, LINEAR_DOWN, gradients, p->d_b, H, p->activated, R),
         weight_gradient(p, layer, LINEAR_UP, gradients, p->d_up, F, y->hidden, R),
         input_gradient(p, layer, LINEAR_UP, p->d_a, p->d_up, F, R, 1.0f),
     };
     group[1].epilogue = add_column_sums, group[1].epilogue_arg = &sums;
-    bs_gemm_run(&p->gemm, group, 3);
+    run_backward(p, group, 2, 1);
     bs_stage_mark(clock, BS_STAGE_UP_BACKWARD);
 
     /* through the first LayerNorm: d_a = d_sum1, d_b = d (context Wo^T) */
     job = residual_of(p, layer, BS_SITE_PROJECTION);
     job.d = p->d_a, job.d_product = p->d_b;
-    run_residual_backward(&job, d_w + o->attention_gamma, d_w + o->attention_beta,
-                          d_w + o->attention_bias);
+    run_residual_backward(&job, bs_gradient_at(gradients, o->attention_gamma),
+                          bs_gradient_at(gradients, o->attention_beta),
+                          bs_gradient_at(gradients, o->attention_bias));
     bs_stage_mark(clock, BS_STAGE_NORM1_BACKWARD);
 
     /* d_c = d_context */
     group[0] = weight_gradient(p, layer, LINEAR_ATTENTION, gradients, p->d_b, H, y->context, R);
     group[1] = input_gradient(p, layer, LINEAR_ATTENTION, p->d_c, p->d_b, H, R, 0.0f);
-    bs_gemm_run(&p->gemm, group, 2);
+    run_backward(p, group, 1, 1);
     bs_stage_mark(clock, BS_STAGE_ATTENTION_OUTPUT_BACKWARD);
 
     bs_attention_backward(p, layer, p->d_c, d.q, y->ld_q, d.k, d.v, y->ld_kv);

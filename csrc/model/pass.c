@@ -148,7 +148,7 @@ static void lay_out(bs_pass *p)
     p->d_qkv = bs_arena_floats(a, T * 3 * H);
     p->d_embedding = projects && keep_embedding ? bs_arena_floats(a, T * E) : NULL;
     p->partials = bs_arena_floats(a, bs_row_blocks(T) * (3 * H > 2 * E ? 3 * H : 2 * E));
-    if (c->relative_bias && p->options.freeze == 0) {
+    if (c->relative_bias && p->options.freeze == 0 && !p->options.to_words) {
         p->d_distances = bs_arena_floats(a, p->n_threads * p->relative_ld);
         p->d_relative = bs_arena_floats(a, B * c->num_heads * BS_RELATIVE_BUCKETS);
     }
@@ -254,6 +254,14 @@ void bs_pass_encode_backward(bs_pass *p, float *gradients)
     if (freeze == 0)
         bs_embeddings_backward(p, gradients);
     bs_stage_mark(p->options.clock, BS_STAGE_EMBEDDINGS_BACKWARD);
+}
+
+const float *bs_pass_backward_to_words(bs_pass *p, const float *d_logits)
+{
+    bs_classifier_head_backward(p, d_logits, NULL);
+    for (int64_t l = p->model->config.num_layers - 1; l >= 0; l--)
+        bs_layer_backward(p, l, true, NULL);
+    return bs_embeddings_backward_to_words(p);
 }
 
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients)

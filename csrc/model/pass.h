@@ -26,7 +26,11 @@ const float *bs_pass_encode_until(bs_pass *p, int64_t layer);
  * the logits (B, C). To be called once after bs_pass_forward, of a pass that keeps its buffers. */
 void bs_pass_backward(bs_pass *p, const float *d_logits, float *gradients);
 
-/* The same without the head, given the gradient at p->tokens in p->d_a. */
+/* Computes and returns the gradient at the word embeddings (T, E), of a pass with the option
+ * to_words; otherwise as bs_pass_backward. */
+const float *bs_pass_backward_to_words(bs_pass *p, const float *d_logits);
+
+/* The same as bs_pass_backward without the head, given the gradient at p->tokens in p->d_a. */
 void bs_pass_encode_backward(bs_pass *p, float *gradients);
 
 #endif

@@ -30,6 +30,8 @@ typedef struct {
     int64_t freeze;         /* k > 0: embeddings and the first k layers are frozen; L: all layers */
     bool training;          /* dropout acts */
     bool freeze_dropout;    /* no dropout in frozen layers */
+    bool to_words;          /* the backward pass ends at the word embeddings, without a gradient of
+                               parameters: `gradients` is NULL in all its functions; freeze is 0 */
     uint64_t seed;
     uint32_t step;
     int64_t tokens;         /* of a micro-batch or chunk, about; 0: a size that suits the caches */
@@ -96,6 +98,12 @@ typedef struct {
     float *d_distances;       /* n_threads x relative_ld, or NULL if the biases are not trained */
     float *d_relative;        /* (B, A, BS_RELATIVE_BUCKETS) of one layer, or NULL */
 } bs_pass;
+
+/* Where the gradient of the parameter at `offset` is added; NULL if no gradients are wanted. */
+static inline float *bs_gradient_at(float *gradients, int64_t offset)
+{
+    return gradients != NULL ? gradients + offset : NULL;
+}
 
 /* Whether dropout acts in a layer; -1 stands for the embeddings, L for the head. */
 bool bs_pass_drops(const bs_pass *p, int64_t layer);

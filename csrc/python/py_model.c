@@ -1,10 +1,12 @@
 /* The type Model: its methods for scoring and sizes, and the table of all its methods. Types, sizes
  * and ranges of arguments are checked before the GIL is released; the engine itself never raises.
- * Methods that train are in py_train.c, py_mlm.c and py_stored.c. */
+ * Methods that train are in py_train.c, py_mlm.c and py_stored.c, the one for explanations is in
+ * py_attribution.c. */
 #include "python/py_model.h"
 
 #include "model/score.h"
 #include "python/py_arguments.h"
+#include "python/py_attribution.h"
 #include "python/py_config.h"
 #include "python/py_mlm.h"
 #include "python/py_model_object.h"
@@ -246,6 +248,14 @@ static PyMethodDef model_methods[] = {
      "The arrays are those of csrc/model/batch.h. chunk_tokens is the approximate number of\n"
      "tokens that go through the model at once; 0 stands for the default, see part_tokens. The\n"
      "input (B, H) of the head is written to pooled, if that is given."},
+    {"attribute", KEYWORDS(bs_py_attribute), METH_VARARGS | METH_KEYWORDS,
+     "attribute(" BATCH ", baseline, along, weights, *, n_threads=1,\n"
+     "chunk_tokens=0, precision='float32', gradients=None)\n--\n\n"
+     "Return the logits (B, C) and what each token (T,) contributes to an output.\n\n"
+     "Word embeddings lie between those of the ids `baseline` (T,) and those of ids, at `along`\n"
+     "(B,) from 0 to 1. The output is the sum of the logits times weights (B, C). Its gradient (T, E)\n"
+     "at the word embeddings is written to gradients, if that is given. See\n"
+     "csrc/model/attribution.h."},
     {"pass_size", KEYWORDS(model_pass_size), METH_VARARGS | METH_KEYWORDS,
      "pass_size($self, cu_seqlens, *, freeze=0, keep=True, n_threads=1, precision='float32',\n"
      "stored=False)\n--\n\n"

@@ -222,6 +222,20 @@ def scoring(make, engine):
     return lambda **a: engine.take(which)[1].score(**a), batch | options
 
 
+def attributing(make, engine):
+    which = make.draw.randrange(3)
+    config = CONFIGS[which]
+    batch, n = make.batch(config)
+    T = batch["ids"].size
+    more = {"n_threads": 2, "chunk_tokens": 5, "precision": make.draw.choice(PRECISIONS),
+            "gradients": make.floats(T * config["hidden_size"])}  # fmt: skip
+    options = {name: more[name] for name in more if make.draw.random() < 0.5}
+    given = {"baseline": make.ints(T, config["vocab_size"], np.int32),
+             "along": np.full(n, 0.5, np.float32),
+             "weights": make.floats(n, config["num_labels"])}  # fmt: skip
+    return lambda **a: engine.take(which)[1].attribute(**a), batch | given | options
+
+
 def sizes(make, engine):
     which = make.draw.randrange(4)
     batch, _ = make.batch(CONFIGS[which])
@@ -405,8 +419,8 @@ def encoding(make, engine):
 PRECISIONS_TO_SCORE = _core.precisions()
 PRECISIONS = [name for name in PRECISIONS_TO_SCORE if name != "int8"]
 TOKENIZER = _core.Tokenizer(VOCABULARY, unk_id=0, cls_id=1, sep_id=2)
-CALLS = [scoring, sizes, gradients, training, applying, frozen, masked, session, configuration,
-         tokenizer, encoding]  # fmt: skip
+CALLS = [scoring, attributing, sizes, gradients, training, applying, frozen, masked, session,
+         configuration, tokenizer, encoding]  # fmt: skip
 
 
 def run_call(engine, seed, number):

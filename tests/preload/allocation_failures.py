@@ -100,6 +100,14 @@ def stored_rows(model):
     return rows
 
 
+def attribute(model):
+    along, weights = np.full(6, 0.5, np.float32), np.ones((6, 3), np.float32)
+    baseline = np.full(75, 4, np.int32)
+    return model.attribute(
+        *arrays(BATCH), baseline, along, weights, n_threads=2, chunk_tokens=8
+    )
+
+
 def masked_step(model):
     tokens = np.array([2, 7, 30], np.int64)
     labels = np.array([5, 6, 7], np.int32)
@@ -122,6 +130,7 @@ def cases():
     yield "train in windows", lambda: make_model(CONFIG), train_in_windows
     yield "forward and backward", lambda: make_model(CONFIG), both_ways
     yield "stored rows", lambda: make_model(CONFIG), stored_rows
+    yield "attribute", lambda: make_model(CONFIG), attribute
     yield "masked tokens", lambda: make_model(MASKED), masked_step
 
 
