@@ -22,6 +22,7 @@ from .evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
 )
+from .exporting import export_onnx as export_onnx
 from .fitted import (
     Fitted as Fitted,
     Predictor as Predictor,

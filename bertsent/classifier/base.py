@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self, Unpack
 
+    from bertsent.classifier.evaluation import Evaluation
     from bertsent.files import DialectOptions, ScoredFile
     from bertsent.texts import PairColumn, Table, TextColumn, Texts
 
@@ -350,6 +351,108 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         # A subclass may have more parameters, and fewer.
         parameters = self.get_params(deep=False) | ready.parameters
         ready.fitted.save_files(expand_path(directory), parameters, int8=int8)
+
+    def export_onnx(
+        self, path: str | PathLike[str], overwrite: bool = False, *, int8: bool = False
+    ) -> None:
+        """Write the model as an ONNX graph, for programs without bertsent.
+
+        The graph has the inputs ``input_ids``, ``attention_mask`` and, for models with several
+        token types, ``token_type_ids``, int64 of any batch size and length. Its outputs are
+        ``logits``, as in transformers, and, unless the model predicts numbers, ``probabilities``
+        as `predict_proba` returns them, with the temperature of ``calibrated=True``. Several
+        members are one graph, which returns their vote. It reads one sequence of at most
+        ``max_length_`` tokens: the program that runs it cuts long texts. docs/export.md says how to
+        run it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A directory, which gets ``model.onnx``, ``config.json`` and the files of the tokenizer,
+            as optimum and transformers expect them. Or a file that ends in ``.onnx``, for the graph
+            alone.
+        overwrite : bool, default=False
+            Whether to replace what an export wrote before. Other files are never changed.
+        int8 : bool, default=False
+            Whether to store and compute the linear layers of the encoder in int8. By default, all
+            is float32, and logits are those of bertsent apart from rounding.
+
+        Raises
+        ------
+        FileExistsError
+            The file exists, or the directory contains files, and `overwrite` is false; or the
+            directory contains a saved model.
+        ImportError
+            The package onnx is not installed.
+        ValueError
+            The model was trained with ``words=True``, its members read different parts of a text,
+            or its weights take more than 2 GB.
+
+        Examples
+        --------
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> clf.export_onnx("tickets-onnx")
+        """
+        from bertsent.classifier.exporting import export_onnx
+
+        with Interrupts():
+            export_onnx(predictor(self), path, overwrite, int8=int8)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        evaluation: Evaluation | None = None,
+        int8: bool = False,
+        commit_message: str | None = None,
+        token: str | bool | None = None,
+    ) -> str:
+        """Upload the files of `save_pretrained` and a model card to the Hugging Face hub.
+
+        The card says what the model is, on how many texts it was trained, its metrics and its
+        limits, and how to use it. It contains the names of classes, but no texts. A card that a
+        person wrote or changed is kept (docs/export.md).
+
+        Among the files are hashes of the training texts (`seen_in_training`), so that whoever has a
+        text can find out whether it was used, and the parameters, such as the path in `model`.
+
+        Parameters
+        ----------
+        repo_id : str
+            Name of the model on the hub, such as ``"user/tickets"``. It is created if it does not
+            exist.
+        private : bool or None, default=None
+            Whether a new model is private. None means what your account or organization prefers.
+        evaluation : Evaluation or None, default=None
+            Result of `evaluate` on a test, for the card. By default, the card has the metrics of
+            the held-out texts of training, if there were any.
+        int8 : bool, default=False
+            As in `save_pretrained`.
+        commit_message : str or None, default=None
+            Message of the commit on the hub.
+        token : str, bool or None, default=None
+            Token of the hub. None means the one with which you logged in (``hf auth login``).
+
+        Returns
+        -------
+        url : str
+            Address of the model.
+
+        Raises
+        ------
+        huggingface_hub.errors.HfHubHTTPError
+            The hub refuses the upload, for example because you may not write there.
+        ValueError
+            `private` is true, and the model exists and is public. Nothing is uploaded.
+        """
+        from bertsent.classifier.publishing import push_to_hub
+
+        return push_to_hub(
+            self, repo_id, private=private, evaluation=evaluation, int8=int8,
+            commit_message=commit_message, token=token,
+        )
 
     @classmethod
     def from_pretrained(

@@ -50,10 +50,10 @@ def add_parameters(
             _add_parameter(section, parameter, "" if unsaid else f" (default: {default})")
 
 
-def add_prediction_parameters(section: Section) -> None:
-    """Add the flags of the parameters that may be changed for a trained model."""
+def add_prediction_parameters(section: Section, names: Collection[str] | None = None) -> None:
+    """Add the flags of the parameters that may be changed for a trained model, or of some."""
     for parameter in PARAMETERS:
-        if parameter.at_prediction is not None:
+        if parameter.at_prediction is not None and (names is None or parameter.name in names):
             # The number of threads in training may have been for another machine.
             note = " (default: as in training)" if parameter.name != "n_threads" else ""
             _add_parameter(section, replace(parameter, **parameter.at_prediction), note)

@@ -42,6 +42,10 @@ JOB_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "freeze_layers",
     "inference_long_text", "strip_html", "n_threads",
 )
+# Parameters that change what an exported graph contains or says.
+EXPORT_PARAMETERS = (
+    "max_length", "label_threshold", "calibrated", "decision_threshold", "cost_matrix",
+)
 # Parameters of a training that a learning curve repeats.
 CURVE_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "learning_rate",
@@ -94,8 +98,8 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
     makers = {
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
         "suggest-labels": _add_suggest_labels, "learning-curve": _add_learning_curve,
-        "pretrain": _add_pretrain, "verify": _add_verify, "inspect": _add_inspect,
-        "doctor": _add_doctor,
+        "pretrain": _add_pretrain, "export": _add_export, "verify": _add_verify,
+        "inspect": _add_inspect, "doctor": _add_doctor,
     }
     return parser, {
         name: make(_Commands(commands, name, everything)) for name, make in makers.items()
@@ -478,6 +482,36 @@ def _add_pretrain(commands: _Commands) -> Parser:
     output = commands.section(command, "output")
     add_output(output, required=True)
     add_force(output)
+    return commands.finish(command)
+
+
+def _add_export(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "-o OUT"],
+        "write a saved model as an ONNX graph, for production",
+        "Write a saved model as an ONNX graph, which ONNX Runtime, OpenVINO and other programs run "
+        "without bertsent. OUT is a directory, which also gets the files of the tokenizer, or a "
+        "file that ends in .onnx, for the graph alone. docs/export.md says what the graph computes "
+        "and how to run it. Needs the package onnx.",
+        [
+            "export tickets-model --output tickets-onnx",
+            "export tickets-model --int8 --output tickets-int8",
+            "export tickets-model --output tickets.onnx",
+        ],
+    )
+    _add_model(commands.section(command, "model"))
+    output = commands.section(command, "output")
+    output.add("--output", "-o", metavar="OUT", type=typed_path, required=True,
+               help="directory for the graph and the tokenizer, or a file that ends in .onnx for "
+               "the graph alone",
+               brief="directory, or a file that ends in .onnx")
+    output.add("--int8", action="store_true",
+               help="store and compute the linear layers of the encoder in int8, which takes less "
+               "space and time; logits are rounded",
+               brief="store and compute linear layers in int8")
+    output.add("--force", action="store_true", help="replace what an export wrote before",
+               brief="replace what an export wrote before")
+    add_prediction_parameters(commands.section(command, "prediction"), EXPORT_PARAMETERS)
     return commands.finish(command)
 
 

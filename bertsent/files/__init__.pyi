@@ -1,5 +1,6 @@
 from .arrays import mapping_error as mapping_error, read_array as read_array
 from .atomic import (
+    CLASSIFIER_FILES as CLASSIFIER_FILES,
     MODEL_FILES as MODEL_FILES,
     MOST_MEMBERS as MOST_MEMBERS,
     OWN_FILES as OWN_FILES,

@@ -2,6 +2,7 @@ from .config import (
     check_config as check_config,
     engine_config as engine_config,
     family_in as family_in,
+    family_of as family_of,
     label_names as label_names,
     length_limit as length_limit,
     masked_lm_config as masked_lm_config,
@@ -12,6 +13,7 @@ from .config import (
 )
 from .diagnosis import cache_gap as cache_gap
 from .families import Family as Family
+from .int8 import quantize as quantize
 from .packaged import is_at_hand as is_at_hand
 from .parameters import (
     RandomState as RandomState,
@@ -20,7 +22,10 @@ from .parameters import (
     parameter_table as parameter_table,
     random_parameters as random_parameters,
 )
-from .resolve import resolve_directory as resolve_directory
+from .resolve import (
+    hub_id as hub_id,
+    resolve_directory as resolve_directory,
+)
 from .tensors import (
     read_arrays as read_arrays,
     write_arrays as write_arrays,

@@ -16,7 +16,7 @@ from bertsent.hub.sentence import inner_model
 from bertsent.system import close_names, expand_path, interrupt_at_once
 from bertsent.wording import phrase, spell
 
-__all__ = ["resolve_directory"]
+__all__ = ["hub_id", "resolve_directory"]
 
 _TOKENIZER = (
     "config.json",
@@ -287,6 +287,22 @@ def _snapshot(
             raise
         reason = _out_of_reach(repo_id, at, error)
         raise ModelNotFoundError(f"{_no_directory(given)}. {reason}") from None
+
+
+def hub_id(name: object) -> str | None:
+    """Return the id on the hub of a model that somebody named, or None if it has none.
+
+    Parameters
+    ----------
+    name : str or path-like
+        As for `resolve_directory`.
+    """
+    name = str(name)
+    if name in NAMED:
+        return NAMED[name].hub_id
+    if not re.fullmatch(_ID, name) or os.path.exists(expand_path(name)):
+        return None
+    return name if "/" in name or name in _known_models() else None
 
 
 def _known_models() -> tuple[str, ...]:

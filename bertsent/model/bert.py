@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertsent.export import Part, write_onnx
 from bertsent.files import MODEL_FILES, TOKENIZER_FILES, atomic_directory, hold_directory
 from bertsent.hub import (
     aligned_zeros,
@@ -294,6 +295,48 @@ class BertForSequenceClassification:
                 staging, self._config, self._engine, self._settled(),
                 tokenizer=tokenizer, extra_files=extra_files, int8=int8,
             )
+
+    def export_onnx(
+        self,
+        path: str | PathLike[str],
+        overwrite: bool = False,
+        *,
+        tokenizer: Tokenizer | None = None,
+        int8: bool = False,
+    ) -> None:
+        """Write the model as an ONNX graph with the output ``logits``.
+
+        `bertsent.BertClassifier.export_onnx` describes the graph. That of a bare model has no
+        probabilities.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A directory, which gets ``model.onnx`` and ``config.json``, or a file that ends in
+            ``.onnx``.
+        overwrite : bool, default=False
+            Whether to replace what an export wrote before.
+        tokenizer : Tokenizer or None, default=None
+            Tokenizer to write into the directory.
+        int8 : bool, default=False
+            Whether to store and compute the linear layers of the encoder in int8.
+
+        Raises
+        ------
+        FileExistsError
+            The file exists, or the directory contains files, and `overwrite` is false; or the
+            directory contains a saved model.
+        ImportError
+            The package onnx is not installed.
+        ValueError
+            The weights take more than 2 GB.
+        """
+        labels = list(self.id2label.values())
+        write_onnx(
+            path, [Part(self._config, self._engine, self._settled())], overwrite=overwrite,
+            tokenizer=tokenizer, max_length=self._engine["max_position_embeddings"], int8=int8,
+            metadata={"task": self._config.get("problem_type") or "unknown", "labels": labels},
+        )
 
     # --- computing --------------------------------------------------------------------------
 

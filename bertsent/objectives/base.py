@@ -116,6 +116,9 @@ class Objective(ABC):
         Whether a larger value of the metric is better.
     further_metrics : mapping of str to bool
         What else `evaluate` returns, by name, and whether larger values are better.
+    link : {"softmax", "sigmoid", "identity"} or None
+        What turns logits into predictions in other programs: into the probabilities of classes, of
+        labels, or into the numbers themselves. None if nothing that they know does.
     takes_threshold : bool
         Whether the parameter `label_threshold` decides what is predicted.
     takes_costs : bool
@@ -141,6 +144,7 @@ class Objective(ABC):
     metric: ClassVar[str]
     greater_is_better: ClassVar[bool]
     further_metrics: ClassVar[Mapping[str, bool]] = {}
+    link: ClassVar[str | None] = None
     takes_threshold: ClassVar[bool] = False
     takes_costs: ClassVar[bool] = False
     learns_held_out: ClassVar[bool] = False
@@ -560,3 +564,15 @@ class Objective(ABC):
         """Combine the logits of several models; by default, return their mean."""
         means: npt.NDArray[np.float64] = np.stack(opinions).mean(axis=0, dtype=np.float64)
         return means.astype(np.float32)
+
+    # --- other programs ---------------------------------------------------------------------
+
+    @property
+    def temperatures(self) -> list[float] | None:
+        """What divides logits before they become probabilities: one number, or one a label."""
+        return None
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """How probabilities become predictions, as JSON; empty if the most probable class wins."""
+        return {}

@@ -102,6 +102,7 @@ class SingleLabelClassification(Objective):
     metric = "accuracy"
     greater_is_better = True
     learns_held_out = True
+    link = "softmax"
     takes_costs = True
     recorded = {
         "loss": np.float32, "probability": np.float32, "margin": np.float32, "other": np.int32,
@@ -497,6 +498,16 @@ class SingleLabelClassification(Objective):
 
     def uncertainty(self, logits: Float32) -> Float64:
         return margin_uncertainty(self.predict_proba(logits))
+
+    @property
+    def temperatures(self) -> list[float] | None:
+        return [self.used_temperature] if self.calibrated else None
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        if self.costs is not None:
+            return {"cost_matrix": self.costs.tolist()}
+        return {} if self.threshold is None else {"threshold": self.threshold}
 
     def combine(self, opinions: list[Float32]) -> Float32:
         """Return logits whose softmax is the mean of the models' probabilities."""

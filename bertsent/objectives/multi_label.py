@@ -95,6 +95,7 @@ class MultiLabelClassification(Objective):
     metric = "f1"
     greater_is_better = True
     further_metrics = {"micro_f1": True, "macro_f1": True}
+    link = "sigmoid"
     takes_threshold = True
     learns_held_out = True
 
@@ -489,6 +490,17 @@ class MultiLabelClassification(Objective):
         distance = np.abs(self.predict_proba(logits) - limits) / np.maximum(limits, 1.0 - limits)
         found: Float64 = 1.0 - distance.min(axis=1)
         return found
+
+    @property
+    def temperatures(self) -> list[float] | None:
+        if self.calibration is None or not self.calibrated:
+            return None
+        found: list[float] = self.calibration.tolist()
+        return found
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        return {"thresholds": self.used_thresholds.tolist()}
 
     def combine(self, opinions: list[Float32]) -> Float32:
         """Return logits whose probabilities are the mean of those of the models."""

@@ -59,6 +59,7 @@ class Regression(Objective):
     purpose = "predicts numbers"
     metric = "mae"
     greater_is_better = False
+    link = "identity"
     further_metrics = {"rmse": False, "r2": True, "spearman": True}
 
     # --- y and targets ----------------------------------------------------------------------

@@ -70,6 +70,8 @@ assert_type(clf.score(frame[["review"]], labels, sample_weight=np.ones(2)), floa
 assert_type(clf.feature_names_in_, npt.NDArray[Any])
 clf.predict(texts)
 clf.save_pretrained("somewhere", overwrite=True, int8=True)
+clf.export_onnx("somewhere.onnx", overwrite=True, int8=True)
+assert_type(clf.push_to_hub("me/model", private=True), str)
 BertClassifier(**RECIPES["quick"])
 BertClassifier(members=[{"max_length": 256}, {}], class_weight={"pos": 2.0}, time_budget="10min")
 
@@ -83,6 +85,7 @@ clf.fit(texts)  # E: call-arg
 clf.predict(3)  # E: arg-type
 clf.score(texts)  # E: call-arg
 clf.save_pretrained(3)  # E: arg-type
+clf.export_onnx("somewhere.onnx", opset=17)  # E: call-arg
 clf.predict_file("a.csv", "b.csv", sep=";")  # E: call-arg
 clf.predict_file("a.csv", "b.csv", errors="ignore")  # E: arg-type
 wrong: Float32 = clf.predict_proba(texts)  # E: assignment

@@ -1,0 +1,191 @@
+"""The model card: what a model is, for people who find it on the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import bertsent
+from bertsent.hub import family_of, hub_id
+
+if TYPE_CHECKING:
+    from bertsent.classifier.evaluation import Evaluation
+    from bertsent.classifier.fitted import Predictor
+
+__all__ = ["MARKER", "write_card"]
+
+# The first line of the text. A card without it was written by a person, and is kept.
+MARKER = "<!-- Written by bertsent. If you change this card, delete this line to keep it. -->"
+# Names of outputs that are listed.
+_MOST_NAMES = 50
+_CUT = {
+    "head": "the rest of a longer text is not read",
+    "tail": "of a longer text, only the end is read",
+    "head+tail": "of a longer text, beginning and end are read",
+    "windows": "a longer text is read in windows, whose logits are averaged",
+}
+
+
+def write_card(
+    ready: Predictor, model_id: str, evaluation: Evaluation | None = None, *, int8: bool = False
+) -> str:
+    """Return the model card of a classifier: YAML metadata and text in Markdown.
+
+    It has numbers of texts and names of classes, and nothing of the content of the texts.
+
+    Parameters
+    ----------
+    ready : Predictor
+        The classifier, with the parameters for prediction.
+    model_id : str
+        Its id on the hub.
+    evaluation : Evaluation or None, default=None
+        The test whose metrics are shown. None means the held-out texts of training, if there were
+        any.
+    int8 : bool, default=False
+        Whether the model is saved as int8, so that transformers cannot open it.
+    """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    objective = ready.objective
+    base = hub_id(ready.parameters["model"])
+    metrics, tested = _metrics(ready, evaluation)
+    data = ModelCardData(
+        base_model=base,
+        library_name="bertsent",
+        pipeline_tag="text-classification",
+        tags=["bertsent", objective.problem_type.replace("_", "-")],
+        model_name=model_id.rsplit("/", 1)[-1] if metrics else None,
+        eval_results=[
+            EvalResult(
+                task_type="text-classification", dataset_type="held-out", dataset_name=tested,
+                metric_type=name, metric_value=value,
+            )
+            for name, value in metrics.items()
+        ] or None,
+    )
+    parts = [
+        f"---\n{data.to_yaml()}\n---", MARKER, f"# {model_id}",
+        _describe(ready, base), _describe_data(ready),
+    ]
+    if metrics:
+        parts.append(_describe_metrics(metrics, tested, evaluation))
+    parts += [_describe_limits(ready), _describe_use(ready, model_id, int8)]
+    return str(ModelCard("\n\n".join(parts) + "\n"))
+
+
+def _describe(ready: Predictor, base: str | None) -> str:
+    fitted, objective = ready.fitted, ready.objective
+    what = "pairs of texts" if fitted.pairs else "texts"
+    origin = "" if base is None else f", fine-tuned from [{base}](https://huggingface.co/{base})"
+    several = "" if len(fitted.models) == 1 else f" {len(fitted.models)} models vote."
+    words = "" if fitted.words is None else " A linear model of words votes with it."
+    family = family_of(fitted.model.config).name
+    return (
+        f"A {family} model that {objective.purpose} for {what}{origin}.{several}{words} Trained "
+        f"with bertsent {bertsent.__version__}."
+    )
+
+
+def _describe_data(ready: Predictor) -> str:
+    fitted, objective = ready.fitted, ready.objective
+    names = objective.label_names
+    listed = ", ".join(f"`{_plain(name)}`" for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    lines = [f"- {len(names):,} {objective.outputs}: {listed}{more}"]
+    if len(fitted.text_hashes):
+        lines.insert(0, f"- {len(fitted.text_hashes):,} different training texts")
+    return "\n".join(["## Data", "", *lines])
+
+
+def _metrics(
+    ready: Predictor, evaluation: Evaluation | None
+) -> tuple[dict[str, float], str]:
+    """Return the metrics that are known, and on which texts they were measured."""
+    objective, fitted = ready.objective, ready.fitted
+    names = (objective.metric, *objective.further_metrics, "loss")
+    if evaluation is not None:
+        found: Mapping[str, Any] = evaluation
+        tested = f"{evaluation['rows']:,} test texts"
+    else:
+        # Rows are of single models, and say nothing about a vote.
+        rows = fitted.evaluations if len(fitted.models) == 1 and fitted.words is None else []
+        rows = [row for row in rows if fitted.best_step in (None, row.get("step"))]
+        last = rows[-1] if rows else {}
+        found = {
+            name.removeprefix("validation_"): value for name, value in last.items()
+            if name.startswith("validation_")
+        }
+        tested = "texts that were held out in training"
+    return {
+        name: round(float(found[name]), 6) for name in dict.fromkeys(names)
+        if isinstance(found.get(name), int | float) and np.isfinite(found[name])
+    }, tested
+
+
+def _describe_metrics(
+    metrics: Mapping[str, float], tested: str, evaluation: Evaluation | None
+) -> str:
+    rows = []
+    for name, value in metrics.items():
+        interval = ""
+        if name == "accuracy" and evaluation is not None:
+            low, high = _interval(value, evaluation["rows"])
+            interval = f"{low:.4f} to {high:.4f}"
+        rows.append(f"| {name.replace('_', ' ')} | {value:.4f} | {interval} |")
+    note = ""
+    if evaluation is None:
+        note = "\n\nIf they were also used to choose when training ends, these values are too good."
+    elif evaluation.note is not None:
+        note = f"\n\nNote: {evaluation.note}."
+    table = ["| metric | value | 95 % interval |", "| --- | --- | --- |", *rows]
+    return "\n".join(["## Results", "", f"On {tested}:", "", *table]) + note
+
+
+def _interval(share: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of `count` texts."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(round(share * count), count).proportion_ci(method="wilson")
+    return float(low), float(high)
+
+
+def _describe_limits(ready: Predictor) -> str:
+    reader = ready.reader()
+    return "\n".join([
+        "## Limits", "",
+        f"- It reads up to {reader.max_length:,} tokens at once, including special tokens; "
+        f"{_CUT[reader.long_text]}.",
+        "- It was only trained to tell the outputs above apart, on texts like those of training.",
+    ])
+
+
+def _describe_use(ready: Predictor, model_id: str, int8: bool) -> str:
+    kind = "BertRegressor" if ready.objective.link == "identity" else "BertClassifier"
+    text = '("A text.", "Another text.")' if ready.fitted.pairs else '"A text."'
+    parts = [
+        "## Use", "", "```python", f"from bertsent import {kind}", "",
+        f'model = {kind}.from_pretrained("{model_id}")', f"model.predict([{text}])", "```",
+    ]
+    if int8:
+        return "\n".join([*parts, "", "Its weights are int8, which only bertsent opens."])
+    vote = len(ready.fitted.models) > 1 or ready.fitted.words is not None
+    parts += [
+        "", "With transformers" + (", which opens the first model alone" if vote else "") + ":",
+        "", "```python",
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer", "",
+        f'model = AutoModelForSequenceClassification.from_pretrained("{model_id}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{model_id}")', "```",
+    ]
+    if ready.fitted.model._engine["pooling"] == "mean":
+        parts += ["", "transformers does not know the pooling of this model (the mean over all "
+                  "tokens), so its logits differ."]
+    return "\n".join(parts)
+
+
+def _plain(name: str) -> str:
+    """Return a name that cannot be taken for Markdown or HTML."""
+    shown = " ".join(name.split()).replace("`", "'")
+    return shown if len(shown) <= 60 else shown[:57] + "..."

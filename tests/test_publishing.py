@@ -1,0 +1,186 @@
+"""Uploads to the hub: the files, the model card, and what is kept there."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+from conftest import maker
+from huggingface_hub import ModelCard
+from test_classifier import make_texts
+
+from bertsent import BertClassifier, BertRegressor
+from bertsent.classifier import predictor
+from bertsent.classifier.model_card import MARKER, write_card
+from bertsent.hub import hub_id
+
+
+class Hub:
+    """Stands for the hub: a folder of files by repository."""
+
+    def __init__(self, root):
+        self.root, self.files, self.private, self.calls = root, {}, {}, []
+
+    def __call__(self, token=None):
+        self.calls.append(("login", token))
+        return self
+
+    def create_repo(self, repo_id, *, private, exist_ok):
+        assert exist_ok
+        name = repo_id if "/" in repo_id else f"me/{repo_id}"
+        self.private.setdefault(name, bool(private))
+        self.files.setdefault(name, {})
+        return huggingface_hub.RepoUrl(f"https://huggingface.co/{name}")
+
+    def repo_info(self, repo_id):
+        return SimpleNamespace(private=self.private[repo_id])
+
+    def file_exists(self, repo_id, name):
+        return name in self.files[repo_id]
+
+    def hf_hub_download(self, repo_id, name):
+        path = self.root / name
+        path.write_bytes(self.files[repo_id][name])
+        return str(path)
+
+    def upload_folder(self, *, repo_id, folder_path, commit_message, delete_patterns):
+        for name in delete_patterns:
+            self.files[repo_id].pop(name, None)
+        new = {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
+        self.files[repo_id].update(new)
+        self.calls.append((commit_message, sorted(new)))
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    fake = Hub(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "HfApi", fake)
+    return fake
+
+
+@pytest.fixture(scope="module")
+def fitted(base):
+    clf = maker(base)(validation_fraction=0.3)
+    return clf.fit(*make_texts(60))
+
+
+def card_of(hub, name="me/tickets"):
+    return ModelCard(hub.files[name]["README.md"].decode())
+
+
+def test_the_files_and_a_card_are_uploaded(fitted, hub, tmp_path):
+    address = fitted.push_to_hub("me/tickets", private=True, token="secret")
+    assert address == "https://huggingface.co/me/tickets" and hub.private["me/tickets"]
+    assert hub.calls[0] == ("login", "secret")
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    for name, content in hub.files["me/tickets"].items():
+        (folder / name).write_bytes(content)
+    texts = make_texts(8, seed=1)[0]
+    again = BertClassifier.from_pretrained(folder)
+    assert (again.predict_proba(texts) == fitted.predict_proba(texts)).all()
+
+
+def test_a_name_without_owner_is_that_of_the_account(fitted, hub):
+    assert fitted.push_to_hub("tickets").endswith("/me/tickets")
+    assert "me/tickets" in card_of(hub).text
+
+
+def test_metadata_and_text_of_the_card(fitted, hub):
+    fitted.push_to_hub("me/tickets")
+    card = card_of(hub)
+    assert card.data.pipeline_tag == "text-classification"
+    assert (card.data.library_name, card.data.language) == ("bertsent", None)
+    assert card.data.base_model is None  # a directory
+    values = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    row = fitted.evaluations_[-1]
+    assert values["accuracy"] == pytest.approx(row["validation_accuracy"], abs=1e-6)
+    assert values["loss"] == pytest.approx(row["validation_loss"], abs=1e-6)
+    n_texts = len(fitted._fitted.text_hashes)
+    for said in (MARKER, "# me/tickets", f"{n_texts} different training texts", "up to 16 tokens",
+                 'BertClassifier.from_pretrained("me/tickets")', "AutoTokenizer",
+                 *(f"`{name}`" for name in fitted.classes_)):
+        assert said in card.text
+    assert not any(text in card.content for text in make_texts(60)[0])
+
+
+def test_an_evaluation_has_an_interval(fitted, hub):
+    found = fitted.evaluate(*make_texts(40, seed=2))
+    fitted.push_to_hub("me/tickets", evaluation=found)
+    card = card_of(hub)
+    values = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert values["accuracy"] == pytest.approx(found.accuracy, abs=1e-6)
+    assert "On 40 test texts:" in card.text and " to " in card.text.split("| accuracy |")[1][:40]
+    assert found.note is not None and found.note in card.text  # some were used in training
+
+
+def test_a_card_of_a_person_is_kept(fitted, hub):
+    fitted.push_to_hub("me/tickets")
+    hub.files["me/tickets"]["README.md"] = b"# Mine\n"
+    fitted.push_to_hub("me/tickets")
+    assert hub.files["me/tickets"]["README.md"] == b"# Mine\n"
+    hub.files["me/tickets"]["README.md"] = f"# Old\n{MARKER}\n".encode()
+    fitted.push_to_hub("me/tickets")
+    assert "# me/tickets" in card_of(hub).text
+
+
+def test_files_of_an_earlier_model_are_removed(fitted, hub):
+    fitted.push_to_hub("me/tickets")
+    hub.files["me/tickets"] |= {"member-2.safetensors": b"", "notes.txt": b"mine"}
+    fitted.push_to_hub("me/tickets", int8=True, commit_message="smaller")
+    files = hub.files["me/tickets"]
+    assert "model.int8.safetensors" in files and "notes.txt" in files
+    assert not {"model.safetensors", "member-2.safetensors"} & set(files)
+    assert hub.calls[-1][0] == "smaller"
+    assert "AutoTokenizer" not in card_of(hub).text
+
+
+def test_nothing_private_becomes_public(fitted, hub):
+    fitted.push_to_hub("me/tickets", private=False)
+    uploads = len(hub.calls)
+    with pytest.raises(ValueError, match="exists and is public.*nothing was uploaded"):
+        fitted.push_to_hub("me/tickets", private=True)
+    assert len(hub.calls) == uploads + 1  # the login
+
+
+def test_an_unfitted_classifier_uploads_nothing(base, hub):
+    with pytest.raises(AttributeError, match="not fitted"):
+        BertClassifier(base).push_to_hub("me/tickets")
+    assert not hub.calls
+
+
+def test_cards_of_other_models(base):
+    texts, labels = make_texts(40)
+    regressor = BertRegressor(
+        base, max_length=16, epochs=1, batch_size=8, learning_rate=2e-3, random_state=0, verbose=0,
+        n_threads=1, members=2, validation_fraction=0.3,
+    ).fit(list(zip(texts, texts, strict=True)), [float(len(text)) for text in texts])
+    card = write_card(predictor(regressor), "me/lengths")
+    for said in ("2 models vote", "pairs of texts", "BertRegressor", "opens the first model alone"):
+        assert said in card
+    assert "## Results" not in card  # those of the vote are not known
+    voting = maker(base)(words=True, pooling="mean", long_text="windows", stride=4)
+    card = write_card(predictor(voting.fit(texts, labels)), "me/words")
+    for said in ("linear model of words", "read in windows", "does not know the pooling"):
+        assert said in card
+    assert "## Results" not in card
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"),
+        ("bert-base-uncased", "bert-base-uncased"), ("my-model", None), ("a/b/c", None),
+        ("/tmp/model", None), ("./model", None),
+    ],
+)
+def test_ids_on_the_hub(name, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert hub_id(name) == expected
+
+
+def test_a_directory_has_no_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "google-bert" / "bert-base-uncased").mkdir(parents=True)
+    assert hub_id("google-bert/bert-base-uncased") is None
