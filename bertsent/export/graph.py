@@ -112,6 +112,6 @@ class Graph:
             producer_name="bertsent", producer_version=bertsent.__version__,
         )
         onnx.helper.set_model_props(model, dict(metadata))
-        onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
+        onnx.checker.check_model(content)
         return content
