@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FLOAT", "INT64", "LARGEST", "OPSET", "UINT8", "Graph", "import_onnx"]
 
-# The first opset with LayerNormalization. ONNX Runtime has it since 1.13, of October 2022.
+# The first opset with LayerNormalization, of 2022. Later ones would only exclude older programs.
 OPSET = 17
 # The version of the file format that came with this opset.
 _IR_VERSION = 8
