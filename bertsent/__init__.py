@@ -17,6 +17,8 @@ learning_curve
     Measures how good a classifier is with fewer labels, and estimates how good with more.
 LearningCurve
     The result of `learning_curve`.
+HistoryDisplay, LengthDisplay, ThresholdDisplay, AuditDisplay
+    Plots of training, lengths of texts, thresholds, and training data, as in scikit-learn.
 suggest_labels
     Chooses the first texts to label, before there are any labels.
 verify

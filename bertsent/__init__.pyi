@@ -12,6 +12,12 @@ from .curves import (
     learning_curve as learning_curve,
 )
 from .model import BertForSequenceClassification as BertForSequenceClassification
+from .plots import (
+    AuditDisplay as AuditDisplay,
+    HistoryDisplay as HistoryDisplay,
+    LengthDisplay as LengthDisplay,
+    ThresholdDisplay as ThresholdDisplay,
+)
 from .pretraining import (
     pretrain as pretrain,
     verify_pretraining as verify_pretraining,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bertsent.curves.power_law import FEWEST_SIZES, PowerLaw, fit_power_law
-from bertsent.system import html_table, text_table
+from bertsent.system import BLUE, QUIET, VERMILION, html_table, make_axes, text_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -289,26 +289,17 @@ class LearningCurve:
         ImportError
             matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError(
-                "a plot needs matplotlib; install it with: pip install 'bertsent[plot]'"
-            ) from None
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(layout="constrained")
-        assert ax is not None and isinstance(ax.figure, Figure)
+        (ax,) = make_axes(ax)
+        assert ax is not None
         ax.plot(self.runs["train_size"], 100 * self.runs["score"], "o", markersize=4,
-                color="#4c72b0", label="measured, one run each")
+                color=BLUE, label="measured, one run each")
         if self.law is not None:
             n = np.geomspace(self.means["train_size"].min(), 4 * self.train_size, 100)
             found = self.predict(n)
-            ax.plot(n, 100 * found["score"], color="#2f7d4f", label="fitted")
-            ax.fill_between(n, 100 * found["low"], 100 * found["high"], color="#2f7d4f",
+            ax.plot(n, 100 * found["score"], color=VERMILION, label="fitted")
+            ax.fill_between(n, 100 * found["low"], 100 * found["high"], color=VERMILION,
                             alpha=0.15, linewidth=0, label="90 % interval")
-            ax.axvline(self.train_size, color="#8c8c8c", linestyle=":", linewidth=1)
+            ax.axvline(self.train_size, color=QUIET, linestyle=":", linewidth=1)
         ax.set(xscale="log", xlabel="Number of training texts",
                ylabel=f"{self.scoring.replace('_', ' ')} in %", title=self._headline())
         ax.title.set_fontsize(10)

@@ -1,3 +1,12 @@
+from .axes import (
+    BLUE as BLUE,
+    COLOURS as COLOURS,
+    GREEN as GREEN,
+    QUIET as QUIET,
+    VERMILION as VERMILION,
+    make_axes as make_axes,
+    whole_numbers as whole_numbers,
+)
 from .collector import pause_collector as pause_collector
 from .display import (
     display_kind as display_kind,
@@ -34,6 +43,7 @@ from .paths import (
 from .progress import (
     Silent as Silent,
     SilentRows as SilentRows,
+    format_means as format_means,
     make_progress as make_progress,
     row_progress as row_progress,
 )

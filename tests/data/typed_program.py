@@ -15,6 +15,8 @@ from bertsent import (
     BertClassifier,
     BertForSequenceClassification,
     Evaluation,
+    HistoryDisplay,
+    ThresholdDisplay,
     Tokenizer,
     WordPieceTokenizer,
     pretrain,
@@ -56,6 +58,9 @@ assert_type(clf.evaluate(frame["review"], frame["sentiment"]).accuracy, float)
 assert_type(clf.evaluate(texts, labels).note, str | None)
 assert_type(Mine.from_recipe("quick", max_length=64), Mine)
 clf.evaluate(texts)  # E: call-arg
+assert_type(HistoryDisplay.from_estimator(clf, metrics=["loss"]), HistoryDisplay)
+assert_type(ThresholdDisplay.from_estimator(clf, texts, labels).best_threshold, float)
+HistoryDisplay.from_estimator(clf, x="hour")  # E: arg-type
 assert_type(clf.learning_rate_, float | list[float] | None)
 assert_type(clf.history_, list[dict[str, Any]])
 assert_type(clf.training_rows_, Int64 | None)

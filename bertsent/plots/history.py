@@ -1,0 +1,240 @@
+"""`HistoryDisplay`: loss and metrics during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from bertsent.system import BLUE, QUIET, VERMILION, make_axes, whole_numbers
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Self
+
+    from bertsent.classifier import BertEstimator
+
+# Columns of a history that are no loss or metric.
+_COUNTS = {"member", "epoch", "step", "part", "tokens", "seconds"}
+_HELD_OUT = "validation_"
+Row = Mapping[str, Any]
+
+
+class HistoryDisplay:
+    """Loss and metrics of training and held-out texts, by epoch or by step.
+
+    Create it with `from_estimator`, which also plots it. There is one plot for each name in
+    `metrics`. Members of a vote are lines of the same colour. A dotted line marks the weights that
+    were kept by early stopping or a time budget.
+
+    Parameters
+    ----------
+    history : list of dict
+        As ``history_`` of `BertClassifier`: one row for each epoch.
+    evaluations : list of dict, default=()
+        As ``evaluations_``: one row for each evaluation of held-out texts. With them, evaluations
+        within an epoch are shown too.
+    best_step : int, None or list of these, default=None
+        As ``best_step_``.
+    estimator_name : str or None, default=None
+        Title of the figure.
+
+    Attributes
+    ----------
+    metrics_ : list of str
+        Names that can be plotted, "loss" first.
+    ax_ : matplotlib Axes
+        The first plot.
+    axes_ : ndarray of matplotlib Axes
+        All plots.
+    figure_ : matplotlib Figure
+        The figure with the plots.
+
+    Examples
+    --------
+    >>> from bertsent import BertClassifier, HistoryDisplay
+    >>> clf = BertClassifier.from_pretrained("tickets-model")
+    >>> display = HistoryDisplay.from_estimator(clf)
+    >>> display.metrics_
+    ['loss', 'accuracy']
+    >>> display.ax_.get_xlabel()
+    'epoch'
+    """
+
+    ax_: Axes
+    axes_: npt.NDArray[Any]
+    figure_: Figure
+
+    def __init__(
+        self,
+        history: Sequence[Row],
+        evaluations: Sequence[Row] = (),
+        *,
+        best_step: int | Sequence[int | None] | None = None,
+        estimator_name: str | None = None,
+    ) -> None:
+        self.history = list(history)
+        self.evaluations = list(evaluations)
+        self.best_step = best_step
+        self.estimator_name = estimator_name
+        names = [name for row in (*self.history, *self.evaluations) for name in row]
+        found = dict.fromkeys(
+            name.removeprefix(_HELD_OUT) for name in names if name not in _COUNTS
+        )
+        self.metrics_ = sorted(found, key=lambda name: name != "loss")
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: BertEstimator,
+        *,
+        metrics: str | Sequence[str] | None = None,
+        x: Literal["epoch", "step"] = "epoch",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Plot the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : BertClassifier or BertRegressor
+            Fitted.
+        metrics, x, ax
+            As in `plot`.
+        name : str or None, default=None
+            Title of the figure. None shows none.
+
+        Returns
+        -------
+        display : HistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            The history is empty, as that of a model of another program, or see `plot`.
+        """
+        check_is_fitted(estimator)
+        display = cls(
+            estimator.history_, estimator.evaluations_, best_step=estimator.best_step_,
+            estimator_name=name,
+        )
+        return display.plot(ax, metrics=metrics, x=x)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        metrics: str | Sequence[str] | None = None,
+        x: Literal["epoch", "step"] = "epoch",
+    ) -> Self:
+        """Plot loss and metrics.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of them or None, default=None
+            Where to plot: one for each of `metrics`. None makes a new figure.
+        metrics : str, list of str or None, default=None
+            Names in ``metrics_``. None is the loss and, unless a single `ax` is given, the first
+            metric.
+        x : {"epoch", "step"}, default="epoch"
+            What is on the horizontal axis. Steps are known if texts were held out.
+
+        Returns
+        -------
+        self : HistoryDisplay
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed.
+        ValueError
+            There is no history, or a name or `x` does not occur in it.
+        """
+        if not self.history and not self.evaluations:
+            raise ValueError("the history is empty: this model was not trained by fit")
+        if x not in ("epoch", "step"):
+            raise ValueError(f"x={x!r} is not allowed; expected 'epoch' or 'step'")
+        if x == "step" and not self.evaluations:
+            raise ValueError(
+                "x='step' needs held-out texts, whose evaluations say after which step they were; "
+                "use x='epoch', or fit with validation_fraction or X_val"
+            )
+        chosen = self._choose(metrics, ax)
+        axes = make_axes(ax, len(chosen))
+        for own, name in zip(axes, chosen, strict=True):
+            self._plot_one(own, name, x)
+        self.axes_, self.ax_ = axes, axes[0]
+        self.figure_ = axes[0].figure
+        if self.estimator_name is not None:
+            self.figure_.suptitle(self.estimator_name)
+        return self
+
+    def _choose(self, metrics: str | Sequence[str] | None, ax: Any) -> list[str]:
+        if metrics is None:
+            return self.metrics_[: 2 if ax is None else np.size(ax)]
+        chosen = [metrics] if isinstance(metrics, str) else list(metrics)
+        unknown = next((name for name in chosen if name not in self.metrics_), None)
+        if unknown is not None or not chosen:
+            raise ValueError(
+                f"metrics={metrics!r} is not in the history; expected names among "
+                f"{', '.join(map(repr, self.metrics_))}"
+            )
+        return chosen
+
+    def _plot_one(self, ax: Axes, name: str, x: str) -> None:
+        held_out = _HELD_OUT + name
+        members = sorted({row.get("member", 1) for row in (*self.history, *self.evaluations)})
+        alpha = 1.0 if len(members) == 1 else 0.55
+        for member in members:
+            history = [row for row in self.history if row.get("member", 1) == member]
+            tested = [row for row in self.evaluations if row.get("member", 1) == member]
+            # Steps of an epoch; the place of an evaluation in epochs follows from it.
+            steps = _steps_of_epoch(history, tested)
+            unit = 1.0 if x == "epoch" or steps is None else steps
+            ends = [(row["epoch"] - 1 + row.get("part", 1.0)) * unit for row in history]
+            lines = [("training", BLUE, "o-", ends, history, name)]
+            if steps is not None:
+                places = [row["step"] / steps * unit for row in tested]
+                lines.append(("held out", VERMILION, "s--", places, tested, held_out))
+            else:
+                lines.append(("held out", VERMILION, "s--", ends, history, held_out))
+            for label, colour, style, at, rows, key in lines:
+                points = [
+                    (place, row[key]) for place, row in zip(at, rows, strict=True) if key in row
+                ]
+                if points:
+                    ax.plot(
+                        *zip(*points, strict=True), style, color=colour, alpha=alpha, markersize=4,
+                        label=label if member == members[0] else None,
+                    )
+            best = self._best(members.index(member))
+            if best is not None and steps is not None:
+                ax.axvline(
+                    best / steps * unit, color=QUIET, linestyle=":", linewidth=1,
+                    label="kept" if member == members[0] else None,
+                )
+        ax.set(xlabel=x, ylabel=name.replace("_", " "))
+        whole_numbers(ax)
+        ax.legend(frameon=False)
+
+    def _best(self, number: int) -> int | None:
+        if isinstance(self.best_step, Sequence):
+            return self.best_step[number] if number < len(self.best_step) else None
+        return self.best_step
+
+
+def _steps_of_epoch(history: Sequence[Row], tested: Sequence[Row]) -> float | None:
+    """Return the number of steps of an epoch; None if no evaluation says after which step it was.
+
+    Held-out texts are scored at the end of every epoch.
+    """
+    if not tested:
+        return None
+    first = tested[0]["epoch"]
+    last = max(row["step"] for row in tested if row["epoch"] == first)
+    part = next((row.get("part", 1.0) for row in history if row["epoch"] == first), 1.0)
+    return float(last / (first - 1 + part))
