@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -118,6 +119,19 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._fitted is not None
+
+    def _repr_html_inner(self) -> str:
+        """Return what notebooks show, unless scikit-learn's display is "text"."""
+        from bertsent.classifier.html_repr import render
+
+        return render(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return what notebooks show; of the base class, it would be a diagram of one box."""
+        bundle = {"text/plain": repr(self)}
+        if get_config()["display"] == "diagram":
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle
 
     def _learn(self, train: Callable[[], tuple[Fitted, KeyboardInterrupt | None]]) -> Self:
         """Keep what was trained, also if it was interrupted, and say so."""
