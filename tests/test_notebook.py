@@ -3,9 +3,11 @@
 import os
 import queue
 import re
+import sys
 import textwrap
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import maker
@@ -16,7 +18,8 @@ from test_progress import enter_shell
 from test_runs import at_step
 
 import bertsent
-from bertsent.system import make_progress, notebook, row_progress
+from bertsent.system import display_kind, make_progress, notebook, row_progress
+from bertsent.system.live_curve import MOST_POINTS, LiveCurve
 from bertsent.system.notebook import MOST_ROWS, RowOutput, Table
 
 # --- what is shown ------------------------------------------------------------------------
@@ -146,6 +149,50 @@ def test_frozen_layers_and_evaluations_move_the_bar_and_the_line(shell):
 def test_text_is_escaped(shell):
     make_progress(1).announce("<img src=x> is <b>new</b>")
     assert "&lt;img src=x&gt;" in only(shell)[0] and "<img src=x>" in only(shell)[1]
+
+
+def test_a_curve_is_drawn_on_request_and_stays(make, shell, monkeypatch):
+    make().fit(TEXTS, LABELS)
+    assert "<svg" not in only(shell)[0]
+    monkeypatch.setenv("BERTSENT_PROGRESS", "curve")
+    shell.display_pub.outputs.clear()
+    clf = make(validation_fraction=0.2, eval_every=3).fit(TEXTS, LABELS)
+    html, text = only(shell)
+    check(html)
+    training, held_out = re.findall(r'<path d="M([^"V]*)" fill="none" .*?dasharray="(.*?)"', html)
+    assert training[0].count("L") == 7 and training[1] == "none"  # 8 steps
+    assert held_out[0].count("L") == len(clf.evaluations_) - 1 and held_out[1] == "5 4"
+    assert "step 8" in html and "held-out texts" in html and "8 steps in" in html
+    assert not re.search(r"#[0-9a-f]{3}|rgb\(|<script|<style|height: 0.5em", html)
+    assert "svg" not in text
+    shown = [data["text/html"] for data in shell.display_pub.calls if "<svg" in data["text/html"]]
+    assert len(shown) > 5
+
+
+def test_a_curve_has_the_last_place_of_each_line():
+    curve = LiveCurve()
+    assert curve.draw(10) == ""
+    for step in range(1, 5001):
+        curve.add(step, 1 / step)
+        if step % 5 == 0:
+            curve.evaluate(step, 0.5)
+            curve.evaluate(step, 2 / step)
+    assert 100 < len(curve.training) <= MOST_POINTS and len(curve.held_out) <= MOST_POINTS
+    assert curve.held_out[-1] == (5000, 2 / 5000) and curve.training[-1][0] > 4900
+    assert all(loss == 2 / step for step, loss in curve.held_out)
+    steps = np.diff([step for step, _ in curve.training])
+    assert (steps == steps[0]).all() and steps[0] > 1
+    numbers = re.findall(r"-?\d+\.\d+", re.findall(r'd="M([^"V]*)"', curve.draw(5000))[0])
+    assert 0 <= min(map(float, numbers)) and max(map(float, numbers)) <= 420
+
+
+def test_a_curve_needs_a_notebook(monkeypatch):
+    monkeypatch.setenv("BERTSENT_PROGRESS", "curve")
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    assert display_kind() == "lines"
+    enter_shell(monkeypatch, "Shell", kernel=object())
+    assert display_kind() == "curve" and isinstance(row_progress(1), RowOutput)
+    assert make_progress(1).curve
 
 
 def test_updates_are_not_too_many(make, shell, monkeypatch):

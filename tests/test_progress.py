@@ -146,7 +146,7 @@ def test_the_choice_of_a_notebook_needs_one(monkeypatch):
 
 def test_a_wrong_choice_is_named_before_training(monkeypatch, base):
     monkeypatch.setenv("BERTSENT_PROGRESS", "fancy")
-    with pytest.raises(ValueError, match="BERTSENT_PROGRESS='fancy'.*\"bar\", \"notebook\", \"l"):
+    with pytest.raises(ValueError, match="BERTSENT_PROGRESS='fancy'.*\"bar\", \"notebook\", \"c"):
         bertsent.BertClassifier(base, max_length=16).fit(["good", "bad"], [1, 0])
     bertsent.BertClassifier(base, max_length=16, verbose=0).fit(["good", "bad"], [1, 0])
 

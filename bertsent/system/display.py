@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any, Literal, TextIO, TypeAlias, cast, get_args
 
-Kind: TypeAlias = Literal["bar", "notebook", "lines", "none"]
+Kind: TypeAlias = Literal["bar", "notebook", "curve", "lines", "none"]
 
 
 def display_kind(stream: TextIO | None = None) -> Kind:
@@ -20,10 +20,10 @@ def display_kind(stream: TextIO | None = None) -> Kind:
 
     Returns
     -------
-    {"bar", "notebook", "lines", "none"}
+    {"bar", "notebook", "curve", "lines", "none"}
         ``BERTSENT_PROGRESS``, if it is set. Otherwise "notebook" if the front end of a kernel
         shows the output, "bar" if a terminal does, and "lines" elsewhere. Where there is no
-        front end, "notebook" becomes "lines".
+        front end, "notebook" and "curve", which adds the loss by step, become "lines".
 
     Raises
     ------
@@ -34,11 +34,11 @@ def display_kind(stream: TextIO | None = None) -> Kind:
     if kind and kind not in get_args(Kind):
         raise ValueError(
             f"BERTSENT_PROGRESS={kind!r} in the environment: expected "
-            '"bar", "notebook", "lines" or "none"'
+            '"bar", "notebook", "curve", "lines" or "none"'
         )
-    if stream is None and kind in ("", "notebook") and front_end() is not None:
-        return "notebook"
-    if kind in ("", "notebook"):
+    if stream is None and kind in ("", "notebook", "curve") and front_end() is not None:
+        return "curve" if kind == "curve" else "notebook"
+    if kind in ("", "notebook", "curve"):
         return "bar" if not kind and _is_terminal(stream or text_stream()) else "lines"
     return cast(Kind, kind)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from os import PathLike
 from typing import Any
 
 from bertsent.system.display import front_end
+from bertsent.system.live_curve import LiveCurve
 from bertsent.system.progress import (
     STOPPING,
     Row,
@@ -77,6 +78,7 @@ class _Run:
         self.rows: list[dict[str, Any]] = []
         self.left_out = 0
         self.foot: list[str] = []
+        self.curve, self.steps = LiveCurve(), 0
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row, or replace the last one if it is of the same step."""
@@ -89,10 +91,16 @@ class _Run:
 
 
 class Table(Shown):
-    """A table with a row for each epoch and evaluation, and a bar below it during training."""
+    """A table with a row for each epoch and evaluation, and a bar below it during training.
 
-    def __init__(self) -> None:
-        self.output = Output()
+    Parameters
+    ----------
+    curve : bool, default=False
+        Whether to draw the loss by step too.
+    """
+
+    def __init__(self, curve: bool = False) -> None:
+        self.output, self.curve = Output(), curve
         self.runs = [_Run()]
         self.running, self.waiting = False, ""
 
@@ -111,6 +119,7 @@ class Table(Shown):
         super().start(epochs, steps, tokens, steps_done, tokens_done)
         self.started = self.epoch_started = time.monotonic()
         self.steps_before = steps_done
+        self.runs[-1].steps = self.steps
         self.running = True
         self._publish()
 
@@ -118,14 +127,25 @@ class Table(Shown):
         if self.output.is_due():
             self._publish()
 
+    def step(self, epoch: int, tokens: int, means: Mapping[str, float]) -> None:
+        if "loss" in means:
+            self.runs[-1].curve.add(self.steps_done + 1, means["loss"])
+        super().step(epoch, tokens, means)
+
     def evaluation(self, row: Row) -> None:
+        self._evaluated(row)
         self.runs[-1].add(self._row({**self.means, **row}))
         self.refresh()
 
     def epoch(self, row: Row) -> None:
+        self._evaluated(row)
         self.runs[-1].add(self._row(row))
         self.epoch_started, self.means = time.monotonic(), {}
         self.refresh()
+
+    def _evaluated(self, row: Row) -> None:
+        if "validation_loss" in row:
+            self.runs[-1].curve.evaluate(self.steps_done, row["validation_loss"])
 
     def stopping(self) -> None:
         self.waiting = STOPPING
@@ -182,6 +202,8 @@ class Table(Shown):
                 columns, cells = _lay_out(rows, run.left_out)
                 html.append(html_table(columns, cells))
                 text.append(text_table(columns, cells))
+            if self.curve:
+                html.append(run.curve.draw(run.steps))
             html += map(_paragraph, foot)
             text += foot
         if self.running:

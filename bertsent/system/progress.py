@@ -263,7 +263,8 @@ def make_progress(
     Returns
     -------
     Silent
-        A bar on terminals, a table in notebooks, lines elsewhere; see `display_kind`.
+        A bar on terminals, a table in notebooks, with a curve if that was chosen, lines
+        elsewhere; see `display_kind`.
     """
     kind = display_kind(stream) if verbose else "none"
     if kind == "none":
@@ -272,10 +273,10 @@ def make_progress(
         from bertsent.system.lines import Brief, Lines
 
         return Brief(stream) if brief else Lines(stream)
-    if kind == "notebook":
+    if kind in ("notebook", "curve"):
         from bertsent.system.notebook import Table
 
-        return Table()
+        return Table(curve=kind == "curve")
     from bertsent.system.bars import Bar
 
     return Bar(stream)
@@ -316,7 +317,7 @@ def row_progress(verbose: bool | int, stream: TextIO | None = None) -> SilentRow
         from bertsent.system.lines import RowLines
 
         return RowLines(stream)
-    if kind == "notebook":
+    if kind in ("notebook", "curve"):
         from bertsent.system.notebook import RowOutput
 
         return RowOutput()
