@@ -1,0 +1,215 @@
+"""The tools of scikit-learn with all tasks: its own checks, workers, routing, searches."""
+
+import os
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+from sklearn import config_context
+from sklearn.base import clone, is_regressor
+from sklearn.ensemble import StackingRegressor, VotingClassifier, VotingRegressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingRandomSearchCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import estimator_checks_generator
+from test_classifier import make_texts
+from test_classifier_sklearn import ABOUT_NUMBERS, OfNumbers, as_texts
+
+from bertsent import BertRegressor
+from bertsent.system import resolve_n_threads
+
+TEXTS, LABELS = make_texts(24)
+NUMBERS = np.array([len(text) for text in TEXTS], dtype=float)
+SETS = np.array([[number % 2, number % 3 == 0] for number in range(24)], dtype=int)
+
+
+@pytest.fixture
+def reg(base):
+    return BertRegressor(
+        base, max_length=16, epochs=1, batch_size=8, random_state=0, verbose=0, n_threads=1
+    )
+
+
+# --- scikit-learn's own checks -------------------------------------------------------------
+
+
+class RegressorOfNumbers(BertRegressor):
+    """A regressor that scikit-learn's checks can call, which pass matrices of numbers."""
+
+    def __init__(self, model, epochs=1, random_state=0):
+        super().__init__(
+            model, epochs=epochs, random_state=random_state, max_length=16, verbose=0, n_threads=1,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
+        tags.input_tags.string, tags.regressor_tags.poor_score = False, True
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(as_texts(X), y, sample_weight)
+
+    def predict(self, X):
+        return super().predict(as_texts(X))
+
+    def score(self, X, y, sample_weight=None):
+        return super().score(as_texts(X), y, sample_weight)
+
+
+def run_checks(estimator, except_for):
+    passed = set()
+    for each, check in estimator_checks_generator(estimator):
+        name = check.func.__name__
+        if name not in except_for:
+            check(each)
+            passed.add(name)
+    return passed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checks_of_scikit_learn_pass_for_regression(base):
+    passed = run_checks(RegressorOfNumbers(base), ABOUT_NUMBERS)
+    assert {"check_regressors_train", "check_regressors_int", "check_supervised_y_2d",
+            "check_regressor_data_not_an_array", "check_regressor_multioutput"} <= passed
+    assert len(passed) > 30
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_checks_of_scikit_learn_pass_for_several_labels(base):
+    from sklearn.utils import estimator_checks
+
+    names = [
+        name for name in dir(estimator_checks)
+        if name.startswith("check_classifiers_multilabel")
+    ]
+    assert len(names) >= 3
+    for name in names:
+        getattr(estimator_checks, name)("OfNumbers", OfNumbers(base))
+
+
+# --- regression and several labels in tools ------------------------------------------------
+
+
+def test_a_regressor_in_pipelines_searches_and_ensembles(reg):
+    assert is_regressor(reg)
+    lower = FunctionTransformer(lambda X: [text.lower() for text in X])
+    pipeline = make_pipeline(lower, reg)
+    search = GridSearchCV(pipeline, {"bertregressor__loss": ["squared_error", "huber"]}, cv=2)
+    assert np.isfinite(search.fit(TEXTS, NUMBERS).cv_results_["mean_test_score"]).all()
+    scores = cross_val_score(reg, TEXTS, NUMBERS, cv=2, scoring="neg_mean_absolute_error")
+    assert (scores < 0).all()
+    vote = VotingRegressor([("a", reg), ("b", clone(reg).set_params(random_state=1))])
+    apart = [clone(each).fit(TEXTS, NUMBERS).predict(TEXTS) for _, each in vote.estimators]
+    np.testing.assert_allclose(
+        vote.fit(TEXTS, NUMBERS).predict(TEXTS), np.mean(apart, axis=0), rtol=1e-9
+    )
+    column = np.array(TEXTS, dtype=object)[:, None]
+    stack = StackingRegressor([("a", reg)], cv=2).fit(column, NUMBERS)
+    assert stack.predict(column).shape == (24,)
+
+
+def test_several_labels_in_searches(make):
+    clf = make()
+    assert cross_val_predict(clf, TEXTS, SETS, cv=2).shape == SETS.shape
+    search = GridSearchCV(clf, {"epochs": [1, 2]}, cv=2, scoring="f1_macro").fit(TEXTS, SETS)
+    assert search.predict(TEXTS).shape == SETS.shape
+
+
+def test_a_halving_random_search(make):
+    search = HalvingRandomSearchCV(
+        make(), {"learning_rate": [1e-3, 2e-3, 3e-3, 4e-3]}, resource="epochs", max_resources=4,
+        min_resources=1, factor=2, n_candidates=4, cv=2, random_state=0,
+    ).fit(TEXTS, LABELS)
+    assert search.n_iterations_ == 3 and search.best_estimator_.epochs == 4
+    assert search.predict(TEXTS).shape == (24,)
+
+
+def test_a_vote_in_worker_processes(make):
+    one, two = make(), make(random_state=1)
+    vote = VotingClassifier([("one", one), ("two", two)], voting="soft", n_jobs=2)
+    apart = [clone(each).fit(TEXTS, LABELS).predict_proba(TEXTS) for each in (one, two)]
+    np.testing.assert_allclose(
+        vote.fit(TEXTS, LABELS).predict_proba(TEXTS), np.mean(apart, axis=0), rtol=1e-6
+    )
+
+
+# --- sample weights and routing ------------------------------------------------------------
+
+
+def test_sample_weights_are_routed(make):
+    weights = np.linspace(0.1, 2.0, 24)
+    with config_context(enable_metadata_routing=True):
+        clf = make().set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        weighted = cross_validate(
+            clf, TEXTS, LABELS, cv=2, params={"sample_weight": weights}, return_estimator=True,
+            return_indices=True,
+        )
+        pipeline = make_pipeline(FunctionTransformer(), clf)
+        pipeline.fit(TEXTS, LABELS, sample_weight=weights)
+        plain = make().set_fit_request(sample_weight=False)
+        pipeline_without = make_pipeline(FunctionTransformer(), plain).fit(TEXTS, LABELS)
+    rows = weighted["indices"]["train"][0]
+    expected = make().fit([TEXTS[row] for row in rows], LABELS[rows], weights[rows])
+    found = weighted["estimator"][0].predict_proba(TEXTS)
+    assert np.array_equal(found, expected.predict_proba(TEXTS))
+    expected = make().fit(TEXTS, LABELS, weights).predict_proba(TEXTS)
+    assert np.array_equal(pipeline.predict_proba(TEXTS), expected)
+    assert not np.array_equal(pipeline_without.predict_proba(TEXTS), expected)
+
+
+# --- workers -------------------------------------------------------------------------------
+
+
+def count_threads(estimator, X, y):
+    """A scorer that returns the threads of a worker, and its process."""
+    return {"threads": resolve_n_threads(estimator.n_threads), "process": os.getpid()}
+
+
+def test_workers_share_the_threads(make, monkeypatch):
+    for name in ("BERTSENT_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    clf = make(n_threads=None)
+    before = resolve_n_threads()
+    found = cross_validate(clf, TEXTS, LABELS, cv=2, n_jobs=2, scoring=count_threads)
+    assert os.getpid() not in found["test_process"]
+    # joblib gives each worker its share, by OMP_NUM_THREADS.
+    assert found["test_threads"].sum() <= max(2, before)
+    assert resolve_n_threads() == before and "OMP_NUM_THREADS" not in os.environ
+    # The pool of this process works as before.
+    clf.fit(TEXTS, LABELS)
+    alone = cross_val_score(make(), TEXTS, LABELS, cv=2)
+    assert np.array_equal(cross_val_score(clf, TEXTS, LABELS, cv=2, n_jobs=2), alone)
+    assert np.array_equal(clf.predict_proba(TEXTS), make().fit(TEXTS, LABELS).predict_proba(TEXTS))
+
+
+def test_threads_of_joblib_give_the_same(make):
+    alone = cross_val_score(make(), TEXTS, LABELS, cv=2)
+    from joblib import parallel_config
+
+    with parallel_config(backend="threading", n_jobs=2):
+        assert np.array_equal(cross_val_score(make(), TEXTS, LABELS, cv=2), alone)
+
+
+def test_workers_predict_from_mapped_weights(make):
+    clf = make().fit(TEXTS, LABELS)
+    expected = clf.predict_proba(TEXTS)
+    # Arrays above 1 kB are memory-mapped, read-only.
+    found = Parallel(n_jobs=2, max_nbytes=1000)(
+        delayed(predict_and_train)(clf, TEXTS, LABELS) for _ in range(2)
+    )
+    for probabilities, trained in found:
+        assert np.array_equal(probabilities, expected)
+        assert not np.array_equal(trained, expected)
+
+
+def predict_and_train(clf, texts, labels):
+    before = clf.predict_proba(texts)
+    return before, clf.partial_fit(texts, labels).predict_proba(texts)
