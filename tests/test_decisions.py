@@ -13,6 +13,7 @@ from test_cli import SMALL
 
 import bertsent
 from bertsent.cli import main
+from bertsent.errors import CheckpointError
 from bertsent.objectives import SingleLabelClassification
 
 TEXTS, LABELS = make_texts(64)
@@ -95,6 +96,31 @@ def test_costs_decide_for_the_cheapest_class(three, two, tmp_path):
     dear = changed(two, cost_matrix=[[0, 1], [3, 0]])
     same = changed(two, decision_threshold=0.25)
     assert np.array_equal(dear.predict(TEXTS), same.predict(TEXTS))
+
+
+@pytest.mark.parametrize(("parameters", "format_"), [
+    ({"decision_threshold": 0.4}, 4), ({"cost_matrix": np.array([[0, 1], [2, 0]])}, 4),
+    ({"calibrated": True}, 4), ({}, 1), ({"decision_threshold": 0.5, "cost_matrix": None}, 1),
+])
+def test_an_earlier_version_refuses_what_it_would_ignore(
+    make, tmp_path, monkeypatch, parameters, format_
+):
+    clf = make(epochs=1, validation_fraction=0.25, **parameters).fit(TEXTS, LABELS)
+    clf.save_pretrained(tmp_path / "model")
+    settings = json.loads((tmp_path / "model" / "bertsent.json").read_text())
+    assert settings["format"] == format_
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+    assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    assert np.array_equal(again.predict(TEXTS), clf.predict(TEXTS))
+    again.set_params(decision_threshold=0.5, cost_matrix=None, calibrated=False)
+    again.save_pretrained(tmp_path / "plain")
+    assert json.loads((tmp_path / "plain" / "bertsent.json").read_text())["format"] == 1
+    monkeypatch.setattr(bertsent.classifier.settings, "FORMAT", 1)
+    if format_ == 1:
+        bertsent.BertClassifier.from_pretrained(tmp_path / "model")
+        return
+    with pytest.raises(CheckpointError, match="has format 4, written by bertsent .* newer version"):
+        bertsent.BertClassifier.from_pretrained(tmp_path / "model")
 
 
 def test_equal_costs_decide_for_the_likeliest_class():

@@ -49,8 +49,9 @@ SETTINGS_FILE = "bertsent.json"
 HASHES_FILE = "training_texts.npy"
 EXAMPLES_FILE = "example_history.npz"
 # What earlier versions do not know and must not ignore has a format of its own: 2 if words vote, 3
-# if the texts are pairs.
-FORMAT = 3
+# if the texts are pairs, 4 if a parameter decides otherwise.
+FORMAT = 4
+_DECIDING = ("calibrated", "decision_threshold", "cost_matrix")
 # Entries that may be lists with an item for each member.
 _OF_MEMBERS = ("learning_rate", "best_step", "max_length")
 
@@ -140,6 +141,15 @@ def _entries(kind: Fitted | type[Fitted]) -> list[tuple[dataclasses.Field[Any], 
     return [(field, entry.key or field.name, entry) for field, entry in entries]
 
 
+def _format_of(fitted: Fitted, parameters: Mapping[str, Any]) -> int:
+    """Return the earliest format that has all that a reader must know."""
+    if any(
+        to_plain(parameters.get(name, DEFAULTS[name])) != DEFAULTS[name] for name in _DECIDING
+    ):
+        return 4
+    return 3 if fitted.pairs else 2 if fitted.words is not None else 1
+
+
 def write_settings(
     directory: str | PathLike[str], fitted: Fitted, parameters: Mapping[str, Any],
     identities: Sequence[str],
@@ -157,7 +167,7 @@ def write_settings(
     """
     directory = Path(directory)
     settings = {
-        "format": 3 if fitted.pairs else 2 if fitted.words is not None else 1,
+        "format": _format_of(fitted, parameters),
         "bertsent": bertsent.__version__,
         "parameters": {
             name: to_plain(value) for name, value in without_machine(parameters).items()
