@@ -17,6 +17,7 @@ from test_classifier import make_texts
 from test_cli import SMALL
 
 import bertsent
+from bertsent.classifier.parameters import DEFAULTS
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
 from bertsent.objectives.calibration import (
@@ -158,6 +159,26 @@ def test_one_temperature_for_each_label(make, tmp_path):
     again = bertsent.BertClassifier.from_pretrained(tmp_path / "model")
     assert np.array_equal(again.predict_proba(texts), found)
     assert np.array_equal(again.calibration_, clf.calibration_)
+
+
+def test_thresholds_decide_as_they_were_chosen_at_tiny_temperatures():
+    objective, _ = bertsent.objectives.MultiLabelClassification.learn([["a"], ["b"]], 2)
+    objective = replace(
+        objective, thresholds=np.array([0.9, 0.001]), calibration=np.array([0.01, 0.01])
+    )
+    logits = np.array([[1.0, -2.0], [2.3, -6.95], [-4.0, -4.0], [2.1, -6.8]], np.float32)
+    given = DEFAULTS | {"label_threshold": "f1"}
+    plain = objective.under(given)
+    calibrated = objective.under(given | {"calibrated": True})
+    assert plain.choose(logits).tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
+    assert np.array_equal(calibrated.choose(logits), plain.choose(logits))
+    table = calibrated.prediction_table(logits)
+    assert table["predicted_labels"].tolist() == ["b", "a", "b", "b"]
+    # Only the texts at the threshold are uncertain, though all probabilities round to 0 or 1.
+    assert np.array_equal(calibrated.uncertainty(logits), plain.uncertainty(logits))
+    # A number of the user's is for the probabilities that are shown.
+    number = objective.under(given | {"calibrated": True, "label_threshold": 0.9})
+    assert number.choose(logits)[:, 0].tolist() == [True, True, False, True]
 
 
 def test_it_is_off_unless_it_is_wanted(make):

@@ -79,6 +79,10 @@ class MultiLabelClassification(Objective):
         Temperature of each label that was learned on held-out texts.
     calibrated : bool, default=False
         Whether logits are divided by it before they become probabilities.
+    chosen_thresholds : float64 ndarray of shape (n_labels,) or None, default=None
+        What `thresholds` were before calibration, if they were chosen for the probabilities of the
+        trained model. Those decide: divided by a small temperature, logits have probabilities
+        and thresholds that round to 0 or 1.
     """
 
     sets: LabelSets
@@ -87,6 +91,7 @@ class MultiLabelClassification(Objective):
     chooses_thresholds: bool = False
     calibration: Float64 | None = None
     calibrated: bool = False
+    chosen_thresholds: Float64 | None = None
 
     problem_type = "multi_label_classification"
     outputs = "labels"
@@ -334,7 +339,7 @@ class MultiLabelClassification(Objective):
     def under(self, parameters: Mapping[str, Any]) -> MultiLabelClassification:
         self.check_parameters(parameters)
         threshold, calibrated = parameters["label_threshold"], bool(parameters["calibrated"])
-        thresholds = self.thresholds
+        thresholds, chosen = self.thresholds, None
         if calibrated:
             require_temperature(self.calibration)
         if not isinstance(threshold, str):
@@ -343,8 +348,10 @@ class MultiLabelClassification(Objective):
             # They were chosen for other probabilities; what they predict stays the same.
             from scipy.special import logit
 
-            thresholds = _sigmoid(logit(thresholds) / self.calibration)
-        return replace(self, thresholds=thresholds, calibrated=calibrated)
+            chosen, thresholds = thresholds, _sigmoid(logit(thresholds) / self.calibration)
+        return replace(
+            self, thresholds=thresholds, calibrated=calibrated, chosen_thresholds=chosen
+        )
 
     def report(self, logits: Float32, targets: Float32) -> dict[str, Any]:
         """Return F1, loss, averages of precision, recall and F1, and these of each label.
@@ -447,8 +454,15 @@ class MultiLabelClassification(Objective):
 
     def choose(self, logits: Float32) -> Bools:
         """Return which labels are predicted for each text."""
-        chosen: Bools = self.predict_proba(logits) >= self.used_thresholds
+        probabilities, thresholds = self._compared(logits)
+        chosen: Bools = probabilities >= thresholds
         return chosen
+
+    def _compared(self, logits: Float32) -> tuple[Float64, Float64]:
+        """Return the probabilities and the thresholds that decide."""
+        if self.chosen_thresholds is not None:
+            return _sigmoid(logits), self.chosen_thresholds
+        return self.predict_proba(logits), self.used_thresholds
 
     def predict(self, logits: Float32) -> Any:
         """Return the labels in the form of y: an indicator matrix, a table or a list of lists."""
@@ -475,7 +489,7 @@ class MultiLabelClassification(Objective):
     def prediction_table(self, logits: Float32, decimals: int | None = None) -> Columns:
         """Return the labels, joined in one string, and the probability of each label."""
         probabilities = self.predict_proba(logits)
-        chosen = probabilities >= self.used_thresholds
+        chosen = self.choose(logits)
         if decimals is not None:
             probabilities = probabilities.round(decimals)
         labels = np.empty(len(logits), dtype=object)
@@ -486,8 +500,8 @@ class MultiLabelClassification(Objective):
 
     def uncertainty(self, logits: Float32) -> Float64:
         """Return that of the label whose probability is nearest to its threshold."""
-        limits = np.asarray(self.used_thresholds, np.float64)
-        distance = np.abs(self.predict_proba(logits) - limits) / np.maximum(limits, 1.0 - limits)
+        probabilities, limits = self._compared(logits)
+        distance = np.abs(probabilities - limits) / np.maximum(limits, 1.0 - limits)
         found: Float64 = 1.0 - distance.min(axis=1)
         return found
 
