@@ -10,12 +10,14 @@ from test_budget import clock  # noqa: F401
 from test_classifier import flat, make_texts
 
 import bertsent
-from bertsent.classifier import candidates, plan, survey
+from bertsent.classifier import candidates, estimate, fitting, plan, survey
 from bertsent.classifier.candidates import CURVES, Curve
+from bertsent.classifier.teacher import Lesson
 from bertsent.cli import main
 from bertsent.errors import CheckpointError, ModelNotFoundError
 from bertsent.hub import packaged
 from bertsent.model.speed import Rates
+from bertsent.objectives import SingleLabelClassification
 
 TEXTS, LABELS = make_texts(60)
 TEXTS = [f"{text} {i}" for i, text in enumerate(TEXTS)]
@@ -284,3 +286,30 @@ def test_resuming_with_another_model_is_refused(make, tmp_path, directories):
     interrupt(make(**options), 5)
     with pytest.raises(CheckpointError):
         make(**options, model=directories["minilm"], resume=True).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("what", ["teacher", "words"])
+def test_time_before_training_counts_for_the_choice(make, clock, monkeypatch, directories, what):  # noqa: F811
+    """A minute suffices for the large model, but not if most of it is for something else."""
+    options = {"words": True}
+    if what == "teacher":
+        teacher = make(model=directories["minilm"], time_budget=None, epochs=1).fit(TEXTS, LABELS)
+        options = {"teacher": teacher}
+        monkeypatch.setattr(Lesson, "estimate", lambda *args: 57.0)
+    learned = fitting._learn_words
+
+    def learn_words(*args):
+        clock.time += 57.0
+        return learned(*args)
+
+    monkeypatch.setattr(fitting, "_learn_words", learn_words)
+    monkeypatch.setattr(estimate, "limited_seconds", lambda *args: 57.0)
+    assert make().fit(TEXTS, LABELS).plan_["model"] == "mpnet"
+    clf = make(**options)
+    planned = estimate.estimate_fit(
+        clf.get_params(deep=False), SingleLabelClassification, TEXTS, LABELS, TEXTS[:2], "out"
+    )["plan"]
+    assert clf.fit(TEXTS, LABELS).plan_["model"] == planned["model"] == "minilm"
+    assert clf.plan_["used"] == planned["used"] == 57.0
+    for name in ("epochs", "max_length", "freeze_layers", "texts"):
+        assert clf.plan_[name] == planned[name]

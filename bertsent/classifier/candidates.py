@@ -54,6 +54,7 @@ def choose_model(
     n_threads: int,
     *,
     learns_held_out: bool,
+    scoring: float = 0.0,
 ) -> str:
     """Return the name of the model that is expected to be best within a budget, or without one.
 
@@ -70,6 +71,8 @@ def choose_model(
     n_threads : int
     learns_held_out : bool
         Whether the held-out texts, if there are any, are scored once more after training.
+    scoring : float, default=0.0
+        Seconds that are still to pass before training, such as those of a teacher.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def choose_model(
             plan, work = survey_plan(
                 budget, model, tokenizer, options, dict(parameters), texts, validation,
                 n_threads=n_threads, learns_held_out=learns_held_out,
-                seconds=measuring_time(budget) / len(names),
+                seconds=measuring_time(budget) / len(names), scoring=scoring,
             )
         except ValueError as problem:
             problems.append(problem)

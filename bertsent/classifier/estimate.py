@@ -182,13 +182,16 @@ def estimate_member(
         train += [lesson.unlabelled[row] for row in fresh]
         rows = np.append(kept, len(texts) + np.array(fresh, np.int64))
         scoring = lesson.estimate(rows, MOST_MEASURED / 2)
+    words = 0.0
+    if parameters["words"]:
+        check_words(objective)
+        words = limited_seconds([texts[row] for row in kept], len(objective.label_names), budget)
     process = read_peak()
     chosen, n_outputs = None, len(objective.label_names)
     if parameters["model"] == AUTO_MODEL:
         chosen = choose_model(
-            parameters, n_outputs, [texts[row] for row in kept], validation, budget, seeds,
-            n_threads,
-            learns_held_out=objective.learns_held_out,
+            parameters, n_outputs, train, validation, budget, seeds, n_threads,
+            learns_held_out=objective.learns_held_out, scoring=words + scoring,
         )
         parameters = parameters | {"model": chosen}
     model, tokenizer = open_shape(parameters["model"], parameters["pooling"], n_outputs)
@@ -202,10 +205,6 @@ def estimate_member(
         rungs, model, tokenizer, options, parameters, train, validation, test,
         n_threads=n_threads, seconds=MOST_MEASURED, learns_held_out=objective.learns_held_out,
     )
-    words = 0.0
-    if parameters["words"]:
-        check_words(objective)
-        words = limited_seconds(train, len(objective.label_names), budget)
     plan = choose(rungs, work, rates, budget=budget.seconds, used=budget.used + words + scoring)
     if chosen is not None:
         plan["model"] = chosen

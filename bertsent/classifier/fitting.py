@@ -41,6 +41,7 @@ from bertsent.classifier.plan import (
     describe_limit,
     describe_plan,
     keep_to,
+    measuring_time,
     plan_time,
     settle,
 )
@@ -402,12 +403,12 @@ class _Fit:
     def open(self) -> None:
         """Open the model and its tokenizer, after choosing a model if that is wanted."""
         parameters = self.parameters
-        if parameters["model"] == AUTO_MODEL and self.before is None:
-            self.chosen = chosen_before(self.begun) or choose_model(
-                parameters, len(self.objective.label_names), self.labelled.texts,
-                self.held_out_texts, self.budget, self.seeds, self.n_threads,
-                learns_held_out=self.objective.learns_held_out,
+        if self.lesson is not None:
+            self.labelled = self.lesson.join(
+                self.labelled, self.held_out_texts, self.progress.notice
             )
+        if parameters["model"] == AUTO_MODEL and self.before is None:
+            self.chosen = chosen_before(self.begun) or self.choose_model()
             parameters = parameters | {"model": self.chosen}
         self.model, self.tokenizer, self.new_head = starting_point(
             parameters, self.objective, self.seeds.new_weights, self.number, self.before,
@@ -417,6 +418,18 @@ class _Fit:
         if parameters["few_shot"]:
             self.trainee = self.model._encoder()
             self.learned = contrast(self.objective)
+
+    def choose_model(self) -> str:
+        """Choose one of the models that are installed, for the time that is left for training."""
+        scoring = 0.0
+        if self.lesson is not None and self.budget.is_limited:
+            assert self.labelled.rows is not None
+            scoring = self.lesson.estimate(self.labelled.rows, measuring_time(self.budget) / 2)
+        return choose_model(
+            self.parameters, len(self.objective.label_names), self.labelled.texts,
+            self.held_out_texts, self.budget, self.seeds, self.n_threads,
+            learns_held_out=self.objective.learns_held_out, scoring=scoring,
+        )
 
     @property
     def held_out_texts(self) -> Sequence[Text]:
@@ -433,8 +446,6 @@ class _Fit:
         )
         if parameters["few_shot"]:
             check_layers(self.options.freeze, self.model._engine["num_hidden_layers"])
-        if self.lesson is not None:
-            labelled = self.lesson.join(labelled, self.held_out_texts, self.progress.notice)
         plan = begun.get("time_plan")
         if self.budget.is_limited and not self.saved:
             plan = plan_time(
