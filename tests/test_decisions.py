@@ -123,6 +123,27 @@ def test_an_earlier_version_refuses_what_it_would_ignore(
         bertsent.BertClassifier.from_pretrained(tmp_path / "model")
 
 
+def test_uncertain_is_what_is_near_another_decision(two, three):
+    """Texts to label are those at the border that threshold or costs draw, not at 0.5."""
+    logits = np.log(np.array([[0.5, 0.5], [0.9, 0.1], [0.8, 0.2], [0.0001, 0.9999]], np.float32))
+    plain = two._fitted.objective.under(two.get_params())
+    strict = two._fitted.objective.under(two.get_params() | {"decision_threshold": 0.1})
+    assert plain.uncertainty(logits) == pytest.approx([1.0, 0.2, 0.4, 0.0002], abs=1e-6)
+    assert strict.uncertainty(logits) == pytest.approx([5 / 9, 1.0, 8 / 9, 1e-4], abs=1e-3)
+    # To miss the second class costs nine times as much as the first, so the border is 0.1, too.
+    costly = two._fitted.objective.under(two.get_params() | {"cost_matrix": [[0, 1], [9, 0]]})
+    assert costly.uncertainty(logits).argsort().tolist() == [3, 0, 2, 1]
+    assert costly.uncertainty(logits)[1] == pytest.approx(1.0)
+    # A cost of 1 for each mistake is the default.
+    given = three.get_params()
+    equal = three._fitted.objective.under(given | {"cost_matrix": 1 - np.eye(3)})
+    some = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    expected = three._fitted.objective.under(given).uncertainty(some)
+    assert equal.uncertainty(some) == pytest.approx(expected)
+    free = three._fitted.objective.under(given | {"cost_matrix": np.zeros((3, 3))})
+    assert free.uncertainty(some).tolist() == [1.0] * 9
+
+
 def test_equal_costs_decide_for_the_likeliest_class():
     objective, _ = SingleLabelClassification.learn(["a", "b", "c"], 3)
     parameters = {

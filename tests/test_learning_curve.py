@@ -214,6 +214,22 @@ def test_fine_tuning_learns_more_from_more(make, capsys):
     assert "80 texts, seed 0: macro f1 " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [
+    [{"decision_threshold": 0.0}, {"decision_threshold": 1.0}],
+    [{"cost_matrix": [[0, 0], [1, 0]]}, {"cost_matrix": [[0, 1], [0, 0]]}],
+])
+def test_thresholds_and_costs_decide_what_is_counted(make, options):
+    # A quarter of the labels are the second class, which is predicted for all texts or for none.
+    y = np.where(np.arange(100) % 4 == 0, "b", "a")
+    scores = [
+        bertsent.learning_curve(
+            make(**each), TEXTS, y, train_sizes=[10], n_seeds=1, verbose=0
+        ).runs["score"].item()
+        for each in options
+    ]
+    assert scores == [0.25, 0.75]
+
+
 def test_class_weights_are_named_by_labels(make):
     bertsent.learning_curve(
         make(class_weight={"positive": 2.0}), TEXTS, LABELS, train_sizes=[10], n_seeds=1, verbose=0

@@ -101,6 +101,7 @@ def learning_curve(
         Fraction of the texts to hold out; shuffled, stratified, equal texts kept together.
     scoring : {"accuracy", "macro_f1"}, default="accuracy"
         What is measured: the share of correct predictions, or the mean F1 of the classes.
+        `decision_threshold` and `cost_matrix` decide what is predicted.
     frozen : bool, default=False
         Measure a linear classifier instead of fine-tuning. The pretrained model computes one
         vector for each text, once, and a logistic regression is fitted to those of each size. This
@@ -108,7 +109,7 @@ def learning_curve(
         fine-tuning, mostly lower ones, and where they stay the same with more labels, those of
         fine-tuning may still rise. Only `model`, `max_length`, `strip_html`,
         `inference_precision`, `inference_long_text`, `stride`, `n_threads` and `memory_limit` of
-        the classifier are used.
+        the classifier are used, so the likeliest class is predicted.
     time_budget : float, str or None, default=None
         Time for the whole curve, in seconds or as a time such as "10min". Small sizes are measured
         first, with the first seed; a training that would not end in time is left out. The first
@@ -338,10 +339,8 @@ def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
         )
         classifier.fit(_select(data.texts, rows), data.labels[rows])
         # The rows contain all classes, so they have the same numbers here.
-        found: npt.NDArray[np.int64] = (
-            predictor(classifier).logits(data.test_texts).argmax(axis=1)
-        )
-        return found
+        ready = predictor(classifier)
+        return ready.objective.answer(ready.logits(data.test_texts))
 
     return train
 

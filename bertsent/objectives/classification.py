@@ -497,7 +497,20 @@ class SingleLabelClassification(Objective):
         return {"predicted_label": labels, "confidence": confidence}
 
     def uncertainty(self, logits: Float32) -> Float64:
-        return margin_uncertainty(self.predict_proba(logits))
+        """Return how near each text is to another decision, from 0 to 1.
+
+        With costs, it is how near the two lowest expected costs are, relative to the most that two
+        decisions can differ by; without, the same is true of a cost of 1 for each mistake.
+        """
+        probabilities = self.predict_proba(logits)
+        if self.costs is not None:
+            lowest = np.partition(probabilities @ self.costs, 1, axis=1)[:, :2]
+            widest = float(np.ptp(self.costs, axis=1).max())
+            return np.asarray(1.0 - (lowest[:, 1] - lowest[:, 0]) / (widest or 1.0))
+        if self.threshold is not None:
+            most = max(self.threshold, 1.0 - self.threshold)
+            return np.asarray(1.0 - np.abs(probabilities[:, 1] - self.threshold) / most)
+        return margin_uncertainty(probabilities)
 
     @property
     def temperatures(self) -> list[float] | None:
