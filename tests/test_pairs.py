@@ -381,13 +381,14 @@ def test_a_missing_label_of_pairs_is_named(base, position):
 
 
 def test_the_columns_of_pairs_are_said_once(base, capsys):
-    for table in (FRAME, FRAME, FRAME.set_axis([0, 1], axis=1)):
+    for table in (FRAME, FRAME, FRAME.set_axis([0, 1], axis=1), FRAME.to_numpy()):
         fit(base, table, verbose=1)
     lines = capsys.readouterr().err.splitlines()
     said = [line for line in lines if "pairs of texts" in line]
     assert said == [
         "X is read as pairs of texts: the columns 'first' and 'second'",
         "X is read as pairs of texts: the columns 0 and 1",
+        f"X is read as pairs of texts: it is an array of shape {FRAME.shape}",
     ]
 
 
@@ -395,6 +396,7 @@ def test_pairs_that_cannot_be_meant_otherwise_are_not_said(base, capsys):
     fit(base, FRAME.set_axis(["id", "text"], axis=1))  # with verbose=0
     fit(base, ROWS, verbose=1)
     fit(base, FRAME[["first"]], verbose=1)
+    fit(base, FRAME[["first"]].to_numpy(), verbose=1)
     assert "pairs of texts" not in capsys.readouterr().err
 
 

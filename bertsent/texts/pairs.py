@@ -49,10 +49,18 @@ def describe_sort(pairs: bool) -> str:
 
 
 def describe_columns(X: Any, texts: Any) -> str | None:
-    """Return which two columns of a table are read as pairs; None if `X` is no table of pairs."""
-    names = column_names(X)
-    if names is None or not are_pairs(texts):
+    """Return which two columns of a table or an array are read as pairs; None if there are none.
+
+    A list of pairs says itself what it is.
+    """
+    if not are_pairs(texts):
         return None
+    names = column_names(X)
+    if names is None:
+        shape = shape_of(X)
+        if shape is None or len(shape) != 2:
+            return None
+        return f"X is read as pairs of texts: it is an array of shape {shape}"
     return f"X is read as pairs of texts: the columns {names[0]!r} and {names[1]!r}"
 
 
