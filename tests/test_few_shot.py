@@ -4,6 +4,7 @@ import json
 import math
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from test_classifier import flat, make_texts
 from test_cli import run as run_command, write_csv
 
 import bertsent
-from bertsent.classifier import estimate
+from bertsent.classifier import estimate, survey
 from bertsent.classifier.estimator import predictor
 from bertsent.classifier.few_shot import settle_few_shot
-from bertsent.model import normalize
+from bertsent.model import PassTokens, normalize
 from bertsent.objectives import Contrast, SingleLabelClassification
 from bertsent.system import parse_size
 from bertsent.training.schedule import balanced_order, epoch_order, step_ends
@@ -230,6 +231,35 @@ def test_a_dry_run_counts_the_memory_of_large_micro_batches(make, monkeypatch):
         for limit in (None, "1GB")
     ]
     assert found[0] > 1.5 * found[1]
+
+
+@pytest.mark.parametrize(("limited", "most"), [(False, 8192), (True, 512)])
+def test_texts_that_go_forward_twice_are_those_beyond_a_micro_batch(
+    make, monkeypatch, limited, most
+):
+    """All texts of a step go forward before the first goes backward."""
+    if limited:  # by memory
+        monkeypatch.setattr(survey, "limit_training", lambda *args, **how: PassTokens(512))
+    monkeypatch.setattr(survey, "measure_rates", lambda *args, **options: None)
+    works = []
+    monkeypatch.setattr(estimate, "choose", lambda rungs, work, *args, **options: works.append(
+        (rungs[0], work)
+    ) or 1 / 0)
+    many, labels = (list(values) * 400 for values in (TEXTS, LABELS))
+    clf = make(batch_size=5000, max_length=16)
+    with pytest.raises(ZeroDivisionError):
+        estimate.estimate_fit(
+            clf.get_params(), SingleLabelClassification, many, labels, [], "out"
+        )
+    (rung, work), = works
+    job = work.job(rung)
+    steps = -(-len(many) // 5000)
+    of_step = job["train_tokens"] / steps
+    assert work.most_tokens == most < of_step
+    # All but the last micro-batch, which is kept.
+    assert 0 < of_step - job["train_tokens_twice"] / steps <= most
+    few = replace(work, train=work.train[:100]).job(rung)
+    assert (few["train_tokens"] > most) == (few["train_tokens_twice"] > 0)
 
 
 def test_a_stopped_run_with_steps_of_unequal_size_is_resumed(make, tmp_path):

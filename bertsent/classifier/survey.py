@@ -40,8 +40,8 @@ class Work:
         Number of tokens in each text, without special tokens, as `Reader.count` returns them.
     test : ndarray of int
         The same for the test texts.
-    twice : int
-        Texts with more tokens than this are run forward twice in training.
+    most_tokens : int
+        Number of tokens of a micro-batch in training.
     caches : callable
         Called with a rung and the numbers of sequences and tokens of an epoch; returns whether
         frozen layers will be computed only once.
@@ -58,7 +58,7 @@ class Work:
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
-    twice: int
+    most_tokens: int
     caches: Callable[[Rung, int, int], bool]
     special: int = 2
     learns_held_out: bool = False
@@ -96,13 +96,24 @@ class Work:
             "cached": self.caches(rung, len(lengths), int(lengths.sum())),
             "train_texts": len(self.train),
             "train_tokens": int(lengths.sum()),
-            "train_tokens_twice": int(of_texts[of_texts > self.twice].sum()),
+            "train_tokens_twice": self._tokens_twice(of_texts),
             "attended": attended(lengths),
             "validation_tokens": validation,
             "evaluations": evaluations * bool(validation),
             "test_tokens": test,
             "predicted_tokens": int(lengths.sum()) + validation + test,
         }
+
+    def _tokens_twice(self, of_texts: npt.NDArray[np.int64]) -> int:
+        """Return how many tokens of an epoch go forward twice: what is more than a micro-batch.
+
+        This is true of a text or, from few labels, of the texts of a step.
+        """
+        if not self.parameters.get("few_shot"):
+            return int(of_texts[of_texts > self.most_tokens].sum())
+        steps = math.ceil(len(of_texts) / self.step_size)
+        parts = math.ceil(int(of_texts.sum()) / steps / self.most_tokens)
+        return steps * (parts - 1) * self.most_tokens
 
     def seconds(self, rung: Rung, rates: Rates) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the times from `estimate` for a rung, and the job."""
@@ -169,7 +180,7 @@ def survey_work(
             (reader, texts), (inference_reader, validation), (inference_reader, test)
         )
     )
-    twice = model._core.part_tokens(options.precision)[0]
+    most_tokens = model._core.part_tokens(options.precision)[0]
 
     def caches(rung: Rung, sequences: int, tokens: int) -> bool:
         mine = replace(options, epochs=rung.epochs, freeze=rung.freeze)
@@ -179,9 +190,10 @@ def survey_work(
 
     work = Work(
         parameters, positions, model._engine["hidden_size"], options.step_size, trained, scored,
-        tested, twice, caches, special, learns_held_out,
+        tested, most_tokens, caches, special, learns_held_out,
     )
     rungs, passes = _within_memory(rungs, work, model, options, n_threads)
+    work = replace(work, most_tokens=passes.training or most_tokens)
     freezes = sorted({rung.freeze for rung in rungs})
     lengths = sorted({rung.max_length for rung in rungs})
     jobs = dict.fromkeys(
