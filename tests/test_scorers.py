@@ -1,6 +1,7 @@
 """Early stopping by any scorer of scikit-learn."""
 
 import math
+import re
 import warnings
 
 import numpy as np
@@ -221,11 +222,19 @@ def test_a_run_with_another_function_is_not_resumed(make, begun, other, message,
     make(early_stopping=begun, resume=True, **options).fit(TEXTS, LABELS)
 
 
-def test_a_run_that_watched_a_function_cannot_be_verified(make, tmp_path):
+def test_a_run_that_watched_a_function_is_verified_with_it(make, tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     make(early_stopping=mean_confidence, log_file=log, hash_every=2).fit(TEXTS, LABELS)
-    with pytest.raises(CheckpointError, match=r"watched the function .*mean_confidence.*not have"):
+    message = r"watched the function \S*mean_confidence, which the log does not have; "
+    with pytest.raises(CheckpointError, match=message + "pass it as early_stopping$"):
         bertsent.verify(log, TEXTS, LABELS, n_threads=1, verbose=0)
+    given = {"early_stopping": mean_confidence, "n_threads": 1, "verbose": 0}
+    assert bertsent.verify(log, TEXTS, LABELS, **given)
+    with pytest.raises(CheckpointError, match="differs.*scorer"):
+        bertsent.verify(log, TEXTS, LABELS, **given | {"early_stopping": lambda *args: 0.0})
+    pd.DataFrame({"review": TEXTS, "sentiment": LABELS}).to_csv(tmp_path / "a.csv", index=False)
+    assert main(["verify", str(log), str(tmp_path / "a.csv")]) == 1
+    assert re.search(message + "verify the run in Python, with", capsys.readouterr().err)
     make(early_stopping="f1_macro", log_file=log, hash_every=2).fit(TEXTS, LABELS)
     assert bertsent.verify(log, TEXTS, LABELS, n_threads=1, verbose=0)
 

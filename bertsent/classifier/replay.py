@@ -16,7 +16,7 @@ from bertsent.model import PRECISIONS, require_precision
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, identify_build, interrupted
 from bertsent.training import MEASURES, PRETRAINING_TASK, read_log
-from bertsent.wording import spell
+from bertsent.wording import phrase, spell
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -209,6 +209,7 @@ def verify(
     unlabelled: Texts | None = None,
     model: str | PathLike[str] | None = None,
     teacher: Any = None,
+    early_stopping: Any = None,
     n_threads: int | None = None,
     verbose: int = 1,
 ) -> Verification:
@@ -232,6 +233,8 @@ def verify(
         directory in which the earlier model was saved.
     teacher : as in `BertClassifier`, default=None
         The teacher of the run. The log only has its hash.
+    early_stopping : callable or None, default=None
+        The function that early stopping watched, if it was one. The log only has its name.
     n_threads : int or None, default=None
         Number of threads, as for `BertClassifier`.
     verbose : int, default=1
@@ -246,8 +249,8 @@ def verify(
     ------
     CheckpointError
         The log is damaged or has no hashes, or data or initial weights are not those of the run, or
-        early stopping watched a function, which a log does not have. The message names the line or
-        what differs.
+        early stopping watched a function that is not given. The message names the line or what
+        differs.
     FileNotFoundError
         There is no such log or model.
     KeyboardInterrupt
@@ -270,7 +273,8 @@ def verify(
     """
     return verify_runs(
         read_log(expand_path(run)), X, y, sample_weight, X_val=X_val, y_val=y_val,
-        unlabelled=unlabelled, model=model, teacher=teacher, n_threads=n_threads, verbose=verbose,
+        unlabelled=unlabelled, model=model, teacher=teacher, early_stopping=early_stopping,
+        n_threads=n_threads, verbose=verbose,
     )
 
 
@@ -365,6 +369,7 @@ def _fit_again(
     unlabelled: Texts | None = None,
     model: str | PathLike[str] | None = None,
     teacher: Any = None,
+    early_stopping: Any = None,
     n_threads: int | None = None,
     verbose: int = 1,
 ) -> None:
@@ -381,11 +386,17 @@ def _fit_again(
             f"it as {spell('teacher')}"
         )
     if "scorer" in past.run:
-        name = past.line["run"]["scorer"].text()
-        raise CheckpointError(
-            f"{past.line.file}: early_stopping watched the function {name}, which the log does "
-            "not have, so the run cannot be verified"
-        )
+        if early_stopping is None:
+            name = past.line["run"]["scorer"].text()
+            how = phrase(
+                python="pass it as early_stopping",
+                command="verify the run in Python, with bertsent.verify(..., early_stopping=)",
+            )
+            raise CheckpointError(
+                f"{past.line.file}: early stopping watched the function {name}, which the log does "
+                f"not have; {how}"
+            )
+        parameters["early_stopping"] = early_stopping
     parameters |= {
         "teacher": teacher, "callbacks": comparison, "n_threads": n_threads, "verbose": verbose,
         "model": parameters["model"] if model is None else model,
