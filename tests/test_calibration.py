@@ -17,6 +17,7 @@ from test_classifier import make_texts
 from test_cli import SMALL
 
 import bertsent
+from bertsent.classifier import predictor
 from bertsent.classifier.parameters import DEFAULTS
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
@@ -319,3 +320,45 @@ def test_on_the_command_line(base, tmp_path, capsys):
     confident = float(capsys.readouterr().out.split("\t")[1])
     clf = bertsent.BertClassifier.from_pretrained(tmp_path / "out").set_params(calibrated=True)
     assert confident == pytest.approx(clf.predict_proba(["good film"]).max(), abs=1e-4)
+    # If it is saved with the model, a flag leaves it out.
+    clf.save_pretrained(tmp_path / "calibrated")
+    test[1] = str(tmp_path / "calibrated")
+    for flags, expected in (([], calibrated), (["--no-calibrated"], plain)):
+        assert main([*test, *flags]) == 0
+        assert json.loads(capsys.readouterr().out)["loss"] == expected["loss"]
+    predict = ["predict", str(tmp_path / "calibrated"), "--text", "good film", "--no-calibrated"]
+    assert main(predict) == 0
+    expected = clf.set_params(calibrated=False).predict_proba(["good film"]).max()
+    assert float(capsys.readouterr().out.split("\t")[1]) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("y", "options"), [
+    (NOISY, {"calibrated": True, "decision_threshold": 0.45}),
+    (THREE, {"calibrated": True, "cost_matrix": [[0, 1, 2], [1, 0, 3], [5, 1, 0]]}),
+    (TAGS, {"calibrated": True, "label_threshold": "f1"}), (TAGS, {"label_threshold": 0.4}),
+])
+def test_int8_decides_by_the_same_rules(make, y, options, tmp_path):
+    """Weights that are stored as int8 change the logits a little, and nothing that follows."""
+    clf = make(**options, inference_precision="int8").fit(TEXTS, y)
+    clf.save_pretrained(tmp_path / "int8", int8=True)
+    again = bertsent.BertClassifier.from_pretrained(tmp_path / "int8")
+    logits = again.decision_function(VAL_TEXTS)
+    assert np.array_equal(logits, clf.decision_function(VAL_TEXTS))
+    assert np.array_equal(again.calibration_, clf.calibration_)
+    assert np.array_equal(again.predict_proba(VAL_TEXTS), clf.predict_proba(VAL_TEXTS))
+    assert np.array_equal(again.predict(VAL_TEXTS), clf.predict(VAL_TEXTS))
+    temperature = again.calibration_ if "calibrated" in options else 1.0
+    if y is TAGS:
+        found = expit(logits.astype(np.float64) / temperature)
+        limits = predictor(again).objective.used_thresholds
+        assert np.array_equal(again.predict(VAL_TEXTS), (found >= limits).astype(int))
+        assert again.predict_proba(VAL_TEXTS) == pytest.approx(found)
+        return
+    z = logits.astype(np.float64)
+    z = z if z.ndim == 2 else np.stack([0 * z, z], axis=1)
+    found = softmax(z / temperature, axis=1)
+    assert again.predict_proba(VAL_TEXTS) == pytest.approx(found)
+    codes = (found @ np.array(options["cost_matrix"])).argmin(axis=1) if y is THREE else (
+        found[:, 1] >= 0.45
+    ).astype(int)
+    assert again.predict(VAL_TEXTS).tolist() == again.classes_[codes].tolist()

@@ -203,6 +203,17 @@ def test_a_recipe_stands_where_no_flag_does(workshop, tmp_path, capsys):
         expected = dict(recipe) | given
         expected["model"] = str(workshop / "tiny")
         assert {key: saved[key] for key in [*recipe, *given]} == expected
+    given = ["train", "--sample", "--output", str(tmp_path / "x"), "--recipe", "quick"]
+    recipe = "--time-budget 10min (of --recipe quick)"
+    assert main([*given, "--members", "2"]) == 1
+    said = capsys.readouterr().err
+    assert f"{recipe} can only plan one model, not --members 2; use" in said
+    assert "leave out --time-budget (of --recipe quick)\n" in said
+    assert main([*given, "--few-shot"]) == 1
+    assert f"--few-shot cannot be combined with {recipe}, because" in capsys.readouterr().err
+    # What was typed is called as it was typed.
+    assert main([*given, "--members", "2", "--time-budget", "10min"]) == 1
+    assert "(of --recipe" not in capsys.readouterr().err
     assert main(["train", "--sample", "--recipe", "fast"]) == 2
     assert '--recipe: expected "best" or "quick", got \'fast\'' in capsys.readouterr().err
 

@@ -14,9 +14,10 @@ import traceback
 import warnings
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from typing import TextIO
 
-from bertsent.cli.flags import spell_flag
+from bertsent.cli.flags import spell_given
 from bertsent.cli.output import Stdout, guarded_output
 from bertsent.cli.parser import make_parser
 from bertsent.cli.usage import name_with_spaces, parse
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if argv is None else list(argv)
     args = Namespace(debug="--debug" in given)
-    with guarded_output() as out, on_command_line(spell_flag), warnings.catch_warnings():
+    with guarded_output() as out, on_command_line(partial(spell_given, args)), \
+            warnings.catch_warnings():
         warnings.showwarning = _show_warning
         code = _run(args, given, out)
         out.finish()
@@ -70,7 +72,7 @@ def _run(args: Namespace, given: Sequence[str], out: Stdout) -> int:
         if args.debug:
             traceback.print_exc()
         else:
-            print(f"bertsent: error: {_one_line(error, given)}", file=sys.stderr)
+            write_line(f"bertsent: error: {_one_line(error, given)}", sys.stderr)
         return 1
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bertsent.classifier import (
     FLAG,
     PARAMETERS,
+    RECIPES,
     Kind,
     Parameter,
     is_list,
@@ -57,6 +58,12 @@ def add_prediction_parameters(section: Section, names: Collection[str] | None = 
             # The number of threads in training may have been for another machine.
             note = " (default: as in training)" if parameter.name != "n_threads" else ""
             _add_parameter(section, replace(parameter, **parameter.at_prediction), note)
+            if parameter.kind is FLAG:
+                section.add(
+                    f"--no-{parameter.name.replace('_', '-')}", dest=parameter.name,
+                    action="store_false", default=argparse.SUPPRESS,
+                    help=f"no {flag_name(parameter.name)}, also if the model was saved with it",
+                )
 
 
 def add_abstain(section: Section, what: str) -> None:
@@ -93,6 +100,15 @@ def _with_flags(text: str) -> str:
 def flag_name(name: str) -> str:
     """Return the flag that belongs to the name of a parameter."""
     return _FLAGS.get(name) or "--" + name.replace("_", "-")
+
+
+def spell_given(args: argparse.Namespace, name: str, *value: object) -> str:
+    """Do what `spell_flag` does, and say if nobody typed the flag because a recipe sets it."""
+    typed, recipe = spell_flag(name, *value), vars(args).get("recipe")
+    own = {} if recipe is None or name in vars(args) else RECIPES.get(recipe, {})
+    if name in own and (not value or value[0] == own[name]):
+        typed += f" (of --recipe {recipe})"
+    return typed
 
 
 def spell_flag(name: str, *value: object) -> str:
