@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 from typing import Any, Literal, TextIO, TypeAlias, cast, get_args
 
 Kind: TypeAlias = Literal["bar", "notebook", "curve", "lines", "none"]
@@ -71,7 +72,7 @@ def text_stream() -> TextIO | None:
 
 
 def write_line(line: str, stream: TextIO | None = None) -> None:
-    """Write a line to a stream, by default `text_stream`.
+    """Write a line to a stream, by default `text_stream`; a terminal gets it wrapped at words.
 
     Errors are ignored: if a terminal is closed, training must go on to save its model.
     """
@@ -80,8 +81,26 @@ def write_line(line: str, stream: TextIO | None = None) -> None:
         return
     with contextlib.suppress(OSError, ValueError):
         # In one piece: processes that write to the same file must not mix their lines.
-        stream.write(line + "\n")
+        stream.write(_wrapped(line, stream) + "\n")
         stream.flush()
+
+
+def _wrapped(line: str, stream: TextIO) -> str:
+    """Return a line as several if it is longer than those of a terminal, which would cut words."""
+    if not _is_terminal(stream):
+        return line
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return line
+    # Some terminals begin a line after the last column.
+    return "\n".join(
+        "\n".join(textwrap.wrap(
+            part, columns - 1, replace_whitespace=False, break_long_words=False,
+            break_on_hyphens=False,
+        )) if len(part) >= columns > 1 else part
+        for part in line.split("\n")
+    )
 
 
 def _is_worker() -> bool:
