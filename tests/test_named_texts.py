@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import tiny_vocabulary, write_tiny_model
 
+import bertsent
 from bertsent import BertClassifier
 from bertsent.cli import main
 
@@ -81,6 +82,16 @@ def test_commands_name_the_line(model, texts, tmp_path, capsys):
         for more in ([], ["--validation-fraction", "0.5"]):
             assert main([*flags, "--seed", str(seed), *more]) == 1
             assert line in capsys.readouterr().err
+    pretrain = ["pretrain", str(path), "--text-column", "text", "--model", str(model),
+                "--max-length", "16"]
+    for more in ([], ["--validation-fraction", "0.5"]):
+        assert main([*pretrain, "--output", str(tmp_path / "out"), "--epochs", "1", *more]) == 1
+        assert line in capsys.readouterr().err
+        with pytest.raises(ValueError, match=rf"^texts\[{AT}\]: 'foo' has the id"):
+            bertsent.pretrain(
+                texts, tmp_path / "out", model=model, max_length=16, random_state=0, verbose=0,
+                validation_fraction=0.5 if more else None,
+            )
     good = tmp_path / "good.csv"
     frame = pd.DataFrame({"text": [text.replace("foo", "x") for text in texts], "label": labels})
     frame.to_csv(good, index=False)

@@ -8,6 +8,7 @@ from bertsent.files import check_target
 from bertsent.model import resolve_precision
 from bertsent.pretraining import PRETRAINING, check_pretraining, run_pretraining
 from bertsent.system import format_seconds, resolve_n_threads
+from bertsent.texts import name_texts
 
 
 def run(args: argparse.Namespace) -> None:
@@ -16,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     check_checkpoint_flags(args, parameters)
     check_pretraining(parameters)
     resolve_precision(parameters["precision"], "precision")
-    texts, origin, _ = load_texts(args)
+    texts, origin, namer = load_texts(args)
     check_target(args.output, args.force)
     threads = resolve_n_threads(parameters["n_threads"])
     n_missing = origin["rows_left_out"]
@@ -27,9 +28,10 @@ def run(args: argparse.Namespace) -> None:
         f"seed {parameters['random_state']}",
         flush=True,
     )
-    found = run_pretraining(
-        texts, args.output, parameters, overwrite=args.force, origin=origin
-    )
+    with name_texts(namer):
+        found = run_pretraining(
+            texts, args.output, parameters, overwrite=args.force, origin=origin
+        )
     seconds = sum(row["seconds"] for row in found.history)
     first, last = found.history[0], found.history[-1]
     print(

@@ -30,7 +30,7 @@ from bertsent.system import (
     resolve_n_threads,
     uninterrupted,
 )
-from bertsent.texts import check_texts, hold_out, resolve_max_length, strip_html
+from bertsent.texts import check_texts, hold_out, name_texts, resolve_max_length, strip_html
 from bertsent.training import (
     PRETRAINING_TASK,
     Learned,
@@ -445,14 +445,15 @@ class _Run:
         given = texts
         if parameters["strip_html"]:
             texts = [strip_html(text) for text in texts]
-        held_out: list[str] = []
+        rows, kept = np.empty(0, np.int64), np.arange(len(texts))
         if parameters["validation_fraction"] is not None:
             rows, kept = hold_out(
                 texts, np.zeros(len(texts)), parameters["validation_fraction"], seeds.split
             )
-            held_out, texts = [texts[row] for row in rows], [texts[row] for row in kept]
-        self.pieces = self._cut(texts, masker, "texts")
-        self.held_out = self._cut(held_out, masker, "the held-out texts") if held_out else None
+        self.pieces = self._cut(texts, kept, masker, "texts")
+        self.held_out = None
+        if len(rows):
+            self.held_out = self._cut(texts, rows, masker, "the held-out texts")
         self.options = self._recipe(seeds, begun)
         if past is not None:
             self.options = replace(self.options, passes=past.passes)
@@ -472,13 +473,18 @@ class _Run:
             saved.check(self.description)
             saved.restore(self.state, self.model._trained(0), len(self.pieces))
 
-    def _cut(self, texts: list[str], masker: Masker, name: str) -> MaskedPieces:
-        """Cut texts into pieces."""
+    def _cut(
+        self, texts: list[str], rows: npt.NDArray[np.int64], masker: Masker, name: str
+    ) -> MaskedPieces:
+        """Cut some of the texts into pieces."""
         max_length = resolve_max_length(
             self.parameters["max_length"], self.model._engine["max_position_embeddings"]
         )
         check_interrupts()
-        tokens = self.tokenizer.encode_batch(texts, n_threads=self.n_threads)
+        with name_texts(lambda number: f"texts[{rows[number]}]"):
+            tokens = self.tokenizer.encode_batch(
+                [texts[row] for row in rows], n_threads=self.n_threads
+            )
         check_interrupts()
         pieces = cut_pieces(tokens.ids, tokens.offsets, max_length)
         if len(pieces.offsets) == 1:
