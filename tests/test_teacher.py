@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from test_classifier import flat, make_texts
 
 import bertsent
-from bertsent.classifier import teacher as teacher_module
+from bertsent.classifier import PARAMETERS, teacher as teacher_module
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
 
@@ -493,6 +493,18 @@ def test_texts_of_a_file_for_testing_are_not_taught(desk, capsys):
     assert not student.seen_in_training(pd.read_csv("test.csv")["review"]).any()
     assert len(student.teachers_) == 2
     assert desk("verify", "run.jsonl", "--teacher", "big,big") == 0
+
+
+def test_the_name_of_a_teacher_may_have_a_comma(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "big, old").mkdir()
+    kind = next(each.kind for each in PARAMETERS if each.name == "teacher")
+    assert kind.parse("big, old") == "big, old"
+    assert kind.parse("big, new") == ["big", "new"]
+    assert kind.parse('["big, old", "new"]') == ["big, old", "new"]
+    for text in ("[]", '["big, old"', "[1]", '[["big"]]'):
+        with pytest.raises(ValueError, match="separated by commas, or a JSON list of them"):
+            kind.parse(text)
 
 
 def test_unlabelled_texts_need_a_teacher_on_the_command_line(desk, capsys):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bertsent.classifier.members import is_list
 from bertsent.files import MOST_MEMBERS
-from bertsent.system import parse_size, parse_time
+from bertsent.system import expand_path, parse_size, parse_time
 from bertsent.training import import_callbacks, is_callback
 from bertsent.wording import phrase, spell
 
@@ -201,8 +201,11 @@ def _are_teachers(value: object) -> bool:
 
 
 def _parse_teachers(text: str) -> object:
+    if text.startswith("["):
+        return json.loads(text)
     names = [name.strip() for name in text.split(",")]
-    return names if len(names) > 1 else text
+    # A name may have a comma itself.
+    return names if len(names) > 1 and not expand_path(text).is_dir() else text
 
 
 def _parses(parse: Callable[[str], float], value: object) -> bool:
@@ -285,7 +288,10 @@ TEACHER = Kind(
     _are_teachers,
     _parse_teachers,
     "DIR[,...]",
-    ("the name of a directory with a saved model, or several separated by commas",),
+    (
+        "the name of a directory with a saved model, several separated by commas, or a JSON list "
+        "of them",
+    ),
 )
 RANDOM_STATE = Kind(("a numpy RandomState",), _is_random_state, typed=())
 
