@@ -217,6 +217,21 @@ def test_job_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch
     assert job["estimates"]["float32"]["predict"] == pytest.approx(lengths.sum() / 4000)
 
 
+def test_words_are_counted(tiny, reviews, capsys, monkeypatch):
+    path, texts = reviews
+    fake_rates(monkeypatch, [RATE])
+    monkeypatch.setattr("bertsent.classifier.words._RATE", 0.01)
+    flags = ["--data", path, "--text-column", "body", "--model", tiny, "--test-size", 0.3]
+    without, with_ = (run_json(capsys, *flags, *more)["job"] for more in ([], ["--words"]))
+    assert without["characters"] == with_["characters"] == sum(map(len, texts))
+    assert without["words"] == 0.0
+    assert with_["words"] == pytest.approx(0.01 * sum(map(len, texts)) * 35 / 50)
+    seconds = [job["estimates"]["float32"] for job in (without, with_)]
+    assert seconds[1]["train"] == pytest.approx(seconds[0]["train"] + with_["words"])
+    assert main(["doctor", *map(str, flags), "--words"]) == 0
+    assert "of which the words take" in " ".join(capsys.readouterr().out.split())
+
+
 def test_job_in_windows_is_counted_as_training_counts_it(tiny, reviews, capsys, monkeypatch):
     path, texts = reviews
     fake_rates(monkeypatch, [RATE])

@@ -68,4 +68,4 @@ from .replay import (
 from .resolve import resolve_freeze as resolve_freeze
 from .settings import read_parameters as read_parameters
 from .suggestion import suggest_labels as suggest_labels
-from .words import describe_words as describe_words
+from .words import describe_words as describe_words, words_seconds as words_seconds

@@ -115,7 +115,7 @@ def count_job(
     if schema is not None:
         require_columns(schema.names, columns, data)
         wanted = names
-    texts_cut = left_out = 0
+    texts_cut = left_out = characters = 0
     pieces, trained, scored, tested = [], [], [], []
     with row_progress(show_bar) as progress:
         progress.look(str(data))
@@ -128,6 +128,7 @@ def count_job(
                 texts = strip_texts(texts)
             with name_texts(row_namer(data, frame.index)):
                 totals = _count_tokens(texts, tokenizer)
+            characters += sum(map(len, as_single(texts)))
             texts_cut += int(np.count_nonzero(sum_pairs(totals) > readers[0].room))
             training, scoring = (reader.sequence_lengths(totals) for reader in readers)
             pieces.append(training[0])
@@ -156,6 +157,7 @@ def count_job(
         "rows_left_out": left_out,
         "tokens": tokens,
         "predicted_tokens": scored_tokens,
+        "characters": characters,
         "texts_cut": texts_cut,
         "tokens_estimated": tokenizer is None,
         "train_texts": n_texts - test_texts,

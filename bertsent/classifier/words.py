@@ -297,7 +297,12 @@ def spread(
 
 def estimate_words(texts: Sequence[Text], n_classes: int) -> float:
     """Return about how many seconds the training of a word model takes on one core."""
-    return _RATE * sum(map(len, as_single(texts))) * max(1.0, n_classes / 4)
+    return words_seconds(sum(map(len, as_single(texts))), n_classes)
+
+
+def words_seconds(characters: int, n_classes: int = 2) -> float:
+    """Return what `estimate_words` does, given the number of characters of all texts."""
+    return _RATE * characters * max(1.0, n_classes / 4)
 
 
 def limited_seconds(texts: Sequence[Text], n_classes: int, budget: Budget) -> float:

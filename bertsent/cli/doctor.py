@@ -14,6 +14,7 @@ from bertsent.classifier import (
     read_shape,
     resolve_freeze,
     settle,
+    words_seconds,
 )
 from bertsent.cli.flags import (
     chosen_parameters,
@@ -93,9 +94,14 @@ def examine(
             print(format_speed(found["speed"]), flush=True)
     if args.data is not None:
         if not args.no_speed:
-            found["job"]["estimates"] = {
+            job = found["job"]
+            words = 0.0
+            if parameters["words"]:
+                words = words_seconds(job["characters"]) * job["train_texts"] / job["texts"]
+            job["words"] = words
+            job["estimates"] = {
                 row["precision"]: estimate(
-                    row, found["job"], parameters["epochs"], parameters["batch_size"]
+                    row, job, parameters["epochs"], parameters["batch_size"], words=words
                 )
                 for row in found["speed"]["rates"]
             }
@@ -174,6 +180,8 @@ def format_job(job: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
             parts.append(
                 f"training on {job['train_texts']:,} texts, --epochs {parameters['epochs']}, and "
                 f"testing: {format_seconds(seconds['train'])}"
+                + (f", of which the words take {format_seconds(job['words'])} with up to four "
+                   "classes" if job["words"] else "")
             )
         parts.append(f"predicting all: {format_seconds(seconds['predict'])}")
         lines.append(f"{precision}: " + "; ".join(parts))

@@ -40,7 +40,7 @@ SHELLS = ("bash", "zsh")
 # Parameters of training that affect the estimate.
 JOB_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "freeze_layers",
-    "inference_long_text", "strip_html", "n_threads",
+    "words", "inference_long_text", "strip_html", "n_threads",
 )
 # Parameters that change what an exported graph contains or says.
 EXPORT_PARAMETERS = (

@@ -303,7 +303,7 @@ def _draw(
 
 def estimate(
     row: Mapping[str, Any], job: Mapping[str, Any], epochs: int, batch_size: float,
-    *, cached: bool = False,
+    *, cached: bool = False, words: float = 0.0,
 ) -> dict[str, Any]:
     """Estimate the seconds of a job.
 
@@ -318,6 +318,8 @@ def estimate(
     epochs, batch_size : int
     cached : bool, default=False
         Whether frozen layers are computed only once.
+    words : float, default=0.0
+        Seconds of what is trained before, a part of ``train``.
 
     Returns
     -------
@@ -340,5 +342,5 @@ def estimate(
         seconds["test"] = job["test_tokens"] / row["scoring"]
         seconds["train"] = sum(
             seconds[part] for part in ("frozen", "steps", "evaluation", "test")
-        )
+        ) + words
     return seconds
