@@ -9,7 +9,9 @@ from .declaration import (
     TIME as TIME,
     Kind as Kind,
     Parameter as Parameter,
+    either as either,
     one_of as one_of,
+    path as path,
     real as real,
     whole as whole,
 )

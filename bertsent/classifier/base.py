@@ -20,10 +20,10 @@ from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.parameters import DEFAULTS, check_parameters
 from bertsent.files import atomic_directory, hold_directory
 from bertsent.hub import resolve_directory
-from bertsent.model import BertForSequenceClassification
+from bertsent.model import BertForSequenceClassification, normalize as unit_vectors
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, interrupted, notice
-from bertsent.texts import row_labels
+from bertsent.texts import in_memory, row_labels
 from bertsent.tokenizer import Tokenizer
 from bertsent.wording import spell
 
@@ -162,8 +162,121 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         """
         import pandas as pd
 
+        X = in_memory(X)
         totals, read = predictor(self).count_tokens(X)
         return pd.DataFrame({"tokens": totals, "tokens_read": read}, index=row_labels(X))
+
+    def encode(
+        self, X: Texts, *, normalize: bool = True, member: int = 0
+    ) -> npt.NDArray[np.float32]:
+        """Compute the vector of each text: what the classification layer reads.
+
+        Texts that the classifier holds to be alike have similar vectors, for searching, clustering
+        or plotting.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str, or two for pairs
+            The texts.
+        normalize : bool, default=True
+            Whether to scale each vector to length 1, so that the dot product of two is the cosine
+            of their angle.
+        member : int, default=0
+            Which of several `members` computes the vectors, counted from 0. Vectors of different
+            members cannot be compared or averaged, because each learns directions of its own.
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n_texts, hidden_size)
+            The last layer's output for ``[CLS]`` or its mean over all tokens, depending on the
+            `pooling` of the model. The pooler is not applied. Of a text in windows, the mean of
+            those of its windows, weighted by their number of tokens. `words` do not count.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An item of `X` is not a text, or there is no such member.
+
+        See Also
+        --------
+        bertsent.BertEncoder : Vectors of a model that was not trained on labels.
+
+        Examples
+        --------
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> vectors = clf.encode(["The invoice is wrong.", "I cannot log in."])
+        >>> vectors.shape
+        (2, 384)
+        """
+        vectors = predictor(self).vectors(X, member)
+        return unit_vectors(vectors) if normalize else vectors
+
+    @overload
+    def predict_frame(
+        self, frame: AnyTable, text: str | Sequence[str] | None = None, *,
+        abstain: float | None = None,
+    ) -> AnyTable: ...
+
+    @overload
+    def predict_frame(
+        self, frame: TextColumn | PairColumn, text: None = None, *, abstain: float | None = None
+    ) -> Any: ...
+
+    def predict_frame(
+        self, frame: Any, text: str | Sequence[str] | None = None, *,
+        abstain: float | None = None,
+    ) -> Any:
+        """Predict for a table, and return all that is known of each text as a table of its kind.
+
+        Parameters
+        ----------
+        frame : DataFrame, Table or column of str
+            From pandas, Polars, pyarrow or narwhals; or a relation of DuckDB or other data with
+            Arrow's PyCapsule interface, which give a Table of pyarrow. Strings in Arrow's memory
+            are read in place. A column or list may take the place of a table.
+        text : str, sequence of two str, or None, default=None
+            The column of texts or, for pairs, the two columns. None means that `frame` has no
+            other columns.
+        abstain : float or None, default=None
+            As in `BertClassifier.predict`: below this confidence, the predicted label is missing.
+
+        Returns
+        -------
+        DataFrame or Table
+            A row for each row of `frame`, in its order and with the index of pandas, and only new
+            columns, so that ``frame.join(found)`` or the like puts both side by side:
+
+            - ``predicted_label`` and ``confidence``, the probability of that label;
+            - ``probability_NAME`` for each class;
+            - ``tokens`` of the text and ``tokens_read`` (int64, without ``[CLS]`` and ``[SEP]``),
+              as `tokens_read` counts them, and ``cut``, whether some were not read.
+
+            If a text can have several labels, ``predicted_labels``, joined by semicolons, take the
+            place of the first two. A regression has ``prediction``, or ``prediction_NAME`` for each
+            number.
+
+        Raises
+        ------
+        ImportError
+            `frame` is a relation or a stream, and pyarrow is not installed.
+        TypeError, ValueError
+            An item is not a text, `frame` has no such column, or `text` is needed.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> found = clf.predict_frame(pd.read_csv("new.csv"), text="text")
+        >>> list(found.columns)[:4]
+        ['predicted_label', 'confidence', 'probability_access', 'probability_billing']
+        >>> bool(found["cut"].any())
+        False
+        """
+        from bertsent.classifier.frames import predict_frame
+
+        return predict_frame(predictor(self, abstain), frame, text, self.verbose)
 
     @overload
     def predict_batches(

@@ -18,6 +18,7 @@ from bertsent.classifier.parameters import CLASSIFICATION
 from bertsent.classifier.recipes import with_recipe
 from bertsent.objectives import choose_objective
 from bertsent.system import interruptible
+from bertsent.texts import in_memory_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -562,6 +563,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         After any error but KeyboardInterrupt, the classifier is as it was before the call.
         """
         before = self._fitted if self.warm_start else None
+        X, y, X_val, y_val = in_memory_all(X=X, y=y, X_val=X_val, y_val=y_val)
         return self._learn(lambda: fit(
             self._checked_parameters(), choose_objective(self._problem_types, y), X, y,
             sample_weight, X_val, y_val, before, unlabelled=unlabelled, origin=self._origin,
@@ -606,6 +608,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         """
         from bertsent.classifier.partial import partial_fit
 
+        X, y = in_memory_all(X=X, y=y)
         return self._learn(lambda: partial_fit(
             self._checked_parameters(), choose_objective(self._problem_types, y), X, y, classes,
             sample_weight, self._fitted,

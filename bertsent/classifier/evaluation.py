@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsent.files import atomic_write, check_output
 from bertsent.system import expand_path, html_table, interruptible, row_progress, text_table
-from bertsent.texts import check_texts, row_labels
+from bertsent.texts import check_texts, in_memory_all, row_labels
 
 if TYPE_CHECKING:
     from bertsent.classifier.fitted import Predictor
@@ -160,6 +160,7 @@ def evaluate(
     Evaluation
     """
     precision, objective = predictor.check(), predictor.objective
+    X, y = in_memory_all(X=X, y=y)
     if report is not None:
         check_output(report, overwrite, is_table=False)
     n_texts = len(check_texts(X, "X", arrow=True))

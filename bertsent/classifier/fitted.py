@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ from bertsent.files import Field
 from bertsent.hub import identify_parameters, save_member, save_model_directory
 from bertsent.model import (
     BertForSequenceClassification,
+    encode_texts,
     pool_pieces,
     resolve_precision,
     score_pieces,
@@ -53,11 +55,13 @@ from bertsent.texts import (
     Reader,
     Windows,
     are_pairs,
+    check_feature_names,
     check_texts,
     count_tokens,
     describe_sort,
     feature_names,
     hash_texts,
+    in_memory,
     name_texts,
     row_labels,
     sum_pairs,
@@ -256,20 +260,7 @@ class Fitted:
             The texts in it.
         """
         self.check_pairs(texts)
-        given, own = feature_names(X), self.feature_names
-        if given is None or own is None or len(given) != len(own) or given == own:
-            return
-        if len(own) == 1:
-            raise ValueError(
-                "The feature names should match those that were passed during fit: X has the "
-                f"column {given[0]!r}, but fit was given {own[0]!r}; rename it, or pass "
-                f"X[{given[0]!r}]"
-            )
-        raise ValueError(
-            "The feature names should match those that were passed during fit: X has the columns "
-            f"{given!r}, but fit was given {own!r}, in this order; rename or reorder them, or pass "
-            "X.to_numpy()"
-        )
+        check_feature_names(feature_names(X), self.feature_names)
 
     @classmethod
     def open(
@@ -496,11 +487,34 @@ class Predictor:
         assert vectors is not None
         return logits, vectors
 
+    @_interruptible
+    def vectors(
+        self, X: Texts, member: int = 0, report: Report | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Compute the pooled vectors of one model, as `logits_and_vectors` does; see `encode`."""
+        precision, count = self.check(), len(self.fitted.models)
+        if isinstance(member, bool) or not isinstance(member, Integral) or not 0 <= member < count:
+            one = "is 1 model" if count == 1 else f"are {count} models"
+            raise ValueError(
+                f"{spell('member', member)} is not allowed; expected a whole number from 0 to "
+                f"{count - 1}, because there {one}"
+            )
+        texts, number = self.texts(X), int(member)
+        with name_texts(_name_in_x):
+            return encode_texts(
+                self.fitted.models[number], self.fitted.tokenizer, texts,
+                self.reader(number, pairs=are_pairs(texts)),
+                resolve_n_threads(self.parameters["n_threads"]),
+                partial(_report_member, report, 0, 1), precision=precision,
+                memory_limit=self.parameters["memory_limit"],
+            )
+
     def _score(
         self, X: Texts, report: Report | None, *, pool: bool
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
         precision = self.check()
         n_threads = resolve_n_threads(self.parameters["n_threads"])
+        X = in_memory(X)
         texts = self.texts(X)
         models, opinions = self.fitted.models, []
         last = vectors = None
@@ -562,7 +576,7 @@ class Predictor:
         self, X: Texts, y: Labels, sample_weight: npt.ArrayLike | None = None
     ) -> float:
         """See `BertClassifier.score`."""
-        logits = self.logits(X)
+        logits, y = self.logits(X), in_memory(y, "y")
         if not len(logits):
             raise ValueError("X is empty; there is nothing to score")
         return self.objective.score(logits, y, sample_weight)

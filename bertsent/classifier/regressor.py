@@ -14,6 +14,7 @@ from bertsent.classifier.evaluation import Evaluation, evaluate
 from bertsent.classifier.fitting import fit
 from bertsent.classifier.parameters import DEFAULTS, REGRESSION
 from bertsent.objectives import Regression
+from bertsent.texts import in_memory_all
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -129,6 +130,7 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
         is trained further. Otherwise a new one is added.
         """
         before = self._fitted if self.warm_start else None
+        X, y, X_val, y_val = in_memory_all(X=X, y=y, X_val=X_val, y_val=y_val)
         return self._learn(lambda: fit(
             self._checked_parameters(), Regression, X, y, sample_weight, X_val, y_val, before,
             origin=self._origin,

@@ -7,7 +7,7 @@ from typing import Any
 
 from bertsent.files.readers import require_columns
 from bertsent.files.stream import refuse_taken
-from bertsent.texts import column_names, column_values, is_missing, row_labels
+from bertsent.texts import column_names, plain_column, row_labels
 from bertsent.wording import spell
 
 
@@ -110,10 +110,7 @@ def _add_columns(frame: Any, columns: dict[str, Any]) -> Any:
     """Return a frame of pandas, Polars or pyarrow with further columns."""
     if hasattr(frame, "assign"):
         return frame.assign(**columns)
-    plain = {
-        name: [None if is_missing(value) else value for value in column_values(values)]
-        for name, values in columns.items()
-    }
+    plain = {name: plain_column(values) for name, values in columns.items()}
     if hasattr(frame, "hstack"):
         return frame.hstack(type(frame)(plain))
     import pyarrow as pa

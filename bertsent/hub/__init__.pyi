@@ -26,6 +26,7 @@ from .resolve import (
     hub_id as hub_id,
     resolve_directory as resolve_directory,
 )
+from .sentence import sentence_pooling as sentence_pooling
 from .tensors import (
     read_arrays as read_arrays,
     write_arrays as write_arrays,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bertsent.errors import CheckpointError
 from bertsent.files import parse_json, read_bytes, read_json
+from bertsent.wording import spell
 
-__all__ = ["inner_model", "length_of", "modules_of", "pooling_of"]
+__all__ = ["inner_model", "length_of", "modules_of", "pooling_of", "sentence_pooling"]
 
 
 def modules_of(directory: Path) -> list[tuple[str, str]]:
@@ -54,8 +55,7 @@ def pooling_of(directory: Path) -> str | None:
 
     The directory may also be the folder of the encoder, as `inner_model` finds it.
     """
-    if inner_model(directory.parent) == directory.name:
-        directory = directory.parent
+    directory = _whole(directory)
     for kind, folder in modules_of(directory):
         if kind == "Pooling" and re.fullmatch(r"[\w-]+", folder):
             try:
@@ -67,3 +67,42 @@ def pooling_of(directory: Path) -> str | None:
                 return str(config["pooling_mode"])
             return "mean" if mean is True and not cls else "cls" if cls is True else None
     return None
+
+
+def sentence_pooling(directory: Path, name: str) -> str | None:
+    """Return the pooling of a sentence encoder; None if the directory is that of another model.
+
+    Parameters
+    ----------
+    directory : Path
+        It may also be the folder of the encoder.
+    name : str
+        Name of the model in the error.
+
+    Raises
+    ------
+    CheckpointError
+        The encoder pools in another way than by mean or [CLS], or has further layers.
+    """
+    directory = _whole(directory)
+    kinds = [kind for kind, _ in modules_of(directory)]
+    if "Pooling" not in kinds:
+        return None
+    pooling = pooling_of(directory)
+    known = ("Transformer", "BERT", "Pooling", "Normalize")
+    further = [kind for kind in kinds if kind not in known]
+    if pooling is not None and not further:
+        return pooling
+    what = (
+        f"has a layer after its pooling ({further[0]})" if further
+        else "pools in another way than by mean or [CLS]"
+    )
+    raise CheckpointError(
+        f"{name}: this sentence encoder {what}, which bertsent does not compute; for the vectors "
+        f"of its last layer, choose {spell('pooling', 'mean')} or {spell('pooling', 'cls')}"
+    )
+
+
+def _whole(directory: Path) -> Path:
+    """Return the directory of a sentence encoder, given that or the folder of its model."""
+    return directory.parent if inner_model(directory.parent) == directory.name else directory

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bertsent.files import hold_directory
-from bertsent.hub import load_model_directory, resolve_directory
+from bertsent.hub import (
+    load_model_directory,
+    resolve_directory,
+    sentence_pooling,
+    with_pooling,
+)
 from bertsent.model.bert import BertForSequenceClassification
 from bertsent.model.scoring import pool_pieces
 from bertsent.texts import Reader, Windows
@@ -18,6 +24,7 @@ from bertsent.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from bertsent._core import ArrowTexts
     from bertsent.texts import Text
 
 
@@ -30,8 +37,10 @@ def open_encoder(
     ----------
     name_or_dir : str or path-like
         As in `BertClassifier`.
-    pooling : {"cls", "mean"}, default="mean"
+    pooling : {"auto", "cls", "mean"}, default="mean"
         What the vectors are of the last layer; see `BertForSequenceClassification.pool_packed`.
+        "auto" is the pooling that a sentence encoder or a classifier was trained with, and "mean"
+        for other models.
 
     Returns
     -------
@@ -47,11 +56,15 @@ def open_encoder(
     directory = resolve_directory(name_or_dir)
     with hold_directory(directory):
         loaded = load_model_directory(
-            directory, source=str(name_or_dir), tell=False, random_state=0, pooling=pooling,
-            new_classifier=True,
+            directory, source=str(name_or_dir), tell=False, random_state=0, new_classifier=True,
         )
+        if pooling == "auto":
+            own = loaded.engine["pooling"] if loaded.discarded else "mean"
+            pooling = sentence_pooling(Path(directory), str(name_or_dir)) or own
         tokenizer = Tokenizer.from_files(directory)
-    model = BertForSequenceClassification._assemble(loaded.config, loaded.engine, loaded.flat)
+    model = BertForSequenceClassification._assemble(
+        with_pooling(loaded.config, pooling), loaded.engine | {"pooling": pooling}, loaded.flat
+    )
     tokenizer.limit_ids(model._engine["vocab_size"], model._engine["type_vocab_size"])
     return model, tokenizer
 
@@ -59,7 +72,7 @@ def open_encoder(
 def encode_texts(
     model: BertForSequenceClassification,
     tokenizer: Tokenizer,
-    texts: Sequence[Text],
+    texts: Sequence[Text] | ArrowTexts,
     reader: Reader,
     n_threads: int,
     report: Callable[[float], None] | None = None,
@@ -74,7 +87,7 @@ def encode_texts(
     model : BertForSequenceClassification
         Its pooling says what the vectors are.
     tokenizer : Tokenizer
-    texts : list of str, or of pairs
+    texts : list of str, list of pairs, or ArrowTexts
     reader : Reader
         Which part of a long text is read. The vector of a text in windows is the mean of those of
         its windows, weighted by their numbers of tokens.

@@ -551,6 +551,10 @@ class Objective(ABC):
         del decimals
         return dict(zip(self.prediction_columns, [self.predict(logits)], strict=True))
 
+    def prediction_frame(self, logits: Array) -> Columns:
+        """Return the columns of `prediction_table`, and the probabilities of all classes."""
+        return self.prediction_table(logits)
+
     def uncertainty(self, logits: Array) -> npt.NDArray[np.float64]:
         """Return how uncertain each prediction is, from 0 to 1, to choose texts to label."""
         raise TypeError(f"a model for {self.problem_type} does not know how uncertain it is")

@@ -496,6 +496,11 @@ class SingleLabelClassification(Objective):
             labels = pd.array(labels, dtype=_NULLABLE[kind])
         return {"predicted_label": labels, "confidence": confidence}
 
+    def prediction_frame(self, logits: Float32) -> Columns:
+        names = [f"probability_{name}" for name in self.label_names]
+        probabilities = self.predict_proba(logits)
+        return self.prediction_table(logits) | dict(zip(names, probabilities.T, strict=True))
+
     def uncertainty(self, logits: Float32) -> Float64:
         """Return how near each text is to another decision, from 0 to 1.
 

@@ -3,18 +3,26 @@ from .check import (
     check_texts as check_texts,
     check_training_texts as check_training_texts,
     describe_no_text as describe_no_text,
+    digest_texts as digest_texts,
     hash_texts as hash_texts,
-    is_missing as is_missing,
     name_texts as name_texts,
     strip_html as strip_html,
     strip_texts as strip_texts,
 )
 from .columns import (
     abbreviate as abbreviate,
+    check_feature_names as check_feature_names,
     column_names as column_names,
     column_values as column_values,
     feature_names as feature_names,
+    is_missing as is_missing,
     row_labels as row_labels,
+)
+from .frames import (
+    in_memory as in_memory,
+    in_memory_all as in_memory_all,
+    plain_column as plain_column,
+    table_like as table_like,
 )
 from .label_check import warn_of_column_vector as warn_of_column_vector
 from .label_doubts import describe_doubts as describe_doubts

@@ -17,9 +17,11 @@ from bertsent.texts.columns import (
     abbreviate,
     column_values,
     index_label,
+    is_missing,
     row_labels,
     single_column,
 )
+from bertsent.texts.frames import in_memory
 from bertsent.texts.pairs import are_pairs, take_apart, two_columns
 from bertsent.wording import phrase
 
@@ -82,6 +84,7 @@ def check_texts(
     ValueError
         A row of pairs does not have two texts.
     """
+    X = in_memory(X, name)
     found = two_columns(X, name) if pairs else None
     if found is not None:
         first, second = (
@@ -213,19 +216,6 @@ def describe_no_text(value: object, name: str | None = None) -> str:
     return f"is not a text: expected str, got {kind} ({abbreviate(value)}); {remedy}"
 
 
-def is_missing(value: object) -> bool:
-    """Return whether a single cell is None, NaN, NaT, pandas.NA or masked."""
-    if value is None:
-        return True
-    if value is np.ma.masked:
-        return True
-    try:
-        return bool(value != value)
-    except Exception:
-        # The truth value of pandas.NA and of arrays is ambiguous; other classes may do anything.
-        return type(value).__name__ == "NAType"
-
-
 def strip_texts(texts: Iterable[Text]) -> list[Text]:
     """Remove HTML from texts and pairs, as `strip_html` does."""
     return [
@@ -245,6 +235,13 @@ def hash_texts(texts: Iterable[Text]) -> npt.NDArray[np.uint64]:
         hashlib.blake2b(_as_bytes(text), digest_size=8).digest() for text in texts
     )
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def digest_texts(texts: Iterable[Text], key: bytes) -> list[bytes]:
+    """Return a keyed hash of 16 bytes of each text or pair; texts cannot be guessed without it."""
+    return [
+        hashlib.blake2b(_as_bytes(text), digest_size=16, key=key).digest() for text in texts
+    ]
 
 
 def _as_bytes(text: Text) -> bytes:

@@ -117,6 +117,31 @@ def feature_names(X: Any) -> list[str] | None:
     return names if all(isinstance(n, str) and is_text_of_files(n) for n in names) else None
 
 
+def check_feature_names(given: list[str] | None, own: list[str] | None) -> None:
+    """Raise unless two results of `feature_names` agree, where both are of tables.
+
+    Parameters
+    ----------
+    given : list of str or None
+        Those of X.
+    own : list of str or None
+        Those of the X of `fit`.
+    """
+    if given is None or own is None or len(given) != len(own) or given == own:
+        return
+    if len(own) == 1:
+        raise ValueError(
+            "The feature names should match those that were passed during fit: X has the "
+            f"column {given[0]!r}, but fit was given {own[0]!r}; rename it, or pass "
+            f"X[{given[0]!r}]"
+        )
+    raise ValueError(
+        "The feature names should match those that were passed during fit: X has the columns "
+        f"{given!r}, but fit was given {own!r}, in this order; rename or reorder them, or pass "
+        "X.to_numpy()"
+    )
+
+
 def is_text_of_files(text: str) -> bool:
     """Return whether files can contain a str: it has no lone surrogate, half a character."""
     try:
@@ -160,6 +185,19 @@ def column_values(column: Any) -> list[Any]:
     if items and hasattr(items[0], "as_py"):  # what iterating an array of pyarrow returns
         return [item.as_py() if hasattr(item, "as_py") else item for item in items]
     return items
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a single cell is None, NaN, NaT, pandas.NA or masked."""
+    if value is None:
+        return True
+    if value is np.ma.masked:
+        return True
+    try:
+        return bool(value != value)
+    except Exception:
+        # The truth value of pandas.NA and of arrays is ambiguous; other classes may do anything.
+        return type(value).__name__ == "NAType"
 
 
 def describe_row(column: Any, name: str, position: int) -> str:

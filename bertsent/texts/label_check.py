@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bertsent.texts.check import is_missing
 from bertsent.texts.columns import (
     abbreviate,
     column_names,
     column_values,
     describe_row,
+    is_missing,
     is_text_of_files,
     is_two_dimensional,
     single_column,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertsent.texts.check import is_missing
 from bertsent.texts.columns import (
     abbreviate,
     column_names,
     column_values,
     describe_row,
+    is_missing,
     is_text_of_files,
     single_column,
 )
