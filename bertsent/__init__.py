@@ -4,6 +4,8 @@ BertClassifier
     A scikit-learn classifier for texts, also with several labels for each.
 BertRegressor
     A scikit-learn regressor, which predicts numbers for texts.
+BertEncoder
+    A scikit-learn transformer, which computes vectors of texts as features for other models.
 BertForSequenceClassification
     The model by itself: computes logits and gradients from token ids.
 Evaluation

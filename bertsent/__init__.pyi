@@ -11,6 +11,7 @@ from .curves import (
     LearningCurve as LearningCurve,
     learning_curve as learning_curve,
 )
+from .features import BertEncoder as BertEncoder
 from .model import BertForSequenceClassification as BertForSequenceClassification
 from .plots import (
     AuditDisplay as AuditDisplay,

@@ -26,10 +26,6 @@ class Stream:
     def __init__(self, data):
         self.data = data
 
-    def __arrow_c_schema__(self):
-        schema = self.data.schema if hasattr(self.data, "schema") else self.data.type
-        return schema.__arrow_c_schema__()
-
     def __arrow_c_stream__(self, requested_schema=None):
         return self.data.__arrow_c_stream__(requested_schema)
 

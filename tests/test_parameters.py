@@ -20,6 +20,7 @@ from bertsent.classifier.parameters import (
     REGRESSION,
     compared_on_resume,
 )
+from bertsent.features import ENCODING
 from bertsent.pretraining.parameters import PRETRAINING
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -158,9 +159,10 @@ def test_what_a_docstring_documents_is_found():
     ("function", "docstring", "table"),
     [
         (bertsent.BertClassifier, bertsent.BertClassifier.__doc__, CLASSIFICATION),
+        (bertsent.BertEncoder, bertsent.BertEncoder.__doc__, ENCODING),
         (bertsent.pretrain, bertsent.pretrain.__doc__, PRETRAINING),
     ],
-    ids=["BertClassifier", "pretrain"],
+    ids=["BertClassifier", "BertEncoder", "pretrain"],
 )
 def test_signature_docstring_and_table_agree(function, docstring, table):
     signature = dict(inspect.signature(function).parameters)

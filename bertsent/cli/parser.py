@@ -31,6 +31,7 @@ from bertsent.cli.flags import (
 from bertsent.cli.layout import Formatter, Section, wrap_usage
 from bertsent.cli.usage import Parser
 from bertsent.curves import SCORINGS
+from bertsent.features import ENCODING
 from bertsent.files import FORMATS, OUTPUT_FORMATS
 from bertsent.pretraining import PRETRAINING
 
@@ -97,9 +98,9 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
     )
     makers = {
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
-        "suggest-labels": _add_suggest_labels, "learning-curve": _add_learning_curve,
-        "pretrain": _add_pretrain, "export": _add_export, "verify": _add_verify,
-        "inspect": _add_inspect, "doctor": _add_doctor,
+        "encode": _add_encode, "suggest-labels": _add_suggest_labels,
+        "learning-curve": _add_learning_curve, "pretrain": _add_pretrain, "export": _add_export,
+        "verify": _add_verify, "inspect": _add_inspect, "doctor": _add_doctor,
     }
     return parser, {
         name: make(_Commands(commands, name, everything)) for name, make in makers.items()
@@ -339,6 +340,45 @@ def _add_predict(commands: _Commands) -> Parser:
     prediction = commands.section(command, "prediction")
     add_abstain(prediction, "leave the predicted label empty below this confidence, from 0 to 1")
     add_prediction_parameters(prediction)
+    return commands.finish(command)
+
+
+def _add_encode(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "FILE"],
+        "write the vectors of texts, as features for other models",
+        "Write a vector for each text, which other models take as features, or by which texts are "
+        "searched and clustered. All columns of FILE are kept, and one is added: vector, a list of "
+        f"numbers. OUT is a Parquet file.\n\nFILE is one of {FORMATS}, and may have any size.",
+        [
+            "encode minilm new.csv --text-column text --output vectors.parquet",
+            "encode tickets-model new.csv --text-column text --output vectors.parquet",
+        ],
+    )
+    data = commands.section(command, "model and data")
+    data.add("directory", metavar="DIR", type=typed_path,
+             help="model that computes the vectors: minilm, mpnet, a hub id, or a directory, also "
+             "that of a saved model",
+             brief="minilm, a hub id, or a directory")
+    data.add("file", metavar="FILE", type=typed_path, help="texts; - is standard input",
+             brief="texts; - is standard input")
+    add_columns(data, labels=False)
+    add_reading(commands.section(command, "format of the data"))
+    output = commands.section(command, "output")
+    output.add("--output", "-o", metavar="OUT", type=typed_path, required=True,
+               help="Parquet file to write; an interrupted command leaves no partial file",
+               brief="Parquet file to write")
+    output.add("--force", action="store_true", help="replace OUT if it exists",
+               brief="replace OUT if it exists")
+    output.add(
+        "--chunk-rows", type=Typed(whole(1)), default=DEFAULT_CHUNK_ROWS, metavar="N",
+        help="rows to read, encode and write at a time (default: %(default)s)",
+    )
+    vectors = commands.section(command, "vectors")
+    names = [p.name for p in ENCODING if p.name not in ("model", "verbose")]
+    add_parameters(vectors, ENCODING, names)
+    vectors.add("--no-normalize", dest="normalize", action="store_false",
+                default=argparse.SUPPRESS, help="do not scale vectors to length 1")
     return commands.finish(command)
 
 

@@ -28,6 +28,7 @@ from .fields import (
 from .formats import (
     FORMATS as FORMATS,
     OUTPUT_FORMATS as OUTPUT_FORMATS,
+    output_format as output_format,
 )
 from .held import (
     has_entry as has_entry,

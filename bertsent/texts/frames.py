@@ -46,9 +46,8 @@ def in_memory(data: Any, name: str = "X") -> Any:
             f"{name} is a {type(data).__name__}, which is read with pyarrow; install it with: "
             "pip install 'bertsent[parquet]'"
         ) from None
-    if hasattr(data, "__arrow_c_schema__") and not pa.types.is_struct(pa.field(data).type):
-        return pa.chunked_array(data)
-    return pa.table(data)
+    rows = pa.chunked_array(data)  # of a table, they are structs
+    return pa.Table.from_struct_array(rows) if pa.types.is_struct(rows.type) else rows
 
 
 def in_memory_all(**data: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import bertsent
 from bertsent import (
     RECIPES,
     BertClassifier,
+    BertEncoder,
     BertForSequenceClassification,
     Evaluation,
     HistoryDisplay,
@@ -50,6 +51,8 @@ assert_type(clf.tokens_read(frame["review"]), pd.DataFrame)
 assert_type(clf.predict_batches([texts]), Iterator[pd.DataFrame])
 assert_type(clf.predict_batches([frame], "review"), Iterator[pd.DataFrame])
 assert_type(clf.predict_batches(pd.read_csv("a.csv", chunksize=9)), Iterator[pd.DataFrame])
+assert_type(clf.predict_frame(frame, text="review"), pd.DataFrame)
+assert_type(clf.encode(texts), Float32)
 assert_type(clf.predict_file("in.csv", "out.csv").rows, int)
 assert_type(clf.predict_file("a.csv", "b.csv", text_column=0, header=None, quoting=3).rows, int)
 assert_type(clf.audit(texts), pd.DataFrame)
@@ -96,6 +99,17 @@ clf.predict_file("a.csv", "b.csv", errors="ignore")  # E: arg-type
 wrong: Float32 = clf.predict_proba(texts)  # E: assignment
 clf.history_ = 3  # E: assignment
 Classifier = bertsent.BertClasifier  # E: attr-defined
+
+# --- vectors ------------------------------------------------------------------------------
+
+encoder = BertEncoder("minilm", pooling="cls", cache="vectors.db")
+assert_type(encoder.fit(texts), BertEncoder)
+assert_type(encoder.transform(frame["review"]), Float32)
+assert_type(encoder.encode_file("in.csv", "out.parquet", text_column="review").rows, int)
+assert_type(encoder.pooling_, str)
+
+BertEncoder(pooling="max")  # E: arg-type
+encoder.transform(3)  # E: arg-type
 
 # --- the tokenizer ------------------------------------------------------------------------
 
