@@ -1,8 +1,9 @@
 """Linear layers in an ONNX graph, in float32 and in int8.
 
-In int8, weights have a scale for each output, as in the engine. Each token has a scale of its own,
-which is computed when the graph runs. ONNX's DynamicQuantizeLinear has one scale for a whole batch:
-the logits of a text would then depend on the texts beside it, and on padding, and be less exact.
+In int8, numbers are rounded as in the engine. Weights have a scale for each output. The numbers of
+each token are divided into 255 steps between the smallest and the largest, when the graph runs.
+ONNX's DynamicQuantizeLinear, which is faster, has one scale for a whole batch: the logits of a text
+would then depend on the texts beside it, and on padding.
 
 Weights are stored as uint8, with 128 in place of 0. Products of two uint8 are summed exactly on all
 processors. Those of uint8 and int8 saturate in ONNX Runtime on x86 without VNNI.
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["linear", "linear_int8"]
 
-_ZERO = 128  # of both factors
-_LARGEST = np.float32(127)
-# Rows without a larger number become zeros. Its inverse is finite.
+_ZERO = 128  # of weights
+_STEPS = np.float32(255)
+# Tokens with a smaller range are constant. The inverse of this number is finite.
 _LEAST_RANGE = 1e-30
 
 
@@ -54,15 +55,22 @@ def linear_int8(
 ) -> str:
     """Add the same with a product of bytes. Parameters are those of `linear`."""
     rows, row_range = quantize(weight, name)
-    stored = graph.initializer(f"{name}.weight", (rows.T + np.int16(_ZERO)).astype(np.uint8))
-    # The bytes of x, with a range for each token.
-    x_range = graph.op("ReduceMax", graph.op("Abs", x), axes=[-1], keepdims=1)
+    scale = row_range / np.float32(127)
+    # x = least + step * bytes
+    least = graph.op("ReduceMin", x, axes=[-1], keepdims=1)
+    x_range = graph.op("Sub", graph.op("ReduceMax", x, axes=[-1], keepdims=1), least)
     x_range = graph.op("Max", x_range, graph.constant(_LEAST_RANGE))
-    steps = graph.op("Mul", x, graph.op("Div", graph.constant(_LARGEST), x_range))
-    steps = graph.op("Add", graph.op("Round", steps), graph.constant(_ZERO))
-    zero = graph.constant(_ZERO, np.uint8)
-    product = graph.op("MatMulInteger", graph.op("Cast", steps, to=UINT8), stored, zero, zero)
-    product = graph.op("Cast", product, to=FLOAT)
-    scale = graph.initializer(f"{name}.weight_scale", row_range / _LARGEST**2)
-    product = graph.op("Mul", graph.op("Mul", product, scale), x_range)
+    inverse = graph.op("Div", graph.constant(_STEPS), x_range)
+    steps = graph.op("Round", graph.op("Mul", graph.op("Sub", x, least), inverse))
+    product = graph.op(
+        "MatMulInteger", graph.op("Cast", steps, to=UINT8),
+        graph.initializer(f"{name}.weight", (rows.T + np.int16(_ZERO)).astype(np.uint8)),
+        graph.constant(0, np.uint8), graph.constant(_ZERO, np.uint8),
+    )
+    product = graph.op("Mul", graph.op("Cast", product, to=FLOAT),
+                       graph.initializer(f"{name}.weight_scale", scale / _STEPS))
+    # What the smallest number of a token adds is its product with the sums of all weights.
+    sums = (rows.sum(axis=1, dtype=np.int64) * scale.astype(np.float64)).astype(np.float32)
+    added = graph.op("Mul", least, graph.initializer(f"{name}.weight_sum", sums))
+    product = graph.op("Add", graph.op("Mul", product, x_range), added)
     return graph.op("Add", product, graph.initializer(f"{name}.bias", bias))
