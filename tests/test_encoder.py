@@ -179,6 +179,7 @@ def test_errors_name_text_column_and_model(base, tmp_path):
     encoder = make(base)
     with pytest.raises(NotFittedError):
         encoder.transform(TEXTS)
+    assert not hasattr(encoder, "model_")
     with pytest.raises(ModelNotFoundError):
         make(tmp_path / "nowhere").fit(TEXTS)
     with pytest.raises(TypeError, match=r"X\[1\] is not a text: expected str, got int"):
@@ -192,6 +193,7 @@ def test_errors_name_text_column_and_model(base, tmp_path):
         encoder.transform(list(zip(TEXTS, TEXTS, strict=True)))
     encoder.fit(TEXTS)
     assert not hasattr(encoder, "feature_names_in_")
+    assert encoder.model_._engine["hidden_size"] == 32 and encoder.tokenizer_.cls_token_id == 2
     for cache in (None, tmp_path / "vectors.db"):
         with pytest.raises(ValueError, match=r"^X\[2\]"):
             encoder.set_params(cache=cache).transform(["a", "a", "b\ud800"])

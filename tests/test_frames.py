@@ -149,6 +149,7 @@ def test_a_frame_of_pandas_keeps_index_and_order(clf):
     assert list(joined.columns) == [*FRAME.columns, *NAMES]
     twice = pd.concat([FRAME, FRAME])  # its index labels are not unique
     assert list(clf.predict_frame(twice, "review").index) == INDEX * 2
+    pd.testing.assert_frame_equal(clf.predict_frame(FRAME[["review"]]), found)
     of_series = clf.predict_frame(FRAME["review"])
     pd.testing.assert_frame_equal(of_series, found)
     pd.testing.assert_frame_equal(
