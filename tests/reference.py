@@ -188,6 +188,31 @@ def cross_entropy(logits, labels, weights=None, smoothing=0.0):
     return float(each @ share), d_logits * share[:, None]
 
 
+def cumulative_cross_entropy(logits, labels, weights=None, smoothing=0.0):
+    """Return sum(w c)/sum(w) and its gradient at the logits.
+
+    c is the mean over k of the binary cross-entropies of "the class is above k", whose probability
+    is that of all classes above k. ``smoothing`` is as in `cross_entropy`.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    n, count = logits.shape
+    weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    wanted = np.full((n, count), smoothing / count)
+    wanted[np.arange(n), labels] += 1.0 - smoothing
+    p = softmax(logits)
+    classes_above = np.triu(np.ones((count, count)), 1)[:-1]  # a row for each k
+    classes_up_to = 1.0 - classes_above
+    above, up_to = p @ classes_above.T, p @ classes_up_to.T
+    truly_above, truly_up_to = wanted @ classes_above.T, wanted @ classes_up_to.T
+    each = -(truly_above * np.log(above) + truly_up_to * np.log(up_to)).mean(axis=1)
+    # By the probabilities, and through the softmax.
+    d_p = -(truly_above / above @ classes_above + truly_up_to / up_to @ classes_up_to)
+    d_p /= count - 1
+    d_logits = p * (d_p - (p * d_p).sum(axis=1, keepdims=True))
+    share = weights / weights.sum()
+    return float(each @ share), d_logits * share[:, None]
+
+
 def mean_squared_error(logits, targets, weights=None, smoothing=0.0):
     """Return sum(w e)/sum(w), e the mean over a row of (logits - targets)^2, and its gradient."""
     assert smoothing == 0.0
@@ -290,6 +315,7 @@ def contrastive(vectors, labels, weights=None, smoothing=0.0, temperature=0.1):
 # vectors in place of logits, and a temperature.
 LOSSES = {
     "cross_entropy": cross_entropy,
+    "cumulative_cross_entropy": cumulative_cross_entropy,
     "mean_squared_error": mean_squared_error,
     "huber": huber,
     "binary_cross_entropy": binary_cross_entropy,

@@ -15,11 +15,14 @@ from cases import (
 
 from bertsent import _core
 
-# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them. Those of distillation and
-# of vectors are tested in test_distillation_loss.py and test_contrastive_loss.py.
+# Losses whose targets are a matrix. Targets of 0 and 1 suit all of them. Those of distillation, of
+# vectors and of ordered classes have test_distillation_loss.py, test_contrastive_loss.py and
+# test_ordinal_loss.py.
 MATRIX = [
     name for name in reference.LOSSES
-    if name not in ("cross_entropy", "contrastive", *reference.DISTILLATION)
+    if name not in (
+        "cross_entropy", "cumulative_cross_entropy", "contrastive", *reference.DISTILLATION
+    )
 ]
 *OTHERS, LAST = map(repr, reference.LOSSES)
 each_matrix_loss = pytest.mark.parametrize("loss", MATRIX)

@@ -77,6 +77,56 @@ static double cross_entropy(float *d_logits, const float *logits, const bs_targe
     return loss;
 }
 
+/* ---- cumulative cross-entropy ---- */
+
+/* log(exp(a) + exp(b)); either may be -infinity. */
+static double log_add(double a, double b)
+{
+    const double high = a > b ? a : b, low = a > b ? b : a;
+    return isinf(high) ? high : high + log1p(exp(low - high));
+}
+
+/* The target of the event that the class of row i is above k. */
+static double above_target(const bs_targets *t, int64_t i, int64_t k, int64_t C)
+{
+    const double smoothing = t->label_smoothing;
+    return (1.0 - smoothing) * (t->ids[i] > k) + smoothing * (double)(C - 1 - k) / (double)C;
+}
+
+/* The mean over k < C - 1 of the binary cross-entropy of the event that the class is above k, whose
+ * probability is the sum of softmax(z)_j over j > k (the ranked ignorance score of Toedter & Ahrens
+ * 2012). Sums are kept as logarithms, so none of them underflows. The slope at z_j needs the sums
+ * over k < j and over k >= j of what each event adds to it; the latter is computed anew for each j,
+ * because subtraction would cancel. */
+static double cumulative_cross_entropy(float *d_logits, const float *logits, const bs_targets *t,
+                                       double weight, int64_t N, int64_t C)
+{
+    double loss = 0.0;
+    for (int64_t i = 0; i < N; i++, logits += C, d_logits += C) {
+        const double share = share_of(t, i, weight) / (double)(C - 1);
+        const double lse = log_sum_exp(logits, 1.0, C);
+        double below = -INFINITY, up_to = -INFINITY;
+        for (int64_t j = 0; j < C; j++) {
+            const double z = logits[j];
+            double above = -INFINITY, sum = up_to;
+            for (int64_t k = j; k < C - 1; k++) {
+                sum = log_add(sum, logits[k]); /* log sum of exp(z_0) to exp(z_k) */
+                above = log_add(above, log(1.0 - above_target(t, i, k, C)) - sum);
+            }
+            d_logits[j] = (float)(share * ((double)(C - 1) * exp(z - lse) - exp(z + below) -
+                                           exp(z + above)));
+            up_to = log_add(up_to, z);
+            if (j < C - 1) {
+                const double target = above_target(t, i, j, C);
+                const double rest = log_sum_exp(logits + j + 1, 1.0, C - 1 - j);
+                below = log_add(below, log(target) - rest);
+                loss += share * (target * (lse - rest) + (1.0 - target) * (lse - up_to));
+            }
+        }
+    }
+    return loss;
+}
+
 /* ---- mean squared error ---- */
 
 static bs_status check_matrix(const bs_targets *t, const char *what, int64_t N, int64_t C,
@@ -286,6 +336,7 @@ static double contrastive(float *d_vectors, const float *vectors, const bs_targe
 
 static const bs_loss losses[] = {
     {"cross_entropy", true, false, false, cross_entropy_check, cross_entropy},
+    {"cumulative_cross_entropy", true, false, false, cross_entropy_check, cumulative_cross_entropy},
     {"mean_squared_error", false, true, false, number_check, squared_error},
     {"huber", false, true, false, number_check, huber},
     {"binary_cross_entropy", false, true, false, binary_cross_entropy_check,

@@ -276,6 +276,8 @@ def step_arguments(make, config):
         targets = make.ints(n_texts, C, np.int32) - np.int32(make.draw.random() < 0.5)
     else:
         options["label_smoothing"] = 0.1
+        if make.draw.random() < 0.5:
+            options["loss"] = "cumulative_cross_entropy"
         targets = make.ints(n_texts, C, np.int32)
     weights = np.abs(make.floats(n_texts)) if make.draw.random() < 0.5 else None
     return batch | options | {"targets": targets, "weights": weights,

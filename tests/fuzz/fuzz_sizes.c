@@ -145,7 +145,7 @@ static void read_arrays(reader *r, const bs_config *c, arrays *a)
         a->windows.first = read_offsets(r, a->n_texts + 1, B);
         a->windows.shares = read_floats(r, B);
     }
-    a->targets.loss = bs_loss_list(read_below(r, 6));
+    a->targets.loss = bs_loss_list(read_below(r, 7));
     if (a->targets.loss->takes_matrix)
         a->targets.matrix = read_floats(r, a->n_texts * c->num_labels);
     if (a->targets.loss->takes_ids)
