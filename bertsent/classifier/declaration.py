@@ -222,11 +222,28 @@ def _parse_class_weights(text: str) -> dict[str, float]:
     return {label.strip(): float(weight) for label, _, weight in pairs}
 
 
+def _is_order(value: object) -> bool:
+    import numpy as np
+
+    labels = value.tolist() if isinstance(value, np.ndarray) else value
+    if not is_list(labels) or len(labels) < 2:
+        return False
+    kinds = (str, bool, numbers.Integral, np.bool_)
+    return all(isinstance(label, kinds) for label in labels) and len(set(labels)) == len(labels)
+
+
+def _parse_order(text: str) -> object:
+    # JSON for classes with commas.
+    return json.loads(text) if text.startswith("[") else [name.strip() for name in text.split(",")]
+
+
 NULL = Kind(("None",), lambda value: value is None, typed=())
 # A parameter of this kind alone is a flag without a value.
 FLAG = Kind(("True", "False"), _is_flag, typed=())
 # The metrics of any objective.
-_METRICS = ("accuracy", "f1", "micro_f1", "macro_f1", "mae", "rmse", "r2", "spearman")
+_METRICS = (
+    "accuracy", "f1", "micro_f1", "macro_f1", "mae", "quadratic_kappa", "rmse", "r2", "spearman",
+)
 METRIC = Kind(tuple(f'"{name}"' for name in _METRICS), _is_metric, choices=_METRICS)
 SCORER = Kind(
     ('a scorer of scikit-learn or its name, such as "roc_auc"',), _is_scorer, metavar="METRIC",
@@ -267,6 +284,13 @@ CLASS_WEIGHTS = Kind(
     _parse_class_weights,
     "WEIGHTS",
     ("classes and numbers of at least 0, such as negative=1,positive=2.5",),
+)
+CLASS_ORDER = Kind(
+    ("a list of two or more different classes, from the lowest to the highest",),
+    _is_order,
+    _parse_order,
+    "CLASSES",
+    ("two or more different classes from the lowest to the highest, such as bad,fair,good",),
 )
 MEMBER_LIST = Kind(
     (f"a list of 1 to {MOST_MEMBERS} dictionaries",),

@@ -165,7 +165,7 @@ def estimate_member(
     n_threads = resolve_n_threads(parameters["n_threads"])
     seeds = draw_seeds(parameters["random_state"])
     texts = check_training_texts(X, y, strip=parameters["strip_html"])
-    objective, targets = objective_class.learn(y, len(texts))
+    objective, targets = objective_class.learn(y, len(texts), order=parameters.get("class_order"))
     for doubt in objective.describe_doubts(targets):
         warnings.warn(doubt, UserWarning, stacklevel=2)
     objective = objective.configure(parameters, targets)

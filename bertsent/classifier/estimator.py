@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self
 
+    from bertsent.objectives import Objective
     from bertsent.texts import Labels, Texts
 
 Part: TypeAlias = Literal["head", "tail", "head+tail", "windows"]
@@ -99,6 +100,17 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         If a text can have several labels, it is the weight of a label in the loss of the texts that
         have it, relative to those that do not; "balanced" is the number of the latter divided by
         that of the former.
+    ordinal : bool, default=False
+        Whether the classes have an order that is to be learned, such as one to five stars. A
+        prediction then costs more the further it is from the truth: the loss is the mean of the
+        binary cross-entropies of "above the first class", "above the second" and so on
+        (docs/tasks.md). The median of the probabilities is predicted, which has the least expected
+        error in ranks, unless `decision_threshold` or `cost_matrix` decides. Needs one class for
+        each text; cannot be combined with `few_shot` and `teacher`.
+    class_order : list, array or None, default=None
+        All classes from the lowest to the highest, for `ordinal`. None means the order of the
+        numbers that occur, or of the categories of an ordered pandas Categorical; for other labels,
+        that is an error. A class that no text has keeps its rank.
     label_threshold : float or "f1", default=0.5
         Probability from which a label is predicted, if a text can have several. It may be changed
         at any time. "f1" chooses it for each label after training, so that the F1 on the held-out
@@ -201,7 +213,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         "f1", "f1_macro", "roc_auc" and "average_precision"; with two classes, the second of
         ``classes_`` is the positive one. A scorer, such as ``make_scorer`` makes, gets an
         estimator, the numbers of the held-out texts and their labels, or an indicator matrix if a
-        text can have several. A scorer itself is not saved with the model, only its name is. None
+        text can have several. With `ordinal`, there are also "mae" (the mean absolute error in
+        ranks) and "quadratic_kappa" (Cohen's kappa with quadratic weights); a scorer gets ranks
+        from 0 if it is named. A scorer itself is not saved with the model, only its name is. None
         is False.
     patience : int, default=3
         Number of evaluations in a row without improvement after which early stopping stops.
@@ -273,8 +287,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted. If `y` is a table, the names of its columns, and if it is an indicator
-        matrix, their numbers.
+        The labels, sorted, or in their order with `ordinal`. If `y` is a table, the names of its
+        columns, and if it is an indicator matrix, their numbers.
     thresholds_ : ndarray of shape (n_classes,) or None
         Probability from which each label is predicted; None if each text has one label.
     calibration_ : float, ndarray of shape (n_classes,) or None
@@ -301,7 +315,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         One row per epoch: ``epoch``, ``loss``, ``accuracy``, ``tokens`` and ``seconds``. With
         held-out texts, also ``validation_loss`` and ``validation_accuracy``. If a text can have
         several labels, there is ``f1`` instead of the accuracy, the mean over texts, and on
-        held-out texts also ``validation_micro_f1`` and ``validation_macro_f1``. If training ended
+        held-out texts also ``validation_micro_f1`` and ``validation_macro_f1``. With `ordinal`,
+        also ``validation_mae`` and ``validation_quadratic_kappa``. If training ended
         within an epoch, its row has a ``part``, the fraction of the texts that were trained on.
         With several members, the rows of all of them, with ``member`` from 1.
     evaluations_ : list of dict
@@ -362,7 +377,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     >>> clf.save_pretrained("my-model")
     """
 
-    _problem_types = ("single_label_classification", "multi_label_classification")
+    _problem_types = (
+        "single_label_classification", "multi_label_classification", "ordinal_classification",
+    )
     _own_parameters = tuple(p.name for p in CLASSIFICATION)
 
     classes_ = FittedAttribute[npt.NDArray[Any]]()
@@ -387,6 +404,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         accumulate_steps: int = 1,
         label_smoothing: float = 0.0,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
+        ordinal: bool = False,
+        class_order: Sequence[Any] | npt.NDArray[Any] | None = None,
         label_threshold: float | Literal["f1"] = 0.5,
         calibrated: bool = False,
         decision_threshold: float = 0.5,
@@ -441,6 +460,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         self.accumulate_steps = accumulate_steps
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+        self.ordinal = ordinal
+        self.class_order = class_order
         self.label_threshold = label_threshold
         self.calibrated = calibrated
         self.decision_threshold = decision_threshold
@@ -498,6 +519,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
             if name in vars(self):
                 setattr(copied, name, copy.deepcopy(vars(self)[name]))
         return copied
+
+    def _choose_objective(self, y: Labels) -> type[Objective]:
+        return choose_objective(self._problem_types, y, ordinal=bool(self.ordinal))
 
     def fit(
         self,
@@ -565,8 +589,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         before = self._fitted if self.warm_start else None
         X, y, X_val, y_val = in_memory_all(X=X, y=y, X_val=X_val, y_val=y_val)
         return self._learn(lambda: fit(
-            self._checked_parameters(), choose_objective(self._problem_types, y), X, y,
-            sample_weight, X_val, y_val, before, unlabelled=unlabelled, origin=self._origin,
+            self._checked_parameters(), self._choose_objective(y), X, y, sample_weight, X_val,
+            y_val, before, unlabelled=unlabelled, origin=self._origin,
         ))
 
     def partial_fit(
@@ -610,8 +634,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         X, y = in_memory_all(X=X, y=y)
         return self._learn(lambda: partial_fit(
-            self._checked_parameters(), choose_objective(self._problem_types, y), X, y, classes,
-            sample_weight, self._fitted,
+            self._checked_parameters(), self._choose_objective(y), X, y, classes, sample_weight,
+            self._fitted,
         ))
 
     def predict(self, X: Texts, *, abstain: float | None = None) -> Any:

@@ -60,6 +60,8 @@ class Evaluation(dict[str, Any]):
         With `abstain`: ``confidence``, the least; ``coverage`` and ``rows``, the share and number
         of texts that are decided; ``accuracy`` among these, and ``accuracy_left_out`` among the
         others, None where there are none.
+    mae, quadratic_kappa : float
+        With `ordinal`: mean absolute error in ranks, and Cohen's kappa with quadratic weights.
     f1, micro_f1, macro_f1, subset_accuracy : float
         If a text can have several labels, instead of the accuracy: the F1 as the mean over texts,
         over all decisions and over labels, and the share of the texts all of whose labels are

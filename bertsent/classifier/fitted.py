@@ -49,7 +49,7 @@ from bertsent.model import (
     resolve_precision,
     score_pieces,
 )
-from bertsent.objectives import Objective, objective_from_json, objective_to_json
+from bertsent.objectives import OBJECTIVES, Objective, objective_from_json, objective_to_json
 from bertsent.system import check_interrupts, checking_interrupts, interruptible, resolve_n_threads
 from bertsent.texts import (
     Reader,
@@ -304,8 +304,9 @@ class Fitted:
                     f"{' or '.join(map(repr, problem_types))}"
                 )
             problem_types = (found,)
+        heads = tuple(dict.fromkeys(OBJECTIVES[each].head_type for each in problem_types))
         model, loaded = load_model(
-            directory, name, problem_type=tuple(problem_types), instead=train_instead(name)
+            directory, name, problem_type=heads, instead=train_instead(name)
         )
         if loaded.fresh:
             raise CheckpointError(

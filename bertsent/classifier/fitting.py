@@ -171,7 +171,7 @@ def fit(
     columns, pairs = feature_names(X), are_pairs(texts)
     if before is not None:
         before.check_pairs(texts)
-    objective, targets = objective_class.learn(y, len(texts))
+    objective, targets = objective_class.learn(y, len(texts), order=parameters.get("class_order"))
     if not objective_class.takes_matrix:
         warn_of_column_vector(y, stacklevel=4)
     for doubt in objective.describe_doubts(targets):
@@ -862,7 +862,7 @@ def starting_point(
             id2label=dict(enumerate(names)),
             random_state=seed,
             pooling=pooling,
-            problem_type=objective.problem_type,
+            problem_type=objective.head_type,
             new_classifier=None,
         )
         tokenizer = load_tokenizer(directory, model)

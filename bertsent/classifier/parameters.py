@@ -10,6 +10,7 @@ from typing import Any
 
 from bertsent.classifier.declaration import (
     CALLBACKS,
+    CLASS_ORDER,
     CLASS_WEIGHTS,
     COSTS,
     FLAG,
@@ -115,6 +116,17 @@ PARAMETERS = (
         "class_weight", either(None, "balanced", CLASS_WEIGHTS), None,
         'weight of each class in the loss: "balanced", or for example negative=1,positive=2.5',
         task="classification"),
+    Parameter(
+        "ordinal", FLAG, False,
+        "learn that the classes have an order, such as one to five stars: a prediction that is "
+        "further from the truth costs more; numbers have an order, and class_order is that of "
+        "others",
+        # What a run learned says it too, also in the next entry.
+        resume="any", summary="changed", task="classification"),
+    Parameter(
+        "class_order", either(None, CLASS_ORDER), None,
+        "all classes from the lowest to the highest, such as bad,fair,good, for ordinal (default: "
+        "the order of the numbers)", resume="any", summary="changed", task="classification"),
     Parameter(
         "loss", one_of("squared_error", "huber"), "squared_error",
         "loss of a regression: the squared error, or Huber's, in which outliers count less",
@@ -366,6 +378,13 @@ def check_parameters(values: Mapping[str, Any]) -> None:
         )
     if values.get("few_shot"):
         _check_few_shot(values)
+    if values.get("ordinal"):
+        _check_ordinal(values)
+    elif values.get("class_order") is not None:
+        raise ValueError(
+            f"{spell('class_order')} needs {spell('ordinal', True)}, which learns the order; pass "
+            "both, or neither"
+        )
     if is_list(members):
         _check_members(values)
 
@@ -392,6 +411,22 @@ def _check_few_shot(values: Mapping[str, Any]) -> None:
             f"{spell('freeze_layers', 'all')} freezes all of them; use a smaller number, or leave "
             "out one of them"
         )
+
+
+# What learns classes without their order: name, what it may be, and why.
+_NOT_ORDINAL = (
+    ("few_shot", False, "vectors and classification layer are fitted to classes without an order"),
+    ("teacher", None, "the loss of a student compares classes without their order"),
+)
+
+
+def _check_ordinal(values: Mapping[str, Any]) -> None:
+    for name, allowed, reason in _NOT_ORDINAL:
+        if values[name] != allowed:
+            raise ValueError(
+                f"{spell('ordinal', True)} cannot be combined with {spell(name, values[name])}, "
+                f"because {reason}; leave out one of them"
+            )
 
 
 def _check_members(values: Mapping[str, Any]) -> None:

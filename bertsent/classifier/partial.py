@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,9 @@ def partial_fit(
             f"{spell('calibrated', True)} needs a temperature that is learned on held-out texts, "
             "but partial_fit holds out none; use fit, or calibrated=False"
         )
-    objective = _choose_objective(objective_class, classes, before, y)
+    objective = _choose_objective(
+        objective_class, classes, before, y, parameters["class_order"]
+    )
     targets = objective.encode(y, len(texts), "y")
     objective = objective.configure(parameters, targets)
     if not objective_class.takes_matrix:
@@ -203,7 +206,8 @@ def partial_fit(
 
 
 def _choose_objective(
-    objective_class: type[Objective], classes: Labels | None, before: Fitted | None, y: Labels
+    objective_class: type[Objective], classes: Labels | None, before: Fitted | None, y: Labels,
+    order: Sequence[Any] | None,
 ) -> Objective:
     """Return an objective for the classes of the first call, or that of earlier calls."""
     if before is None:
@@ -211,10 +215,15 @@ def _choose_objective(
             raise ValueError(
                 "the first call of partial_fit needs classes, all labels that may ever occur"
             )
-        return objective_class.from_classes(classes, y)
+        return objective_class.from_classes(classes, y, order)
     known = before.objective
+    if known.head_type == objective_class.head_type and type(known) is not objective_class:
+        raise ValueError(
+            f"the classifier has learned to be one that {known.purpose}, and partial_fit cannot "
+            f"make it one that {objective_class.purpose}; set ordinal as it was, or use fit"
+        )
     if classes is not None:
-        given = _listed(objective_class.from_classes(classes, y))
+        given = _listed(objective_class.from_classes(classes, y, order))
         if given != _listed(known):
             raise ValueError(
                 f"classes={given} are not those of this classifier, {_listed(known)}"

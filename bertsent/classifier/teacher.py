@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 # The file with the logits, in the directory of a run.
 FILE = "teacher.safetensors"
+# What a saved teacher may have learned; both have one class for each text.
+_TEACHERS = ("single_label_classification", "ordinal_classification")
 # The parameters that say how a student learns from a teacher.
 HOW = ("distillation_loss", "temperature", "teacher_weight")
 
@@ -382,7 +384,7 @@ def _open(
     if isinstance(value, str | os.PathLike):
         directory = resolve_directory(value)
         with hold_directory(directory):
-            fitted, saved = Fitted.open(directory, value, (objective.problem_type,), tell=False)
+            fitted, saved = Fitted.open(directory, value, _TEACHERS, tell=False)
         parameters, named = DEFAULTS | saved, str(value)
     else:
         if value._fitted is None:

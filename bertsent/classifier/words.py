@@ -208,7 +208,7 @@ def outline_words(entry: Field) -> dict[str, Any]:
 
 def check_words(objective: type[Objective] | Objective) -> None:
     """Raise a ValueError unless each text has exactly one class."""
-    if objective.problem_type != SingleLabelClassification.problem_type:
+    if objective.head_type != SingleLabelClassification.head_type:
         raise ValueError(
             f"{spell('words', True)} needs labels with exactly one class for each text; use "
             f"{spell('words', False)}"
@@ -335,10 +335,8 @@ def choose_weight(
     """
     if len(targets) < LEAST_HELD_OUT:
         return EQUAL
-    own, theirs = (
-        -np.asarray(objective.pointwise_loss(each, targets), dtype=np.float64)
-        for each in (logits, word_logits)
-    )
+    assert isinstance(objective, SingleLabelClassification)  # see check_words
+    own, theirs = (objective.log_likelihoods(each, targets) for each in (logits, word_logits))
     largest = np.maximum(own, theirs)
     own, theirs = np.exp(own - largest), np.exp(theirs - largest)
     difference = theirs - own

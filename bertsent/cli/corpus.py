@@ -33,7 +33,6 @@ from bertsent.files import (
 from bertsent.objectives import (
     MultiLabelClassification,
     Regression,
-    SingleLabelClassification,
     choose_objective,
 )
 from bertsent.texts import (
@@ -125,7 +124,7 @@ class _Labelled:
 def load_corpus(args: argparse.Namespace, parameters: Mapping[str, Any]) -> Corpus:
     """Read and split the data that the command line names."""
     held_out_source = None if args.test_data is None else read_source(args, args.test_data)
-    read = _read_labelled(args)
+    read = _read_labelled(args, parameters)
     source, name, columns, frame = read.source, read.name, read.columns, read.frame
     labels, objective = read.labels, read.objective
     origin: dict[str, Any] = {
@@ -190,7 +189,7 @@ def load_training_part(
     unlabelled : list of str, or of pairs, or None
     name_text : callable
     """
-    read = _read_labelled(args)
+    read = _read_labelled(args, parameters)
     train = ~_choose_test(args, parameters, read, [], {})
     test_texts = _select(read.texts, ~train)
     if args.unlabelled is not None and args.test_data:
@@ -223,7 +222,7 @@ def _read_unlabelled(
 
 
 def load_labelled(
-    args: argparse.Namespace,
+    args: argparse.Namespace, parameters: Mapping[str, Any],
 ) -> tuple[list[Text], Any, Callable[[int], str], str]:
     """Read labelled texts that are not split yet.
 
@@ -236,7 +235,7 @@ def load_labelled(
     summary : str
         Description of the data for people.
     """
-    read = _read_labelled(args)
+    read = _read_labelled(args, parameters)
     counts = read.objective.describe_targets(read.targets)
     summary = f"data:  {read.name}, {len(read.texts):,} texts" + (counts and f": {counts}")
     if read.n_missing:
@@ -362,7 +361,9 @@ def match_labels(
     return objective.match_column(frame[args.label_column], path, label_map)
 
 
-def _read_labelled(args: argparse.Namespace) -> _Labelled:
+def _read_labelled(
+    args: argparse.Namespace, parameters: Mapping[str, Any]
+) -> _Labelled:
     if args.sample:
         source, name = find_source(SAMPLE), "the bundled sample"
         args.text_column, args.label_column = "review", "sentiment"
@@ -384,9 +385,13 @@ def _read_labelled(args: argparse.Namespace) -> _Labelled:
     objective_class: type[Objective] = MultiLabelClassification
     if _task_of(args) == "regression":
         objective_class = Regression
-    elif args.label_columns is None:
-        objective_class = choose_objective(bertsent.BertClassifier._problem_types, labels)
-    objective, targets = objective_class.learn(named, len(frame), where)
+    elif args.label_columns is None or parameters["ordinal"]:
+        objective_class = choose_objective(
+            bertsent.BertClassifier._problem_types, labels, ordinal=parameters["ordinal"]
+        )
+    objective, targets = objective_class.learn(
+        named, len(frame), where, parameters["class_order"]
+    )
     of_texts = columns_of_texts(args)
     texts = check_training_texts(
         frame[args.text_column] if len(of_texts) == 1 else frame_texts(frame, of_texts, source),
@@ -419,8 +424,9 @@ def _choose_test(
     as_read = strip_texts(texts) if parameters["strip_html"] else texts
     is_test, n_repeats = split_rows(as_read, objective.strata(read.targets), test_size, seed)
     origin |= {"test_size": test_size, "repeated_texts": n_repeats}
-    by = {SingleLabelClassification: " and stratified by class",
-          MultiLabelClassification: " and stratified by label"}.get(type(objective), "")
+    by = "" if objective.classes is None else (
+        f" and stratified by {'label' if objective.takes_matrix else 'class'}"
+    )
     lines.append(f"split: shuffled{by}, seed {seed}")
     if n_repeats:
         rows = "1 row repeats" if n_repeats == 1 else f"{n_repeats:,} rows repeat"

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
         args.usage_error("pass either DATA or --sample")
     parameters = chosen_parameters(args)
     check_parameters(parameters)
-    texts, labels, name_text, summary = load_labelled(args)
+    texts, labels, name_text, summary = load_labelled(args, parameters)
     if args.output is not None:
         check_output(args.output, args.force)
     if args.plot is not None:

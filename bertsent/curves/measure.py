@@ -211,6 +211,10 @@ def _check_parameters(
 def _split(
     estimator: BertClassifier, X: Texts, y: Labels, test_size: float, seed: int
 ) -> _Data:
+    if estimator.ordinal:
+        raise ValueError(
+            f"a learning curve measures classes without an order; use {spell('ordinal', False)}"
+        )
     texts = check_training_texts(X, y, strip=estimator.strip_html)
     kind = choose_objective(BertClassifier._problem_types, y)
     if not issubclass(kind, SingleLabelClassification):

@@ -18,6 +18,7 @@ from .distillation import (
     join_targets as join_targets,
 )
 from .multi_label import MultiLabelClassification as MultiLabelClassification
+from .ordinal import OrdinalClassification as OrdinalClassification
 from .registry import (
     OBJECTIVES as OBJECTIVES,
     choose_objective as choose_objective,

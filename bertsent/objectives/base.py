@@ -97,7 +97,9 @@ class Objective(ABC):
     Attributes
     ----------
     problem_type : str
-        Name in ``config.json``, and key in `bertsent.objectives.OBJECTIVES`.
+        Name in ``bertsent.json``, and key in `bertsent.objectives.OBJECTIVES`.
+    head_type : str
+        The problem type in ``config.json``, one that other programs know.
     purpose : str
         What a model does, for errors: the end of a sentence.
     loss : str
@@ -136,6 +138,7 @@ class Objective(ABC):
     """
 
     problem_type: ClassVar[str]
+    head_type: ClassVar[str]
     purpose: ClassVar[str] = "predicts something else"
     loss: ClassVar[str]
     least_outputs: ClassVar[int] = 1
@@ -164,7 +167,7 @@ class Objective(ABC):
     @classmethod
     @abstractmethod
     def learn(
-        cls, y: Any, n_texts: int, name: str = "y"
+        cls, y: Any, n_texts: int, name: str = "y", order: Sequence[Any] | None = None
     ) -> tuple[Objective, Array]:
         """Return the objective for the y of training, and the targets.
 
@@ -175,6 +178,9 @@ class Objective(ABC):
         n_texts : int
         name : str, default="y"
             Name of y in error messages.
+        order : sequence or None, default=None
+            The parameter `class_order`: all classes from the lowest to the highest, for an
+            objective that learns their order.
 
         Returns
         -------
@@ -183,7 +189,9 @@ class Objective(ABC):
         """
 
     @classmethod
-    def from_classes(cls, classes: Any, y: Any) -> Objective:
+    def from_classes(
+        cls, classes: Any, y: Any, order: Sequence[Any] | None = None
+    ) -> Objective:
         """Return the objective for all classes that may ever occur.
 
         Parameters
@@ -192,13 +200,15 @@ class Objective(ABC):
             The argument of `partial_fit`.
         y : object
             The first y, which need not contain all of them.
+        order : sequence or None, default=None
+            As in `learn`.
         """
         del y
         try:
             n_classes = len(classes)
         except TypeError:  # `learn` says what is wrong
             n_classes = 0
-        return cls.learn(classes, n_classes, "classes")[0]
+        return cls.learn(classes, n_classes, "classes", order)[0]
 
     @abstractmethod
     def encode(self, y: Any, n_texts: int, name: str) -> Array:

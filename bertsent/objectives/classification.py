@@ -95,6 +95,7 @@ class SingleLabelClassification(Objective):
     abstain: float | None = None
 
     problem_type = "single_label_classification"
+    head_type = problem_type
     purpose = "chooses one of several classes"
     loss = "cross_entropy"
     takes_matrix = False
@@ -120,8 +121,9 @@ class SingleLabelClassification(Objective):
 
     @classmethod
     def learn(
-        cls, y: Labels, n_texts: int, name: str = "y"
+        cls, y: Labels, n_texts: int, name: str = "y", order: Sequence[Any] | None = None
     ) -> tuple[SingleLabelClassification, npt.NDArray[np.int32]]:
+        del order  # these classes have none
         labels, codes = learn_labels(y, n_texts, name)
         return cls(labels), codes
 
@@ -180,10 +182,13 @@ class SingleLabelClassification(Objective):
 
     @classmethod
     def from_json(cls, content: Field) -> SingleLabelClassification:
-        calibration = None
-        if "calibration" in content:
-            calibration = content["calibration"].number(LEAST_TEMPERATURE, LARGEST_TEMPERATURE)
-        return cls(LabelType.from_json(content), calibration=calibration)
+        return cls(LabelType.from_json(content), calibration=cls._read_calibration(content))
+
+    @staticmethod
+    def _read_calibration(content: Field) -> float | None:
+        if "calibration" not in content:
+            return None
+        return content["calibration"].number(LEAST_TEMPERATURE, LARGEST_TEMPERATURE)
 
     def check_record(self, targets: Targets, record: Columns) -> None:
         n_classes = len(self.classes)
@@ -272,9 +277,13 @@ class SingleLabelClassification(Objective):
         return counted
 
     def pointwise_loss(self, logits: Float32, targets: Targets) -> Float64:
+        return -self.log_likelihoods(logits, targets)
+
+    def log_likelihoods(self, logits: Float32, targets: Targets) -> Float64:
+        """Return the logarithm of the probability of each text's class."""
         logs = log_probabilities(logits, self.used_temperature)
-        losses: Float64 = -logs[np.arange(len(targets)), targets]
-        return losses
+        own: Float64 = logs[np.arange(len(targets)), targets]
+        return own
 
     def pointwise_metric(self, logits: Float32, targets: Targets) -> npt.NDArray[np.bool_]:
         right: npt.NDArray[np.bool_] = self.answer(logits) == targets

@@ -94,6 +94,7 @@ class MultiLabelClassification(Objective):
     chosen_thresholds: Float64 | None = None
 
     problem_type = "multi_label_classification"
+    head_type = problem_type
     outputs = "labels"
     purpose = "chooses any number of labels"
     loss = "binary_cross_entropy"
@@ -116,13 +117,17 @@ class MultiLabelClassification(Objective):
 
     @classmethod
     def learn(
-        cls, y: Any, n_texts: int, name: str = "y"
+        cls, y: Any, n_texts: int, name: str = "y", order: Sequence[Any] | None = None
     ) -> tuple[MultiLabelClassification, Float32]:
+        del order
         sets, targets = learn_label_sets(y, n_texts, name)
         return cls(sets), targets
 
     @classmethod
-    def from_classes(cls, classes: Any, y: Any) -> MultiLabelClassification:
+    def from_classes(
+        cls, classes: Any, y: Any, order: Sequence[Any] | None = None
+    ) -> MultiLabelClassification:
+        del order
         labels, _ = learn_labels(classes, len(classes), "classes")
         return cls(LabelSets(labels.classes).with_form_of(y, "y"))
 

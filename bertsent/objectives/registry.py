@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any
 from bertsent.objectives.base import Objective
 from bertsent.objectives.classification import SingleLabelClassification
 from bertsent.objectives.multi_label import MultiLabelClassification
+from bertsent.objectives.ordinal import OrdinalClassification
 from bertsent.objectives.regression import Regression
+from bertsent.texts import is_multi_label
+from bertsent.wording import spell
 
 if TYPE_CHECKING:
     from bertsent.files import Field
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     objective.problem_type: objective
-    for objective in (SingleLabelClassification, MultiLabelClassification, Regression)
+    for objective in (
+        SingleLabelClassification, MultiLabelClassification, OrdinalClassification, Regression,
+    )
 }
 
 
-def choose_objective(problem_types: Sequence[str], y: Any) -> type[Objective]:
+def choose_objective(
+    problem_types: Sequence[str], y: Any, *, ordinal: bool = False
+) -> type[Objective]:
     """Return the objective that an estimator has for a y.
 
     Parameters
@@ -28,7 +35,21 @@ def choose_objective(problem_types: Sequence[str], y: Any) -> type[Objective]:
         Keys of `OBJECTIVES`. The first is used for what no other one claims.
     y : object
         What a user passed.
+    ordinal : bool, default=False
+        The parameter of that name.
+
+    Raises
+    ------
+    ValueError
+        Classes are to be ordered, but a text can have several labels.
     """
+    if ordinal:
+        if is_multi_label(y):
+            raise ValueError(
+                f"{spell('ordinal', True)} needs one class for each text, but these texts can have "
+                f"several labels; use {spell('ordinal', False)}"
+            )
+        return OrdinalClassification
     kinds = [OBJECTIVES[problem_type] for problem_type in problem_types]
     return next((kind for kind in kinds[1:] if kind.takes(y)), kinds[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -55,6 +55,7 @@ class Regression(Objective):
     in_units: bool = False
 
     problem_type = "regression"
+    head_type = problem_type
     outputs = "numbers"
     purpose = "predicts numbers"
     metric = "mae"
@@ -65,7 +66,10 @@ class Regression(Objective):
     # --- y and targets ----------------------------------------------------------------------
 
     @classmethod
-    def learn(cls, y: Any, n_texts: int, name: str = "y") -> tuple[Regression, Float32]:
+    def learn(
+        cls, y: Any, n_texts: int, name: str = "y", order: Sequence[Any] | None = None
+    ) -> tuple[Regression, Float32]:
+        del order
         numbers, values = learn_numbers(y, n_texts, name)
         with np.errstate(over="ignore", invalid="ignore"):
             mean, scale = values.mean(axis=0), values.std(axis=0)

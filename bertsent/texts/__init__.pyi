@@ -26,6 +26,7 @@ from .frames import (
 )
 from .label_check import warn_of_column_vector as warn_of_column_vector
 from .label_doubts import describe_doubts as describe_doubts
+from .label_order import learn_ordered_labels as learn_ordered_labels
 from .label_sets import (
     LabelSets as LabelSets,
     column_lists as column_lists,

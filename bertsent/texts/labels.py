@@ -51,7 +51,7 @@ class LabelType:
     Parameters
     ----------
     classes : ndarray
-        The labels, sorted.
+        The labels, sorted, or from the lowest to the highest if their order is learned.
     categories : ndarray or None
         All categories, in order, if y was a pandas categorical; None otherwise.
     ordered : bool
@@ -75,7 +75,7 @@ class LabelType:
         """The class number of each whole number or truth value that only one class means."""
         found: dict[int, int] = {}
         for label, code in self.numbers.items():
-            number = _read_number(label)
+            number = read_number(label)
             if number is not None:
                 found[number] = -1 if number in found else code
         return found
@@ -95,7 +95,7 @@ class LabelType:
         same = label if isinstance(label, str) == self.has_strings else str(label)
         if type(same) is str and same in self.numbers:
             return self.numbers[same]
-        number = _read_number(label)
+        number = read_number(label)
         if number is None or _is_truth(label) and not self._spelled.keys() <= {0, 1}:
             return -1
         return self._spelled.get(number, -1)
@@ -142,11 +142,23 @@ class LabelType:
         return content
 
     @classmethod
-    def from_json(cls, data: Field) -> LabelType:
-        """Undo `to_json`; raise a CheckpointError for what it never wrote."""
+    def from_json(cls, data: Field, *, is_sorted: bool = True) -> LabelType:
+        """Undo `to_json`; raise a CheckpointError for what it never wrote.
+
+        Parameters
+        ----------
+        data : Field
+        is_sorted : bool, default=True
+            Whether the classes must be sorted, because their order means nothing.
+        """
         classes, categories = read_labels(data["classes"]), None
-        if len(classes) < 2 or not np.array_equal(np.unique(classes), classes):
-            raise data["classes"]["values"].error("two or more labels, sorted and different")
+        distinct = np.unique(classes)
+        if len(classes) < 2 or len(distinct) < len(classes) or (
+            is_sorted and not np.array_equal(distinct, classes)
+        ):
+            raise data["classes"]["values"].error(
+                f"two or more labels, {'sorted and ' if is_sorted else ''}different"
+            )
         if data["categories"].value is not None:
             categories = read_labels(data["categories"])
             known = set(categories.tolist())
@@ -202,7 +214,7 @@ def read_labels(data: Field) -> npt.NDArray[Any]:
     raise dtype.error("a type that can represent all labels")
 
 
-def _read_number(label: Any) -> int | None:
+def read_number(label: Any) -> int | None:
     """Return the whole number that a label is or spells; True is 1."""
     if _is_truth(label):
         return int(str(label).lower() == "true")
@@ -431,7 +443,8 @@ def class_factors(
     Parameters
     ----------
     class_weight : None, "balanced" or dict
-        "balanced" gives every class the same total weight: n / (classes * count). The keys of a
+        "balanced" gives every class the same total weight: n / (classes * count), where classes
+        that no text has do not count. The keys of a
         dictionary are labels or their strings; the weight of other classes is 1.
     label_type : LabelType
     codes : int32 ndarray
@@ -446,7 +459,7 @@ def class_factors(
         return None
     if isinstance(class_weight, str):
         counts = np.bincount(codes, minlength=n_classes)
-        return len(codes) / (n_classes * counts)
+        return len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     factors = np.full(n_classes, np.nan)
     for label, weight in class_weight.items():
         code = label_type.find(plain_label(label))
