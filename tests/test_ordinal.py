@@ -122,7 +122,8 @@ REFUSED = {
     "two strings": (["a", "b"] * 30, None, r"pass it as class_order=\['a', 'b'\], or an ordered"),
     "numbers as strings": (list(map(str, STARS)), None, "labels of y are strings"),
     "unordered categorical": (categorical(ordered=False), None, "are strings"),
-    "one that is not there": (WORDS, NAMES[1:], r"y\[\d+\] is 'worst', which is not in class_order"),
+    "one that is not there": (WORDS, NAMES[1:],
+                              r"y\[\d+\] is 'worst', which is not in class_order"),
     "another type": (STARS, NAMES, "class_order has 'worst', but the labels are of type int"),
     "no truth value": (STARS > 2, [0, 1], "class_order has 0, but the labels are of type bool"),
     "the same class": (STARS, [1, "1", 2, 3, 4, 5], "class_order has the class 1 twice"),
@@ -330,7 +331,8 @@ def test_a_run_is_not_resumed_in_another_order(make_ordinal, make, tmp_path):
     folder = {"checkpoint_dir": tmp_path / "run", "checkpoint_every": 2}
     make_ordinal(class_order=NAMES, **folder).fit(TEXTS, WORDS)
     other = [*NAMES[1:], NAMES[0]]
-    for clf in (make_ordinal(class_order=other, resume=True, **folder), make(resume=True, **folder)):
+    folder["resume"] = True
+    for clf in (make_ordinal(class_order=other, **folder), make(**folder)):
         with pytest.raises(CheckpointError, match="labels"):
             clf.fit(TEXTS, WORDS)
 
@@ -426,7 +428,8 @@ def test_it_is_saved_and_opened(trained, saved, tmp_path):
     # A version that does not know it refuses it, and does not take it for another.
     assert content["problem_type"] == "ordinal_classification"
     again = bertsent.BertClassifier.from_pretrained(saved)
-    assert again.ordinal and np.array_equal(again.predict_proba(TEXTS), trained.predict_proba(TEXTS))
+    assert again.ordinal
+    assert np.array_equal(again.predict_proba(TEXTS), trained.predict_proba(TEXTS))
     assert np.array_equal(again.predict(TEXTS), trained.predict(TEXTS))
     again.inference_precision = "int8"
     rough = again.predict_proba(TEXTS)

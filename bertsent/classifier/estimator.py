@@ -131,7 +131,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     cost_matrix : list, array of shape (n_classes, n_classes) or None, default=None
         What each decision costs: a row for each true class and a column for each decision, in the
         order of ``classes_``. The class with the lowest expected cost is predicted. None predicts
-        the likeliest class. It may be changed at any time; training does not use it.
+        the likeliest class, or the median with `ordinal`. It may be changed at any time; training
+        does not use it.
     max_grad_norm : float, default=1.0
         Largest norm of the gradient over all parameters; larger gradients are scaled down. 0
         turns clipping off.

@@ -121,12 +121,12 @@ PARAMETERS = (
         "learn that the classes have an order, such as one to five stars: a prediction that is "
         "further from the truth costs more; numbers have an order, and class_order is that of "
         "others",
-        # What a run learned says it too, also in the next entry.
-        resume="any", summary="changed", task="classification"),
+        # What a run learned says it, also for the next entry; version 0.1 does not know them.
+        resume="resolved", summary="changed", task="classification"),
     Parameter(
         "class_order", either(None, CLASS_ORDER), None,
         "all classes from the lowest to the highest, such as bad,fair,good, for ordinal (default: "
-        "the order of the numbers)", resume="any", summary="changed", task="classification"),
+        "the order of the numbers)", resume="resolved", summary="changed", task="classification"),
     Parameter(
         "loss", one_of("squared_error", "huber"), "squared_error",
         "loss of a regression: the squared error, or Huber's, in which outliers count less",
@@ -152,11 +152,13 @@ PARAMETERS = (
     Parameter(
         "cost_matrix", either(None, COSTS), None,
         "what each decision costs: a row for each true class and a column for each decision, both "
-        "sorted; the class with the lowest expected cost is predicted (default: the likeliest one)",
+        "in the order of the classes, which are sorted unless ordinal is given; the class with the "
+        "lowest expected cost is predicted (default: the likeliest one, or the median)",
         "MATRIX", resume="any", summary="changed", at_prediction={
             "kind": OTHER_COSTS, "help": "what each decision costs: a row for each true class and "
-            "a column for each decision, both sorted; the class with the lowest expected cost is "
-            "predicted. With none, it is the likeliest one",
+            "a column for each decision, both in the order of the classes, which are sorted unless "
+            "trained with ordinal; the class with the lowest expected cost is predicted. With "
+            "none, it is the likeliest one, or the median",
         }, task="classification"),
     Parameter(
         "max_grad_norm", real(0), 1.0, "norm that gradients are clipped to; 0 turns clipping off",
@@ -225,9 +227,9 @@ PARAMETERS = (
     Parameter(
         "early_stopping", either(None, "loss", METRIC, SCORER, FLAG), False,
         "stop when the loss or a metric on the held-out texts no longer improves, and restore the "
-        "best weights: accuracy; f1, micro_f1 or macro_f1 if a text can have several labels; mae, "
-        "rmse, r2 or spearman for numbers; or any scorer of scikit-learn, such as f1_macro or "
-        "roc_auc; needs validation_fraction", "METRIC"),
+        "best weights: accuracy; f1, micro_f1 or macro_f1 if a text can have several labels; mae "
+        "or quadratic_kappa with ordinal; mae, rmse, r2 or spearman for numbers; or any scorer of "
+        "scikit-learn, such as f1_macro or roc_auc; needs validation_fraction", "METRIC"),
     Parameter(
         "patience", whole(1), 3,
         "stop after this many evaluations in a row without improvement",
