@@ -183,8 +183,8 @@ def test_one_argument_too_many(refused, tmp_path):
          "did you mean linear?"),
         (["train", "a.csv", "--early-stopping", "acc"],
          "--early-stopping: expected \"loss\", \"accuracy\", \"f1\", \"micro_f1\", \"macro_f1\", "
-         "\"mae\", \"rmse\", \"r2\", \"spearman\" or the name of a scorer of scikit-learn, such as "
-         "roc_auc, got 'acc'; did you mean accuracy?"),
+         "\"mae\", \"quadratic_kappa\", \"rmse\", \"r2\", \"spearman\" or the name of a scorer of "
+         "scikit-learn, such as roc_auc, got 'acc'; did you mean accuracy?"),
         (["predict", "m", "a.csv", "--missing", "Skip"],
          "--missing: expected \"error\" or \"skip\", got 'Skip'; did you mean skip?"),
         (["evaluate", "m", "a.csv", "--inference-precision", "bf16"],

@@ -35,13 +35,13 @@ class SquaredError(Objective):
     mean: float
     scale: float
 
-    problem_type = "regression"
+    problem_type = head_type = "regression"
     loss = "mean_squared_error"
     metric = "absolute_error"
     greater_is_better = False
 
     @classmethod
-    def learn(cls, y, n_texts):
+    def learn(cls, y, n_texts, order=None):
         objective = cls(float(np.mean(y)), float(np.std(y)))
         return objective, objective.encode(y, n_texts, "y")
 
