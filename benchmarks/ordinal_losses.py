@@ -125,7 +125,7 @@ def main():
     parser.add_argument("--data", required=True, help="CSV with the columns review and sentiment")
     parser.add_argument("--texts", type=int, default=2500, help="training texts")
     parser.add_argument("--test-texts", type=int, default=1500)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     default = Path(__file__).resolve().parent / "results" / "ordinal_losses.json"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()

@@ -235,10 +235,12 @@ def test_the_median_is_predicted_which_has_the_least_expected_error_in_ranks():
     by_cost = objective.under(DEFAULTS | {"ordinal": True, "cost_matrix": distances})
     assert np.array_equal(objective.answer(LOGITS), by_cost.answer(LOGITS))
     assert not np.array_equal(objective.answer(LOGITS), LOGITS.argmax(axis=1))
+    assert objective.decision == {"cost_matrix": distances.tolist()}  # as an export says it
     # Half of the probability is on each of two neighbours: the lower one.
     even = np.log(np.array([[0.5, 0.5, 1e-30, 1e-30, 1e-30]], np.float32))
     assert objective.answer(even).tolist() == [0]
     far = objective.under(DEFAULTS | {"cost_matrix": 1 - np.eye(5)})
+    assert far.decision == {"cost_matrix": (1 - np.eye(5)).tolist()}
     assert np.array_equal(far.answer(LOGITS), LOGITS.argmax(axis=1))
     two, _ = OrdinalClassification.learn([0, 1], 2)
     shifted = two.under(DEFAULTS | {"decision_threshold": 0.9})
@@ -540,6 +542,7 @@ def test_the_command_line(kind, data, flags, tmp_path, capsys):
           "--hash-every", "5", "--validation-fraction", "0.2", "--early-stopping", "mae"])
     out = capsys.readouterr().out
     assert "stratified by class" in out and "mean absolute error in ranks" in out
+    assert "--ordinal" in out and (kind == "numbers" or f"--class-order {','.join(NAMES)}" in out)
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert {"validation_mae", "validation_quadratic_kappa"} <= set(history.columns)
     assert "mae" in json.loads((tmp_path / "model" / "metrics.json").read_text())

@@ -168,9 +168,12 @@ def describe_run(parameters: dict[str, Any], resolved: Mapping[str, Any]) -> str
 
 
 def _shown(value: Any) -> str:
-    """Return the value of a parameter as text; a callback is shown as the flag names it."""
-    if isinstance(value, list | tuple) and value and all(map(is_callback, value)):
-        return ",".join(map(callback_name, value))
+    """Return the value of a parameter as text; names and callbacks as the flag takes them."""
+    if isinstance(value, list | tuple) and value:
+        if all(map(is_callback, value)):
+            return ",".join(map(callback_name, value))
+        if all(isinstance(name, str) for name in value):
+            return ",".join(value)
     return str(value)
 
 

@@ -99,6 +99,12 @@ class OrdinalClassification(SingleLabelClassification):
         found: npt.NDArray[np.int64] = (self.above(logits) > 0.5).sum(axis=1)
         return found
 
+    @property
+    def decision(self) -> dict[str, Any]:
+        # The median has the least expected distance.
+        ranks = np.arange(len(self.classes))
+        return super().decision or {"cost_matrix": np.abs(np.subtract.outer(ranks, ranks)).tolist()}
+
     def above(self, logits: Float32) -> Float64:
         """Return the probability that the class is above each one but the highest."""
         probabilities = self.predict_proba(logits)
