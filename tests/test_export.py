@@ -16,7 +16,7 @@ from bertsent.cli import main
 from bertsent.export import graph as graph_module, outputs
 from bertsent.export.graph import Graph, import_onnx
 from bertsent.export.network import relative_buckets
-from bertsent.objectives import SingleLabelClassification
+from bertsent.objectives import OrdinalClassification, SingleLabelClassification
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -447,6 +447,17 @@ def test_the_command_exports(fitted, tmp_path, capsys):
     properties = properties_of(out / "model.onnx")
     assert properties["precision"] == "int8"
     assert json.loads(properties["decision"]) == {"threshold": 0.8}
+
+
+def test_the_metadata_say_how_ordered_classes_are_predicted():
+    ordered = OrdinalClassification.learn([1, 2, 3], 3)[0]
+    assert ordered.link == "softmax"
+    # What a program does that reads docs/export.md.
+    logits = np.random.default_rng(0).normal(0.0, 2.0, (200, 3)).astype(np.float32)
+    costs = np.array(ordered.decision["cost_matrix"])
+    predicted = (ordered.predict_proba(logits) @ costs).argmin(axis=1)
+    assert np.array_equal(predicted, ordered.answer(logits))
+    assert (predicted != logits.argmax(axis=1)).any()
 
 
 def test_costs_are_in_the_metadata(fitted, tmp_path):
