@@ -137,7 +137,7 @@ def test_members_words_other_tasks_and_one_epoch(base):
     assert "2 members and a linear model of words (weight 0.50)" in text
     reg = BertRegressor(base, max_length=16, epochs=1, verbose=0).fit(TEXTS, np.arange(40.0))
     assert "BertRegressor" in show(reg) and "mae" in show(reg) and "LABEL" not in show(reg)
-    sets = [["a"] if number % 2 else ["b"] for number in range(40)]
+    sets = [[["a"], ["b"], ["a", "b"]][number % 3] for number in range(40)]
     assert "labels | 2: a, b" in show(maker(base)().fit(TEXTS, sets))
 
 

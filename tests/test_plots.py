@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 TEXTS, LABELS = make_texts(80)
 # Of different lengths; every second one is longer than what the models read.
 TEXTS = [" ".join([text] * (1 + 3 * (number % 2))) for number, text in enumerate(TEXTS)]
-SETS = [["good"] if number % 3 else ["long"] for number in range(len(TEXTS))]
+SETS = [[["good"], ["good", "long"], ["long"]][number % 3] for number in range(len(TEXTS))]
 NUMBERS = np.array([len(text) for text in TEXTS], dtype=float)
 
 
