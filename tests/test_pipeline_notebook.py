@@ -22,4 +22,4 @@ def test_it_was_run_without_errors_and_is_small(cells):
 def test_it_runs(cells, minilm_dir, monkeypatch):
     namespace = run_cells(cells, monkeypatch)
     X, y = namespace["X_test"], namespace["y_test"]
-    assert namespace["both"].score(X, y) > 0.6 and namespace["search"].score(X, y) > 0.6
+    assert namespace["both"].score(X, y) > 0.6 and namespace["search"].score(X, y) > 0.5
