@@ -114,8 +114,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     label_threshold : float or "f1", default=0.5
         Probability from which a label is predicted, if a text can have several. It may be changed
         at any time. "f1" chooses it for each label after training, so that the F1 on the held-out
-        texts is highest; ``thresholds_`` are those that are used. After an interruption, "f1" is
-        0.5.
+        texts is highest; these are ``thresholds_``. After an interruption, "f1" is 0.5.
     calibrated : bool, default=False
         Whether logits are divided by a temperature before they become probabilities (Guo et al.
         2017 [3]_), so that a confidence of 0.9 means that nine of ten such predictions are right.
@@ -291,7 +290,9 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         The labels, sorted, or in their order with `ordinal`. If `y` is a table, the names of its
         columns, and if it is an indicator matrix, their numbers.
     thresholds_ : ndarray of shape (n_classes,) or None
-        Probability from which each label is predicted; None if each text has one label.
+        Probability from which each label is predicted with ``label_threshold="f1"``, 0.5 if none
+        was chosen; None if each text has one label. `evaluate` reports what is used with another
+        `label_threshold` or a temperature.
     calibration_ : float, ndarray of shape (n_classes,) or None
         Temperature that was learned on the held-out texts; one for each label if a text can have
         several. None without held-out texts.
