@@ -10,6 +10,9 @@ BertForSequenceClassification
     The model by itself: computes logits and gradients from token ids.
 Evaluation
     The result of `BertClassifier.evaluate`.
+Explanation
+    Why a text got its prediction: a score for each word. `BertClassifier.explain` returns
+    `Explanations`, a sequence of them.
 Tokenizer
     The tokenizer of a model: computes token ids from texts. It is a `WordPieceTokenizer`, as in
     BERT, or a `ByteLevelBPETokenizer`, as in RoBERTa.

@@ -11,6 +11,10 @@ from .curves import (
     LearningCurve as LearningCurve,
     learning_curve as learning_curve,
 )
+from .explanation import (
+    Explanation as Explanation,
+    Explanations as Explanations,
+)
 from .features import BertEncoder as BertEncoder
 from .model import BertForSequenceClassification as BertForSequenceClassification
 from .plots import (

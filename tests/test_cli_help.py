@@ -22,8 +22,8 @@ from bertsent.cli.usage import parse
 from bertsent.pretraining import PRETRAINING
 
 COMMANDS = [
-    "train", "evaluate", "predict", "encode", "suggest-labels", "learning-curve", "pretrain",
-    "export", "verify", "inspect", "doctor",
+    "train", "evaluate", "predict", "explain", "encode", "suggest-labels", "learning-curve",
+    "pretrain", "export", "verify", "inspect", "doctor",
 ]
 WIDTHS = [40, 60, 80, 120]
 

@@ -24,6 +24,7 @@ from .evaluation import (
     Evaluation as Evaluation,
     evaluate as evaluate,
 )
+from .explaining import explain as explain
 from .exporting import export_onnx as export_onnx
 from .fitted import (
     Fitted as Fitted,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from bertsent.classifier.evaluation import Evaluation
+    from bertsent.explanation import Explanations
     from bertsent.files import DialectOptions, ScoredFile
     from bertsent.texts import PairColumn, Table, TextColumn, Texts
 
@@ -624,6 +625,115 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             setattr(classifier, name, parameters[name])  # a subclass with fewer parameters
         classifier._fitted = fitted
         return classifier
+
+    def explain(
+        self,
+        X: Texts,
+        *,
+        method: Literal["integrated_gradients", "occlusion"] = "integrated_gradients",
+        target: Any = None,
+        tolerance: float = 0.05,
+    ) -> Explanations:
+        """Compute what each word of a text adds to its prediction.
+
+        What is explained is a sum of logits, so the scores of words add up: the log-odds of the
+        target (with several classes, its log-probability minus the mean of those of the others; of
+        a label, the log-odds of having it), or the predicted number. A word with a positive score
+        supports the target. Members, and the model of words, count as in the vote, but their
+        log-odds are averaged, not their probabilities. Temperatures of a calibration, which divide
+        all scores of a text alike, are left out.
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str, or two for pairs
+            The texts.
+        method : {"integrated_gradients", "occlusion"}, default="integrated_gradients"
+            "integrated_gradients" follows the gradient from a text of which all words are
+            ``[MASK]`` to the text (Sundararajan, Taly and Yan 2017). It takes the time of some
+            dozen predictions, and the scores of a text add up to the difference of both outputs.
+            "occlusion" masks one word at a time, with as many predictions as there are words. It
+            misses what several words say alike. In int8, gradients are computed in float32.
+        target : object, default=None
+            The class, label or name of a number to explain in all texts. None means what is
+            predicted for each: the class, or the most probable of several labels.
+        tolerance : float, default=0.05
+            Above 0, up to 1. Gradients are computed at more places until the sum of the scores of a
+            text is so near to what it should be, as a share of the sum of all scores without their
+            signs; at most at 257 places. ``error`` of an explanation is what was reached. The
+            default ranks words as much smaller ones do (docs/explain.md).
+
+        Returns
+        -------
+        Explanations
+            A sequence with an `Explanation` of each text. It shows coloured texts in a notebook,
+            prints texts with marks, and becomes a table by ``to_frame()``.
+
+        Raises
+        ------
+        TypeError
+            An item is not a text.
+        ValueError
+            `X` is empty, a text has no words, `target` is not known, a parameter is not allowed,
+            or the model has no mask token.
+
+        See Also
+        --------
+        similar : Training texts that the model sees as similar.
+
+        Examples
+        --------
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> found = clf.explain(["The invoice is wrong."])
+        >>> list(found.to_frame().columns)
+        ['row', 'target', 'word', 'start', 'end', 'score']
+        >>> found[0].words, found[0].target
+        (['The', 'invoice', 'is', 'wrong', '.'], 'billing')
+        """
+        from bertsent.classifier.explaining import explain
+
+        return explain(predictor(self), X, method, target, tolerance, self.verbose)
+
+    def similar(self, X: Texts, X_train: Texts, n: int = 5) -> pd.DataFrame:
+        """Find the training texts that the model sees as most similar to each text.
+
+        Texts are compared by the cosine of their vectors, which the classification layer reads
+        (those of the first member).
+
+        Parameters
+        ----------
+        X : list, Series, array or table of one column of str, or two for pairs
+            The texts.
+        X_train : list, Series, array or table
+            Texts of the same kind to choose from.
+        n : int, default=5
+            Number of texts to find for each, at most all.
+
+        Returns
+        -------
+        DataFrame
+            For each text, the most similar first: ``row`` and ``similar_row`` (their numbers in `X`
+            and `X_train`, or their index labels), ``similarity`` (a cosine, -1 to 1) and ``text``,
+            the similar text. For pairs also ``text_pair``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An item is not a text, there are no texts, or `n` is not a whole number from 1.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from bertsent import BertClassifier
+        >>> clf = BertClassifier.from_pretrained("tickets-model")
+        >>> train = pd.read_csv("tickets.csv")
+        >>> found = clf.similar(["The invoice is wrong."], train["text"], n=3)
+        >>> list(found.columns), len(found)
+        (['row', 'similar_row', 'similarity', 'text'], 3)
+        """
+        from bertsent.classifier.neighbours import find_neighbours
+
+        return find_neighbours(predictor(self), X, X_train, n, self.verbose)
 
     def seen_in_training(self, X: Texts) -> npt.NDArray[np.bool_]:
         """Return which texts the classifier was trained on.

@@ -11,6 +11,7 @@ in the vote and its number of terms are in ``bertsent.json``, with a hash of bot
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,6 +103,57 @@ class WordModel:
             found = np.hstack([np.zeros_like(found), found])
         logits: npt.NDArray[np.float32] = found.astype(np.float32)
         return logits
+
+    def contributions(
+        self, text: Text, weights: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], float, float]:
+        """Return what each word adds to an output, which is a sum of logits times weights.
+
+        What a term adds is divided equally among the places where it occurs, and that of a word
+        pair between its words.
+
+        Parameters
+        ----------
+        text : str, or a pair, which is read as one text with a space between
+        weights : ndarray of float32, shape (n_classes,)
+
+        Returns
+        -------
+        starts : ndarray of int64, shape (n_words,)
+            First character of each word.
+        values : ndarray of float64, shape (n_words,)
+            They add up to `output` - `empty`.
+        output, empty : float
+            The output of the text, and that of a text without words.
+        """
+        vectorizer, coef = self._ready
+        (joined,) = as_single([text])
+        of_terms = weights.astype(np.float64)
+        if len(self.intercept) == 1:
+            of_terms = of_terms[1:]
+        empty = float(self.intercept.astype(np.float64) @ of_terms)
+        vector = vectorizer.transform([joined])
+        amounts = dict(zip(
+            vector.indices.tolist(), (vector.data * (coef @ of_terms)[vector.indices]).tolist(),
+            strict=True,
+        ))
+        # Lower case can have more characters, as that of \u0130 has.
+        lengths = [len(character.lower()) for character in joined]
+        origins = np.repeat(np.arange(len(joined)), lengths)
+        matches = list(re.finditer(_VECTORS["token_pattern"], joined.lower()))
+        words = [match.group() for match in matches]
+        places: dict[int, list[tuple[int, ...]]] = {}
+        for size in (1, 2):
+            for at in range(len(words) - size + 1):
+                term = vectorizer.vocabulary.get(" ".join(words[at : at + size]))
+                if term in amounts:
+                    places.setdefault(term, []).append(tuple(range(at, at + size)))
+        values = np.zeros(len(words))
+        for term, where in places.items():
+            for numbers in where:
+                values[list(numbers)] += amounts[term] / len(where) / len(numbers)
+        starts = origins[[match.start() for match in matches]] if matches else np.zeros(0, np.int64)
+        return starts, values, empty + sum(amounts.values()), empty
 
     def vote(
         self, objective: Objective, logits: npt.NDArray[np.float32], texts: Sequence[Text]

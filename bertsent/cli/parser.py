@@ -31,12 +31,14 @@ from bertsent.cli.flags import (
 from bertsent.cli.layout import Formatter, Section, wrap_usage
 from bertsent.cli.usage import Parser
 from bertsent.curves import SCORINGS
+from bertsent.explanation import DEFAULT_TOLERANCE, METHODS
 from bertsent.features import ENCODING
 from bertsent.files import FORMATS, OUTPUT_FORMATS
 from bertsent.pretraining import PRETRAINING
 
 DEFAULT_OUTPUT = "sentiment-model"
 DEFAULT_CHUNK_ROWS = 4096
+DEFAULT_EXPLAINED = 20
 SHELLS = ("bash", "zsh")
 # Parameters of training that affect the estimate.
 JOB_PARAMETERS = (
@@ -98,7 +100,7 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
     )
     makers = {
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
-        "encode": _add_encode, "suggest-labels": _add_suggest_labels,
+        "explain": _add_explain, "encode": _add_encode, "suggest-labels": _add_suggest_labels,
         "learning-curve": _add_learning_curve, "pretrain": _add_pretrain, "export": _add_export,
         "verify": _add_verify, "inspect": _add_inspect, "doctor": _add_doctor,
     }
@@ -379,6 +381,60 @@ def _add_encode(commands: _Commands) -> Parser:
     add_parameters(vectors, ENCODING, names)
     vectors.add("--no-normalize", dest="normalize", action="store_false",
                 default=argparse.SUPPRESS, help="do not scale vectors to length 1")
+    return commands.finish(command)
+
+
+def _add_explain(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR", "FILE"],
+        "show what each word of a text adds to its prediction",
+        "Compute a score for each word of a text: what it adds to the prediction of a saved model. "
+        "Prints the strongest words of each text, and the text with marks: [+word] supports the "
+        "target, [-word] speaks against it, and [++word] or [--word] strongly.\n\n"
+        f"FILE is one of {FORMATS}. OUT is a page, .html, or a table of words: one of "
+        f"{OUTPUT_FORMATS}.",
+        [
+            "explain tickets-model --text \"The invoice is wrong.\"",
+            "explain tickets-model new.csv --text-column text --rows 5 --output why.html",
+            "explain tickets-model --text \"I cannot log in.\" --target billing",
+            "explain tickets-model new.csv --text-column text --method occlusion -o words.csv",
+        ],
+    )
+    data = commands.section(command, "model and data")
+    _add_model(data)
+    data.add("file", nargs="?", metavar="FILE", type=typed_path, help="texts; - is standard input",
+             brief="texts; - is standard input")
+    data.add("--text", action="append", metavar="TEXT",
+             help="explain this text instead of FILE; may be repeated",
+             brief="explain this text instead; may be repeated")
+    data.add("--text-pair", action="append", metavar="TEXT",
+             help="second text for --text, if the model reads pairs; one for each --text")
+    data.add("--rows", type=Typed(whole(1)), default=DEFAULT_EXPLAINED, metavar="N",
+             help="number of rows of FILE to explain, from its beginning (default: %(default)s)",
+             brief="explain the first N rows (default: %(default)s)")
+    add_columns(data, labels=False)
+    add_reading(commands.section(command, "format of the data"))
+    scores = commands.section(command, "scores")
+    scores.add("--method", type=Typed(one_of(*METHODS)), metavar="METHOD", default=METHODS[0],
+               help="integrated_gradients: scores add up to the prediction. occlusion: what "
+               "changes if a word is masked (default: %(default)s)",
+               brief=f"{' or '.join(METHODS)}")
+    scores.add("--target", metavar="LABEL",
+               help="class, label or number to explain (default: what is predicted)",
+               brief="what to explain (default: the prediction)")
+    scores.add("--tolerance", type=Typed(real(0, 1, closed="right")), metavar="SHARE",
+               default=DEFAULT_TOLERANCE,
+               help="how far the sum of the scores of integrated gradients may be from what it "
+               "should be, as a share of all scores (default: %(default)s)")
+    output = commands.section(command, "output")
+    output.add("--output", "-o", metavar="OUT", type=typed_output,
+               help="file to write, a page or a table (default: print)",
+               brief="page (.html) or table (.csv) to write")
+    output.add("--json", action="store_true", help="print JSON to stdout, a line for each word",
+               brief="print JSON, a line for each word")
+    output.add("--force", action="store_true", help="replace OUT if it exists",
+               brief="replace OUT if it exists")
+    add_prediction_parameters(commands.section(command, "prediction"))
     return commands.finish(command)
 
 

@@ -1,3 +1,4 @@
+from .attribution import attribute_pieces as attribute_pieces
 from .batch import gather as gather
 from .bert import BertForSequenceClassification as BertForSequenceClassification
 from .memory import (

@@ -28,6 +28,10 @@ Ints: TypeAlias = "npt.NDArray[np.int64]"
 FEW_SHOT_TOKENS = 8192
 
 
+# The engine's own choice of a chunk in csrc/model/attribution.c.
+_ATTRIBUTION_TOKENS = 512
+
+
 class PassTokens(NamedTuple):
     """The number of tokens that are processed at once; 0 means the engine's own choice.
 
@@ -174,6 +178,26 @@ def limit_scoring(
     return _fit(limit, own, fixed, size, lengths, "score with this model: its parameters")
 
 
+def limit_attribution(
+    model: BertForSequenceClassification,
+    limit: int | str | None,
+    lengths: Ints,
+    *,
+    n_threads: int,
+    precision: str = "float32",
+) -> int:
+    """Return how many tokens attribution may process at once; 0 means the engine's own choice."""
+    if limit is None or not len(lengths):
+        return 0
+    fixed = 4 * model._flat.size + model._core.packed_size(precision, backward=True)
+
+    def size(passes: PassTokens) -> int:
+        return _scoring_size(model, lengths, passes.scoring, n_threads, precision, keep=True)
+
+    own = PassTokens(0, _ATTRIBUTION_TOKENS)
+    return _fit(limit, own, fixed, size, lengths, "explain with this model: its parameters").scoring
+
+
 def _fit(
     limit: int | str,
     own: PassTokens,
@@ -199,10 +223,11 @@ def _fit(
 
 
 def _scoring_size(
-    model: BertForSequenceClassification, lengths: Ints, tokens: int, n_threads: int, precision: str
+    model: BertForSequenceClassification, lengths: Ints, tokens: int, n_threads: int,
+    precision: str, *, keep: bool = False,
 ) -> int:
     offsets = _largest(lengths, tokens, len(lengths))
-    how: dict[str, Any] = {"keep": False, "precision": precision}
+    how: dict[str, Any] = {"keep": keep, "precision": precision}
     together = model._core.pass_size(offsets, n_threads=n_threads, **how)
     if len(lengths) < 2 * n_threads:
         return together

@@ -129,6 +129,8 @@ class Objective(ABC):
         Whether `finish` is to be called after training, if there are held-out texts.
     chooses_thresholds : bool
         Whether there must be some.
+    explained : str
+        What `output_weights` compute of the logits, in words.
     recorded : mapping of str to dtype
         Names and types of the values that `record` returns for each text.
     prediction_columns : tuple of str
@@ -152,6 +154,7 @@ class Objective(ABC):
     takes_costs: ClassVar[bool] = False
     learns_held_out: ClassVar[bool] = False
     chooses_thresholds: bool = False
+    explained: ClassVar[str] = "log-odds"
     recorded: ClassVar[Mapping[str, type]] = {"loss": np.float32}
     prediction_columns: ClassVar[tuple[str, ...]] = ("prediction",)
     classes: Array | None = None
@@ -420,6 +423,35 @@ class Objective(ABC):
                 f"{spell('class_weight', class_weight)} needs classes, but y has none"
             )
         return weights
+
+    # --- explanations -----------------------------------------------------------------------
+
+    def find_output(self, target: Any) -> int:
+        """Return the number of the output that a label names; raise a ValueError without one."""
+        names = self.label_names
+        if str(target) in names:
+            return names.index(str(target))
+        raise ValueError(
+            f"{spell('target', target)} is not known; expected one of the "
+            + list_outputs(names, self.outputs)
+        )
+
+    def outputs_to_explain(self, logits: Array) -> npt.NDArray[np.int64]:
+        """Return the number of the output to explain for each text, if none was named."""
+        return np.zeros(len(logits), np.int64)
+
+    def output_weights(self, outputs: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the weights of the logits whose sum is explained, given the number of the output.
+
+        Parameters
+        ----------
+        outputs : ndarray of int64, shape (n_texts,)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_texts, n_outputs)
+        """
+        return np.eye(len(self.label_names), dtype=np.float32)[outputs]
 
     # --- logits against targets -------------------------------------------------------------
 

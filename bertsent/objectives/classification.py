@@ -510,6 +510,24 @@ class SingleLabelClassification(Objective):
         probabilities = self.predict_proba(logits)
         return self.prediction_table(logits) | dict(zip(names, probabilities.T, strict=True))
 
+    def find_output(self, target: Any) -> int:
+        code = self.labels.find(target.item() if isinstance(target, np.generic) else target)
+        return super().find_output(target) if code < 0 else code
+
+    def outputs_to_explain(self, logits: Float32) -> npt.NDArray[np.int64]:
+        return self.answer(logits)
+
+    def output_weights(self, outputs: npt.NDArray[np.int64]) -> Float32:
+        """Return 1 for the class, and -1 divided among the others.
+
+        Softmax ignores what all logits have in common, and so does this sum. It is the logarithm of
+        the probability of the class, minus the mean of those of the others.
+        """
+        count = len(self.classes)
+        weights = np.full((len(outputs), count), -1.0 / max(1, count - 1), np.float32)
+        weights[np.arange(len(outputs)), outputs] = 1.0
+        return weights
+
     def uncertainty(self, logits: Float32) -> Float64:
         """Return how near each text is to another decision, from 0 to 1.
 

@@ -503,6 +503,11 @@ class MultiLabelClassification(Objective):
         ]
         return dict(zip(self.prediction_columns, [labels, *probabilities.T], strict=True))
 
+    def outputs_to_explain(self, logits: Float32) -> npt.NDArray[np.int64]:
+        """Return the most probable label of each text."""
+        found: npt.NDArray[np.int64] = self.predict_proba(logits).argmax(axis=1)
+        return found
+
     def uncertainty(self, logits: Float32) -> Float64:
         """Return that of the label whose probability is nearest to its threshold."""
         probabilities, limits = self._compared(logits)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bertsent.objectives.base import Objective, ReportTable
+from bertsent.objectives.base import Objective, ReportTable, list_outputs
 from bertsent.objectives.charts import MOST_CURVES, scatter_chart
 from bertsent.texts import NumberColumns, check_weights, learn_numbers
+from bertsent.wording import spell
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,6 +63,7 @@ class Regression(Objective):
     greater_is_better = False
     link = "identity"
     further_metrics = {"rmse": False, "r2": True, "spearman": True}
+    explained = "prediction"
 
     # --- y and targets ----------------------------------------------------------------------
 
@@ -295,6 +297,21 @@ class Regression(Objective):
 
     def format_metric(self, value: float) -> str:
         return f"{value:.4g}"
+
+    # --- explanations -----------------------------------------------------------------------
+
+    def outputs_to_explain(self, logits: Float32) -> npt.NDArray[np.int64]:
+        if len(self.label_names) > 1:
+            names = list_outputs(self.label_names, "numbers")
+            raise ValueError(
+                f"{spell('target')} is needed, because the model predicts {names}; name one of them"
+            )
+        return super().outputs_to_explain(logits)
+
+    def output_weights(self, outputs: npt.NDArray[np.int64]) -> Float32:
+        """Return weights whose sum of logits is the number, in the unit of y."""
+        weights = super().output_weights(outputs)
+        return weights if self.in_units else (weights * self.scale).astype(np.float32)
 
     # --- predictions ------------------------------------------------------------------------
 

@@ -57,7 +57,9 @@ from .scratch import (
 )
 from .tables import (
     html_table as html_table,
+    printable as printable,
     text_table as text_table,
+    text_width as text_width,
 )
 from .threads import resolve_n_threads as resolve_n_threads
 from .units import (

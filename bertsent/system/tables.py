@@ -21,13 +21,13 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     -------
     str
     """
-    cells = [[_printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(text_width, column)) for column in zip(*cells, strict=True)]
     lines = []
     for first, *others in cells:
-        aligned = [first + " " * (widths[0] - _width(first))]
+        aligned = [first + " " * (widths[0] - text_width(first))]
         for cell, width in zip(others, widths[1:], strict=True):
-            aligned.append(" " * (width - _width(cell)) + cell)
+            aligned.append(" " * (width - text_width(cell)) + cell)
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
 
@@ -73,12 +73,12 @@ def _shade(mark: float) -> str:
     return f' style="background: color-mix(in srgb, currentColor {mark / 4:.0%}, transparent)"'
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text in which line breaks and the like are spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Return the number of columns that a text takes in a terminal."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

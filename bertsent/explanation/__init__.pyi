@@ -1,0 +1,22 @@
+from .gradients import (
+    MOST_STEPS as MOST_STEPS,
+    integrate as integrate,
+)
+from .methods import (
+    DEFAULT_TOLERANCE as DEFAULT_TOLERANCE,
+    METHODS as METHODS,
+)
+from .occlusion import occlude as occlude
+from .page import render as render
+from .result import (
+    Explanation as Explanation,
+    Explanations as Explanations,
+)
+from .sequences import (
+    Sequences as Sequences,
+    read_sequences as read_sequences,
+)
+from .words import (
+    Words as Words,
+    find_words as find_words,
+)
