@@ -324,7 +324,7 @@ def test_the_graph_says_what_it_is(fitted, tmp_path):
         "bertsent_version": bertsent.__version__, "task": "single_label_classification",
         "labels": properties["labels"], "max_length": "24", "precision": "float32",
         "members": "1", "temperature": "null", "decision": "{}", "long_text": "windows",
-        "stride": "0", "pairs": "false",
+        "stride": "0", "pairs": "false", "strip_html": "false",
     }
     assert [each.name for each in model.graph.input] == [
         "input_ids", "attention_mask", "token_type_ids",
@@ -350,11 +350,54 @@ def test_nothing_is_replaced_unless_told(fitted, tmp_path):
 def test_a_saved_model_is_not_mixed_with_an_export(fitted, tmp_path):
     fitted.save_pretrained(tmp_path / "saved")
     before = {path.name: path.read_bytes() for path in (tmp_path / "saved").iterdir()}
-    with pytest.raises(FileExistsError, match="contains a saved model"):
-        fitted.export_onnx(tmp_path / "saved", overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="contains a saved model"):
+            fitted.export_onnx(tmp_path / "saved", overwrite=overwrite)
     fitted.export_onnx(tmp_path / "saved" / "model.onnx")  # the graph alone may be there
     (tmp_path / "saved" / "model.onnx").unlink()
     assert {path.name: path.read_bytes() for path in (tmp_path / "saved").iterdir()} == before
+
+
+@pytest.mark.parametrize("weights, said", [
+    ("pytorch_model.bin", "a saved model"), ("model-00001-of-00002.safetensors", "a saved model"),
+    ("tf_model.h5", "a saved model"), ("flax_model.msgpack", "a saved model"),
+    (None, "config.json, but no model.onnx"),
+])
+def test_a_model_of_another_program_is_never_replaced(fitted, tmp_path, weights, said):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("config.json", "tokenizer_config.json", "vocab.txt", weights):
+        if name:
+            (out / name).write_text("{}")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match=f"contains {said}.*choose another directory"):
+            fitted.export_onnx(out, overwrite=overwrite)
+    assert all(path.read_text() == "{}" for path in out.iterdir())
+    assert not (out / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("part, side", [("head", "right"), ("tail", "left")])
+def test_the_tokenizer_cuts_texts_where_the_model_does(make, tmp_path, part, side):
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    clf = make(inference_long_text=part, inference_precision="float32").fit(*make_texts(40))
+    clf.export_onnx(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["truncation_side"] == side
+    tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    tokenizer.enable_truncation(config["model_max_length"], direction=config["truncation_side"])
+    tokens = tokenizer.encode_batch(texts := ["good film " + "slow " * 30 + "boring hate"])
+    given = {"input_ids": [each.ids for each in tokens],
+             "attention_mask": [each.attention_mask for each in tokens],
+             "token_type_ids": [each.type_ids for each in tokens]}
+    session = session_of(tmp_path / "out" / "model.onnx")
+    feed = {each.name: np.array(given[each.name]) for each in session.get_inputs()}
+    found = session.run(["probabilities"], feed)[0]
+    np.testing.assert_allclose(found, clf.predict_proba(texts), rtol=0, atol=1e-4)
+
+
+def test_the_metadata_say_that_html_is_removed(make, tmp_path):
+    make(strip_html=True).fit(*make_texts(40)).export_onnx(tmp_path / "a.onnx")
+    assert properties_of(tmp_path / "a.onnx")["strip_html"] == "true"
 
 
 @pytest.mark.parametrize("name", ["out", "a.onnx"])

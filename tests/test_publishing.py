@@ -114,6 +114,72 @@ def test_an_evaluation_has_an_interval(fitted, hub):
     assert found.note is not None and found.note in card.text  # some were used in training
 
 
+@pytest.mark.parametrize("stopping", [None, "loss"])
+def test_metrics_of_other_weights_are_not_shown(base, stopping):
+    texts, labels = make_texts(60)
+    clf = maker(base)(epochs=2, validation_fraction=0.3, early_stopping=stopping)
+    clf.fit(texts, labels)
+    card = write_card(predictor(clf), "me/tickets")
+    row = clf.evaluations_[-1]
+    if stopping:
+        row = next(each for each in clf.evaluations_ if each["step"] == clf.best_step_)
+    assert f"| accuracy | {row['validation_accuracy']:.4f} |" in card
+    clf.partial_fit(texts, labels[::-1])
+    assert clf.evaluations_
+    card = write_card(predictor(clf), "me/tickets")
+    assert "## Results" not in card and "model-index" not in card
+
+
+@pytest.mark.parametrize("evaluation", [0.93, {"accuracy": 0.93, "rows": 10}])
+def test_an_evaluation_of_another_type_creates_nothing(fitted, hub, evaluation):
+    with pytest.raises(TypeError, match="evaluation is of type .*what evaluate returns"):
+        fitted.push_to_hub("me/tickets", evaluation=evaluation)
+    assert not hub.files
+
+
+def test_an_evaluation_of_another_model_creates_nothing(fitted, base, hub):
+    texts, labels = make_texts(40)
+    names = [f"{label}!" for label in labels]
+    renamed = maker(base)().fit(texts, names).evaluate(texts, names)
+    several = [[], *([label] for label in labels[1:])]
+    tagged = maker(base)().fit(texts, several).evaluate(texts, several)
+    for other in (renamed, tagged):
+        with pytest.raises(ValueError, match="evaluation is that of another model: .*, but this"):
+            fitted.push_to_hub("me/tickets", evaluation=other)
+    assert not hub.files
+
+
+def test_a_failure_of_the_files_creates_nothing(fitted, hub, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BertClassifier, "save_files", full)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.push_to_hub("me/tickets")
+    assert not hub.files
+
+
+def test_files_that_tell_of_training_texts_are_named(fitted, base, hub):
+    telling = {"training_texts.npy", "words.txt", "example_history.npz"}
+    page = Path(__file__).resolve().parent.parent / "docs" / "export.md"
+    for name in telling:
+        assert f"`{name}`" in page.read_text(encoding="utf-8")
+        assert f"``{name}``" in BertClassifier.push_to_hub.__doc__
+    fitted.push_to_hub("me/tickets")
+    more = maker(base)(words=True, track_examples=True, validation_fraction=0.3)
+    more.fit(*make_texts(60)).push_to_hub("me/more")
+    assert telling <= set(hub.files["me/more"])
+    for repo in ("me/tickets", "me/more"):
+        for name in telling:
+            assert (f"`{name}`" in card_of(hub, repo).text) == (name in hub.files[repo])
+
+
+def test_the_card_says_that_html_is_removed(fitted, base):
+    assert "HTML" not in write_card(predictor(fitted), "me/tickets").replace(MARKER, "")
+    clf = maker(base)(strip_html=True).fit(*make_texts(40))
+    assert "HTML is removed from the texts" in write_card(predictor(clf), "me/tickets")
+
+
 def test_a_card_of_a_person_is_kept(fitted, hub):
     fitted.push_to_hub("me/tickets")
     hub.files["me/tickets"]["README.md"] = b"# Mine\n"
@@ -170,17 +236,22 @@ def test_cards_of_other_models(base):
     "name, expected",
     [
         ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
-        ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"),
+        ("someone/cached", "someone/cached"), ("models/base", None),
         ("bert-base-uncased", "bert-base-uncased"), ("my-model", None), ("a/b/c", None),
         ("/tmp/model", None), ("./model", None),
     ],
 )
 def test_ids_on_the_hub(name, expected, tmp_path, monkeypatch):
+    # A relative path looks like an id, and the directory need not be on this machine.
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cache" / "models--someone--cached").mkdir(parents=True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     assert hub_id(name) == expected
 
 
 def test_a_directory_has_no_id(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "google-bert" / "bert-base-uncased").mkdir(parents=True)
-    assert hub_id("google-bert/bert-base-uncased") is None
+    name = "google/electra-small-discriminator"
+    assert hub_id(name) == name
+    (tmp_path / name).mkdir(parents=True)
+    assert hub_id(name) is None

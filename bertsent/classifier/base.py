@@ -509,7 +509,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         ------
         FileExistsError
             The file exists, or the directory contains files, and `overwrite` is false; or the
-            directory contains a saved model.
+            directory contains a saved model, configuration or tokenizer that is no export.
         ImportError
             The package onnx is not installed.
         ValueError
@@ -543,8 +543,12 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         limits, and how to use it. It contains the names of classes, but no texts. A card that a
         person wrote or changed is kept (docs/export.md).
 
-        Among the files are hashes of the training texts (`seen_in_training`), so that whoever has a
-        text can find out whether it was used, and the parameters, such as the path in `model`.
+        Some files say something about the training texts. ``training_texts.npy`` has their hashes
+        (`seen_in_training`), so that whoever has a text can find out whether it was used. With
+        ``words=True``, ``words.txt`` has words and pairs of neighbouring words that occur in two or
+        more of them, which can be names or addresses. With ``track_examples=True``,
+        ``example_history.npz`` has the hash of each text and what training recorded of it.
+        ``bertsent.json`` has the parameters, such as the path in `model`.
 
         Parameters
         ----------
@@ -572,8 +576,11 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         ------
         huggingface_hub.errors.HfHubHTTPError
             The hub refuses the upload, for example because you may not write there.
+        TypeError
+            `evaluation` is not a result of `evaluate`.
         ValueError
-            `private` is true, and the model exists and is public. Nothing is uploaded.
+            `private` is true, and the model exists and is public; or `evaluation` is that of a
+            model with another task or other labels. Nothing is uploaded.
         """
         from bertsent.classifier.publishing import push_to_hub
 

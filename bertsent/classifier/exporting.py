@@ -56,7 +56,8 @@ def export_onnx(
         path,
         [Part(model._config, model._engine, model._settled()) for model in fitted.models],
         overwrite=overwrite, tokenizer=fitted.tokenizer, max_length=reader.max_length, link=link,
-        temperature=objective.temperatures, int8=int8, metadata={
+        temperature=objective.temperatures, int8=int8,
+        truncation_side="left" if reader.long_text == "tail" else "right", metadata={
             "task": objective.problem_type,
             "labels": objective.label_names,
             "temperature": objective.temperatures,
@@ -64,5 +65,6 @@ def export_onnx(
             "long_text": reader.long_text,
             "stride": reader.stride,
             "pairs": bool(fitted.pairs),
+            "strip_html": bool(ready.parameters["strip_html"]),
         },
     )

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bertsent
+from bertsent.classifier.evaluation import Evaluation
+from bertsent.classifier.settings import EXAMPLES_FILE, HASHES_FILE
+from bertsent.classifier.words import TERMS_FILE
 from bertsent.hub import family_of, hub_id
 
 if TYPE_CHECKING:
-    from bertsent.classifier.evaluation import Evaluation
-    from bertsent.classifier.fitted import Predictor
+    from bertsent.classifier.fitted import Fitted, Predictor
+    from bertsent.objectives import Objective
 
-__all__ = ["MARKER", "write_card"]
+__all__ = ["MARKER", "check_evaluation", "write_card"]
 
 # The first line of the text. A card without it was written by a person, and is kept.
 MARKER = "<!-- Written by bertsent. If you change this card, delete this line to keep it. -->"
@@ -28,12 +31,49 @@ _CUT = {
 }
 
 
+def check_evaluation(ready: Predictor, evaluation: Evaluation | None) -> None:
+    """Check that an evaluation is one of a model with the same task and labels.
+
+    Parameters
+    ----------
+    ready : Predictor
+    evaluation : Evaluation or None
+
+    Raises
+    ------
+    TypeError
+        It is not a result of `evaluate`.
+    ValueError
+        It is that of a model with another task or other labels.
+    """
+    if evaluation is None:
+        return
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(
+            f"evaluation is of type {type(evaluation).__name__}, but a result of evaluate is "
+            "expected; pass what evaluate returns"
+        )
+    own, other = ready.objective, evaluation._objective
+    if (own.problem_type, own.label_names) != (other.problem_type, other.label_names):
+        raise ValueError(
+            "evaluation is that of another model: "
+            f"{_outputs(other)}, but this model has {_outputs(own)}; evaluate this model"
+        )
+
+
+def _outputs(objective: Objective) -> str:
+    listed = ", ".join(map(repr, objective.label_names[:5]))
+    more = ", ..." if len(objective.label_names) > 5 else ""
+    return f"{objective.problem_type} of {listed}{more}"
+
+
 def write_card(
     ready: Predictor, model_id: str, evaluation: Evaluation | None = None, *, int8: bool = False
 ) -> str:
     """Return the model card of a classifier: YAML metadata and text in Markdown.
 
-    It has numbers of texts and names of classes, and nothing of the content of the texts.
+    It has numbers of texts and names of classes, and nothing of the content of the texts. It names
+    the files that say something about them.
 
     Parameters
     ----------
@@ -97,6 +137,16 @@ def _describe_data(ready: Predictor) -> str:
     lines = [f"- {len(names):,} {objective.outputs}: {listed}{more}"]
     if len(fitted.text_hashes):
         lines.insert(0, f"- {len(fitted.text_hashes):,} different training texts")
+        lines.append(f"- `{HASHES_FILE}` has their hashes, which tell whether a text was used.")
+    if fitted.examples is not None:
+        lines.append(
+            f"- `{EXAMPLES_FILE}` has the hash of each training text, and what training recorded "
+            "of it."
+        )
+    if fitted.words is not None:
+        lines.append(
+            f"- `{TERMS_FILE}` has words of the training texts, and pairs of neighbouring words."
+        )
     return "\n".join(["## Data", "", *lines])
 
 
@@ -110,12 +160,8 @@ def _metrics(
         found: Mapping[str, Any] = evaluation
         tested = f"{evaluation['rows']:,} test texts"
     else:
-        # Rows are of single models, and say nothing about a vote.
-        rows = fitted.evaluations if len(fitted.models) == 1 and fitted.words is None else []
-        rows = [row for row in rows if fitted.best_step in (None, row.get("step"))]
-        last = rows[-1] if rows else {}
         found = {
-            name.removeprefix("validation_"): value for name, value in last.items()
+            name.removeprefix("validation_"): value for name, value in _validation(fitted).items()
             if name.startswith("validation_")
         }
         tested = "texts that were held out in training"
@@ -123,6 +169,18 @@ def _metrics(
         name: round(float(found[name]), 6) for name in dict.fromkeys(names)
         if isinstance(found.get(name), int | float) and np.isfinite(found[name])
     }, tested
+
+
+def _validation(fitted: Fitted) -> dict[str, Any]:
+    """Return the row with the metrics of the weights on held-out texts; empty if there is none."""
+    # Rows are of single models, and say nothing about a vote.
+    if len(fitted.models) > 1 or fitted.words is not None:
+        return {}
+    if fitted.best_step is None:
+        # Weights after the last epoch. In its row, nothing is held out after `partial_fit`.
+        return fitted.history[-1] if fitted.history else {}
+    rows = [row for row in fitted.evaluations if row.get("step") == fitted.best_step]
+    return rows[-1] if rows else {}
 
 
 def _describe_metrics(
@@ -154,10 +212,15 @@ def _interval(share: float, count: int) -> tuple[float, float]:
 
 def _describe_limits(ready: Predictor) -> str:
     reader = ready.reader()
+    html = [
+        "- HTML is removed from the texts before they are read; other programs must do so "
+        "themselves."
+    ]
     return "\n".join([
         "## Limits", "",
         f"- It reads up to {reader.max_length:,} tokens at once, including special tokens; "
         f"{_CUT[reader.long_text]}.",
+        *(html if ready.parameters["strip_html"] else []),
         "- It was only trained to tell the outputs above apart, on texts like those of training.",
     ])
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsent.classifier.model_card import MARKER, write_card
+from bertsent.classifier.model_card import MARKER, check_evaluation, write_card
 from bertsent.files import CLASSIFIER_FILES
 
 if TYPE_CHECKING:
@@ -36,18 +36,22 @@ def push_to_hub(
 
     ready = predictor(estimator)
     ready.check()
-    api = HfApi(token=token)
-    address = api.create_repo(repo_id, private=private, exist_ok=True)
-    repo_id = address.repo_id
-    if private and not api.repo_info(repo_id).private:
-        raise ValueError(
-            f"{repo_id} exists and is public, but private=True was asked for; nothing was "
-            "uploaded. Make it private in its settings, or choose another name"
-        )
+    check_evaluation(ready, evaluation)
     with tempfile.TemporaryDirectory(prefix="bertsent-") as folder:
+        # All that can fail here comes before anything is created on the hub.
         estimator.save_files(folder, int8=int8)
-        if not _has_card_of_a_person(api, repo_id):
+        card = write_card(ready, repo_id, evaluation, int8=int8)
+        api = HfApi(token=token)
+        address = api.create_repo(repo_id, private=private, exist_ok=True)
+        if address.repo_id != repo_id:  # the owner is added
+            repo_id = address.repo_id
             card = write_card(ready, repo_id, evaluation, int8=int8)
+        if private and not api.repo_info(repo_id).private:
+            raise ValueError(
+                f"{repo_id} exists and is public, but private=True was asked for; nothing was "
+                "uploaded. Make it private in its settings, or choose another name"
+            )
+        if not _has_card_of_a_person(api, repo_id):
             (Path(folder) / _CARD).write_text(card, encoding="utf-8")
         api.upload_folder(
             repo_id=repo_id, folder_path=folder,

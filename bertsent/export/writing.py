@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +30,8 @@ __all__ = ["write_onnx"]
 # The name that optimum gives it.
 _GRAPH = "model.onnx"
 _FILES = frozenset({_GRAPH, "config.json"}) | TOKENIZER_FILES
-# Files of models that can be trained, whose tokenizer must stay as it is.
-_MODELS = ("model.safetensors", "model.int8.safetensors", "bertsent.json")
+# Files of models of any program that can be trained, whose tokenizer must stay as it is.
+_MODELS = ("*.safetensors*", "bertsent.json", "*.bin", "*.h5", "*.msgpack")
 
 
 def write_onnx(
@@ -39,6 +41,7 @@ def write_onnx(
     overwrite: bool = False,
     tokenizer: Tokenizer | None = None,
     max_length: int,
+    truncation_side: str | None = None,
     link: str | None = None,
     temperature: Sequence[float] | None = None,
     int8: bool = False,
@@ -59,6 +62,8 @@ def write_onnx(
         Tokenizer for a directory.
     max_length : int
         Largest number of tokens, which the written tokenizer knows.
+    truncation_side : {"left", "right"} or None, default=None
+        At which end the written tokenizer cuts longer texts. None leaves it as it is.
     metadata : dict of str to object
         Properties of the graph: strings, or values that are written as JSON.
 
@@ -66,7 +71,7 @@ def write_onnx(
     ------
     FileExistsError
         There is such a file, or the directory contains files, and `overwrite` is false; or the
-        directory contains a model that is no export.
+        directory contains a model, configuration or tokenizer that is no export.
     ImportError
         onnx is not installed.
     ValueError
@@ -78,13 +83,8 @@ def write_onnx(
     if is_file:
         check_output(path, overwrite, is_table=False)
     else:
-        target = check_target(path, overwrite, _FILES)
-        for name in _MODELS:
-            if (target / name).exists():
-                raise FileExistsError(
-                    f"{path} contains a saved model ({name}); choose another directory, or a file "
-                    "that ends in .onnx"
-                )
+        _check_others(path)
+        check_target(path, overwrite, _FILES)
     properties = {
         "bertsent_version": bertsent.__version__, "precision": "int8" if int8 else "float32",
         "max_length": max_length, "members": len(parts), **metadata,
@@ -104,11 +104,27 @@ def write_onnx(
         (staging / "config.json").write_text(config, encoding="utf-8")
         if tokenizer is not None:
             tokenizer.save_files(staging)
-            _limit(staging / "tokenizer_config.json", max_length)
+            _limit(staging / "tokenizer_config.json", max_length, truncation_side)
 
 
-def _limit(path: Path, max_length: int) -> None:
-    """Let a tokenizer cut texts at the length that the model reads."""
+def _check_others(path: Path) -> None:
+    """Raise a FileExistsError if a directory has files that not even `overwrite` may replace."""
+    names = sorted(os.listdir(path)) if path.is_dir() else []
+    instead = "choose another directory, or a file that ends in .onnx"
+    for name in names:
+        if any(fnmatch(name, pattern) for pattern in _MODELS):
+            raise FileExistsError(f"{path} contains a saved model ({name}); {instead}")
+    others = [name for name in names if name in _FILES]
+    if others and _GRAPH not in others:
+        raise FileExistsError(
+            f"{path} contains {others[0]}, but no {_GRAPH}, so it is no export; {instead}"
+        )
+
+
+def _limit(path: Path, max_length: int, truncation_side: str | None) -> None:
+    """Let a tokenizer cut texts at the length that the model reads, and at the same end."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content["model_max_length"] = max_length
+    if truncation_side is not None:
+        content["truncation_side"] = truncation_side
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -290,7 +290,10 @@ def _snapshot(
 
 
 def hub_id(name: object) -> str | None:
-    """Return the id on the hub of a model that somebody named, or None if it has none.
+    """Return the id on the hub of a model that somebody named, or None if none is known.
+
+    A name with a slash may be that of a directory that is gone, or on another machine. So a name is
+    only an id if it is well known, or in the cache of the hub.
 
     Parameters
     ----------
@@ -302,7 +305,7 @@ def hub_id(name: object) -> str | None:
         return NAMED[name].hub_id
     if not re.fullmatch(_ID, name) or os.path.exists(expand_path(name)):
         return None
-    return name if "/" in name or name in _known_models() else None
+    return name if name in _known_models() else None
 
 
 def _known_models() -> tuple[str, ...]:

@@ -325,7 +325,7 @@ class BertForSequenceClassification:
         ------
         FileExistsError
             The file exists, or the directory contains files, and `overwrite` is false; or the
-            directory contains a saved model.
+            directory contains a saved model, configuration or tokenizer that is no export.
         ImportError
             The package onnx is not installed.
         ValueError
