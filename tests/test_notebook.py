@@ -186,6 +186,18 @@ def test_a_curve_has_the_last_place_of_each_line():
     assert 0 <= min(map(float, numbers)) and max(map(float, numbers)) <= 420
 
 
+def test_a_curve_shows_the_first_evaluation():
+    curve = LiveCurve()
+    curve.add(1, 0.9)
+    curve.add(2, 0.5)
+    assert "<circle" not in curve.draw(4)
+    curve.evaluate(2, 0.7)
+    ((x, y),) = re.findall(r'<circle cx="(.*?)" cy="(.*?)"', curve.draw(4))
+    assert (float(x), float(y)) == (230.0, 63.0)
+    curve.evaluate(4, 0.6)
+    assert curve.draw(4).count("<circle") == 2
+
+
 def test_a_curve_needs_a_notebook(monkeypatch):
     monkeypatch.setenv("BERTSENT_PROGRESS", "curve")
     monkeypatch.setitem(sys.modules, "IPython", None)

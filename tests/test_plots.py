@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from conftest import maker
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from test_classifier import make_texts
 
 from bertsent import (
@@ -18,6 +21,7 @@ from bertsent import (
     LengthDisplay,
     ThresholdDisplay,
 )
+from bertsent.classifier import Predictor
 from bertsent.system import COLOURS, make_axes
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -208,8 +212,10 @@ def test_thresholds_are_those_of_the_definitions():
     truth, proba = rng.integers(0, 2, 60), rng.integers(0, 20, 60) / 20
     costs = np.array([[0.5, 2.0], [7.0, -1.0]])
     display = ThresholdDisplay.from_predictions(truth, proba, cost_matrix=costs)
-    assert np.array_equal(display.thresholds, np.unique(proba))
-    for number, threshold in enumerate(display.thresholds):
+    assert np.array_equal(display.thresholds[:-1], np.unique(proba))
+    assert np.isnan(display.precision[-1]) and display.recall[-1] == 0
+    assert display.cost[-1] == pytest.approx(costs[truth, 0].mean())
+    for number, threshold in enumerate(display.thresholds[:-1]):
         decided = (proba >= threshold).astype(int)
         assert display.precision[number] == pytest.approx(truth[decided == 1].mean())
         assert display.recall[number] == pytest.approx(decided[truth == 1].mean())
@@ -219,6 +225,38 @@ def test_thresholds_are_those_of_the_definitions():
     assert without.best_threshold == without.thresholds[without.f1.argmax()]
     assert without.cost is None and without.cost_ax_ is None
     draw(display.figure_)
+
+
+@pytest.mark.parametrize("largest", [0.3, 0.9, np.float32(0.7), 1.0])
+def test_never_to_decide_yes_can_cost_least(largest):
+    display = ThresholdDisplay.from_predictions(
+        [0, 0, 1], [largest, 0.2, 0.1], cost_matrix=[[0, 10], [1, 0]]
+    )
+    assert display.cost.min() == display.cost[-1] == pytest.approx(1 / 3)
+    # Also in the precision of predictions.
+    assert np.float32(display.best_threshold) > np.float32(largest)
+    assert display.best_threshold == pytest.approx(largest)
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert "lowest cost: never" in shown
+    draw(display.figure_)
+
+
+def test_thresholds_are_scored_only_if_all_else_is_right(fitted, multi, monkeypatch):
+    def score(self, X, report=None):
+        raise AssertionError("the texts were scored")
+
+    monkeypatch.setattr(Predictor, "logits", score)
+    for error, y, given in (
+        ("cost_matrix: expected two rows", LABELS, {"cost_matrix": [[1, 2, 3]]}),
+        ("'neutral'", ["neutral"] * 80, {}),
+        ("y", LABELS[:-1], {}),
+        ("y has no text of the class", ["negative"] * 80, {}),
+        ("label: expected one label", LABELS, {"label": np.array(["positive", "negative"])}),
+    ):
+        with pytest.raises(ValueError, match=error):
+            ThresholdDisplay.from_estimator(fitted, TEXTS, y, **given)
+    with pytest.raises(ValueError, match="label: expected one label"):
+        ThresholdDisplay.from_estimator(multi, TEXTS, SETS, label=["good", "long"])
 
 
 def test_thresholds_of_a_classifier(fitted):
@@ -322,6 +360,49 @@ def test_audit_refuses_what_was_not_tracked(multi, regressor):
 
 
 # --- what all have in common --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["$a_$", "$5 or $10"])
+def test_names_with_dollar_signs_are_no_formulas(name):
+    display = ThresholdDisplay.from_predictions([0, 1], [0.2, 0.8], name=name)
+    draw(display.figure_)
+    texts = [display.ax_.xaxis.label]
+    rows = [("label", 0, name, "b", 0.9, False)]
+    columns = ["kind", "row", "label", "suggested", "score", "disagree"]
+    display = AuditDisplay.from_audit(pd.DataFrame(rows, columns=columns))
+    draw(display.figure_)
+    texts += display.ax_.get_yticklabels()
+    display = HistoryDisplay([{"epoch": 1, name: 0.5}], estimator_name=name).plot()
+    draw(display.figure_)
+    texts += [display.ax_.yaxis.label, display.figure_._suptitle]
+    display = LengthDisplay([3, 4], [3, 4], [1, 0], metric=name).plot()
+    draw(display.figure_)
+    texts.append(display.axes_[1].yaxis.label)
+    assert len(texts) == 5
+    for text in texts:
+        assert name.replace("_", " ") in text.get_text().replace("_", " ")
+        assert not text.get_parse_math()
+
+
+@pytest.mark.parametrize("plot", [
+    lambda estimator: HistoryDisplay.from_estimator(estimator),
+    lambda estimator: LengthDisplay.from_estimator(estimator, TEXTS),
+    lambda estimator: ThresholdDisplay.from_estimator(estimator, TEXTS, LABELS),
+    lambda estimator: AuditDisplay.from_estimator(estimator, TEXTS),
+])
+def test_other_estimators_are_refused(fitted, plot):
+    expected = "expected a fitted BertClassifier or BertRegressor, not "
+    ready = LogisticRegression().fit([[0], [1]], [0, 1])
+    with pytest.raises(TypeError, match=expected + "LogisticRegression$"):
+        plot(ready)
+    with pytest.raises(TypeError, match=expected + r"Pipeline; pass pipeline\[-1\]"):
+        plot(make_pipeline(fitted))
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2)
+    search.fit([[0], [1], [0], [1]], [0, 1, 0, 1])
+    with pytest.raises(TypeError, match=expected + "GridSearchCV; pass its best_estimator_"):
+        plot(search)
+    with pytest.raises(NotFittedError):
+        plot(BertClassifier())
 
 
 def luminance(colour):

@@ -1,5 +1,6 @@
 from .base import (
     BertEstimator as BertEstimator,
+    check_fitted as check_fitted,
     open_predictor as open_predictor,
     predictor as predictor,
 )

@@ -778,10 +778,36 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         return parameters
 
 
-def predictor(estimator: BertEstimator, abstain: float | None = None) -> Predictor:
-    """Return the `Predictor` of a fitted estimator, with its current parameters."""
+def check_fitted(estimator: object) -> Fitted:
+    """Return what a fitted estimator learned.
+
+    Raises
+    ------
+    TypeError
+        It is something else, such as a pipeline with an estimator.
+    NotFittedError
+        It is not fitted.
+    """
+    if not isinstance(estimator, BertEstimator):
+        advice = ""
+        if hasattr(estimator, "steps"):
+            advice = "; pass pipeline[-1] and the texts that this step gets"
+        elif hasattr(estimator, "best_estimator_"):
+            advice = "; pass its best_estimator_"
+        raise TypeError(
+            f"expected a fitted BertClassifier or BertRegressor, not {type(estimator).__name__}"
+            f"{advice}"
+        )
     check_is_fitted(estimator)
-    return cast(Fitted, estimator._fitted).under(all_parameters(estimator), abstain)
+    return cast(Fitted, estimator._fitted)
+
+
+def predictor(estimator: BertEstimator, abstain: float | None = None) -> Predictor:
+    """Return the `Predictor` of a fitted estimator, with its current parameters.
+
+    Errors are as for `check_fitted`.
+    """
+    return check_fitted(estimator).under(all_parameters(estimator), abstain)
 
 
 def _open_fitted(

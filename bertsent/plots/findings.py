@@ -184,7 +184,8 @@ class AuditDisplay:
         places = np.arange(len(shown))
         bars = ax.barh(places, shown.to_numpy(), color=BLUE, height=0.7)
         ax.bar_label(bars, padding=3)
-        ax.set_yticks(places, [str(name) for name in shown.index])
+        # A label is no formula, even if it has dollar signs.
+        ax.set_yticks(places, [str(name) for name in shown.index], parse_math=False)
         ax.set(xlabel="training texts" if len(shown) else "nothing was found")
         ax.margins(x=0.15)
         ax.set_ylim(-0.6, max(len(shown), 4) - 0.4)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from bertsent.classifier import check_fitted
 from bertsent.system import BLUE, QUIET, VERMILION, make_axes, whole_numbers
 
 if TYPE_CHECKING:
@@ -114,10 +114,12 @@ class HistoryDisplay:
 
         Raises
         ------
+        TypeError
+            `estimator` is something else, such as a pipeline.
         ValueError
             The history is empty, as that of a model of another program, or see `plot`.
         """
-        check_is_fitted(estimator)
+        check_fitted(estimator)
         display = cls(
             estimator.history_, estimator.evaluations_, best_step=estimator.best_step_,
             estimator_name=name,
@@ -170,7 +172,7 @@ class HistoryDisplay:
         self.axes_, self.ax_ = axes, axes[0]
         self.figure_ = axes[0].figure
         if self.estimator_name is not None:
-            self.figure_.suptitle(self.estimator_name)
+            self.figure_.suptitle(self.estimator_name, parse_math=False)
         return self
 
     def _choose(self, metrics: str | Sequence[str] | None, ax: Any) -> list[str]:
@@ -217,7 +219,9 @@ class HistoryDisplay:
                     best / steps * unit, color=QUIET, linestyle=":", linewidth=1,
                     label="kept" if member == members[0] else None,
                 )
-        ax.set(xlabel=x, ylabel=name.replace("_", " "))
+        ax.set_xlabel(x)
+        # A name is no formula, even if it has dollar signs.
+        ax.set_ylabel(name.replace("_", " "), parse_math=False)
         whole_numbers(ax)
         ax.legend(frameon=False)
 

@@ -188,7 +188,7 @@ class LengthDisplay:
             markersize=4, elinewidth=1, capsize=2,
         )
         ax.axhline(self.values.mean(), color=QUIET, linestyle=":", linewidth=1)
-        ax.set_ylabel(self.metric)
+        ax.set_ylabel(self.metric, parse_math=False)
 
 
 def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bertsent.classifier import predictor
 from bertsent.system import BLUE, GREEN, QUIET, VERMILION, make_axes
+from bertsent.texts import in_memory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,7 +31,8 @@ class ThresholdDisplay:
     Parameters
     ----------
     thresholds : array of float, shape (n_thresholds,)
-        Probabilities, ascending, from which the decision is yes.
+        Probabilities, ascending, from which the decision is yes. With costs, the last one is above
+        all probabilities of the texts, so the decision is never yes.
     precision, recall : array of float, shape (n_thresholds,)
         Precision is NaN where the decision is never yes.
     cost : array of float, shape (n_thresholds,), or None, default=None
@@ -54,10 +56,10 @@ class ThresholdDisplay:
     >>> from bertsent import ThresholdDisplay
     >>> display = ThresholdDisplay.from_predictions(
     ...     [0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], cost_matrix=[[0, 1], [5, 0]])
-    >>> display.thresholds.tolist()
-    [0.1, 0.4, 0.6, 0.9]
+    >>> display.thresholds.round(2).tolist()
+    [0.1, 0.4, 0.6, 0.9, 0.9]
     >>> display.precision.round(2).tolist()
-    [0.5, 0.67, 0.5, 1.0]
+    [0.5, 0.67, 0.5, 1.0, nan]
     >>> display.best_threshold
     0.4
     """
@@ -85,10 +87,18 @@ class ThresholdDisplay:
 
     @property
     def best_threshold(self) -> float:
-        """The threshold with the lowest cost, or with the highest F1 if there are no costs."""
+        """The threshold with the lowest cost, or with the highest F1 if there are no costs.
+
+        If it costs least never to decide yes, the threshold is just above the largest probability,
+        and above 1 if that is 1.
+        """
+        return float(self.thresholds[self._best])
+
+    @property
+    def _best(self) -> int:
         if self.cost is not None:
-            return float(self.thresholds[self.cost.argmin()])
-        return float(self.thresholds[np.nan_to_num(self.f1).argmax()])
+            return int(self.cost.argmin())
+        return int(np.nan_to_num(self.f1).argmax())
 
     @property
     def f1(self) -> npt.NDArray[np.float64]:
@@ -142,15 +152,18 @@ class ThresholdDisplay:
         ready = predictor(estimator)
         objective = ready.objective
         column, threshold = _decision(objective, label)
-        logits = ready.logits(X)
-        targets = objective.encode(y, len(logits), "y")
-        truth = targets if targets.ndim == 1 else targets[:, column]
         costs = getattr(objective, "costs", None)
         if costs is not None:
             threshold = _threshold_of(costs)
+        used = costs if cost_matrix is None else _check_costs(cost_matrix)
+        # Scoring takes long, so everything else is checked before.
+        X = in_memory(X)
+        targets = objective.encode(y, len(ready.texts(X)), "y")
+        truth = (targets if targets.ndim == 1 else targets[:, column]) > 0
+        _check_any(truth, "y")
+        probability = objective.predict_proba(ready.logits(X))[:, column]
         return cls.from_predictions(
-            truth > 0, objective.predict_proba(logits)[:, column],
-            cost_matrix=costs if cost_matrix is None else cost_matrix, threshold=threshold,
+            truth, probability, cost_matrix=used, threshold=threshold,
             name=objective.label_names[column], ax=ax,
         )
 
@@ -201,9 +214,13 @@ class ThresholdDisplay:
         if not ((probability >= 0) & (probability <= 1)).all():
             raise ValueError("y_proba: expected only numbers from 0 to 1")
         yes = truth.astype(bool)
-        if not yes.any():
-            raise ValueError("y_true has no text of the class, so the recall is not defined")
+        _check_any(yes, "y_true")
+        each = None if cost_matrix is None else _check_costs(cost_matrix)
         thresholds = np.unique(probability)
+        if each is not None:
+            # Never to decide yes can cost least. Classifiers compare probabilities in float32.
+            never = np.nextafter(np.float32(thresholds[-1]), np.float32(2))
+            thresholds = np.append(thresholds, float(never))
         # Of the texts in ascending order, those from `first` on are decided with yes.
         order = np.argsort(probability, kind="stable")
         first = np.searchsorted(probability[order], thresholds)
@@ -211,16 +228,16 @@ class ThresholdDisplay:
         missed = np.concatenate([[0], np.cumsum(yes[order])])[first]
         decided = len(yes) - first
         hit = positives - missed
+        precision = np.divide(hit, decided, out=np.full(len(hit), np.nan), where=decided > 0)
         cost = None
-        if cost_matrix is not None:
-            each = _check_costs(cost_matrix)
+        if each is not None:
             refused = first - missed
             cost = (
                 each[1, 1] * hit + each[0, 1] * (decided - hit) + each[1, 0] * missed
                 + each[0, 0] * refused
             ) / len(yes)
         display = cls(
-            thresholds, hit / decided, hit / positives, cost=cost, threshold=threshold, name=name
+            thresholds, precision, hit / positives, cost=cost, threshold=threshold, name=name
         )
         return display.plot(ax)
 
@@ -252,19 +269,19 @@ class ThresholdDisplay:
             )
             self.cost_ax_.set_ylabel("mean cost of a text")
         best = "lowest cost" if self.cost is not None else "highest F1"
+        never = np.isnan(self.precision[self._best])
         lines.append(axes.axvline(
             self.best_threshold, color=QUIET, linestyle=(0, (1, 3)), linewidth=1.5,
-            label=f"{best}: {self.best_threshold:.3f}",
+            label=f"{best}: {'never' if never else format(self.best_threshold, '.3f')}",
         ))
         if self.threshold is not None:
             lines.append(axes.axvline(
                 self.threshold, color=QUIET, linewidth=1, label=f"in use: {self.threshold:.3f}"
             ))
         decided = "" if self.name is None else f" of {self.name!r}"
-        axes.set(
-            xlabel=f"threshold of the probability{decided}", ylabel="precision and recall",
-            xlim=(-0.02, 1.02), ylim=(-0.02, 1.02),
-        )
+        # A name is no formula, even if it has dollar signs.
+        axes.set_xlabel(f"threshold of the probability{decided}", parse_math=False)
+        axes.set(ylabel="precision and recall", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         # Above the plot, where no line is.
         axes.legend(
             handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False
@@ -279,6 +296,8 @@ def _decision(objective: Objective, label: Any) -> tuple[int, float | None]:
             "this model predicts numbers, which no threshold decides; plot them with "
             "scikit-learn's PredictionErrorDisplay"
         )
+    if np.ndim(label) > 0:
+        raise ValueError("label: expected one label that is decided, got several")
     names = ", ".join(map(str, objective.classes.tolist()[:20]))
     thresholds = getattr(objective, "used_thresholds", None)
     if thresholds is None:
@@ -301,6 +320,11 @@ def _decision(objective: Objective, label: Any) -> tuple[int, float | None]:
             f"label={label!r}: expected the label that is decided, one of {names}"
         )
     return int(found[0]), float(thresholds[found[0]])
+
+
+def _check_any(yes: npt.NDArray[np.bool_], name: str) -> None:
+    if len(yes) and not yes.any():
+        raise ValueError(f"{name} has no text of the class, so the recall is not defined")
 
 
 def _check_costs(costs: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -54,12 +54,12 @@ class LiveCurve:
         span = (high - low) or 1.0
         right, base = _WIDTH - 8.0, _HEIGHT - _BOTTOM
 
+        def place(step: int, loss: float) -> tuple[str, str]:
+            across, up = step / max(1, steps), (loss - low) / span
+            return f"{_LEFT + across * (right - _LEFT):.1f}", f"{base - up * (base - _TOP):.1f}"
+
         def path(points: Sequence[tuple[int, float]], dash: str) -> str:
-            places = "L".join(
-                f"{_LEFT + step / max(1, steps) * (right - _LEFT):.1f},"
-                f"{base - (loss - low) / span * (base - _TOP):.1f}"
-                for step, loss in points
-            )
+            places = "L".join(",".join(place(*point)) for point in points)
             return (
                 f'<path d="M{places}" fill="none" stroke="currentColor" stroke-width="1.5" '
                 f'stroke-dasharray="{dash}" stroke-linecap="round"/>'
@@ -74,6 +74,11 @@ class LiveCurve:
         legend = "solid: loss since the epoch began"
         if self.held_out:
             parts.append(path(self.held_out, "5 4"))
+            # A path of one point is not visible.
+            parts += [
+                f'<circle cx="{x}" cy="{y}" r="2" fill="currentColor"/>'
+                for x, y in (place(*point) for point in self.held_out)
+            ]
             legend += "; dashed: held-out texts"
         parts.append(
             f'<text x="{_LEFT}" y="{_HEIGHT - 4}" font-size="11" fill="currentColor">'
