@@ -149,6 +149,23 @@ def test_a_model_without_a_history(base, tmp_path):
     assert "2: LABEL_0, LABEL_1" in text and "epoch" not in text
 
 
+@pytest.mark.parametrize("losses, drawn", [
+    ([0.5, float("nan"), 0.25], 2), ([float("inf"), 0.5, float("-inf")], 1),
+    ([float("nan")] * 3, 0),
+])
+def test_a_loss_that_is_not_finite_is_not_drawn(base, losses, drawn):
+    clf = maker(base)().fit(TEXTS, LABELS)
+    clf.history_ = [
+        {"epoch": epoch, "loss": 0.5, "validation_loss": loss}
+        for epoch, loss in enumerate(losses, 1)
+    ]
+    html = clf._repr_html_()
+    assert html.count("<circle") == 3 + drawn and ("held out</text>" in html) == (drawn > 0)
+    assert "Mnan" not in html and '"nan"' not in html and "inf," not in html
+    clf.history_ = [{"epoch": 1, "loss": loss} for loss in losses]
+    assert clf._repr_html_().count("<circle") == drawn
+
+
 def test_the_display_of_scikit_learn_decides(base):
     clf = BertClassifier(base)
     assert set(clf._repr_mimebundle_()) == {"text/plain", "text/html"}

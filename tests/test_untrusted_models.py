@@ -141,6 +141,13 @@ WRONG = [
     (("learning_rate",), "fast"), (("learning_rate",), [0.1]), (("learning_rate",), [0.1, None]),
     (("learning_rate",), {"a": 1}), (("precision",), 32), (("history",), None),
     (("history",), [1]), (("history",), [{"epoch": [1]}]), (("history",), {"epoch": 1}),
+    (("history",), [{"epoch": "<img>", "loss": 1.0}]), (("history",), [{"epoch": 0, "loss": 1.0}]),
+    (("history",), [{"epoch": True, "loss": 1.0}]), (("history",), [{"epoch": 1.0}]),
+    (("history",), [{"epoch": 1, "loss": "<b>"}]), (("history",), [{"epoch": 1, "loss": None}]),
+    (("history",), [{"epoch": 1, "loss": True}]), (("history",), [{"epoch": 1, "loss": 10**400}]),
+    (("history",), [{"epoch": 1, "part": 0}]), (("history",), [{"epoch": 1, "member": 1.5}]),
+    (("history",), [{"loss": 0.5}]), (("evaluations",), [{"epoch": 1, "validation_loss": 0.5}]),
+    (("evaluations",), [{"epoch": 1, "step": 0}]), (("evaluations",), [{"step": 1}]),
     (("evaluations",), "none"), (("best_step",), -1), (("best_step",), 1.5),
     (("best_step",), [1, 2, 3]), (("max_length",), 2), (("max_length",), 2**31),
     (("max_length",), [16]), (("max_length",), []), (("max_length",), "16"),
@@ -157,6 +164,13 @@ def test_a_wrong_setting_is_named(directory, path, value):
     said = str(caught.value)
     assert str(directory) in said and len(said) < 600
     assert path[-1] in said or path[0] in said or path == ("members",)
+
+
+def test_losses_that_became_too_large_are_read(directory):
+    rows = [{"epoch": 1, "loss": float("inf"), "validation_loss": float("nan"), "tokens": 5}]
+    change(directory, "history", to=rows)
+    (read,) = open_it(directory).history_
+    assert read["loss"] == float("inf") and read["validation_loss"] != read["validation_loss"]
 
 
 @pytest.mark.parametrize("key", ["format", "parameters", "labels", "learning_rate", "history"])

@@ -30,6 +30,7 @@ from bertsent.classifier.settings import (
     flag,
     of_members,
     optional,
+    read_history,
     read_names,
     read_settings,
     row,
@@ -165,8 +166,10 @@ class Fitted:
         metadata=saved(optional(of_members(Field.number)))
     )
     precision: str | None = field(default=None, metadata=saved(optional(Field.text)))
-    history: list[dict[str, Any]] = field(metadata=saved(table))
-    evaluations: list[dict[str, Any]] = field(default_factory=list, metadata=saved(table))
+    history: list[dict[str, Any]] = field(metadata=saved(read_history()))
+    evaluations: list[dict[str, Any]] = field(
+        default_factory=list, metadata=saved(read_history("step"))
+    )
     best_step: int | list[int | None] | None = field(
         default=None, metadata=saved(of_members(optional(Field.whole)))
     )

@@ -235,7 +235,10 @@ def _draw_history(history: Sequence[Mapping[str, Any]]) -> str:
     """Return the loss by epoch as a small chart."""
     width, height, left, top, bottom = 190.0, 104.0, 36.0, 8.0, 30.0
     last = max(row["epoch"] for row in history)
-    values = [row[key] for row in history for key in ("loss", "validation_loss") if key in row]
+    # A loss that became too large has no place.
+    values = [
+        row[key] for row in history for key in ("loss", "validation_loss") if _is_drawn(row, key)
+    ]
     if not values:
         return ""
     low, high = min(values), max(values)
@@ -260,13 +263,15 @@ def _draw_history(history: Sequence[Mapping[str, Any]]) -> str:
     for key, name, colour, dash in (
         ("loss", "loss", BLUE, ""), ("validation_loss", "held out", VERMILION, "4 2"),
     ):
-        if not any(key in row for row in history):
+        if not any(_is_drawn(row, key) for row in history):
             continue
         for member in sorted({row.get("member", 1) for row in history}):
             points = [
                 place(row, key) for row in history
-                if key in row and row.get("member", 1) == member
+                if _is_drawn(row, key) and row.get("member", 1) == member
             ]
+            if not points:
+                continue
             path = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
             parts.append(
                 f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5" '
@@ -281,6 +286,10 @@ def _draw_history(history: Sequence[Mapping[str, Any]]) -> str:
         )
         legend += 60
     return _svg(width, height, "loss by epoch", parts)
+
+
+def _is_drawn(row: Mapping[str, Any], key: str) -> bool:
+    return key in row and math.isfinite(row[key])
 
 
 _RIGHT = 'fill="currentColor" font-size="11" text-anchor="end"'

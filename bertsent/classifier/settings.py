@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -130,6 +131,32 @@ def flag(field: Field) -> bool:
 def table(field: Field) -> list[dict[str, Any]]:
     """Return a list of rows."""
     return [row(item) for item in field.items()]
+
+
+def read_history(*required: str) -> Callable[[Field], list[dict[str, Any]]]:
+    """Return a function that reads a table of losses and metrics, whose rows have an epoch.
+
+    Parameters
+    ----------
+    *required : str
+        Further columns that each row has.
+    """
+    def read(field: Field) -> list[dict[str, Any]]:
+        for item in field.items():
+            for name in ("epoch", *required):
+                item[name].whole(1)
+            for name, value in item.entries().items():
+                if name == "member":
+                    value.whole(1, MOST_MEMBERS)
+                elif name == "part":
+                    value.number(1e-9, 1)
+                elif type(value.value) is not float or math.isfinite(value.value):
+                    # A loss can be too large for float32; it is written as NaN or Infinity.
+                    value.number()
+        rows: list[dict[str, Any]] = field.value
+        return rows
+
+    return read
 
 
 def _entries(kind: Fitted | type[Fitted]) -> list[tuple[dataclasses.Field[Any], str, Entry]]:
