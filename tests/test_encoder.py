@@ -136,7 +136,15 @@ def test_auto_is_the_pooling_that_the_model_was_trained_with(base, models, tiny_
 
 
 @pytest.mark.parametrize(("pooling", "further", "message"), [
-    ({"pooling_mode_max_tokens": True}, [], r"pools in another way than by mean or \[CLS\]"),
+    *(
+        ({f"pooling_mode_{key}": True for key in keys}, [],
+         r"pools in another way than by mean or \[CLS\]")
+        for keys in (
+            ["max_tokens"], ["mean_tokens", "max_tokens"], ["cls_token", "max_tokens"],
+            ["mean_tokens", "cls_token"], ["mean_tokens", "lasttoken"], [],
+        )
+    ),
+    ({"pooling_mode": "max"}, [], r"pools in another way than by mean or \[CLS\]"),
     ({"pooling_mode_mean_tokens": True}, ["Dense"], r"has a layer after its pooling \(Dense\)"),
 ])
 def test_what_a_sentence_encoder_does_besides_is_refused(
@@ -173,6 +181,40 @@ def test_parameters_are_checked_when_they_change_after_fit(base):
     for name, value in (("stride", -1), ("truncate_dim", 33)):
         with pytest.raises(ValueError, match=f"{name}={value}"):
             clone(encoder).fit(TEXTS).set_params(**{name: value}).transform(TEXTS)
+
+
+def test_strides_fit_into_the_windows_of_the_model(base, data, capsys):
+    frame, source, target = data
+    pairs = frame.assign(answer="a reply")[["review", "answer"]]
+    encoder = make(base, max_length="auto", stride=100)  # the model has 64 positions
+    message = "stride=100 leaves no room for new tokens in windows of 64 .*expected at most 61"
+    with pytest.raises(ValueError, match=message):
+        encoder.fit(TEXTS)
+    assert not hasattr(encoder, "model_")
+    with pytest.raises(ValueError, match=message):
+        make(base, max_length="auto").fit(TEXTS).set_params(stride=100).transform(TEXTS)
+    with pytest.raises(ValueError, match="stride=40 is too large for windows over the second text"):
+        make(base, max_length="auto", stride=40).fit(pairs)
+    assert main(["encode", str(base), str(source), "-o", str(target), "--stride", "100"]) == 1
+    assert "--stride 100 leaves no room for new tokens in windows of 64" in capsys.readouterr().err
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("pooling", "cls"), ("max_length", 8), ("model", "minilm"),
+])
+def test_what_fit_opened_cannot_be_changed_without_it(base, data, name, value):
+    frame, source, target = data
+    encoder = make(base).fit(TEXTS)
+    kept, own = encoder.transform(TEXTS), encoder.get_params()[name]
+    encoder.set_params(**{name: value})
+    with pytest.raises(ValueError, match=f"{name}={value!r} was set after fit; call fit again"):
+        encoder.transform(TEXTS)
+    assert np.array_equal(encoder.set_params(**{name: own}).transform(TEXTS), kept)
+    if name != "model":
+        encoder.set_params(**{name: value}).encode_file(source, target)  # opens the model itself
+        wanted = make(base, **{name: value}).fit_transform(frame["review"])
+        assert np.array_equal(np.stack(pd.read_parquet(target)["vector"]), wanted)
 
 
 def test_errors_name_text_column_and_model(base, tmp_path):
@@ -229,6 +271,16 @@ def test_vectors_beside_numbers_in_a_column_transformer(base, library):
     np.testing.assert_array_equal(vectors.astype(np.float32), make(base).fit_transform(TEXTS))
     if library == "pandas":
         assert list(found.index) == list(frame.index)
+
+
+@pytest.mark.parametrize("library", ["default", "pandas", "polars"])
+def test_a_stream_is_read_once(base, library):
+    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("polars")
+    encoder = make(base).set_output(transform=library)
+    found = encoder.fit_transform(pa.table({"a": TEXTS}).to_reader())
+    np.testing.assert_array_equal(np.asarray(found), make(base).fit_transform(TEXTS))
+    assert list(encoder.feature_names_in_) == ["a"]
 
 
 def test_a_pipeline_learns_from_vectors(base):
@@ -490,7 +542,7 @@ def test_a_file_of_pairs_and_html(base, data, tmp_path):
 def test_files_that_cannot_be_written(base, data):
     frame, source, target = data
     encoder = make(base)
-    with pytest.raises(ValueError, match="is no Parquet file, .* such as vectors.parquet"):
+    with pytest.raises(ValueError, match="is not a Parquet file, .* such as vectors.parquet"):
         encoder.encode_file(source, target.with_suffix(".csv"))
     with pytest.raises(TypeError, match="encode_file.*sep"):
         encoder.encode_file(source, target, sep=";")

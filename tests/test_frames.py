@@ -139,16 +139,27 @@ def expected(clf):
     })
 
 
+def test_every_method_checks_the_names_of_the_columns_of_a_stream(base):
+    clf = maker(base)().fit(FRAME[["review"]], LABELS)
+    for method in (clf.encode, clf.predict, clf.seen_in_training, clf.tokens_read):
+        with pytest.raises(ValueError, match="feature names"):
+            method(Stream(pa.table({"other": TEXTS})))
+    assert clf.encode(Stream(pa.table({"review": TEXTS}))).shape == (16, 32)
+
+
 def test_a_frame_of_pandas_keeps_index_and_order(clf):
     found = clf.predict_frame(FRAME, text="review")
     assert list(found.columns) == NAMES and list(found.index) == INDEX
     wanted = expected(clf).set_axis(INDEX)
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
     assert found["tokens"].dtype == np.int64 and found["cut"].dtype == bool
-    joined = FRAME.join(found)
-    assert list(joined.columns) == [*FRAME.columns, *NAMES]
-    twice = pd.concat([FRAME, FRAME])  # its index labels are not unique
-    assert list(clf.predict_frame(twice, "review").index) == INDEX * 2
+    twice = pd.concat([FRAME, FRAME]).assign(tokens=-1)  # its index labels are not unique
+    found_twice = clf.predict_frame(twice, "review")
+    assert list(found_twice.index) == INDEX * 2
+    both = twice.assign(**found_twice)  # as the documentation says
+    assert set(both.columns) == {*FRAME.columns, *NAMES} and list(both.index) == INDEX * 2
+    for name in NAMES:
+        assert both[name].tolist() == found[name].tolist() * 2
     pd.testing.assert_frame_equal(clf.predict_frame(FRAME[["review"]]), found)
     of_series = clf.predict_frame(FRAME["review"])
     pd.testing.assert_frame_equal(of_series, found)
@@ -199,6 +210,39 @@ def test_labels_can_be_missing(clf):
     assert pa.table(clf.predict_frame(pa.table(FRAME), "review", abstain=1.0)).num_rows == 16
 
 
+@pytest.mark.parametrize(("labels", "kind"), [
+    (LABELS, pl.String), ([n % 2 for n in range(16)], pl.Int64),
+    ([n % 2 == 0 for n in range(16)], pl.Boolean),
+    (pd.Series(LABELS, dtype="category"), pl.String),
+], ids=["str", "int", "bool", "category"])
+def test_labels_have_a_type_even_if_all_are_missing(base, labels, kind):
+    clf, frame = maker(base)().fit(TEXTS, labels), pl.DataFrame(FRAME)
+    whole = clf.predict_frame(frame, "review")
+    assert whole["predicted_label"].dtype == kind
+    arrow = clf.predict_frame(pa.table(FRAME), "review").schema.field("predicted_label").type
+    for rows, abstain in ((frame, 1.0), (frame[:0], None), (frame[:0], 0.5)):
+        found = clf.predict_frame(rows, "review", abstain=abstain)
+        assert pl.concat([whole, found]).height == 16 + rows.height
+        found = clf.predict_frame(pa.table(FRAME)[:rows.height], "review", abstain=abstain)
+        assert found.schema.field("predicted_label").type == arrow
+        (batch,) = clf.predict_batches([rows], "review", abstain=abstain)
+        assert batch["predicted_label"].dtype == kind
+        (batch,) = clf.predict_batches(
+            [pa.table(FRAME)[:rows.height]], "review", abstain=abstain
+        )
+        assert batch.schema.field("predicted_label").type == arrow
+
+
+def test_columns_may_have_other_names_than_strings(clf):
+    wanted = clf.predict_proba(TEXTS)[:, 0]
+    numbered = pd.DataFrame({0: TEXTS, 1: range(16)})
+    assert np.array_equal(clf.predict_frame(numbered, 0)["probability_negative"], wanted)
+    nested = pd.DataFrame({("a", "t"): TEXTS, ("a", "n"): range(16)})
+    for text in (("a", "t"), [("a", "t")]):
+        found = clf.predict_frame(nested, text)
+        assert np.array_equal(found["probability_negative"], wanted)
+
+
 def test_categories_stay_categories_in_pandas(base):
     clf = maker(base)().fit(TEXTS, pd.Series(LABELS, dtype="category"))
     assert clf.predict_frame(FRAME, "review")["predicted_label"].dtype == "category"
@@ -238,6 +282,8 @@ def test_several_labels_numbers_and_pairs(base):
     (FRAME, "reviews", ValueError, "frame has no column 'reviews'.*is it 'review'"),
     (FRAME, ["review", "n"], ValueError, "names 2 columns; the model expects one column"),
     (FRAME, [], ValueError, "names 0 columns"),
+    (FRAME, 0, ValueError, "frame has no column 0; its columns are: review"),
+    (pa.table(FRAME), 0, ValueError, "frame has no column 0"),
     (FRAME, "n", TypeError, r"row 0 of column 'n' \(index 'row 15'\) is not a text"),
     (TEXTS, "review", TypeError, "is the name of a column, but frame is a list"),
     (FRAME["review"], "review", TypeError, "frame is a Series, which has none"),

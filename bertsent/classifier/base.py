@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import Parameter, signature
 from os import PathLike
@@ -215,7 +215,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
 
     @overload
     def predict_frame(
-        self, frame: AnyTable, text: str | Sequence[str] | None = None, *,
+        self, frame: AnyTable, text: Hashable | Sequence[Hashable] = None, *,
         abstain: float | None = None,
     ) -> AnyTable: ...
 
@@ -225,7 +225,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Any: ...
 
     def predict_frame(
-        self, frame: Any, text: str | Sequence[str] | None = None, *,
+        self, frame: Any, text: Hashable | Sequence[Hashable] = None, *,
         abstain: float | None = None,
     ) -> Any:
         """Predict for a table, and return all that is known of each text as a table of its kind.
@@ -237,8 +237,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             Arrow's PyCapsule interface, which give a Table of pyarrow. Strings in Arrow's memory
             are read in place. A column or list may take the place of a table.
         text : str, sequence of two str, or None, default=None
-            The column of texts or, for pairs, the two columns. None means that `frame` has no
-            other columns.
+            The name of the column of texts or, for pairs, of the two columns; in pandas, it can
+            also be a number or a tuple. None means that `frame` has no other columns.
         abstain : float or None, default=None
             As in `BertClassifier.predict`: below this confidence, the predicted label is missing.
 
@@ -246,7 +246,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         -------
         DataFrame or Table
             A row for each row of `frame`, in its order and with the index of pandas, and only new
-            columns, so that ``frame.join(found)`` or the like puts both side by side:
+            columns. In pandas, ``frame.assign(**found)`` puts both side by side, whatever the
+            index is; columns of `frame` with the same names are replaced:
 
             - ``predicted_label`` and ``confidence``, the probability of that label;
             - ``probability_NAME`` for each class;

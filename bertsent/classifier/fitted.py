@@ -453,6 +453,7 @@ class Predictor:
 
     def texts(self, X: Texts, *, arrow: bool = True) -> list[Text] | ArrowTexts:
         """Return the texts to score, after checking X; `arrow` is as for `check_texts`."""
+        X = in_memory(X)  # a stream can be read only once
         texts = check_texts(X, "X", arrow=arrow, strip=self.parameters["strip_html"])
         self.fitted.check_columns(X, texts)
         return texts

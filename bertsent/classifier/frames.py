@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertsent.files import require_columns
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @interruptible("prediction was interrupted")
 def predict_frame(
-    predictor: Predictor, frame: Any, text: str | Sequence[str] | None, verbose: bool | int = True
+    predictor: Predictor, frame: Any, text: Hashable | Sequence[Hashable],
+    verbose: bool | int = True,
 ) -> Any:
     """Predict for the texts of a table; see `BertEstimator.predict_frame`.
 
@@ -45,7 +46,7 @@ def predict_frame(
     })
 
 
-def _texts_of(frame: Any, text: str | Sequence[str] | None, wanted: int) -> Any:
+def _texts_of(frame: Any, text: Hashable | Sequence[Hashable], wanted: int) -> Any:
     """Return the column of texts of a table, or the table of the two columns of pairs."""
     names = column_names(frame)
     if names is None:
@@ -63,7 +64,10 @@ def _texts_of(frame: Any, text: str | Sequence[str] | None, wanted: int) -> Any:
                 f"frame has {len(names)} columns; name the {what}, such as text={example}"
             )
         return frame
-    chosen = [text] if isinstance(text, str) else list(text)
+    # In pandas, a name can be a number or a tuple.
+    is_name = wanted == 1 and isinstance(text, Hashable) and text in names
+    several = isinstance(text, Iterable) and not isinstance(text, str) and not is_name
+    chosen: list[Any] = list(text) if several else [text]  # type: ignore[call-overload]
     if len(chosen) != wanted:
         expected = "one column of texts" if wanted == 1 else "two columns, because it reads pairs"
         raise ValueError(

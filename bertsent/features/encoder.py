@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 _STORED_AT_ONCE = 2048
 # The new column of a file.
 _VECTOR = "vector"
+# The parameters that are used when the model is opened.
+_OPENING = ("model", "pooling", "max_length")
 _DONE = "the computation of vectors was interrupted"
 
 
@@ -160,6 +163,7 @@ class BertEncoder(
     """
 
     _opened: tuple[BertForSequenceClassification, Tokenizer] | None = None
+    _opened_with: Mapping[str, Any] = MappingProxyType({})
     _columns: list[str] | None = None
     pooling_: str
     max_length_: int
@@ -234,13 +238,21 @@ class BertEncoder(
         self._check()
         X = in_memory(X)
         texts = check_texts(X, "X", arrow=True)
-        self._open()
+        self._open(are_pairs(texts))
         self._columns = feature_names(X)
         self.n_features_in_ = 2 if are_pairs(texts) else 1
         self.__dict__.pop("feature_names_in_", None)
         if self._columns is not None:
             self.feature_names_in_ = np.array(self._columns, dtype=object)
         return self
+
+    def fit_transform(
+        self, X: Texts, y: object = None, **fit_params: Any
+    ) -> npt.NDArray[np.float32]:
+        """Open the model, and compute the vector of each text; see `fit` and `transform`."""
+        # A stream can be read only once.
+        vectors: npt.NDArray[np.float32] = super().fit_transform(in_memory(X), y, **fit_params)
+        return vectors
 
     @interruptible(_DONE)
     def transform(self, X: Texts) -> npt.NDArray[np.float32]:
@@ -264,11 +276,13 @@ class BertEncoder(
         OSError
             The file `cache` cannot be used.
         TypeError, ValueError
-            An item of `X` is not a text, `X` has other columns than in `fit`, or a parameter has an
-            invalid value.
+            An item of `X` is not a text, `X` has other columns than in `fit`, a parameter has an
+            invalid value, or `model`, `pooling` or `max_length` was changed after `fit`.
         """
         self._ready()
         self._check()
+        for name, value in self._changed().items():
+            raise ValueError(f"{spell(name, value)} was set after fit; call fit again")
         X = in_memory(X)
         texts = check_texts(X, "X", arrow=self.cache is None, strip=self.strip_html)
         check_alike(texts, "X", self.n_features_in_ == 2)
@@ -358,22 +372,31 @@ class BertEncoder(
                 overwrite=overwrite,
             )
 
-    def _open(self) -> None:
-        """Open the model."""
+    def _open(self, pairs: bool) -> None:
+        """Open the model, to read texts or pairs of them."""
         model, tokenizer = open_encoder(self.model, self.pooling)
         limit = length_limit(model._config, model._engine)
         if self.max_length != "auto":
             limit = model._engine["max_position_embeddings"]
         length = resolve_max_length(self.max_length, limit)
         self._check_dimensions(model)
+        self._reader(tokenizer, length, pairs)  # refuses what does not fit
         self._opened, self._identity = (model, tokenizer), None
+        self._opened_with = {name: getattr(self, name) for name in _OPENING}
         self.pooling_, self.max_length_ = model._engine["pooling"], length
+
+    def _changed(self) -> dict[str, Any]:
+        """Return those parameters that are used when the model is opened, and changed after it."""
+        return {
+            name: getattr(self, name) for name, value in self._opened_with.items()
+            if getattr(self, name) != value
+        }
 
     def _vectors(
         self, texts: list[Text] | ArrowTexts, report: Callable[[float], None]
     ) -> npt.NDArray[np.float32]:
         """Return the vectors as the parameters want them."""
-        reader = self._reader(texts)
+        reader = self._reader(self._ready()[1], self.max_length_, are_pairs(texts))
         if self.cache is None:
             vectors = self._encode(texts, reader, report)
         else:
@@ -446,14 +469,13 @@ class BertEncoder(
         ])
         return hashlib.blake2b(how.encode(), key=self._identity, digest_size=32).digest()
 
-    def _reader(self, texts: Sequence[Text] | ArrowTexts) -> Reader:
-        _, tokenizer = self._ready()
+    def _reader(self, tokenizer: Tokenizer, length: int, pairs: bool) -> Reader:
         how = {
-            "max_length": self.max_length_, "long_text": self.long_text, "stride": self.stride,
+            "max_length": length, "long_text": self.long_text, "stride": self.stride,
             "inference_long_text": None,
         }
-        special = tokenizer.num_special_tokens_to_add(are_pairs(texts))
-        return Reader.of(how, self.max_length_, special=special)
+        special = tokenizer.num_special_tokens_to_add(pairs)
+        return Reader.of(how, length, special=special)
 
     def _ready(self) -> tuple[BertForSequenceClassification, Tokenizer]:
         check_is_fitted(self)
@@ -495,7 +517,7 @@ def encode_source(
     Parameters
     ----------
     encoder : BertEncoder
-        If it is not fitted, it stays so.
+        It stays as it is. If it is not fitted, or was changed after `fit`, the model is opened.
     source : Source
     output
         As in `BertEncoder.encode_file`.
@@ -513,16 +535,17 @@ def encode_source(
     encoder._check()
     if output_format(output).kind != "parquet":
         raise ValueError(
-            f"{output} is no Parquet file, the only format for vectors; choose another name, such "
-            "as vectors.parquet"
+            f"{output} is not a Parquet file, the only format for vectors; choose another name, "
+            "such as vectors.parquet"
         )
-    ready = encoder if encoder._opened is not None else clone(encoder)
+    is_ready = encoder._opened is not None and not encoder._changed()
+    ready = encoder if is_ready else clone(encoder)
 
     def predict(
         texts: list[Text], report: Callable[[float], None], decimals: int
     ) -> dict[str, Any]:
         if ready._opened is None:  # after the file was checked, which takes less time
-            ready._open()
+            ready._open("text_pair_column" in columns)
         given = strip_texts(texts) if ready.strip_html else texts
         return {_VECTOR: list(ready._vectors(given, report))}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bertsent.files.readers import require_columns
 from bertsent.files.stream import refuse_taken
-from bertsent.texts import column_names, plain_column, row_labels
+from bertsent.texts import arrow_column, column_names, polars_column, row_labels
 from bertsent.wording import spell
 
 
@@ -110,12 +110,12 @@ def _add_columns(frame: Any, columns: dict[str, Any]) -> Any:
     """Return a frame of pandas, Polars or pyarrow with further columns."""
     if hasattr(frame, "assign"):
         return frame.assign(**columns)
-    plain = {name: plain_column(values) for name, values in columns.items()}
     if hasattr(frame, "hstack"):
-        return frame.hstack(type(frame)(plain))
+        added = {name: polars_column(values) for name, values in columns.items()}
+        return frame.hstack(type(frame)(added))
     import pyarrow as pa
 
     table = pa.Table.from_batches([frame]) if isinstance(frame, pa.RecordBatch) else frame
-    for name, values in plain.items():
-        table = table.append_column(name, pa.array(values))
+    for name, values in columns.items():
+        table = table.append_column(name, arrow_column(values))
     return table

@@ -261,7 +261,7 @@ def describe_absence(
     plain = {
         " ".join(str(name).split()).casefold(): str(name) for name in there if name not in found
     }
-    near = difflib.get_close_matches(column.casefold(), plain, 1)
+    near = difflib.get_close_matches(str(column).casefold(), plain, 1)
     if near:
         name = plain[near[0]]
         spaces = " (with a space)" if name != name.strip() else ""

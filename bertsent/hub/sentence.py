@@ -12,6 +12,9 @@ from bertsent.wording import spell
 __all__ = ["inner_model", "length_of", "modules_of", "pooling_of", "sentence_pooling"]
 
 
+_POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+
+
 def modules_of(directory: Path) -> list[tuple[str, str]]:
     """Return kind and folder of each module in ``modules.json``; no folder is the directory itself.
 
@@ -62,10 +65,14 @@ def pooling_of(directory: Path) -> str | None:
                 config = read_json(directory / folder / "config.json").value
             except (OSError, CheckpointError):
                 return None
-            mean, cls = (config.get(f"pooling_mode_{key}") for key in ("mean_tokens", "cls_token"))
-            if config.get("pooling_mode") in ("mean", "cls"):
-                return str(config["pooling_mode"])
-            return "mean" if mean is True and not cls else "cls" if cls is True else None
+            if "pooling_mode" in config:  # counts more than the other keys
+                chosen = [config["pooling_mode"]]
+            else:  # several poolings are concatenated
+                chosen = [
+                    _POOLINGS.get(key) for key, value in config.items()
+                    if key.startswith("pooling_mode_") and value
+                ]
+            return chosen[0] if chosen in (["mean"], ["cls"]) else None
     return None
 
 

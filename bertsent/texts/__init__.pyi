@@ -19,9 +19,10 @@ from .columns import (
     row_labels as row_labels,
 )
 from .frames import (
+    arrow_column as arrow_column,
     in_memory as in_memory,
     in_memory_all as in_memory_all,
-    plain_column as plain_column,
+    polars_column as polars_column,
     table_like as table_like,
 )
 from .label_check import warn_of_column_vector as warn_of_column_vector

@@ -10,6 +10,9 @@ import numpy as np
 
 from bertsent.texts.columns import column_values, is_missing, row_labels
 
+# Of the items of a column; objects are strings.
+_KINDS = {"i": int, "u": int, "b": bool, "f": float}
+
 
 def in_memory(data: Any, name: str = "X") -> Any:
     """Return a table or column that another library would compute or stream as one in memory.
@@ -93,18 +96,44 @@ def table_like(data: Any, columns: Mapping[str, Any]) -> Any:
     if modules[0] == "polars":
         import polars
 
-        return polars.DataFrame({name: plain_column(part) for name, part in columns.items()})
+        return polars.DataFrame({name: polars_column(part) for name, part in columns.items()})
     if modules[0] == "pyarrow":
         import pyarrow
 
-        return pyarrow.table({name: plain_column(part) for name, part in columns.items()})
+        return pyarrow.table({name: arrow_column(part) for name, part in columns.items()})
     import pandas as pd
 
     return pd.DataFrame(dict(columns), index=row_labels(data))
 
 
-def plain_column(values: Any) -> Any:
-    """Return a column as numbers in an array, or as a list in which None is what is missing."""
+def polars_column(values: Any) -> Any:
+    """Return a column as a Series of Polars."""
+    import polars
+
+    plain, kind = _plain_column(values)
+    return polars.Series(plain, dtype=kind)
+
+
+def arrow_column(values: Any) -> Any:
+    """Return a column as an Array of pyarrow."""
+    import pyarrow as pa
+
+    plain, kind = _plain_column(values)
+    types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
+    return pa.array(plain, None if kind is None else types[kind])
+
+
+def _plain_column(values: Any) -> tuple[Any, type | None]:
+    """Return a column as an array of numbers, or as a list in which None is what is missing.
+
+    If all values are missing, their type comes with them, so that the column has the type that it
+    has in other tables.
+    """
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return values
-    return [None if is_missing(value) else value for value in column_values(values)]
+        return values, None
+    plain = [None if is_missing(value) else value for value in column_values(values)]
+    if any(value is not None for value in plain):
+        return plain, None
+    # That of a Categorical is the one of its categories.
+    dtype = getattr(getattr(values, "categories", values), "dtype", None)
+    return plain, _KINDS.get(getattr(dtype, "kind", "O"), str)

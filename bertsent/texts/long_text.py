@@ -59,6 +59,11 @@ class Reader:
         stride = int(parameters["stride"]) if how == "windows" else 0
         if special > 2:
             _check_pairs(length, stride, how == "windows", special)
+        elif stride > most_shared(length):
+            raise ValueError(
+                f"{spell('stride', stride)} leaves no room for new tokens in windows of {length} "
+                f"tokens; expected at most {most_shared(length)}"
+            )
         return cls(length, str(how), stride, special)
 
     @property
