@@ -431,8 +431,18 @@ def test_files_that_are_no_cache_are_left_alone(base, tmp_path):
         with pytest.raises(ValueError, match=message):
             encoder.set_params(cache=tmp_path / name).transform(TEXTS)
         assert (tmp_path / name).read_bytes() == before
-    with pytest.raises(OSError, match="cannot be used: unable to open"):
+    with pytest.raises(FileNotFoundError, match="there is no directory .*no; create it first"):
         encoder.set_params(cache=tmp_path / "no" / "vectors.db").transform(TEXTS)
+    with pytest.raises(IsADirectoryError, match="is a directory; choose the name of a file in it"):
+        encoder.set_params(cache=tmp_path).transform(TEXTS)
+
+
+def test_a_cache_may_have_any_name(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = make(base).fit_transform(TEXTS)
+    for name in (":memory:", "file:vectors.db?mode=ro", "vectors.db"):
+        assert np.array_equal(make(base, cache=name).fit_transform(TEXTS), wanted)
+        assert (tmp_path / name).stat().st_size
 
 
 def test_a_vector_of_another_size_is_damage(base, tmp_path):

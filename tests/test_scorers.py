@@ -235,8 +235,12 @@ def test_a_run_that_watched_a_function_is_verified_with_it(make, tmp_path, capsy
     pd.DataFrame({"review": TEXTS, "sentiment": LABELS}).to_csv(tmp_path / "a.csv", index=False)
     assert main(["verify", str(log), str(tmp_path / "a.csv")]) == 1
     assert re.search(message + "verify the run in Python, with", capsys.readouterr().err)
+    with pytest.raises(TypeError, match="early_stopping='f1_macro' is not a function"):
+        bertsent.verify(log, TEXTS, LABELS, **given | {"early_stopping": "f1_macro"})
     make(early_stopping="f1_macro", log_file=log, hash_every=2).fit(TEXTS, LABELS)
     assert bertsent.verify(log, TEXTS, LABELS, n_threads=1, verbose=0)
+    with pytest.raises(ValueError, match="early stopping watched no function.*leave out early_"):
+        bertsent.verify(log, TEXTS, LABELS, **given)
 
 
 def test_on_the_command_line(base, tmp_path, capsys):

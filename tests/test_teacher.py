@@ -48,6 +48,15 @@ def saved(big, tmp_path_factory):
     return directory
 
 
+def test_a_directory_of_any_name_is_a_teacher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (kind,) = [parameter.kind for parameter in PARAMETERS if parameter.name == "teacher"]
+    assert kind.parse('["a", "b"]') == ["a", "b"] and kind.parse("a, b") == ["a", "b"]
+    for name in ("[2024] big", "a,b"):
+        (tmp_path / name).mkdir()
+        assert kind.parse(name) == name
+
+
 @pytest.fixture
 def scored(monkeypatch):
     """Count the texts that teachers score."""

@@ -201,11 +201,12 @@ def _are_teachers(value: object) -> bool:
 
 
 def _parse_teachers(text: str) -> object:
+    if expand_path(text).is_dir():  # its name may have a comma or begin with a bracket
+        return text
     if text.startswith("["):
         return json.loads(text)
     names = [name.strip() for name in text.split(",")]
-    # A name may have a comma itself.
-    return names if len(names) > 1 and not expand_path(text).is_dir() else text
+    return names if len(names) > 1 else text
 
 
 def _parses(parse: Callable[[str], float], value: object) -> bool:

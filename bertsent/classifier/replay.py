@@ -255,8 +255,11 @@ def verify(
         There is no such log or model.
     KeyboardInterrupt
         Ctrl-C was pressed, or SIGTERM or SIGHUP received.
+    TypeError
+        `early_stopping` is not a function.
     ValueError
-        The run was trained in a precision that this machine does not have.
+        The run was trained in a precision that this machine does not have, or `early_stopping` is
+        given for a run that watched no function.
 
     Examples
     --------
@@ -283,10 +286,27 @@ def verify_runs(
     **options: Any,
 ) -> Verification:
     """Verify what `read_log` returned. Parameters are as for `verify`."""
+    _check_watched(runs, options.get("early_stopping"))
     return repeat_runs(
         runs,
         lambda past, comparison: _fit_again(past, comparison, X, y, sample_weight, **options),
     )
+
+
+def _check_watched(runs: list[RecordedRun], early_stopping: Any) -> None:
+    """Raise if a function is given that no run can have watched."""
+    if early_stopping is None:
+        return
+    if not callable(early_stopping):
+        raise TypeError(
+            f"{spell('early_stopping', early_stopping)} is not a function; only one that was "
+            "watched is needed, because all others are in the log"
+        )
+    if not any("scorer" in past.run for past in runs):
+        raise ValueError(
+            f"{runs[0].line.file}: early stopping watched no function in this run; leave out "
+            f"{spell('early_stopping')}"
+        )
 
 
 def repeat_runs(

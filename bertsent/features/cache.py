@@ -49,6 +49,11 @@ class VectorCache:
 
     def __init__(self, path: str | PathLike[str], size: int) -> None:
         self.path, self.size = expand_path(path), size
+        where, folder = spell("cache", str(self.path)), self.path.absolute().parent
+        if self.path.is_dir():
+            raise IsADirectoryError(f"{where} is a directory; choose the name of a file in it")
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{where}: there is no directory {folder}; create it first")
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")  # one process creates the table
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -96,9 +101,10 @@ class VectorCache:
         """Open the file for some statements; what is not committed when they fail is undone."""
         where = spell("cache", str(self.path))
         try:
-            # Of its own for each call: threads and child processes must not share one.
+            # Of its own for each call: threads and child processes must not share one. Some
+            # relative names have a meaning for SQLite, such as :memory:.
             with contextlib.closing(
-                sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+                sqlite3.connect(self.path.absolute(), timeout=_PATIENCE, isolation_level=None)
             ) as connection:
                 yield connection
         except sqlite3.OperationalError as error:

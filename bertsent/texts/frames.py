@@ -110,16 +110,19 @@ def polars_column(values: Any) -> Any:
     """Return a column as a Series of Polars."""
     import polars
 
+    types = {
+        str: polars.String, int: polars.Int64, bool: polars.Boolean, float: polars.Float64
+    }
     plain, kind = _plain_column(values)
-    return polars.Series(plain, dtype=kind)
+    return polars.Series(plain, dtype=None if kind is None else types[kind])
 
 
 def arrow_column(values: Any) -> Any:
     """Return a column as an Array of pyarrow."""
     import pyarrow as pa
 
-    plain, kind = _plain_column(values)
     types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
+    plain, kind = _plain_column(values)
     return pa.array(plain, None if kind is None else types[kind])
 
 
