@@ -156,6 +156,24 @@ def test_what_a_sentence_encoder_does_besides_is_refused(
     assert make(directory, pooling="mean").fit_transform(TEXTS).shape == (5, 32)
 
 
+def test_a_prompt_before_each_text_is_refused(tiny_model_dir):
+    directory = as_sentence_encoder(tiny_model_dir(), {"pooling_mode_mean_tokens": True})
+    for name, prompts, refused in (
+        ("query", {"query": "query: "}, True), ("query", {"query": ""}, False),
+        ("query", {}, False), (None, {"query": "query: "}, False),
+    ):
+        (directory / "config_sentence_transformers.json").write_text(
+            json.dumps({"prompts": prompts, "default_prompt_name": name})
+        )
+        if refused:
+            message = "puts the prompt 'query: ' before each text, which bertsent does not .*'mean'"
+            with pytest.raises(CheckpointError, match=message):
+                make(directory).fit(TEXTS)
+            assert make(directory, pooling="mean").fit(TEXTS).pooling_ == "mean"
+        else:
+            assert make(directory).fit(TEXTS).pooling_ == "mean"
+
+
 # --- parameters and errors ------------------------------------------------------------------
 
 

@@ -62,7 +62,8 @@ def add_prediction_parameters(section: Section, names: Collection[str] | None = 
                 section.add(
                     f"--no-{parameter.name.replace('_', '-')}", dest=parameter.name,
                     action="store_false", default=argparse.SUPPRESS,
-                    help=f"turn off {flag_name(parameter.name)}, even if the model was saved with it",
+                    help=f"turn off {flag_name(parameter.name)}, even if the model was saved with "
+                    "it",
                 )
 
 

@@ -77,8 +77,8 @@ class BertEncoder(
 
     The vector is the mean of the model's last layer over the tokens of the text, or its output for
     ``[CLS]``, scaled to length 1. For a sentence encoder and a text that fits into `max_length`, it
-    is the embedding that sentence-transformers computes [1]_. `fit` opens the model and learns
-    nothing.
+    is the embedding that sentence-transformers computes [1]_, scaled to length 1, up to rounding in
+    float32. `fit` opens the model and learns nothing.
 
     Parameters
     ----------

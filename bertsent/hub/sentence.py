@@ -89,7 +89,8 @@ def sentence_pooling(directory: Path, name: str) -> str | None:
     Raises
     ------
     CheckpointError
-        The encoder pools in another way than by mean or [CLS], or has further layers.
+        The encoder pools in another way than by mean or [CLS], has further layers, or puts a prompt
+        before each text.
     """
     directory = _whole(directory)
     kinds = [kind for kind, _ in modules_of(directory)]
@@ -98,16 +99,30 @@ def sentence_pooling(directory: Path, name: str) -> str | None:
     pooling = pooling_of(directory)
     known = ("Transformer", "BERT", "Pooling", "Normalize")
     further = [kind for kind in kinds if kind not in known]
-    if pooling is not None and not further:
+    prompt = _default_prompt(directory)
+    if further:
+        what = f"has a layer after its pooling ({further[0]})"
+    elif pooling is None:
+        what = "pools in another way than by mean or [CLS]"
+    elif prompt:
+        what = f"puts the prompt {prompt!r} before each text"
+    else:
         return pooling
-    what = (
-        f"has a layer after its pooling ({further[0]})" if further
-        else "pools in another way than by mean or [CLS]"
-    )
     raise CheckpointError(
         f"{name}: this sentence encoder {what}, which bertsent does not compute; for the vectors "
         f"of its last layer, choose {spell('pooling', 'mean')} or {spell('pooling', 'cls')}"
     )
+
+
+def _default_prompt(directory: Path) -> str:
+    """Return what sentence-transformers puts before each text, unless it is told otherwise."""
+    try:
+        config = read_json(directory / "config_sentence_transformers.json").value
+    except (OSError, CheckpointError):
+        return ""
+    prompts, name = config.get("prompts"), config.get("default_prompt_name")
+    known = isinstance(prompts, dict) and isinstance(name, str)
+    return str(prompts.get(name) or "") if known else ""
 
 
 def _whole(directory: Path) -> Path:
