@@ -10,6 +10,7 @@ from family_models import MODELS, write_family_model
 
 import bertsent
 from bertsent import BertClassifier, BertRegressor
+from bertsent.classifier import neighbours
 from bertsent.cli import main
 from bertsent.explanation import Words, find_words
 from bertsent.explanation.gradients import quadrature
@@ -490,6 +491,17 @@ def test_similar_texts_are_the_nearest_by_cosine(opened):
     ):
         with pytest.raises(ValueError, match=message):
             clf.similar(*given)
+
+
+def test_of_texts_that_are_equally_near_the_first_are_found(monkeypatch, opened):
+    # Their vectors are such that products are exact.
+    rng = np.random.default_rng(0)
+    known = np.float32([[1, 0], [0, 1], [-1, 0]])[rng.integers(3, size=400)]
+    monkeypatch.setattr(neighbours, "_encode", lambda *_: [np.eye(2, dtype=np.float32), known])
+    found = opened().similar(["good", "bad"], [f"text {number}" for number in range(400)], n=30)
+    for row, own in found.groupby("row"):
+        wanted = np.argsort(-known[:, row], kind="stable")[:30]
+        assert own["similar_row"].tolist() == wanted.tolist() and (own["similarity"] == 1).all()
 
 
 # --- the command --------------------------------------------------------------------------

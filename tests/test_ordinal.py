@@ -89,6 +89,8 @@ ORDERS = {
     "ordered categorical": (categorical(), None, NAMES),
     "a category that no text has": (categorical(["?", *NAMES]), None, ["?", *NAMES]),
     "a part of the categories": (categorical(["?", *NAMES]), NAMES, NAMES),
+    "categories without one in the middle": (
+        categorical([*NAMES[:2], "?", *NAMES[2:]]), NAMES, NAMES),
     "unordered categorical": (categorical(sorted(NAMES), ordered=False), NAMES, NAMES),
     "strings": (WORDS, NAMES, NAMES),
     "longer strings": (WORDS, [*NAMES, "worthy of awe"], [*NAMES, "worthy of awe"]),
@@ -129,6 +131,11 @@ REFUSED = {
     "the same class": (STARS, [1, "1", 2, 3, 4, 5], "class_order has the class 1 twice"),
     "two orders": (categorical(), NAMES[::-1],
                    "class_order is 'best', .* the categories of y are ordered otherwise: 'worst'"),
+    "more than the categories": (
+        categorical(), [*NAMES, "superb"], r"class_order has 'superb', which is not a category of "
+        r"y \('worst', .*'best'\); add it there \(add_categories\), or leave it out"),
+    "more than unordered categories": (categorical(ordered=False), [*NAMES, "superb"],
+                                       "has 'superb', which is not a category of y"),
     "one class": ([3] * 60, None, r"y contains one class only \(3\); a classifier needs at least"),
     "one class of many": ([3] * 60, [1, 2, 3], "y contains one class only"),
     "fractions": (STARS / 4, None, "Unknown label type: continuous"),

@@ -96,11 +96,11 @@ def _nearest(
     for begin in range(0, len(vectors), step):
         check_interrupts()
         products = vectors[begin : begin + step] @ known.T
-        order = np.argpartition(-products, n - 1, axis=1)[:, :n]
-        # Ties are in the order of the texts.
-        order.sort(axis=1)
-        own = np.take_along_axis(products, order, axis=1)
-        sort = np.argsort(-own, axis=1, kind="stable")
-        rows.append(np.take_along_axis(order, sort, axis=1))
-        cosines.append(np.take_along_axis(own, sort, axis=1).astype(np.float64))
-    return np.concatenate(rows), np.concatenate(cosines)
+        least = np.partition(products, -n, axis=1)[:, -n]
+        for own, lowest in zip(products, least, strict=True):
+            # Ties are in the order of the texts, also those at the last place.
+            near = np.flatnonzero(own >= lowest)
+            near = near[np.argsort(-own[near], kind="stable")[:n]]
+            rows.append(near)
+            cosines.append(own[near].astype(np.float64))
+    return np.stack(rows), np.stack(cosines)

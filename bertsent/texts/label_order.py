@@ -83,11 +83,17 @@ def _ordered_classes(
     checked: CheckedLabels, name: str, order: Sequence[Any] | None
 ) -> list[Any]:
     """Return all classes in order."""
-    categories = None
-    if checked.ordered and checked.categories is not None:
-        categories = checked.categories.tolist()
+    known = None if checked.categories is None else checked.categories.tolist()
+    categories = known if checked.ordered else None
     if order is not None:
         given = _as_labels(order, checked)
+        for label in given:
+            if known is not None and label not in known:
+                # Predictions have the type of y, which could not represent it.
+                raise ValueError(
+                    f"{spell('class_order')} has {abbreviate(label)}, which is not a category of "
+                    f"{name} ({_listed(known)}); add it there (add_categories), or leave it out"
+                )
         common = None if categories is None else [label for label in categories if label in given]
         if common is not None and common != [label for label in given if label in common]:
             raise ValueError(
