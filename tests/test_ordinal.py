@@ -236,6 +236,21 @@ def test_probabilities_follow_from_the_cumulative_ones():
     assert np.array_equal(objective.decision_function(LOGITS), LOGITS)
 
 
+def test_a_text_is_uncertain_if_its_median_nearly_changes():
+    objective, _ = OrdinalClassification.learn(STARS, 60)
+    logits = np.log(np.float32([
+        [0.30, 0.21, 0.49, 1e-30, 1e-30],  # the likeliest class is clear, the median is not
+        [0.49, 0.02, 0.49, 1e-30, 1e-30],  # a small change makes it another one
+        [1e-30, 1e-30, 1, 1e-30, 1e-30],
+        [0.1, 0.1, 0.6, 0.1, 0.1],
+    ]))
+    found = objective.uncertainty(logits)
+    np.testing.assert_allclose(found, [0.98, 0.98, 0.0, 0.4], atol=1e-6)
+    costs = 1 - np.eye(5)
+    by_cost = objective.under(DEFAULTS | {"ordinal": True, "cost_matrix": costs})
+    assert by_cost.uncertainty(logits)[0] == pytest.approx(0.81)
+
+
 def test_the_median_is_predicted_which_has_the_least_expected_error_in_ranks():
     objective, ranks = OrdinalClassification.learn(STARS, 60)
     distances = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))

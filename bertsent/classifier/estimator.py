@@ -878,11 +878,11 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
             One row for each chosen text, the most uncertain first: ``row`` (the number of the
             text, or its index label if `X` has an index), ``text``, ``predicted_label``,
             ``confidence`` (the probability of that label), ``uncertainty`` (1 minus the difference
-            between the two largest probabilities or, with `decision_threshold` or `cost_matrix`,
-            how near the other decision is) and ``represents``, the number of candidates in its
-            cluster. If a text can have several labels, ``predicted_labels`` and the
-            probability of each label take the place of the prediction, and the uncertainty is that
-            of the label whose probability is nearest to its threshold.
+            between the two largest probabilities or, with `ordinal`, `decision_threshold` or
+            `cost_matrix`, how near the other decision is) and ``represents``, the number of
+            candidates in its cluster. If a text can have several labels, ``predicted_labels`` and
+            the probability of each label take the place of the prediction, and the uncertainty is
+            that of the label whose probability is nearest to its threshold.
 
         Raises
         ------

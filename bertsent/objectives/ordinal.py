@@ -99,6 +99,17 @@ class OrdinalClassification(SingleLabelClassification):
         found: npt.NDArray[np.int64] = (self.above(logits) > 0.5).sum(axis=1)
         return found
 
+    def uncertainty(self, logits: Float32) -> Float64:
+        """Return how near the median is to another one, from 0 to 1.
+
+        It changes where the probability of a class above one of them passes 0.5. Costs and a
+        threshold decide as for classes without an order.
+        """
+        if self.costs is not None or self.threshold is not None:
+            return super().uncertainty(logits)
+        nearest: Float64 = np.abs(self.above(logits) - 0.5).min(axis=1)
+        return 1.0 - 2.0 * nearest
+
     @property
     def decision(self) -> dict[str, Any]:
         # The median has the least expected distance.
