@@ -1,5 +1,6 @@
 """Explanations: scores of words, of every family and task, as data, pages and lines."""
 
+import json
 import re
 
 import numpy as np
@@ -358,6 +359,68 @@ def test_the_table_has_a_row_for_each_word(opened):
     )
 
 
+def one(text="good film", row=0, scores=(0.5, -0.1), explained="log-odds", **fields):
+    """An explanation of a text whose scored words are the first and the last."""
+    return bertsent.Explanation(**{
+        "text": text, "row": row, "target": "stars", "prediction": {"predicted_label": "pos"},
+        "method": "integrated_gradients", "explained": explained,
+        "starts": np.array([0, text.rfind(" ") + 1]), "ends": np.array([text.find(" "), len(text)]),
+        "parts": np.zeros(2, int), "scores": np.array(scores), "output": 0.5, "baseline": 0.1,
+        "error": 0.0, "steps": 9,
+    } | fields)
+
+
+def test_no_texts_are_an_empty_table(opened):
+    found = opened().explain(TEXTS[:1])
+    assert len(found[:0].to_frame()) == 0
+    assert list(found[:0].to_frame()) == list(found.to_frame())
+
+
+def test_rows_have_their_index_labels(opened):
+    texts = pd.Series(TEXTS[:2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]))
+    found = opened().explain(texts)
+    frame = found.to_frame()
+    assert frame["row"].tolist() == [each.row for each in found for _ in each.words]
+    assert set(frame["row"]) == {("a", 1), ("b", 2)}
+    times = pd.Series(TEXTS[:1], index=pd.date_range("2026-01-01", periods=1, tz="UTC"))
+    frame = opened().explain(times).to_frame()
+    assert frame["row"].dtype == times.index.dtype and (frame["row"] == times.index[0]).all()
+
+
+def test_of_several_texts_each_says_its_row():
+    both = bertsent.Explanations([one(row="<a>"), one(row=7)])
+    assert str(both).startswith("row <a>: stars: log-odds") and "\nrow 7: stars: log" in str(both)
+    for html in (both._repr_html_(), both.to_html()):
+        assert ">row &lt;a&gt;: stars:" in html and ">row 7: stars:" in html
+    for alone in (both[0], both[:1]):
+        assert str(alone).startswith("stars: log-odds") and "row" not in alone._repr_html_()
+
+
+def test_cut_texts_say_so_at_both_ends():
+    text = "x " * 2000 + "awful " + "y " * 2000 + "z"
+    middle = one(text, starts=np.array([4000, 8007]), ends=np.array([4005, 8008]),
+                 scores=(-1.0, 0.0))
+    shown = " ".join(str(middle).split("\n\n")[-1].split())
+    assert shown.startswith("... x x") and " [--awful] " in shown and shown.endswith("y ...")
+    assert "...  ..." not in shown
+    html = middle._repr_html_()
+    assert ">[\u2026] x" in html and "y [\u2026]</p>" in html
+    ends = str(one("good " + "x " * 2000 + "bad")).split("\n\n")[-1]
+    assert ends.startswith("[++good] x") and ends.endswith("bad") and " ... " in ends
+
+
+def test_numbers_in_any_unit_have_their_digits():
+    small = one(scores=(1.2345e-5, -2e-7), explained="prediction", output=3.21e-5, baseline=1e-7)
+    shown = str(small)
+    assert "stars: prediction +3.21e-05, +1e-07 with all words masked" in shown
+    assert "  good +1.234e-05  +++" in shown and max(map(len, shown.splitlines())) <= 79
+    assert "<td>+1.234e-05</td>" in small._repr_html_()
+    large = str(one(scores=(41234.56, -5123.4), explained="prediction", output=250123.4))
+    assert "prediction +250123, " in large and "  good   +41235  +++" in large
+    assert "   -5123  ---" in large
+    assert "  good   +0.500  +++" in str(one()) and "log-odds +0.50, +0.10 with" in str(one())
+
+
 def test_html_is_escaped_and_needs_no_colours(opened):
     text = '<script>alert("x")</script> good & bad\0 film\u202e'
     found = opened().explain([text])
@@ -515,6 +578,7 @@ def test_the_command_prints_marked_words(workshop, capsys):
     assert explain(workshop, "--text", "good film", "--text", "bad film") == 0
     out = capsys.readouterr().out
     assert out.count("log-odds") == 2 and "[" in out
+    assert out.startswith("row 0: ") and "\nrow 1: " in out
     assert max(map(len, out.splitlines())) <= 79
     assert explain(workshop, "--text", "good film", "--json", "--method", "occlusion",
                    "--target", "positive") == 0
@@ -533,6 +597,19 @@ def test_the_command_writes_pages_and_tables(workshop, tmp_path, capsys):
     texts = pd.read_csv(new)["review"]
     row, word, start, end = (frame[name][5] for name in ("row", "word", "start", "end"))
     assert texts[row][start:end] == word
+
+
+def test_the_command_keeps_the_digits_of_numbers(base, tmp_path, capsys):
+    clf = BertRegressor(
+        base, max_length=16, epochs=1, random_state=0, verbose=0, n_threads=1, precision="float32",
+        inference_precision="float32",
+    ).fit(TEXTS * 4, np.arange(16) * 1e-8)
+    clf.save_pretrained(tmp_path / "model")
+    assert main(["explain", str(tmp_path / "model"), "--text", TEXTS[0], "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [json.loads(line)["score"] for line in lines]
+    np.testing.assert_allclose(found, clf.explain(TEXTS[:1])[0].scores, rtol=1e-6)
+    assert 0 < np.abs(found).max() < 1e-6
 
 
 @pytest.mark.parametrize(("args", "code", "message"), [

@@ -18,6 +18,7 @@ from bertsent.cli.flags import (
     settle_columns,
 )
 from bertsent.cli.predict import require_text
+from bertsent.explanation import lay_out
 from bertsent.files import (
     DECIMALS,
     check_files,
@@ -56,10 +57,11 @@ def run(args: argparse.Namespace) -> None:
     if is_page:
         found.save_html(args.output, f"Predictions of {args.directory}", overwrite=True)
     elif args.output is None and not args.json:
-        print("\n\n".join(map(str, found)))
+        print(lay_out(found))
     else:
         frame = found.to_frame()
-        frame["score"] = frame["score"].round(DECIMALS)
+        if found[0].explained != "prediction":  # which may have a small unit
+            frame["score"] = frame["score"].round(DECIMALS)
         with open_output(args.output, None, "json" if args.json else "csv") as output:
             output.learn(frame)
             output.write(frame)

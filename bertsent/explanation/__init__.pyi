@@ -16,6 +16,7 @@ from .sequences import (
     Sequences as Sequences,
     read_sequences as read_sequences,
 )
+from .terminal import lay_out as lay_out
 from .words import (
     Words as Words,
     find_words as find_words,

@@ -58,16 +58,20 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def cut_marks(
-    explanation: Explanation, part: int, most: int
-) -> list[list[tuple[str, int | None]]]:
-    """Return what is shown of a text: excerpts of pieces, each with the number of its word or None.
+    explanation: Explanation, part: int, most: int, gap: str
+) -> list[tuple[str, int | None]]:
+    """Return what is shown of a text: pieces, each with the number of its word or None.
 
     Parameters
     ----------
     explanation, part, most
         As in `choose_excerpts`.
+    gap : str
+        What takes the place of parts that are not shown.
     """
-    text, found = explanation.texts[part], []
+    text = explanation.texts[part]
+    pieces: list[tuple[str, int | None]] = []
+    at = 0  # end of the last excerpt
     words = [
         (start, end, number)
         for number, (of, start, end) in enumerate(zip(
@@ -77,7 +81,8 @@ def cut_marks(
         if of == part
     ]
     for begin, stop in choose_excerpts(explanation, part, most):
-        pieces: list[tuple[str, int | None]] = []
+        if begin > 0:
+            pieces.append((f" {gap} " if pieces else f"{gap} ", None))
         at = begin
         for start, end, number in words:
             if end <= begin or start >= stop:
@@ -86,5 +91,7 @@ def cut_marks(
             pieces += [(text[at:start], None), (text[start:end], number)]
             at = end
         pieces.append((text[at:stop], None))
-        found.append([piece for piece in pieces if piece[0]])
-    return found
+        at = stop
+    if at < len(text):
+        pieces.append((f" {gap}", None))
+    return [piece for piece in pieces if piece[0]]

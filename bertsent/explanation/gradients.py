@@ -38,7 +38,7 @@ class Integral(NamedTuple):
         Outputs of the texts and of their baselines.
     errors : ndarray of float64, shape (n_texts,)
         The difference between the sum of a text's scores and of its outputs at both ends, as a
-        share of the sum of the scores without their signs.
+        share of the sum of the scores of its tokens, in each window, without their signs.
     steps : ndarray of int64, shape (n_texts,)
         Number of places on the line at which gradients were computed.
     """

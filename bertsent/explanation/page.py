@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bertsent.explanation.digits import write_score
 from bertsent.explanation.excerpts import cut_marks
 from bertsent.system import html_table
 
@@ -65,10 +66,12 @@ def render_cell(explanations: Sequence[Explanation], *notes: str) -> str:
     Parameters
     ----------
     explanations : sequence of Explanation
+        Of more than one, the headlines begin with the rows.
     *notes : str
         What is said below them.
     """
-    parts = [_legend(), *map(_render_one, explanations)]
+    several = len(explanations) > 1
+    parts = [_legend(), *(_render_one(each, several) for each in explanations)]
     return "".join([*parts, *(f'<p style="{_QUIET}">{escape(note)}</p>' for note in notes)])
 
 
@@ -84,29 +87,19 @@ def render_words(explanation: Explanation, part: int = 0, most: int = MOST_CHARA
         Largest number of characters to show.
     """
     strengths, scores = explanation.strengths, explanation.scores
-    excerpts = cut_marks(explanation, part, most)
-    shown = []
-    for pieces in excerpts:
-        html = []
-        for piece, word in pieces:
-            if word is None or (strengths[word] == 0 and not np.isnan(scores[word])):
-                html.append(_shown(piece))
-            elif np.isnan(scores[word]):
-                html.append(f'<span style="opacity: 0.55">{_shown(piece)}</span>')
-            else:
-                html.append(_mark(piece, float(strengths[word]), f"{scores[word]:+.3g}"))
-        shown.append("".join(html))
-    length = len(explanation.texts[part])
-    begin, end = excerpts[0], excerpts[-1]
-    first = explanation.texts[part].startswith("".join(piece for piece, _ in begin))
-    last = explanation.texts[part].endswith("".join(piece for piece, _ in end))
-    body = " [\u2026] ".join(shown)
-    if length > most:
-        body = ("" if first else "[\u2026] ") + body + ("" if last else " [\u2026]")
-    return body
+    html = []
+    for piece, word in cut_marks(explanation, part, most, "[\u2026]"):
+        if word is None or (strengths[word] == 0 and not np.isnan(scores[word])):
+            html.append(_shown(piece))
+        elif np.isnan(scores[word]):
+            html.append(f'<span style="opacity: 0.55">{_shown(piece)}</span>')
+        else:
+            html.append(_mark(piece, float(strengths[word]), f"{scores[word]:+.3g}"))
+    return "".join(html)
 
 
-def _render_one(explanation: Explanation) -> str:
+def _render_one(explanation: Explanation, several: bool) -> str:
+    headline = f"row {explanation.row}: " * several + explanation.headline
     texts = "".join(
         '<p dir="auto" style="margin: 0.4em 0; line-height: 1.9; white-space: pre-wrap; '
         f'overflow-wrap: anywhere">{render_words(explanation, part)}</p>'
@@ -114,13 +107,16 @@ def _render_one(explanation: Explanation) -> str:
     )
     top = explanation.top()
     words = explanation.words
-    rows = [[words[number], f"{explanation.scores[number]:+.3f}"] for number in top.tolist()]
+    rows = [
+        [words[number], write_score(explanation.scores[number], explanation.explained)]
+        for number in top.tolist()
+    ]
     table = f"<details><summary>strongest words</summary>{html_table(['word', 'score'], rows)}" \
             "</details>" if rows else ""
     return (
         '<div style="border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 6px; '
         'margin: 0.7em 0; padding: 0.5em 0.9em; max-width: 60em">'
-        f'<div style="font-weight: 600; overflow-wrap: anywhere">{_shown(explanation.headline)}'
+        f'<div style="font-weight: 600; overflow-wrap: anywhere">{_shown(headline)}'
         f"</div>{texts}<div style=\"{_QUIET}\">{_shown(explanation.footnote)}</div>{table}</div>"
     )
 

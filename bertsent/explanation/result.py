@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from bertsent.explanation.digits import write_score
 from bertsent.explanation.page import render, render_cell
 from bertsent.explanation.terminal import lay_out
 from bertsent.system import expand_path
@@ -58,7 +59,8 @@ class Explanation:
         Its output if all words are masked; NaN for occlusion.
     error : float
         Integrated gradients: how far the sum of the scores is from `output` - `baseline`, as a
-        share of the sum of all scores without their signs. NaN for occlusion.
+        share of the sum of the scores of tokens, in each window, without their signs; the largest
+        one of all members. NaN for occlusion.
     steps : int
         Number of gradients of each token; 0 for occlusion.
     """
@@ -108,7 +110,8 @@ class Explanation:
         """
         import pandas as pd
 
-        columns: dict[str, Any] = {"row": self.row, "target": self.target}
+        # A label of several levels is a tuple, which would be taken for a column.
+        columns: dict[str, Any] = {"row": [self.row] * len(self.scores), "target": self.target}
         if len(self.texts) > 1:
             columns["part"] = self.parts + 1
         words = pd.Series(self.words, dtype=object)
@@ -127,9 +130,12 @@ class Explanation:
         """What is explained, in a line."""
         label, *numbers = self.prediction.values()
         said = f"{label:.4g}" if isinstance(label, float) else f"{label}" or "nothing"
-        line = f"{self.target}: {self.explained} {self.output:+.2f}"
+        output, baseline = (
+            write_score(value, self.explained, 2) for value in (self.output, self.baseline)
+        )
+        line = f"{self.target}: {self.explained} {output}"
         if self.method == "integrated_gradients":
-            line += f", {self.baseline:+.2f} with all words masked"
+            line += f", {baseline} with all words masked"
         name = next(iter(self.prediction)).replace("_", " ")
         sure = f" ({numbers[0]:.2f})" if len(numbers) == 1 else ""
         return line if self.explained == "prediction" else f"{line}; {name}: {said}{sure}"
@@ -144,7 +150,7 @@ class Explanation:
         return line + (f"; {unread:,} words are not read" if unread else "")
 
     def __str__(self) -> str:
-        return lay_out(self)
+        return lay_out([self])
 
     def _repr_html_(self) -> str:
         return render_cell([self])
@@ -180,6 +186,8 @@ class Explanations(Sequence[Explanation]):
         """Return the words of all texts as a table; see `Explanation.to_frame`."""
         import pandas as pd
 
+        if not self:
+            return pd.DataFrame(columns=["row", "target", "word", "start", "end", "score"])
         return pd.concat([each.to_frame() for each in self], ignore_index=True)
 
     def to_html(self, title: str = "Explanations") -> str:
@@ -217,8 +225,7 @@ class Explanations(Sequence[Explanation]):
         return f"Explanations of {len(self)} text{'s' if len(self) != 1 else ''}"
 
     def __str__(self) -> str:
-        shown = [str(each) for each in self[:MOST_SHOWN]]
-        return "\n\n".join([*shown, *_further(len(self))])
+        return lay_out(self._items[:MOST_SHOWN], *_further(len(self)))
 
     def _repr_html_(self) -> str:
         return render_cell(self._items[:MOST_SHOWN], *_further(len(self)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bertsent.explanation.digits import write_score
 from bertsent.explanation.excerpts import cut_marks
 from bertsent.system import printable, text_width
 
@@ -19,9 +21,23 @@ _BAR, _WORD = 40, 24
 _STRONG = 0.5
 
 
-def lay_out(explanation: Explanation) -> str:
-    """Return an explanation as lines of at most 79 columns."""
-    lines = [*wrap(printable(explanation.headline)), *wrap(explanation.footnote), ""]
+def lay_out(explanations: Sequence[Explanation], *notes: str) -> str:
+    """Return explanations as lines of at most 79 columns.
+
+    Parameters
+    ----------
+    explanations : sequence of Explanation
+        Of more than one, the headlines begin with the rows.
+    *notes : str
+        What is said below them.
+    """
+    several = len(explanations) > 1
+    return "\n\n".join([*(_lay_out_one(each, several) for each in explanations), *notes])
+
+
+def _lay_out_one(explanation: Explanation, several: bool) -> str:
+    headline = f"row {explanation.row}: " * several + explanation.headline
+    lines = [*wrap(printable(headline)), *wrap(explanation.footnote), ""]
     lines += _bars(explanation)
     for part in range(len(explanation.texts)):
         lines += ["", *wrap(_marked(explanation, part))]
@@ -34,10 +50,12 @@ def _bars(explanation: Explanation) -> list[str]:
     top = [number for number in explanation.top().tolist() if strengths[number]]
     shown = [_shorten(printable(words[number])) for number in top]
     width = max(map(text_width, shown), default=0)
+    scores = [write_score(explanation.scores[number], explanation.explained) for number in top]
+    digits = max([8, *map(len, scores)])
     return [
-        f"  {word}{' ' * (width - text_width(word))} {explanation.scores[number]:+8.3f}  "
+        f"  {word}{' ' * (width - text_width(word))} {score:>{digits}}  "
         + ("+" if strengths[number] > 0 else "-") * max(1, round(abs(strengths[number]) * _BAR))
-        for number, word in zip(top, shown, strict=True)
+        for number, word, score in zip(top, shown, scores, strict=True)
     ]
 
 
@@ -53,15 +71,12 @@ def _shorten(word: str) -> str:
 def _marked(explanation: Explanation, part: int) -> str:
     """Return a text with marks before its strong words: [+word] supports, [-word] is against."""
     strengths = np.where(np.abs(explanation.strengths) >= 0.25, explanation.strengths, 0.0)
-    shown = []
-    for pieces in cut_marks(explanation, part, _MOST_CHARACTERS):
-        text = ""
-        for piece, word in pieces:
-            strength = 0.0 if word is None else float(strengths[word])
-            sign = ("+" if strength > 0 else "-") * (2 if abs(strength) >= _STRONG else 1)
-            text += f"[{sign}{piece}]" if strength else piece
-        shown.append(text)
-    return " ... ".join(shown)
+    text = ""
+    for piece, word in cut_marks(explanation, part, _MOST_CHARACTERS, "..."):
+        strength = 0.0 if word is None else float(strengths[word])
+        sign = ("+" if strength > 0 else "-") * (2 if abs(strength) >= _STRONG else 1)
+        text += f"[{sign}{piece}]" if strength else piece
+    return text
 
 
 def wrap(text: str, width: int = WIDTH) -> list[str]:
