@@ -115,7 +115,7 @@ def sentence_pooling(directory: Path, name: str) -> str | None:
 
 
 def _default_prompt(directory: Path) -> str:
-    """Return what sentence-transformers puts before each text, unless it is told otherwise."""
+    """Return the prompt that sentence-transformers puts before each text by default."""
     try:
         config = read_json(directory / "config_sentence_transformers.json").value
     except (OSError, CheckpointError):
