@@ -160,6 +160,16 @@ def maker(model, **settings):
     return lambda **options: BertClassifier(**(chosen | options))
 
 
+def fails(arguments):
+    """Run a command that must fail."""
+    from bertsent.cli import main
+
+    try:
+        assert main(arguments) != 0
+    except SystemExit as stop:
+        assert stop.code != 0
+
+
 def whole_and_resumed(make, X, y, folder, **options):
     """Fit on one thread, and once more on two, interrupted in step 10 and resumed.
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import reference
 import scipy.sparse
-from conftest import whole_and_resumed
+from conftest import fails, whole_and_resumed
 from sklearn.metrics import f1_score, log_loss, precision_recall_fscore_support
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
@@ -62,14 +62,6 @@ FORMS = {
     "polars": pl.Series(LISTS),
 }
 OF_NUMBERS = ("int", "bool", "float32", "nested", "sparse matrix", "sparse array")
-
-
-def fails(arguments):
-    """Run a command that must fail."""
-    try:
-        assert main(arguments) != 0
-    except SystemExit as stop:
-        assert stop.code != 0
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from conftest import whole_and_resumed
+from conftest import fails, whole_and_resumed
 from sklearn.base import clone
 from sklearn.metrics import (
     cohen_kappa_score,
@@ -40,14 +40,6 @@ LOGITS = np.random.default_rng(1).normal(0, 2, (60, 5)).astype(np.float32)
 
 def categorical(categories=NAMES, ordered=True):
     return pd.Series(pd.Categorical(WORDS, categories=categories, ordered=ordered))
-
-
-def fails(arguments):
-    """Run a command that must fail."""
-    try:
-        assert main(arguments) != 0
-    except SystemExit as stop:
-        assert stop.code != 0
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import reference
-from conftest import whole_and_resumed
+from conftest import fails, whole_and_resumed
 from scipy.stats import spearmanr
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -29,14 +29,6 @@ WORDS = ["worst", "bad", "slow", "good", "best"]
 TEXTS = [f"{WORDS[int(star - 1920) // 20]} scene {n}" for n, star in enumerate(STARS)]
 LENGTHS = np.array([float(len(text)) for text in TEXTS])
 BOTH = np.column_stack([STARS, LENGTHS])
-
-
-def fails(arguments):
-    """Run a command that must fail."""
-    try:
-        assert main(arguments) != 0
-    except SystemExit as stop:
-        assert stop.code != 0
 
 
 @pytest.fixture

@@ -424,12 +424,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         ready.check()
         dialect_of_input = Dialect.of(dialect, "predict_file")
         with Interrupts(), contextlib.closing(find_source(input, dialect_of_input)) as source:
-            given = {
-                name: None if column is None else str(column)
-                for name, column in (
-                    ("text_column", text_column), ("text_pair_column", text_pair_column)
-                )
-            }
+            given = {"text_column": text_column, "text_pair_column": text_pair_column}
             columns, line = find_columns(source, given, pairs=ready.fitted.pairs)
             if line is not None:
                 notice(line, verbose=self.verbose)

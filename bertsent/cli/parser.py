@@ -425,7 +425,7 @@ def _add_explain(commands: _Commands) -> Parser:
     scores.add("--tolerance", type=Typed(real(0, 1, closed="right")), metavar="SHARE",
                default=DEFAULT_TOLERANCE,
                help="how far the sum of the scores of integrated gradients may be from what it "
-               "should be, as a share of all scores (default: %(default)s)")
+               "should be, as a share of the scores of all tokens (default: %(default)s)")
     output = commands.section(command, "output")
     output.add("--output", "-o", metavar="OUT", type=typed_output,
                help="file to write, a page or a table (default: print)",

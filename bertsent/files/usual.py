@@ -31,7 +31,7 @@ _MOST_SHOWN = 30
 
 def find_columns(
     source: Source,
-    given: Mapping[str, str | None],
+    given: Mapping[str, str | int | None],
     *,
     pairs: bool | None = False,
 ) -> tuple[dict[str, str], str | None]:
@@ -42,8 +42,9 @@ def find_columns(
     source : Source
     given : dict
         The columns by the parameter that chooses each, ``text_column``, ``text_pair_column`` and
-        ``label_column``. None means that it is to be found; a pair, only if there is no text
-        column either. What is not there is not needed.
+        ``label_column``: its name, or its number if the file has no header. None means that it is
+        to be found; a pair, only if there is no text column either. What is not there is not
+        needed.
     pairs : bool or None, default=False
         Whether pairs of texts are wanted; None if both will do.
 
@@ -60,7 +61,7 @@ def find_columns(
         A column has none of the usual names, or several have one. The message lists the columns,
         what they contain and the parameter that chooses one.
     """
-    columns = {parameter: name for parameter, name in given.items() if name is not None}
+    columns = {parameter: str(name) for parameter, name in given.items() if name is not None}
     wanted = [
         parameter for parameter, name in given.items()
         if name is None and parameter != "text_pair_column"
