@@ -86,8 +86,9 @@ def speed(options):
     base = options.model_name in models.RANDOM
     length, steps, rounds = SPEED_WORK["base size" if base else "minilm"]
     flags = ["--train-rows", 0, 800, "--test-rows", 0, 0,
-             "--max-length", options.max_length or length, "--measure", options.steps or steps]
-    sides = dict(SPEED_SIDES)
+             "--max-length", options.max_length or length, "--measure", options.steps or steps,
+             "--threads", options.threads]
+    sides = {name: SPEED_SIDES[name] for name in options.sides}
     missing = {}
     if "bfloat16" not in _core.precisions():
         # PyTorch would emulate it in float32, far more slowly.
@@ -120,6 +121,8 @@ def speed(options):
             continue
         ratios[ours] = {"best_peer_is": peer}
         for key, other in (("best_peer", peer), ("to_usual_script", PADDED)):
+            if other not in sides:
+                continue
             pairs = zip(runs[ours], runs[other], strict=True)
             ratios[ours][key] = common.spread(
                 [a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs]
@@ -189,7 +192,9 @@ def main():
     p.add_argument("--max-length", type=int, help="longest text in speed (512; base sizes 256)")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
                    help="precision of training in recipe (%(default)s)")
-    p.add_argument("--threads", type=int, default=2, help="of recipe and epoch (%(default)s)")
+    p.add_argument("--threads", type=int, default=2, help="of all but curve and threads (%(default)s)")
+    p.add_argument("--sides", nargs="+", default=list(SPEED_SIDES), choices=list(SPEED_SIDES),
+                   help="of speed (all)")
     p.add_argument("--output", type=Path, help="results/finetune_WHAT.json")
     environment.add_arguments(p)
     options = p.parse_args()
