@@ -4,6 +4,7 @@
 
 #include "model/mlm_head.h"
 #include "model/score.h"
+#include "model/stored.h"
 #include "train/frozen.h"
 #include "train/mlm_step.h"
 #include "train/step.h"
@@ -160,6 +161,7 @@ typedef struct {
 /* Three texts, the second one with more windows than a micro-batch holds. */
 static const int64_t window_first[] = {0, 1, SEQUENCES - 1, SEQUENCES};
 static float window_shares[SEQUENCES];
+static int64_t sequence_numbers[SEQUENCES];
 
 static void score_into(result *r, test_model *t, bs_precision precision, int n_threads)
 {
@@ -198,7 +200,8 @@ static result train(const void *arg, int n_threads)
         result_add(&r, rows, (size_t)(count * WIDTH) * sizeof *rows);
         stored = (bs_stored_rows){.data = rows, .count = count};
         batch.stored = &stored;
-        batch.stored_at = batch_ends;
+        batch.stored_at = how->freeze < LAYERS ? batch_ends : sequence_numbers;
+        CHECK(bs_stored_check(&batch, &t.model.config, &options, &e) == BS_OK, "%s", e.text);
     }
     for (int i = 0; i < STEPS; i++) {
         options.step = (uint32_t)i;
@@ -256,8 +259,10 @@ const work *model_work(int *n)
     const bs_kernels *kernels = bs_kernels_get(NULL);
     *n = 0;
     (void)test_batch();
-    for (int s = 0; s < SEQUENCES; s++)
+    for (int s = 0; s < SEQUENCES; s++) {
+        sequence_numbers[s] = s;
         window_shares[s] = s == 0 || s == SEQUENCES - 1 ? 1.0f : 1.0f / (SEQUENCES - 2);
+    }
     for (int p = BS_FLOAT32; p <= BS_BFLOAT16; p++)
         for (int i = 0; i < 6 && bs_kernels_can(kernels, (bs_precision)p); i++)
             made[(*n)++] = (work){names[i], i < 5 ? train : train_masked, &kinds[p][i]};
