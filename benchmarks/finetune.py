@@ -192,7 +192,8 @@ def main():
     p.add_argument("--max-length", type=int, help="longest text in speed (512; base sizes 256)")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
                    help="precision of training in recipe (%(default)s)")
-    p.add_argument("--threads", type=int, default=2, help="of all but curve and threads (%(default)s)")
+    p.add_argument("--threads", type=int, default=2,
+                   help="of all but curve and threads (%(default)s)")
     p.add_argument("--sides", nargs="+", default=list(SPEED_SIDES), choices=list(SPEED_SIDES),
                    help="of speed (all)")
     p.add_argument("--output", type=Path, help="results/finetune_WHAT.json")
