@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_few_labels import read_cells, run_cells, was_run
+from notebooks import read_cells, run_cells, was_run
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "pipeline.ipynb"
 
