@@ -101,7 +101,8 @@ def page(tickets, tmp_path_factory):
 
 # Their blocks take half a minute together, or more.
 LONG_PAGES = {
-    f"docs/{name}.md" for name in ("labels", "recipes", "sklearn", "tasks", "training", "usage")
+    f"docs/{name}.md"
+    for name in ("labels", "recipes", "sklearn", "start", "tasks", "training", "usage")
 }
 
 

@@ -345,7 +345,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         the first. None without `track_examples`.
     n_features_in_ : int
         Number of columns of texts: 1, or 2 for pairs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns of texts. Defined only if `X` was a table in `fit`.
     model_ : BertForSequenceClassification
         The fine-tuned model, the first one if there are several members.

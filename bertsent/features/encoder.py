@@ -132,7 +132,7 @@ class BertEncoder(
         Number of tokens that the model reads at once.
     n_features_in_ : int
         Number of columns of texts: 1, or 2 for pairs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Names of the columns of texts. Defined only if `X` was a table in `fit`.
     model_ : BertForSequenceClassification
         The model. Its classification layer is a random one, which is not used.
