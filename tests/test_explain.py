@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from bertsent.cli import main
 from bertsent.explanation import Words, find_words
 from bertsent.explanation.gradients import quadrature
 from bertsent.explanation.terminal import wrap
-from bertsent.system import text_width
+from bertsent.model.memory import limit_attribution
+from bertsent.system import parse_size, text_width
 
 TEXTS = [
     "a good film with a great story", "the film was bad, boring, awful!!",
@@ -44,7 +46,8 @@ def opened(tmp_path_factory):
         if name not in made:
             made[name] = write(root / name, name)
         clf = BertClassifier.from_pretrained(made[name])
-        return clf.set_params(verbose=0, n_threads=1, **parameters)
+        how = {"verbose": 0, "n_threads": 1, "inference_precision": "float32"}
+        return clf.set_params(**how | parameters)
 
     return get
 
@@ -171,6 +174,62 @@ def test_a_limit_of_memory_changes_no_bits(opened):
         clf.explain(TEXTS)
 
 
+@pytest.mark.parametrize("how", [{}, {"max_length": 9, "inference_long_text": "windows"}])
+def test_occlusion_of_the_strongest_words_is_that_of_all_words(opened, how):
+    clf = opened(**how)
+    all_words = clf.explain(TEXTS, method="occlusion")
+    rough = clf.explain(TEXTS)
+    for count in (2, 99):
+        for each, whole, guide in zip(
+            clf.explain(TEXTS, method="occlusion", n_words=count), all_words, rough, strict=True
+        ):
+            masked = np.argsort(-np.abs(guide.scores), kind="stable")[:count]
+            assert np.array_equal(np.flatnonzero(~np.isnan(each.scores)), np.sort(masked))
+            np.testing.assert_array_equal(each.scores[masked], whole.scores[masked])
+            assert sorted([*each.unmasked, *masked]) == list(range(len(each.words)))
+            assert each.output == whole.output and "not read" not in each.footnote
+            assert "opacity: 0.55" not in each._repr_html_().split("</p>", 1)[1]
+            strongest = f"occlusion of the {len(masked)} strongest words by integrated gradients"
+            assert each.footnote == (strongest if len(each.unmasked) else "occlusion")
+    for method, n_words in (("occlusion", 0), ("occlusion", 1.5), ("integrated_gradients", 3)):
+        with pytest.raises(ValueError, match="n_words="):
+            clf.explain(TEXTS, method=method, n_words=n_words)
+
+
+def test_occlusion_of_some_words_with_members_and_words(fitted):
+    found = fitted.explain(TEXTS[:1], method="occlusion", n_words=3)[0]
+    whole = fitted.explain(TEXTS[:1], method="occlusion")[0]
+    kept = ~np.isnan(found.scores)
+    assert kept.sum() == 3 and np.array_equal(found.scores[kept], whole.scores[kept])
+    assert found.to_frame()["score"].isna().sum() == len(found.words) - 3
+    assert str(found).count("\n") < str(whole).count("\n")
+
+
+def test_a_limit_of_memory_counts_the_packed_weights_of_the_prediction(opened):
+    model, sizes = opened().model_, {}
+    for kept in (None, "float32", "int8"):
+        with pytest.raises(ValueError, match="too small to explain") as caught:
+            limit_attribution(model, 1, np.array([16]), n_threads=1, kept=kept)
+        sizes[kept] = parse_size(re.search(r"parameters take (\w[\w.]*),", str(caught.value))[1])
+    assert sizes[None] == sizes["float32"]
+    more = sizes["int8"] - sizes[None]
+    assert more == pytest.approx(model._core.packed_size("int8"), abs=0.02 * sizes[None])
+
+
+def test_memory_of_a_token_does_not_depend_on_the_number_of_places(opened):
+    clf = opened(max_length=60, inference_long_text="windows", inference_precision="float32")
+    text = " ".join(TEXTS * 200)
+    peaks = []
+    for tolerance in (1.0, 1e-12):
+        clf.explain([text], tolerance=tolerance)
+        tracemalloc.start()
+        (found,) = clf.explain([text], tolerance=tolerance)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert found.steps > 200 and complete(found)
+    assert peaks[1] < 2 * peaks[0]
+
+
 def test_int8_explains_by_gradients_in_float32(opened):
     clf = opened(inference_precision="int8")
     target = clf.predict(TEXTS[:1])[0]
@@ -236,7 +295,7 @@ def test_words_that_only_the_model_of_words_reads_have_scores(base):
 def test_pairs(base):
     pairs = [(one, other) for one in TEXTS for other in TEXTS[:2]]
     same = np.array([one == other for one, other in pairs])
-    how = {"long_text": "windows", "max_length": 14}
+    how = {"long_text": "windows", "max_length": 14, "inference_precision": "float32"}
     for more in ({}, {"words": True}):
         clf = maker(base, **how, **more)().fit(pairs * 3, np.tile(same, 3))
         for method in ("integrated_gradients", "occlusion"):
@@ -254,14 +313,15 @@ def test_pairs(base):
 
 def test_several_labels_and_numbers(base):
     labels = [["film"], ["film", "bad"], [], ["film"]]
-    clf = maker(base)().fit(TEXTS * 6, labels * 6)
+    make = maker(base, inference_precision="float32")
+    clf = make().fit(TEXTS * 6, labels * 6)
     found = clf.explain(TEXTS, tolerance=1e-3)
     best = clf.decision_function(TEXTS).max(axis=1)
     np.testing.assert_allclose([each.output for each in found], best, rtol=1e-4, atol=1e-5)
     assert clf.explain(TEXTS[:1], target="bad")[0].target == "bad"
     with pytest.raises(ValueError, match=r"target='x' is not known; .* 2 labels \(bad, film\)"):
         clf.explain(TEXTS, target="x")
-    settings = maker(base)().get_params()
+    settings = make().get_params()
     known = {name: settings[name] for name in BertRegressor()._get_param_names()
              if name in settings and name != "loss"}
     clf = BertRegressor(**known).fit(TEXTS * 6, np.arange(24.0))
@@ -620,6 +680,7 @@ def test_the_command_keeps_the_digits_of_numbers(base, tmp_path, capsys):
     (["--text", "a", "--text-pair", "b"], 1, "pairs"),
     (["--text", "a", "--target", "no"], 1, "--target no is not known"),
     (["--text", " "], 1, "--text ' ' has no words"),
+    (["--text", "a", "--n-words", "2"], 1, "--n-words 2 says how many words are masked"),
     (["--text", "a", "--method", "x"], 2, 'expected "integrated_gradients" or "occlusion"'),
     (["--text", "a", "-o", "x.png"], 1, "x.png"),
     (["--text", "a", "-o", "no/x.html"], 1, "no such folder"),

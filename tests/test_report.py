@@ -123,10 +123,44 @@ def test_long_texts_are_cut(make, tmp_path):
     assert text.count("word ") <= 2 * MOST_CHARACTERS / 5
 
 
+def test_words_of_examples_are_marked(make, tmp_path):
+    clf = make(epochs=3).fit(TEXTS, LABELS)
+    texts = [*TEXTS[:40], *[HOSTILE] * 7, " "]
+    _, page, text = written(clf, tmp_path / "a.html", texts, LABELS, explain=3)
+    losses = -np.log(clf.predict_proba(texts)[np.arange(48), (LABELS == "positive").astype(int)])
+    worst, (kind, _) = np.argsort(-losses, kind="stable")[:3], text.split("Most uncertain")
+    assert "Why the model says so" in text and "supports the target" in " ".join(text.split())
+    found = clf.explain([texts[row] for row in worst if texts[row].strip()])
+    for each in found:
+        assert f"{each.headline} ({each.footnote})" in kind
+    # Marks of a line below need no colours; the legend has one of each.
+    html = (tmp_path / "a.html").read_text("utf-8")
+    marks = re.findall(r"border-bottom: [0-9.]+px (solid|dashed)", html)
+    assert len(marks) > 2 and "prefers-color-scheme" in html
+    assert html.count('class="words"') == text.count("integrated gradients, ") <= 6
+    plain, _, text = written(clf, tmp_path / "b.html", texts, LABELS)
+    assert "Why the model" not in text
+
+
+def test_words_of_texts_without_words_and_of_pairs(make, tmp_path):
+    clf = make(epochs=1).fit(TEXTS, LABELS)
+    _, _, text = written(clf, tmp_path / "a.html", ["", " \t"], LABELS[:2], explain=15)
+    assert "Why the model says so" not in text and "Worst examples" in text
+    pairs = pd.DataFrame({"a": TEXTS, "b": [f"<b>{text}</b>" for text in reversed(TEXTS)]})
+    clf = make(epochs=1).fit(pairs, LABELS)
+    written(clf, tmp_path / "b.html", pairs, LABELS, explain=1)
+    assert (tmp_path / "b.html").read_text("utf-8").count('class="words"') in (2, 4)
+    with pytest.raises(ValueError, match="explain=16 is not allowed; expected a whole number from"):
+        clf.evaluate(pairs, LABELS, report=tmp_path / "c.html", explain=16)
+    with pytest.raises(ValueError, match="explain=1 is about the examples of a report; also pass"):
+        clf.evaluate(pairs, LABELS, explain=1)
+
+
 def test_a_page_for_labels(make, tmp_path):
     clf = make(validation_fraction=0.4).fit(TEXTS, TAGS)
-    _, page, text = written(clf, tmp_path / "a.html", TEXTS, TAGS)
-    for part in ("subset accuracy", "Reliability", "missed", "Most uncertain", "f1 by length"):
+    _, page, text = written(clf, tmp_path / "a.html", TEXTS, TAGS, explain=1)
+    for part in ("log-odds", "subset accuracy", "Reliability", "missed", "Most uncertain",
+                 "f1 by length"):
         assert part in text, part
     assert page.tags.count("svg") == 3
 
@@ -136,8 +170,9 @@ def test_a_page_for_numbers(base, columns, tmp_path):
     y = np.arange(48.0) if columns == 1 else np.stack([np.arange(48.0), -np.arange(48)], axis=1)
     reg = bertsent.BertRegressor(base, max_length=16, epochs=1, verbose=0, random_state=0)
     reg.fit(TEXTS, y)
-    _, page, text = written(reg, tmp_path / "a.html", TEXTS, y)
-    for part in ("rmse", "spearman", "Predicted and true", "mae by length", "error"):
+    _, page, text = written(reg, tmp_path / "a.html", TEXTS, y, explain=2)
+    for part in ("Why the model says so", "prediction +", "rmse", "spearman", "Predicted and true",
+                 "mae by length", "error"):
         assert part in text, part
     assert page.tags.count("svg") == 1 + columns and "Most uncertain" not in text
 
@@ -172,7 +207,10 @@ def test_on_the_command_line(workshop, tmp_path, capsys):
     assert "Test of model" in (tmp_path / "report.html").read_text("utf-8")
     assert main(command) == 1
     assert "replace it with --force" in capsys.readouterr().err
-    assert main([*command, "--force", "--json"]) == 0
+    assert main([*command, "--force", "--json", "--explain", "2"]) == 0
+    assert "Why the model says so" in (tmp_path / "report.html").read_text("utf-8")
+    assert main([*command[:3], "--explain", "2"]) == 2
+    assert "also pass --report" in capsys.readouterr().err
 
 
 # --- parts ------------------------------------------------------------------------------------

@@ -8,12 +8,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertsent.classifier.declaration import whole
 from bertsent.files import atomic_write, check_output
 from bertsent.system import expand_path, html_table, interruptible, row_progress, text_table
 from bertsent.texts import check_texts, in_memory_all, row_labels
+from bertsent.wording import spell
 
 if TYPE_CHECKING:
     from bertsent.classifier.fitted import Predictor
+    from bertsent.explanation import Explanation
     from bertsent.objectives import Objective, ReportTable
     from bertsent.texts import Labels, Texts
 
@@ -143,6 +146,7 @@ def evaluate(
     label_map: Mapping[Any, Any] | None = None,
     *,
     report: str | PathLike[str] | None = None,
+    explain: int = 0,
     overwrite: bool = False,
 ) -> Evaluation:
     """Test a classifier; see `BertClassifier.evaluate`.
@@ -154,7 +158,7 @@ def evaluate(
         As in `BertClassifier.evaluate`.
     verbose : bool or int, default=True
         Whether to display the progress.
-    report, overwrite
+    report, explain, overwrite
         As in `BertClassifier.evaluate`.
 
     Returns
@@ -163,8 +167,7 @@ def evaluate(
     """
     precision, objective = predictor.check(), predictor.objective
     X, y = in_memory_all(X=X, y=y)
-    if report is not None:
-        check_output(report, overwrite, is_table=False)
+    _check_report(predictor, report, explain, overwrite)
     n_texts = len(check_texts(X, "X", arrow=True))
     if not n_texts:
         raise ValueError("X is empty; there is nothing to evaluate")
@@ -197,14 +200,46 @@ def evaluate(
     }
     result = Evaluation(metrics, objective)
     if report is not None:
-        from bertsent.classifier.html_report import render
+        from bertsent.classifier.explaining import explain_some
+        from bertsent.classifier.html_report import choose_examples, render
 
-        index = row_labels(X)
+        index, read = row_labels(X), check_texts(X, "X")
         rows = range(n_texts) if index is None else index
         name = Path(predictor.fitted.name or "the model").name
-        page = render(result, objective, name, check_texts(X, "X"), logits, targets, rows)
+        chosen = {
+            row for order in choose_examples(objective, logits, targets)
+            for row in order[:explain].tolist()
+        }
+        some = sorted(chosen)
+        explained: dict[int, Explanation | None] = {}
+        if some:
+            outputs = objective.outputs_of_examples(logits[some], targets[some])
+            found_of = explain_some(predictor, [read[row] for row in some], outputs, verbose)
+            explained = dict(zip(some, found_of, strict=True))
+        page = render(result, objective, name, read, logits, targets, rows, explained)
         atomic_write(expand_path(report), page.encode("utf-8", "backslashreplace"))
     return result
+
+
+def _check_report(
+    predictor: Predictor, report: str | PathLike[str] | None, explain: int, overwrite: bool
+) -> None:
+    """Raise before anything is computed if the report cannot be written."""
+    from bertsent.classifier.explaining import check_explanations
+    from bertsent.classifier.html_report import MOST_EXAMPLES
+
+    allowed = whole(0, MOST_EXAMPLES)
+    if not allowed.accepts(explain):
+        raise ValueError(f"{spell('explain', explain)} is not allowed; expected {allowed.allowed}")
+    if report is not None:
+        check_output(report, overwrite, is_table=False)
+    elif explain:
+        raise ValueError(
+            f"{spell('explain', explain)} is about the examples of a report; also pass "
+            f"{spell('report')}"
+        )
+    if explain:
+        check_explanations(predictor)
 
 
 def _text(table: ReportTable) -> str:

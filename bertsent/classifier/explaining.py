@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bertsent.classifier.declaration import one_of, real
+from bertsent.classifier.declaration import either, one_of, real, whole
 from bertsent.explanation import (
+    DEFAULT_TOLERANCE,
     METHODS,
     Explanation,
     Explanations,
@@ -36,7 +37,7 @@ _AT_ONCE = 20_000
 @interruptible("the explanation was interrupted")
 def explain(
     predictor: Predictor, X: Texts, method: str, target: Any, tolerance: float,
-    verbose: bool | int = True,
+    verbose: bool | int = True, n_words: int | None = None,
 ) -> Explanations:
     """Explain predictions; see `BertClassifier.explain`.
 
@@ -47,6 +48,8 @@ def explain(
         As in `BertClassifier.explain`.
     verbose : bool or int, default=True
         Whether to display the progress.
+    n_words : int or None, default=None
+        As in `BertClassifier.explain`.
 
     Returns
     -------
@@ -55,9 +58,15 @@ def explain(
     precision = predictor.check()
     for name, value, kind in (
         ("method", method, one_of(*METHODS)), ("tolerance", tolerance, real(0, 1, closed="right")),
+        ("n_words", n_words, either(None, whole(1))),
     ):
         if not kind.accepts(value):
             raise ValueError(f"{spell(name, value)} is not allowed; expected {kind.allowed}")
+    if n_words is not None and method != METHODS[1]:
+        raise ValueError(
+            f"{spell('n_words', n_words)} says how many words are masked one by one; it needs "
+            f"{spell('method', METHODS[1])}"
+        )
     texts = check_texts(X, "X", strip=predictor.parameters["strip_html"])
     predictor.fitted.check_columns(X, texts)
     if not len(texts):
@@ -91,7 +100,7 @@ def explain(
                     )
             for row, values in zip(rows.tolist(), _scores(
                 predictor, some, words, mask, weights[rows], method, tolerance, precision,
-                n_threads, progress.part,
+                n_threads, progress.part, n_words,
             ), strict=True):
                 found.append(Explanation(
                     text=texts[row], row=row if labels is None else labels[row],
@@ -99,6 +108,46 @@ def explain(
                     prediction={name: column[row] for name, column in table.items()}, **values,
                 ))
     return Explanations(found)
+
+
+def check_explanations(predictor: Predictor) -> None:
+    """Raise unless predictions can be explained.
+
+    Raises
+    ------
+    ValueError
+        The model has no mask token.
+    """
+    _mask_of(predictor)
+
+
+def explain_some(
+    predictor: Predictor, texts: Sequence[Text], outputs: npt.NDArray[np.int64],
+    verbose: bool | int = True,
+) -> list[Explanation | None]:
+    """Explain predictions of texts by integrated gradients; None stands for texts without words.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    texts : sequence of str or of pairs of str
+    outputs : ndarray of int64, shape (n_texts,)
+        Number of the output to explain of each.
+    verbose : bool or int, default=True
+        Whether to display the progress.
+    """
+    found: list[Explanation | None] = [None] * len(texts)
+    given = check_texts(list(texts), "X", strip=predictor.parameters["strip_html"])
+    words = _find(predictor, given, resolve_n_threads(predictor.parameters["n_threads"]))
+    has_words = np.array([any(len(part.starts) for part in own) for own in words], dtype=bool)
+    for output in np.unique(outputs[has_words]).tolist():
+        rows = np.flatnonzero(has_words & (outputs == output)).tolist()
+        some = [texts[row] for row in rows]  # explain removes tags itself
+        target = predictor.objective.label_names[output]
+        explained = explain(predictor, some, METHODS[0], target, DEFAULT_TOLERANCE, verbose)
+        for row, each in zip(rows, explained, strict=True):
+            found[row] = each
+    return found
 
 
 def _name(rows: npt.NDArray[np.int64], number: int) -> str:
@@ -128,9 +177,17 @@ def _find(
 def _scores(
     predictor: Predictor, texts: list[Text], words: Sequence[tuple[Words, ...]], mask: int,
     weights: npt.NDArray[np.float32], method: str, tolerance: float, precision: str,
-    n_threads: int, report: Any,
+    n_threads: int, report: Any, n_words: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the fields of each explanation that are computed."""
+    only = None  # the words that are masked, of all words
+    if n_words is not None:
+        rough = _scores(
+            predictor, texts, words, mask, weights, METHODS[0], tolerance, precision, n_threads,
+            partial(_report_share, report, 0.0),
+        )
+        only = np.concatenate([_strongest(each["scores"], n_words) for each in rough])
+        report = partial(_report_share, report, 0.5)
     fitted, n_texts = predictor.fitted, len(texts)
     sizes = [sum(len(part.starts) for part in own) for own in words]
     first = np.concatenate([[0], np.cumsum(sizes)])
@@ -148,14 +205,15 @@ def _scores(
         if method == "occlusion":
             own, of_texts = occlude(
                 model, sequences, len(scores), mask, weights, n_threads, precision=precision,
-                report=part, **how,
+                only=only, report=part, **how,
             )
             scores, outputs = scores + own, outputs + of_texts
             continue
         found = integrate(
             model, sequences, n_texts, mask, weights, tolerance, n_threads,
             # int8 has no gradients.
-            precision="float32" if precision == "int8" else precision, report=part, **how,
+            precision="float32" if precision == "int8" else precision, kept=precision,
+            report=part, **how,
         )
         shares = np.repeat(sequences.shares, np.diff(sequences.offsets))
         scores += np.bincount(
@@ -170,6 +228,8 @@ def _scores(
         _add_words(predictor, texts, words, weights, scores, outputs, baselines)
     if method == "occlusion":
         baselines[:], errors[:] = np.nan, np.nan
+    left_out = np.zeros(len(scores), dtype=bool) if only is None else read & ~only
+    scores[left_out] = np.nan
     return [
         {
             "starts": np.concatenate([part.starts for part in own]),
@@ -178,9 +238,17 @@ def _scores(
             "scores": scores[first[number] : first[number + 1]],
             "output": float(outputs[number]), "baseline": float(baselines[number]),
             "error": float(errors[number]), "steps": int(steps[number]),
+            "unmasked": np.flatnonzero(left_out[first[number] : first[number + 1]]),
         }
         for number, own in enumerate(words)
     ]
+
+
+def _strongest(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.bool_]:
+    """Return which words have the largest scores without their signs; words not read have none."""
+    chosen = np.zeros(len(scores), dtype=bool)
+    chosen[np.argsort(-np.nan_to_num(np.abs(scores)), kind="stable")[:count]] = True
+    return chosen & ~np.isnan(scores)
 
 
 def _add_words(
@@ -208,6 +276,10 @@ def _add_words(
                 there = added != 0
                 changed[there] = np.nan_to_num(changed[there]) + share * added[there]
             at, shift = at + count, shift + len(own) + 1
+
+
+def _report_share(report: Any, before: float, part: float) -> None:
+    report(before + 0.5 * part)
 
 
 def _report_member(report: Any, number: int, members: int, part: float) -> None:

@@ -6,13 +6,14 @@ forbids scripts and anything from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from bertsent.classifier.pictures import STYLE, draw
+from bertsent.explanation import Explanation, render_legend, render_words
 from bertsent.objectives import ReportChart, Series
 from bertsent.system import check_interrupts, html_table
 
@@ -27,8 +28,16 @@ Array: TypeAlias = "npt.NDArray[Any]"
 
 # Resamples of the bootstrap: fewer if there are many logits, so that it takes seconds.
 MOST_RESAMPLES, LEAST_RESAMPLES, _NUMBERS = 1000, 200, 2e8
+# Kinds of examples, in the order of `choose_examples`.
+_KINDS = (
+    ("Worst examples",
+     "The texts with the highest loss. Look whether what is given as true is right."),
+    ("Most uncertain examples", "The texts that the model finds hardest to decide."),
+)
 # Examples of each kind, and characters that are shown of each.
 MOST_EXAMPLES, MOST_CHARACTERS = 15, 400
+# Characters that are shown of an example whose words are marked.
+_MOST_EXPLAINED = 1200
 _MOST_LENGTHS = 6
 
 _CSS = """
@@ -62,6 +71,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-weight: 600; margin-bottom
 .example div { display: flex; gap: .4rem; min-width: 0; } .example dt { color: var(--quiet); }
 .example dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 .example p { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; max-width: none; }
+.example .words { line-height: 1.9; margin-top: .3rem; }
 .note { border-left: 4px solid var(--c-1); padding: .3rem .8rem; background: var(--soft); }
 @media (max-width: 30rem) { th, td { padding: .25rem .4rem; } }
 """
@@ -70,6 +80,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-weight: 600; margin-bottom
 def render(
     result: Evaluation, objective: Objective, name: str, read: Sequence[Text],
     logits: npt.NDArray[np.float32], targets: Array, rows: Sequence[Any],
+    explained: Mapping[int, Explanation | None],
 ) -> str:
     """Return the report as HTML.
 
@@ -85,6 +96,8 @@ def render(
         Of the texts.
     rows : sequence
         What each text is called: its row.
+    explained : dict of int to Explanation or None
+        Explanations by the number of the text; None if it has no words.
     """
     texts = [text if isinstance(text, str) else "\n\u2014\n".join(text) for text in read]
     note = "" if result.note is None else f'<p class="note">{escape(result.note)}</p>'
@@ -94,17 +107,18 @@ def render(
     for table in objective.report_tables(result):
         title = f"<p>{escape(table.title)}</p>" if table.title else ""
         tables.append(title + html_table(table.columns, table.rows, table.shades))
-    worst = np.argsort(-objective.pointwise_loss(logits, targets), kind="stable")
-    examples = _examples(
-        "Worst examples",
-        "The texts with the highest loss. Look whether what is given as true is right.",
-        objective, texts, logits, targets, worst, rows,
-    )
-    if objective.classes is not None:
-        unsure = np.argsort(-objective.uncertainty(logits), kind="stable")
+    examples = ""
+    if any(each is not None for each in explained.values()):
+        examples = (
+            "<h2>Why the model says so</h2><p>In the first examples of each kind below, words are "
+            "marked by what they add to the prediction (integrated gradients). They say what the "
+            f"model looks at, not whether it is right.</p>{render_legend()}"
+        )
+    for (title, about), order in zip(
+        _KINDS, choose_examples(objective, logits, targets), strict=False
+    ):
         examples += _examples(
-            "Most uncertain examples", "The texts that the model finds hardest to decide.",
-            objective, texts, logits, targets, unsure, rows,
+            title, about, objective, texts, logits, targets, order, rows, explained
         )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -119,6 +133,16 @@ def render(
         f'<h2>Charts</h2><div class="charts">{"".join(map(draw, charts))}</div>'
         f"{examples}</body></html>\n"
     )
+
+
+def choose_examples(
+    objective: Objective, logits: npt.NDArray[np.float32], targets: Array
+) -> list[npt.NDArray[np.int64]]:
+    """Return the numbers of all texts, by falling loss and, for classes, by rising certainty."""
+    orders = [np.argsort(-objective.pointwise_loss(logits, targets), kind="stable")]
+    if objective.classes is not None:
+        orders.append(np.argsort(-objective.uncertainty(logits), kind="stable"))
+    return orders
 
 
 def _intervals(objective: Objective, logits: npt.NDArray[np.float32], targets: Array) -> str:
@@ -179,7 +203,7 @@ def by_length(
 def _examples(
     title: str, about: str, objective: Objective, texts: Sequence[str],
     logits: npt.NDArray[np.float32], targets: Array, order: npt.NDArray[np.int64],
-    names: Sequence[Any],
+    names: Sequence[Any], explained: Mapping[int, Explanation | None],
 ) -> str:
     """Return the first texts of an order, with what is true and what is predicted."""
     rows = order[:MOST_EXAMPLES]
@@ -190,6 +214,10 @@ def _examples(
             f'<div><dt>{escape(name)}</dt><dd dir="auto">{escape(str(value))}</dd></div>'
             for name, value in ({"row": names[row]} | case).items()
         )
+        explanation = explained.get(row)
+        if explanation is not None:
+            parts.append(f'<div class="example"><dl>{facts}</dl>{_why(explanation)}</div>')
+            continue
         text, more = texts[row][:MOST_CHARACTERS], len(texts[row]) - MOST_CHARACTERS
         rest = f' <span class="quiet">... and {more:,} characters more</span>' if more > 0 else ""
         # HTML has no null bytes. What turns the direction of writing does so within its text.
@@ -198,3 +226,12 @@ def _examples(
             f'<div class="example"><dl>{facts}</dl><p dir="auto">{shown}{rest}</p></div>'
         )
     return "".join(parts)
+
+
+def _why(explanation: Explanation) -> str:
+    """Return what is explained, and the text with its words marked."""
+    said = escape(f"{explanation.headline} ({explanation.footnote})".replace("\0", "\ufffd"))
+    return f'<p class="quiet">{said}</p>' + "".join(
+        f'<p class="words" dir="auto">{render_words(explanation, part, _MOST_EXPLAINED)}</p>'
+        for part in range(len(explanation.texts))
+    )

@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> None:
     """Run the command."""
     label_map = merge_label_maps(args)
     check_order(args)
+    if args.explain and args.report is None:
+        args.usage_error("--explain is about the examples of a report; also pass --report")
     source = read_source(args, args.file)
     ready = open_predictor(args.directory, prediction_parameters(args), args.abstain)
     objective = ready.objective
@@ -52,7 +54,9 @@ def run(args: argparse.Namespace) -> None:
             hint = ""
         raise ValueError(f"{error}{hint}") from None
     with name_texts(row_namer(source, frame.index)):
-        result = evaluate(ready, texts, y, report=args.report, overwrite=args.force)
+        result = evaluate(
+            ready, texts, y, report=args.report, explain=args.explain, overwrite=args.force
+        )
     if args.report is not None:
         print(f"report written to {args.report}", file=sys.stderr)
     if not args.json:

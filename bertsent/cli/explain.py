@@ -75,7 +75,9 @@ def _explain_texts(args: argparse.Namespace) -> Explanations:
     if args.text_pair is not None:
         texts = list(zip(args.text, args.text_pair, strict=True))
     with name_texts(lambda number: f"--text {shlex.quote(args.text[number])}"):
-        return explain(ready, texts, args.method, args.target, args.tolerance)
+        return explain(
+            ready, texts, args.method, args.target, args.tolerance, n_words=args.n_words
+        )
 
 
 def _explain_file(args: argparse.Namespace) -> Explanations:
@@ -96,4 +98,6 @@ def _explain_file(args: argparse.Namespace) -> Explanations:
     frame = pd.concat(taken)
     texts = pd.Series(frame_texts(frame, columns, source), index=frame.index, dtype=object)
     with name_texts(row_namer(source, frame.index)):
-        return explain(ready, texts, args.method, args.target, args.tolerance)
+        return explain(
+            ready, texts, args.method, args.target, args.tolerance, n_words=args.n_words
+        )

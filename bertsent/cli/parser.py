@@ -276,6 +276,10 @@ def _add_evaluate(commands: _Commands) -> Parser:
                help="file of HTML to write, for people: metrics with confidence intervals, charts, "
                "and the worst and most uncertain texts",
                brief="HTML with charts and examples to write")
+    output.add("--explain", metavar="N", type=Typed(whole(0, 15)), default=0,
+               help="mark the words of the N worst and N most uncertain texts of --report by "
+               "what they add to the prediction, up to 15 each; default: 0",
+               brief="mark what decided in N examples of --report")
     add_json(output)
     output.add("--force", action="store_true", help="replace the file of --report if it exists")
     prediction = commands.section(command, "prediction")
@@ -426,6 +430,9 @@ def _add_explain(commands: _Commands) -> Parser:
                default=DEFAULT_TOLERANCE,
                help="how far the sum of the scores of integrated gradients may be from what it "
                "should be, as a share of the scores of all tokens (default: %(default)s)")
+    scores.add("--n-words", type=Typed(whole(1)), metavar="N",
+               help="with --method occlusion, mask only the N words of each text that have the "
+               "largest scores by integrated gradients (default: all words)")
     output = commands.section(command, "output")
     output.add("--output", "-o", metavar="OUT", type=typed_output,
                help="file to write, a page or a table (default: print)",

@@ -7,7 +7,11 @@ from .methods import (
     METHODS as METHODS,
 )
 from .occlusion import occlude as occlude
-from .page import render as render
+from .page import (
+    render as render,
+    render_legend as render_legend,
+    render_words as render_words,
+)
 from .result import (
     Explanation as Explanation,
     Explanations as Explanations,

@@ -61,12 +61,14 @@ def integrate(
     *,
     precision: str = "float32",
     memory_limit: int | str | None = None,
+    kept: str | None = None,
     report: Callable[[float], None] | None = None,
 ) -> Integral:
     """Compute the scores of all tokens by Clenshaw-Curtis quadrature.
 
     Its places are doubled until the error of a text is small enough. Those of a coarser rule are
-    among those of a finer one, so none is computed in vain.
+    among those of a finer one, so none is computed in vain. What is computed at a place is added to
+    the sums of all rules at once, so that the memory of a token does not depend on their number.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def integrate(
         The output of a text is the sum of its logits times these.
     tolerance : float
         Largest error, a share as in `Integral`.
-    n_threads, precision, memory_limit
+    n_threads, precision, memory_limit, kept
         As in `attribute_pieces`.
     report : callable, optional
         Called with the share of texts that are done.
@@ -92,33 +94,39 @@ def integrate(
     baseline, of_token = sequences.masked(mask), np.repeat(of_text, np.diff(offsets))
     shares = np.repeat(sequences.shares, np.diff(offsets))
     of_sequences = np.ascontiguousarray(weights[of_text])
-    values: dict[int, npt.NDArray[np.float32]] = {}  # of all tokens, by place
+    rules = [count for count in (LEAST_STEPS << k for k in range(16)) if count <= MOST_STEPS]
+    sums_of = {count: np.zeros(len(ids)) for count in rules}  # of all tokens, by rule
     ends = np.zeros((len(of_text), 2))
     scores, errors = np.zeros(len(ids)), np.zeros(n_texts)
     steps = np.zeros(n_texts, np.int64)
     count, left = LEAST_STEPS, np.arange(n_texts)
     while len(left):
         # Places are numbered as in the finest rule; only the odd ones of this rule are new.
-        between = MOST_STEPS // count
-        places = np.arange(0, MOST_STEPS + 1, between)
+        places = np.arange(0, MOST_STEPS + 1, MOST_STEPS // count)
         if count > LEAST_STEPS:
             places = places[1::2]
-        values |= {place: np.zeros(len(ids), np.float32) for place in places.tolist()}
         inside = np.flatnonzero(np.isin(of_text, left))
         rows, numbers = np.repeat(inside, len(places)), np.tile(places, len(inside))
         along = (0.5 - 0.5 * np.cos(np.pi * numbers / MOST_STEPS)).astype(np.float32)
-        outputs, found = attribute_pieces(
+        for part in attribute_pieces(
             model, ids, offsets, baseline, rows, along, of_sequences, n_threads,
-            types=sequences.types, precision=precision, memory_limit=memory_limit,
-        )
-        for row, number, own in zip(rows.tolist(), numbers.tolist(), found, strict=True):
-            values[number][offsets[row] : offsets[row + 1]] = own
-        for end, number in enumerate((0, MOST_STEPS)):
-            ends[rows[numbers == number], end] = outputs[numbers == number]
+            types=sequences.types, precision=precision, memory_limit=memory_limit, kept=kept,
+        ):
+            at = 0
+            for row, number, output in zip(
+                rows[part.rows].tolist(), numbers[part.rows].tolist(), part.outputs, strict=True
+            ):
+                begin, end = offsets[row], offsets[row + 1]
+                own = part.scores[at : at + end - begin].astype(np.float64)
+                at += end - begin
+                for rule, sums in sums_of.items():
+                    if rule >= count:
+                        weight = quadrature(rule)[number * rule // MOST_STEPS]
+                        sums[begin:end] += weight * own
+                if number in (0, MOST_STEPS):
+                    ends[row, number // MOST_STEPS] = output
         mine = np.isin(of_token, left)
-        scores[mine] = 0.0
-        for place, weight in enumerate(quadrature(count).tolist()):
-            scores[mine] += weight * values[place * between][mine].astype(np.float64)
+        scores[mine] = sums_of[count][mine]
         sums = sum_by(of_token, scores * shares, n_texts)
         sizes = sum_by(of_token, np.abs(scores * shares), n_texts)
         change = sum_by(of_text, sequences.shares * (ends[:, 1] - ends[:, 0]), n_texts)

@@ -30,6 +30,7 @@ def occlude(
     *,
     precision: str = "float32",
     memory_limit: int | str | None = None,
+    only: npt.NDArray[np.bool_] | None = None,
     report: Callable[[float], None] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the score of each word, and the output of each text.
@@ -46,6 +47,8 @@ def occlude(
         The output of a text is the sum of its logits times these.
     n_threads, precision, memory_limit
         As in `score_pieces`.
+    only : ndarray of bool, shape (n_words,), or None, default=None
+        The words to mask; None means all of them. The scores of others are 0.
     report : callable, optional
         Called with the share of the work that is done.
 
@@ -60,6 +63,8 @@ def occlude(
     # One sequence for each pair of a sequence and a word in it.
     of_token = np.repeat(np.arange(len(lengths)), lengths)
     inside = sequences.words >= 0
+    if only is not None:
+        inside[inside] = only[sequences.words[inside]]
     pairs = np.unique(np.stack([of_token[inside], sequences.words[inside]], axis=1), axis=0)
 
     def outputs_of(
@@ -79,7 +84,7 @@ def occlude(
         return found
 
     whole = outputs_of(ids, np.arange(len(lengths)))
-    scores = np.zeros(n_words)
+    scores, done = np.zeros(n_words), 0
     piece_of = (np.cumsum(lengths[pairs[:, 0]]) - lengths[pairs[:, 0]]) // _TOKENS
     for part in np.split(pairs, np.flatnonzero(np.diff(piece_of)) + 1) if len(pairs) else []:
         rows, words = part.T
@@ -92,7 +97,8 @@ def occlude(
         ]
         change = whole[rows] - outputs_of(np.concatenate(copies).astype(np.int32), rows)
         np.add.at(scores, words, sequences.shares[rows] * change)
+        done += len(part)
         if report is not None:
-            report((np.searchsorted(pairs[:, 0], rows[-1], side="right")) / len(pairs))
+            report(done / len(pairs))
     n_texts = len(weights)
     return scores, sum_by(of_text, sequences.shares * whole, n_texts)

@@ -71,7 +71,7 @@ def render_cell(explanations: Sequence[Explanation], *notes: str) -> str:
         What is said below them.
     """
     several = len(explanations) > 1
-    parts = [_legend(), *(_render_one(each, several) for each in explanations)]
+    parts = [render_legend(), *(_render_one(each, several) for each in explanations)]
     return "".join([*parts, *(f'<p style="{_QUIET}">{escape(note)}</p>' for note in notes)])
 
 
@@ -87,11 +87,13 @@ def render_words(explanation: Explanation, part: int = 0, most: int = MOST_CHARA
         Largest number of characters to show.
     """
     strengths, scores = explanation.strengths, explanation.scores
+    unmasked = set(explanation.unmasked.tolist())
     html = []
     for piece, word in cut_marks(explanation, part, most, "[\u2026]"):
-        if word is None or (strengths[word] == 0 and not np.isnan(scores[word])):
+        is_read = word is not None and (not np.isnan(scores[word]) or word in unmasked)
+        if word is None or (strengths[word] == 0 and is_read):
             html.append(_shown(piece))
-        elif np.isnan(scores[word]):
+        elif not is_read:
             html.append(f'<span style="opacity: 0.55">{_shown(piece)}</span>')
         else:
             html.append(_mark(piece, float(strengths[word]), f"{scores[word]:+.3g}"))
@@ -121,7 +123,8 @@ def _render_one(explanation: Explanation, several: bool) -> str:
     )
 
 
-def _legend() -> str:
+def render_legend() -> str:
+    """Return what the marks mean, as a paragraph."""
     return (
         f'<p style="{_QUIET}; line-height: 1.9">{_mark("supports", 0.8, "positive")} the target; '
         f'{_mark("speaks against", -0.8, "negative")} it; '

@@ -52,7 +52,8 @@ class Explanation:
     parts : ndarray of int64, shape (n_words,)
         0 for words of the text, or of the first text of a pair; 1 for those of the second.
     scores : ndarray of float64, shape (n_words,)
-        What each word adds to the output of the target. NaN for words that are not read.
+        What each word adds to the output of the target. NaN for words that are not read, and for
+        those in `unmasked`.
     output : float
         The output of the target that is explained.
     baseline : float
@@ -63,6 +64,9 @@ class Explanation:
         one of all members. NaN for occlusion.
     steps : int
         Number of gradients of each token; 0 for occlusion.
+    unmasked : ndarray of int64
+        Occlusion with `n_words`: the numbers of the words that are read but were not masked. Their
+        scores are NaN.
     """
 
     text: Text
@@ -79,6 +83,9 @@ class Explanation:
     baseline: float
     error: float
     steps: int
+    unmasked: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, np.int64), repr=False
+    )
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -146,7 +153,10 @@ class Explanation:
         line = self.method.replace("_", " ")
         if self.method == "integrated_gradients":
             line += f", {self.steps} steps, error {self.error:.1%}"
-        unread = int(np.isnan(self.scores).sum())
+        if len(self.unmasked):
+            masked = int((~np.isnan(self.scores)).sum())
+            line += f" of the {masked:,} strongest words by integrated gradients"
+        unread = int(np.isnan(self.scores).sum()) - len(self.unmasked)
         return line + (f"; {unread:,} words are not read" if unread else "")
 
     def __str__(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bertsent.model.bert import BertForSequenceClassification
+
+
+class Contributions(NamedTuple):
+    """What the tokens of some sequences contribute.
+
+    Attributes
+    ----------
+    rows : slice
+        Which of the sequences that were asked for.
+    outputs : ndarray of float64, shape (n,)
+        Their outputs.
+    scores : ndarray of float32, shape (T,)
+        For each of their tokens, laid end to end, the gradient of the output at its word embedding,
+        times the difference between the word embeddings of the sequence and of the baseline.
+    """
+
+    rows: slice
+    outputs: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float32]
 
 
 def attribute_pieces(
@@ -30,8 +50,9 @@ def attribute_pieces(
     types: npt.NDArray[np.int32] | None = None,
     precision: str = "float32",
     memory_limit: int | str | None = None,
-) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float32]]]:
-    """Return outputs of sequences on the line from a baseline, and what each token contributes.
+    kept: str | None = None,
+) -> Iterator[Contributions]:
+    """Yield outputs of sequences on the line from a baseline, and what each token contributes.
 
     Parameters
     ----------
@@ -51,19 +72,18 @@ def attribute_pieces(
     precision : {"float32", "bfloat16"}, default="float32"
     memory_limit : int, str or None, default=None
         As in `BertClassifier`.
+    kept : str or None, default=None
+        Another precision in which the model has computed before, and has packed weights.
 
-    Returns
-    -------
-    outputs : ndarray of float64, shape (n,)
-    scores : list of n ndarrays of float32
-        For each token, the gradient of the output at its word embedding, times the difference
-        between the word embeddings of the sequence and of the baseline.
+    Yields
+    ------
+    Contributions
+        In the order of `rows`.
     """
     lengths = np.diff(offsets)
     chunk_tokens = limit_attribution(
-        model, memory_limit, lengths, n_threads=n_threads, precision=precision
+        model, memory_limit, lengths, n_threads=n_threads, precision=precision, kept=kept
     )
-    outputs, scores = np.empty(len(rows)), []
     piece_of = (np.cumsum(lengths[rows]) - lengths[rows]) // (PIECE_TOKENS * n_threads)
     for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(piece_of)) + 1):
         check_interrupts()
@@ -74,6 +94,5 @@ def attribute_pieces(
             some, of_some, None, cu_seqlens, other, along[part], own,
             n_threads=n_threads, chunk_tokens=chunk_tokens, precision=precision,
         )
-        outputs[part] = (logits.astype(np.float64) * own).sum(axis=1)
-        scores += np.split(found, cu_seqlens[1:-1])
-    return outputs, scores
+        outputs = (logits.astype(np.float64) * own).sum(axis=1)
+        yield Contributions(slice(int(part[0]), int(part[-1]) + 1), outputs, found)

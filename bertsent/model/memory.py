@@ -185,11 +185,17 @@ def limit_attribution(
     *,
     n_threads: int,
     precision: str = "float32",
+    kept: str | None = None,
 ) -> int:
-    """Return how many tokens attribution may process at once; 0 means the engine's own choice."""
+    """Return how many tokens attribution may process at once; 0 means the engine's own choice.
+
+    `kept` is another precision in which weights are packed already.
+    """
     if limit is None or not len(lengths):
         return 0
     fixed = 4 * model._flat.size + model._core.packed_size(precision, backward=True)
+    if kept is not None and kept != precision:
+        fixed += model._core.packed_size(kept)
 
     def size(passes: PassTokens) -> int:
         return _scoring_size(model, lengths, passes.scoring, n_threads, precision, keep=True)

@@ -440,6 +440,10 @@ class Objective(ABC):
         """Return the number of the output to explain for each text, if none was named."""
         return np.zeros(len(logits), np.int64)
 
+    def outputs_of_examples(self, logits: Array, targets: Array) -> npt.NDArray[np.int64]:
+        """Return the number of the output to explain for each example of a report."""
+        return self.outputs_to_explain(logits)
+
     def output_weights(self, outputs: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the weights of the logits whose sum is explained, given the number of the output.
 

@@ -308,6 +308,14 @@ class Regression(Objective):
             )
         return super().outputs_to_explain(logits)
 
+    def outputs_of_examples(
+        self, logits: Float32, targets: Float32
+    ) -> npt.NDArray[np.int64]:
+        """Return the number that is predicted worst, measured in standard deviations."""
+        found: npt.NDArray[np.int64]
+        found = np.abs(self._errors(logits, targets) / self.scale).argmax(axis=1)
+        return found
+
     def output_weights(self, outputs: npt.NDArray[np.int64]) -> Float32:
         """Return weights whose sum of logits is the number, in the unit of y."""
         weights = super().output_weights(outputs)
