@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -16,6 +17,7 @@ MINUTES = 10  # for a block, before it is ended
 
 _FENCE = re.compile(r" *(?P<mark>`{3,}|~{3,}) *(?P<language>[\w+-]*)[^`]*")
 _SKIP = re.compile(r"skip\b:?(?P<reason>.*)", re.DOTALL | re.IGNORECASE)
+_NEEDS = re.compile(r"needs:? +(?P<modules>[\w.]+(, [\w.]+)*)")
 _SETUP = re.compile(r"setup *\n(?P<code>.*)", re.DOTALL)
 _NUMBER = r"-?\d+\.\d+"
 
@@ -96,7 +98,18 @@ def _reason_to_skip(comments, place):
             if not skip["reason"].strip():
                 raise BlockError(f"{place}: say why it is skipped: <!-- skip: REASON -->")
             return skip["reason"].strip()
+        needs = _NEEDS.fullmatch(comment)
+        for name in needs["modules"].split(", ") if needs else ():
+            if not _is_installed(name):
+                return f"{name} is not installed"
     return None
+
+
+def _is_installed(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what contains the module
+        return False
 
 
 class Page:

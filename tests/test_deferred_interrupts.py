@@ -377,10 +377,10 @@ def test_predict_file_leaves_nothing(fitted, tmp_path, monkeypatch, method, numb
 
 
 def test_fit_after_its_last_step_keeps_the_model(fitted, monkeypatch):
-    from bertsent.classifier import estimator
+    from bertsent.classifier import fitting
 
-    plain = estimator.fit
-    monkeypatch.setattr(estimator, "fit", lambda *a, **o: (plain(*a, **o), press())[0])
+    plain = fitting.fit
+    monkeypatch.setattr(fitting, "fit", lambda *a, **o: (plain(*a, **o), press())[0])
     clf = bertsent.BertClassifier(**fitted.get_params())
     with pytest.raises(KeyboardInterrupt, match="after the last step of training"):
         clf.fit(TEXTS, LABELS)

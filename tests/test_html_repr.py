@@ -1,5 +1,6 @@
 """What notebooks show of an estimator."""
 
+import json
 import re
 import socket
 from html.parser import HTMLParser
@@ -130,6 +131,25 @@ def test_frozen_parameters_are_those_that_training_leaves(base):
     )
     assert f"{frozen:,} frozen" in show(clf)
     assert "2 layers frozen" in show(maker(base, freeze_layers="all")().fit(TEXTS, LABELS))
+
+
+def test_layers_are_those_that_were_frozen_in_fit(base, tmp_path):
+    clf = maker(base, freeze_layers=1)().fit(TEXTS, LABELS)
+    clf.set_params(freeze_layers=0)
+    assert "1 layer frozen" in show(clf) and "1 layer trained" in show(clf)
+    clf.save_pretrained(tmp_path / "model")
+    opened = BertClassifier.from_pretrained(tmp_path / "model")
+    assert "1 layer frozen" in show(opened)
+    assert "1 layer frozen" not in show(clf.fit(TEXTS, LABELS))
+    clf = maker(base, members=[{"freeze_layers": "all"}, {"freeze_layers": 0}])()
+    clf.fit(TEXTS, LABELS).save_pretrained(tmp_path / "two")
+    assert "2 layers frozen" in show(BertClassifier.from_pretrained(tmp_path / "two"))
+    # Files of earlier versions do not say it.
+    settings = json.loads((tmp_path / "model" / "bertsent.json").read_text())
+    del settings["frozen_layers"]
+    (tmp_path / "model" / "bertsent.json").write_text(json.dumps(settings))
+    opened = BertClassifier.from_pretrained(tmp_path / "model")
+    assert "frozen" not in show(opened) and "2 layers trained" in show(opened)
 
 
 def test_members_words_other_tasks_and_one_epoch(base):

@@ -5,9 +5,12 @@ import io
 import os
 import pty
 import re
+import signal
 import struct
+import subprocess
 import sys
 import termios
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -446,3 +449,20 @@ def test_lines_in_a_terminal_for_those_who_want_them(program):
     terminal.read()
     assert terminal.code == 0 and "epoch 2/2 done" in terminal.shown
     assert "|" not in terminal.shown and "\r" not in terminal.shown.replace("\r\n", "")
+
+
+def test_a_log_file_has_lines_that_end(program, tmp_path):
+    command = [sys.executable, "-m", "bertsent", *map(str, program.train), "--epochs", "100000"]
+    path = tmp_path / "log.txt"
+    with path.open("wb") as log:
+        running = subprocess.Popen(command, stderr=log, stdout=log, **surroundings())
+        deadline = time.monotonic() + 120
+        while "epoch 2/100000 done" not in path.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(120) == 130
+    text = path.read_text()
+    assert "\r" not in text and "\x1b" not in text and "%|" not in text and text.endswith("\n")
+    *_, last = text.splitlines()
+    assert "training was interrupted after step " in last and "is saved in" in last
+    assert text.count("interrupted after step") == 1 and "Traceback" not in text

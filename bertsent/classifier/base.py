@@ -25,6 +25,7 @@ from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, interrupted, notice
 from bertsent.texts import in_memory, row_labels
 from bertsent.tokenizer import Tokenizer
+from bertsent.training import CallbackSupport, tell_callbacks
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bertsent.classifier.evaluation import Evaluation
     from bertsent.explanation import Explanations
     from bertsent.files import DialectOptions, ScoredFile
+    from bertsent.objectives import Objective
     from bertsent.texts import PairColumn, Table, TextColumn, Texts
 
 # What an interrupt says if nothing was learned; the estimator is then as it was.
@@ -78,7 +80,7 @@ class FittedAttribute(Generic[T]):
 
 
 # scikit-learn has no type hints.
-class BertEstimator(BaseEstimator):  # type: ignore[misc]
+class BertEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]
     """What `BertClassifier` and `BertRegressor` have in common.
 
     A subclass has the parameters in its ``__init__``, and `fit`, `predict`, `score` and `evaluate`.
@@ -145,6 +147,28 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             told = interrupted(stop, _BEFORE_THE_FIRST if self._fitted is before else after)
         if told is not None:
             raise told
+        return self
+
+    def _fit(
+        self, objective: Callable[[], type[Objective]], X: Any, y: Any, sample_weight: Any,
+        X_val: Any, y_val: Any, **how: Any,
+    ) -> Self:
+        """Train by `fit` of the module fitting, and tell callbacks of scikit-learn about it."""
+        from bertsent.classifier.fitting import fit
+
+        parameters, before = self._checked_parameters(), self._fitted if self.warm_start else None
+
+        def learn(listener: Callable[[dict[str, Any]], bool] | None) -> object:
+            return self._learn(lambda: fit(
+                parameters, objective(), X, y, sample_weight, X_val, y_val, before,
+                origin=self._origin, listener=listener, **how,
+            ))
+
+        tell_callbacks(
+            self, learn, X=X, y=y, epochs=_most_epochs(parameters),
+            metadata=None if sample_weight is None else {"sample_weight": sample_weight},
+            fitted=lambda: {"_fitted": self._fitted},
+        )
         return self
 
     def tokens_read(self, X: Texts) -> pd.DataFrame:
@@ -636,6 +660,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         method: Literal["integrated_gradients", "occlusion"] = "integrated_gradients",
         target: Any = None,
         tolerance: float = 0.05,
+        n_words: int | None = None,
     ) -> Explanations:
         """Compute what each word of a text adds to its prediction.
 
@@ -664,6 +689,10 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
             text is so near to what it should be, as a share of the sum of all scores without their
             signs; at most at 257 places. ``error`` of an explanation is what was reached. The
             default ranks words as much smaller ones do (docs/explain.md).
+        n_words : int or None, default=None
+            Occlusion: number of words of each text to mask, those with the largest scores by
+            integrated gradients. The scores of these are exactly those of occlusion, and there are
+            no others. None masks all words, one by one, which takes long.
 
         Returns
         -------
@@ -695,7 +724,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         """
         from bertsent.classifier.explaining import explain
 
-        return explain(predictor(self), X, method, target, tolerance, self.verbose)
+        return explain(predictor(self), X, method, target, tolerance, self.verbose, n_words)
 
     def similar(self, X: Texts, X_train: Texts, n: int = 5) -> pd.DataFrame:
         """Find the training texts that the model sees as most similar to each text.
@@ -772,6 +801,15 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
         parameters = all_parameters(self)
         check_parameters(parameters)
         return parameters
+
+
+def _most_epochs(parameters: Mapping[str, Any]) -> int | None:
+    """Return the number of epochs of all members at most; None if training decides it."""
+    members = member_parameters(dict(parameters))
+    decided = [own["time_budget"] is not None or own["few_shot"] for own in members]
+    if any(decided) or not all(isinstance(own["epochs"], int) for own in members):
+        return None
+    return sum(int(own["epochs"]) for own in members)
 
 
 def check_fitted(estimator: object) -> Fitted:

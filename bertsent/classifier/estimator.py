@@ -13,7 +13,6 @@ from sklearn.base import ClassifierMixin, clone
 
 from bertsent.classifier.base import BertEstimator, FittedAttribute, predictor
 from bertsent.classifier.evaluation import Evaluation, evaluate
-from bertsent.classifier.fitting import fit
 from bertsent.classifier.parameters import CLASSIFICATION
 from bertsent.classifier.recipes import with_recipe
 from bertsent.objectives import choose_objective
@@ -520,6 +519,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         for name in ("_metadata_request", "_sklearn_output_config"):
             if name in vars(self):
                 setattr(copied, name, copy.deepcopy(vars(self)[name]))
+        if "_skl_callbacks" in vars(self):  # those of scikit-learn, which clones share
+            copied._skl_callbacks = self._skl_callbacks
         return copied
 
     def _choose_objective(self, y: Labels) -> type[Objective]:
@@ -588,12 +589,11 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
         After any error but KeyboardInterrupt, the classifier is as it was before the call.
         """
-        before = self._fitted if self.warm_start else None
         X, y, X_val, y_val = in_memory_all(X=X, y=y, X_val=X_val, y_val=y_val)
-        return self._learn(lambda: fit(
-            self._checked_parameters(), self._choose_objective(y), X, y, sample_weight, X_val,
-            y_val, before, unlabelled=unlabelled, origin=self._origin,
-        ))
+        return self._fit(
+            lambda: self._choose_objective(y), X, y, sample_weight, X_val, y_val,
+            unlabelled=unlabelled,
+        )
 
     def partial_fit(
         self,
@@ -724,7 +724,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
     def evaluate(
         self, X: Texts, y: Labels, *, label_map: Mapping[Any, Any] | None = None,
         abstain: float | None = None, report: str | PathLike[str] | None = None,
-        overwrite: bool = False,
+        explain: int = 0, overwrite: bool = False,
     ) -> Evaluation:
         """Test the classifier: accuracy, precision, recall and F1 by class, and confusions.
 
@@ -747,6 +747,10 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
             File of HTML to write, for people: metrics with confidence intervals, confusions,
             reliability, precision and recall, errors by length, and the worst and most uncertain
             texts. It contains these texts (docs/decisions.md).
+        explain : int, default=0
+            Number of the worst and of the most uncertain texts, up to 15 each, whose words are
+            marked in `report` by what they add to the prediction, as `explain` does. None are by
+            default, because an explanation takes about as long as 30 predictions.
         overwrite : bool, default=False
             Whether to replace `report` if it exists.
 
@@ -760,8 +764,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         Raises
         ------
         TypeError, ValueError
-            An item of `X` is not a text, or a label of `y`, or what `label_map` gives for it, is
-            not a class.
+            An item of `X` is not a text; a label of `y`, or what `label_map` gives for it, is not
+            a class; or `explain` is set without `report`, or for a model without a mask token.
 
         Examples
         --------
@@ -781,7 +785,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         """
         return evaluate(
             predictor(self, abstain), X, y, self.verbose, label_map, report=report,
-            overwrite=overwrite,
+            explain=explain, overwrite=overwrite,
         )
 
     @interruptible("the audit was interrupted")

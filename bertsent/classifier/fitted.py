@@ -141,6 +141,9 @@ class Fitted:
         Attributes of `BertClassifier`.
     objective : Objective
         What the models learned, with the labels.
+    frozen_layers : int, list of int or None
+        Number of layers that were not trained, of each member if members have parameters of their
+        own; None if a file of an earlier version does not say it.
     feature_names : list of str or None
         Names of the one or two columns of texts if X was a table.
     pairs : bool or None
@@ -174,6 +177,9 @@ class Fitted:
         default=None, metadata=saved(of_members(optional(Field.whole)))
     )
     max_length: int | list[int] = field(metadata=saved(of_members(_length)))
+    frozen_layers: int | list[int] | None = field(
+        default=None, metadata=saved(optional(of_members(Field.whole)), if_set=True)
+    )
     plan: dict[str, Any] | None = field(default=None, metadata=saved(optional(row)))
     teachers: list[dict[str, Any]] | None = field(
         default=None, metadata=saved(optional(table), if_set=True)
@@ -189,6 +195,11 @@ class Fitted:
     moments: Moments | None = None
     words: WordModel | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.moments is None:  # otherwise partial_fit may go on with the model
+            for model in self.models:
+                model._finish()
 
     @property
     def n_features_in(self) -> int:

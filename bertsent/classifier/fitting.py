@@ -109,7 +109,7 @@ if TYPE_CHECKING:
     from bertsent.system import Silent
     from bertsent.texts import Labels, Text, Texts
     from bertsent.tokenizer import Encoding, Tokenizer
-    from bertsent.training import FrozenCache, RecordedRun, Saved, Seeds
+    from bertsent.training import Callback, FrozenCache, RecordedRun, Saved, Seeds
 
 
 def fit(
@@ -125,6 +125,7 @@ def fit(
     unlabelled: Texts | None = None,
     origin: Mapping[str, Any] | None = None,
     recorded: Mapping[int, RecordedRun] | None = None,
+    listener: Callback | None = None,
 ) -> tuple[Fitted, KeyboardInterrupt | None]:
     """Train on texts and their labels; see `BertClassifier.fit`.
 
@@ -146,6 +147,8 @@ def fit(
         A run to repeat, by the number of the member, from 1. Other members are not trained. Its
         seeds, and what was chosen for "auto" and a time budget, are used again. If anything else
         differs from the record, that is a CheckpointError before the first step.
+    listener : callable or None, default=None
+        A further callback, which is no part of the run's description.
 
     Returns
     -------
@@ -232,7 +235,7 @@ def fit(
                     run = _Fit(
                         own, objective, given, n_threads, budget, stores[number], saved[number],
                         past.seeds if past else member_seeds(seeds, number), number, before,
-                        progress, origin, past, lesson, scorer,
+                        progress, origin, past, lesson, scorer, listener,
                     )
                     run.split(labelled, validation)
                     run.open()
@@ -327,6 +330,8 @@ class _Fit:
         What teachers say.
     scorer : Scorer or None
         What early stopping watches, if the objective does not compute it.
+    listener : callable or None
+        A further callback.
 
     Attributes
     ----------
@@ -373,8 +378,10 @@ class _Fit:
         past: RecordedRun | None = None,
         lesson: Lesson | None = None,
         scorer: Scorer | None = None,
+        listener: Callback | None = None,
     ) -> None:
         self.learned, self.lesson, self.scorer = objective, lesson, scorer
+        self.listener = listener
         self.parameters, self.objective, self.given = parameters, objective, given
         self.validation = None
         self.n_threads, self.budget, self.store = n_threads, budget, store
@@ -650,6 +657,8 @@ class _Fit:
         precision, progress = self.options.precision, self.progress
         about = {} if self.member is None else {"member": self.member}
         callbacks, log_file = given_callbacks(self.parameters), self.parameters["log_file"]
+        if self.listener is not None:
+            callbacks = [*callbacks, self.listener]
         if about and state.finished:  # they saw it before other members began
             callbacks, log_file = [], None
         chosen = " (auto)" if self.parameters["precision"] == "auto" else ""
@@ -695,6 +704,7 @@ class _Fit:
             objective=self.objective.trained(self.model),
             learning_rate=self.options.learning_rate,
             precision=self.options.precision,
+            frozen_layers=self.options.freeze,
             history=self.state.rows(self.objective.metric),
             evaluations=self.state.evaluations,
             best_step=self.state.best.step,
@@ -728,7 +738,7 @@ def _put_together(parameters: Parameters, members: list[Fitted]) -> Fitted:
         together["best_step"] = [member.best_step for member in members]
         together["examples"] = members[0].examples
     if is_list(parameters["members"]):
-        for name in ("learning_rate", "max_length"):
+        for name in ("learning_rate", "max_length", "frozen_layers"):
             together[name] = [getattr(member, name) for member in members]
     return replace(members[-1], models=[member.model for member in members], **together)
 

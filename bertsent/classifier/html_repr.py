@@ -87,7 +87,11 @@ def _shape_of(estimator: BertEstimator, fitted: Fitted | None) -> _Shape | None:
         freeze = estimator.freeze_layers
         if fitted is not None:
             config, engine = fitted.model._config, fitted.model._engine
-            freeze = (fitted.plan or {}).get("freeze_layers", freeze)
+            own = fitted.frozen_layers
+            if own is not None:  # files of earlier versions do not say it
+                freeze = own if isinstance(own, int) else own[0]
+            else:
+                freeze = (fitted.plan or {}).get("freeze_layers", freeze)
         else:
             found = _look_up(estimator.model)
             if found is None:

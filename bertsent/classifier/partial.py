@@ -165,6 +165,7 @@ def partial_fit(
     )
     hashes = np.unique(hash_texts(texts))
     interrupt = None
+    model._train_in_place()
     try:
         with open_log(parameters["log_file"], 0) as log:
             train(
@@ -192,6 +193,7 @@ def partial_fit(
         objective=objective,
         learning_rate=options.learning_rate,
         precision=options.precision,
+        frozen_layers=options.freeze,
         history=state.rows(objective.metric),
         evaluations=list(before.evaluations) if before else [],
         max_length=reader.max_length,

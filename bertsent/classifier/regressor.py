@@ -11,7 +11,6 @@ from sklearn.base import RegressorMixin
 
 from bertsent.classifier.base import BertEstimator, predictor
 from bertsent.classifier.evaluation import Evaluation, evaluate
-from bertsent.classifier.fitting import fit
 from bertsent.classifier.parameters import DEFAULTS, REGRESSION
 from bertsent.objectives import Regression
 from bertsent.texts import in_memory_all
@@ -129,12 +128,8 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
         If `model` is a regression model with as many numbers of the same names, its output layer
         is trained further. Otherwise a new one is added.
         """
-        before = self._fitted if self.warm_start else None
         X, y, X_val, y_val = in_memory_all(X=X, y=y, X_val=X_val, y_val=y_val)
-        return self._learn(lambda: fit(
-            self._checked_parameters(), Regression, X, y, sample_weight, X_val, y_val, before,
-            origin=self._origin,
-        ))
+        return self._fit(lambda: Regression, X, y, sample_weight, X_val, y_val)
 
     def predict(self, X: Texts) -> Any:
         """Predict the number, or the numbers, of each text.
@@ -172,7 +167,7 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
 
     def evaluate(
         self, X: Texts, y: Any, *, report: str | PathLike[str] | None = None,
-        overwrite: bool = False,
+        explain: int = 0, overwrite: bool = False,
     ) -> Evaluation:
         """Test the regressor: R², MAE, RMSE and rank correlation.
 
@@ -184,6 +179,8 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
             Their numbers.
         report : str, path-like or None, default=None
             File of HTML to write, as in `BertClassifier.evaluate`.
+        explain : int, default=0
+            Number of the worst texts, up to 15, whose words are marked in `report`.
         overwrite : bool, default=False
             Whether to replace `report` if it exists.
 
@@ -194,7 +191,8 @@ class BertRegressor(RegressorMixin, BertEstimator):  # type: ignore[misc]
             the numbers, and with ``outputs``, those of each number if there are several.
         """
         return evaluate(
-            predictor(self), X, y, self.verbose, report=report, overwrite=overwrite
+            predictor(self), X, y, self.verbose, report=report, explain=explain,
+            overwrite=overwrite,
         )
 
 

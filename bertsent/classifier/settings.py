@@ -54,7 +54,7 @@ EXAMPLES_FILE = "example_history.npz"
 FORMAT = 4
 _DECIDING = ("calibrated", "decision_threshold", "cost_matrix")
 # Entries that may be lists with an item for each member.
-_OF_MEMBERS = ("learning_rate", "best_step", "max_length")
+_OF_MEMBERS = ("learning_rate", "best_step", "max_length", "frozen_layers")
 
 
 def _unchanged(value: Any) -> Any:

@@ -50,6 +50,7 @@ from bertsent.texts import (
     strip_texts,
 )
 from bertsent.tokenizer import Tokenizer
+from bertsent.training import CallbackSupport, tell_callbacks
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ _DONE = "the computation of vectors was interrupted"
 
 # scikit-learn has no type hints.
 class BertEncoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator  # type: ignore[misc]
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    CallbackSupport,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
 ):
     """A scikit-learn transformer that turns each text into a vector, as features for other models.
 
@@ -115,7 +119,8 @@ class BertEncoder(
         File in which vectors are kept by the hash of their text, so that no text is computed twice
         with the same model and the same parameters. Threads and processes may share it. It is a
         database of SQLite with hashes and numbers, from which no text can be read; it is never
-        emptied. Do not put it on a network drive.
+        emptied. If it may not be written, its vectors are used, and a warning says that none are
+        added. Do not put it on a network drive.
     n_threads : int or None, default=None
         Number of threads. None means ``BERTSENT_NUM_THREADS``, ``OMP_NUM_THREADS``, or all
         available CPUs. It does not affect the vectors.
@@ -238,13 +243,18 @@ class BertEncoder(
         self._check()
         X = in_memory(X)
         texts = check_texts(X, "X", arrow=True)
-        self._open(are_pairs(texts))
+        tell_callbacks(
+            self, lambda _: self._learn(X, are_pairs(texts)), X=X, y=y, fitted=lambda: {}
+        )
+        return self
+
+    def _learn(self, X: Any, pairs: bool) -> None:
+        self._open(pairs)
         self._columns = feature_names(X)
-        self.n_features_in_ = 2 if are_pairs(texts) else 1
+        self.n_features_in_ = 2 if pairs else 1
         self.__dict__.pop("feature_names_in_", None)
         if self._columns is not None:
             self.feature_names_in_ = np.array(self._columns, dtype=object)
-        return self
 
     def fit_transform(
         self, X: Texts, y: object = None, **fit_params: Any
@@ -376,6 +386,7 @@ class BertEncoder(
         length = resolve_max_length(self.max_length, limit)
         self._check_dimensions(model)
         self._reader(tokenizer, length, pairs)  # refuses what does not fit
+        model._finish()
         self._opened, self._identity = (model, tokenizer), None
         self._opened_with = {name: getattr(self, name) for name in _OPENING}
         self.pooling_, self.max_length_ = model._engine["pooling"], length

@@ -29,6 +29,7 @@ from bertsent.hub import (
     with_pooling as pooling_config,
 )
 from bertsent.model import batch
+from bertsent.model.mapped import map_or_copy
 from bertsent.model.precision import check_inference, resolve_precision
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class BertForSequenceClassification:
     _config: dict[str, Any]
     _engine: dict[str, Any]
     _flat: npt.NDArray[np.float32]
+    # Whether nothing trains the model any more; whether something trains it in place; and what
+    # pickles of a finished model have as its parameters: always the same object, by which joblib
+    # knows that a file with its contents is there already.
+    _finished = _trains_in_place = False
+    _pickled: npt.NDArray[np.float32] | None = None
 
     def __init__(self) -> None:
         raise TypeError(
@@ -657,6 +663,7 @@ class BertForSequenceClassification:
                 self._edits[:] = [other for other in self._edits if other is not given]
                 for view in given.values():
                     view.flags.writeable = False
+                self._pickled = None
             self._core.touch()
 
     def _parameter(self, name: str) -> npt.NDArray[np.float32]:
@@ -722,11 +729,36 @@ class BertForSequenceClassification:
             self._assemble(config, engine, flat, self.n_threads, self.inference_precision), steps
         )
 
+    def _finish(self) -> None:
+        """Let pickles have the parameters themselves and no copy, unless training goes on."""
+        with _edit_lock:
+            self._finished = not self._trains_in_place
+
+    def _train_in_place(self) -> None:
+        """Get ready to be trained in place; pickles copy the parameters from now on."""
+        with _edit_lock:
+            self._finished, self._trains_in_place = False, True
+            pickled, self._pickled = self._pickled, None
+        if pickled is not None:  # someone may still be reading it
+            from bertsent import _core
+
+            self._flat = self._settled()
+            self._core = _core.Model(self._engine, self._flat)
+
+    def _parameters_to_pickle(self) -> npt.NDArray[np.float32]:
+        with _edit_lock:
+            if self._finished and not self._edits:
+                if self._pickled is None:
+                    self._pickled = self._flat.view()
+                return self._pickled
+        return np.asarray(self._settled())
+
     def __getstate__(self) -> dict[str, Any]:
         return {
             "config": self._config,
             "engine": self._engine,
-            "parameters": np.asarray(self._settled()),
+            "parameters": self._parameters_to_pickle(),
+            "finished": self._finished,
             "n_threads": self.n_threads,
             "inference_precision": self.inference_precision,
         }
@@ -735,12 +767,11 @@ class BertForSequenceClassification:
         return self._copy()[0]
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        flat = aligned_zeros(len(state["parameters"]))
-        flat[:] = state["parameters"]
         self._set(
-            state["config"], state["engine"], flat, state["n_threads"],
-            state["inference_precision"],
+            state["config"], state["engine"], map_or_copy(state["parameters"]),
+            state["n_threads"], state["inference_precision"],
         )
+        self._finished = state.get("finished", False)  # older pickles do not say it
 
 
 class _Parameters(Mapping[str, "npt.NDArray[np.float32]"]):

@@ -4,6 +4,7 @@ from .budget import (
     Budget as Budget,
 )
 from .callbacks import (
+    Callback as Callback,
     Listeners as Listeners,
     callback_name as callback_name,
     import_callbacks as import_callbacks,
@@ -42,6 +43,7 @@ from .run_log import (
     RecordedRun as RecordedRun,
     describe_record as describe_record,
     hashed_steps as hashed_steps,
+    read_history as read_history,
     read_log as read_log,
 )
 from .schedule import (
@@ -50,6 +52,10 @@ from .schedule import (
     epoch_order as epoch_order,
     group_rates as group_rates,
     member_seeds as member_seeds,
+)
+from .sklearn_callbacks import (
+    CallbackSupport as CallbackSupport,
+    tell_callbacks as tell_callbacks,
 )
 from .state import State as State
 from .types import (

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertsent.errors import CheckpointError
 from bertsent.files import MOST_MEMBERS, Field, open_regular, parse_json
@@ -219,6 +219,81 @@ def read_log(path: str | PathLike[str]) -> list[RecordedRun]:
             f"{spell('hash_every', 10)} and {spell('log_file')}"
         )
     return found
+
+
+class LoggedHistory(NamedTuple):
+    """What a log says about how the last run in it went; rows of members have their number.
+
+    Attributes
+    ----------
+    history, evaluations : list of dict
+        As ``history_`` and ``evaluations_`` of `BertClassifier`.
+    steps : list of dict
+        A row for each step, with its loss, learning rate and norm of the gradient.
+    best_step : int, None or list of these
+        As ``best_step_``.
+    """
+
+    history: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    best_step: int | None | list[int | None]
+
+
+def read_history(path: str | PathLike[str]) -> LoggedHistory:
+    """Return how the last run in a log went, which may be under way.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    LoggedHistory
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    CheckpointError
+        The file is damaged, or has no steps. The message names the line.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {"epoch": [], "evaluation": [], "step": []}
+    best: dict[int, int | None] = {}
+    for line in _lines(path):
+        event = line["event"].text()
+        number = line.get("member", 1).whole(1, MOST_MEMBERS)
+        if event == "start" and number == 1 and line["step"].whole() == 0:
+            best.clear()
+            for found in rows.values():
+                found.clear()
+        elif event == "end":
+            kept = line["best_step"]
+            best[number] = None if kept.value is None else kept.whole(1)
+        elif event in rows:
+            line["epoch"].whole(1)
+            if event != "epoch":
+                line["step"].whole(1)
+            rows[event].append(_numbers(line, without={"event", "hash"} | (
+                {"step"} if event == "epoch" else set()
+            )))
+    if not rows["step"]:
+        raise CheckpointError(f"{path} has no steps of a run; train with {spell('log_file')}")
+    several = any("member" in row for row in rows["step"])
+    kept_steps = [best.get(number) for number in range(1, max(best, default=0) + 1)]
+    return LoggedHistory(
+        rows["epoch"], rows["evaluation"], rows["step"],
+        kept_steps if several else best.get(1),
+    )
+
+
+def _numbers(line: Field, without: Container[str]) -> dict[str, Any]:
+    """Return the entries of a line that are numbers; what was not finite is null in a log."""
+    return {
+        name: entry.value if type(entry.value) is int else entry.number()
+        for name, entry in line.entries().items()
+        if name not in without and entry.value is not None
+    }
 
 
 def _read_event(run: RecordedRun, event: str, line: Field) -> None:
