@@ -1,6 +1,7 @@
 """`BertEncoder`: vectors by their definition, as features, in files, and their cache."""
 
 import json
+import os
 import pickle
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from bertsent import BertClassifier, BertEncoder, BertRegressor
 from bertsent.cli import main
 from bertsent.errors import CheckpointError, ModelNotFoundError
 from bertsent.features import encoder as module
+from bertsent.model import encode_texts as encode
 from bertsent.system import SilentRows
 
 GOLDEN = Path(__file__).parent / "golden" / "vectors.npz"
@@ -48,7 +50,8 @@ def models(tmp_path_factory):
 
 
 def make(model, **parameters):
-    return BertEncoder(model, **{"max_length": 16, "n_threads": 1} | parameters)
+    how = {"max_length": 16, "n_threads": 1, "precision": "float32"}
+    return BertEncoder(model, **how | parameters)
 
 
 def unit(vectors):
@@ -463,6 +466,41 @@ def test_a_cache_may_have_any_name(base, tmp_path, monkeypatch):
         assert (tmp_path / name).stat().st_size
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_cache_that_may_not_be_written_is_read(base, tmp_path, monkeypatch, what, recwarn):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    cache = folder / "vectors?.db"
+    make(base, cache=cache).fit_transform(TEXTS[:3])
+    content, closed = cache.read_bytes(), cache if what == "file" else folder
+    closed.chmod(0o555)
+    if os.access(closed, os.W_OK):  # root may write anywhere
+        asked = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and asked(
+            path, mode
+        ))
+    encoder, known = make(base, cache=cache).fit(TEXTS), []
+    monkeypatch.setattr(
+        module, "encode_texts", lambda *args, **how: known.append(args[2]) or encode(*args, **how)
+    )
+    assert np.array_equal(encoder.transform(TEXTS[:3]), make(base).fit_transform(TEXTS[:3]))
+    known.clear()
+    assert not recwarn.list  # nothing would have been added
+    for _ in range(2):
+        assert np.array_equal(encoder.transform(TEXTS), make(base).fit_transform(TEXTS))
+    assert known[0] == [TEXTS[3]] and known[2] == [TEXTS[3]]
+    (warning,) = recwarn.list
+    assert str(warning.message).endswith(
+        "may not be written; its vectors are used, but new ones are not added"
+    )
+    assert cache.read_bytes() == content and list(folder.iterdir()) == [cache]
+    closed.chmod(0o755)
+    cache.write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="has no vectors yet, and may not be written"):
+        encoder.transform(TEXTS)
+
+
 def test_a_vector_of_another_size_is_damage(base, tmp_path):
     encoder = make(base, cache=tmp_path / "vectors.db").fit(TEXTS)
     encoder.transform(TEXTS)
@@ -587,7 +625,8 @@ def test_files_that_cannot_be_written(base, data):
 
 def test_the_command_writes_the_same_vectors(base, data, capsys):
     frame, source, target = data
-    given = ["encode", str(base), str(source), "-o", str(target), "--max-length", "16"]
+    given = ["encode", str(base), str(source), "-o", str(target), "--max-length", "16",
+             "--precision", "float32"]
     assert main(given) == 0
     assert f"vectors of 5 texts written to {target}" in capsys.readouterr().err
     wanted = make(base, normalize=False, truncate_dim=4, pooling="cls")
@@ -613,7 +652,7 @@ def test_the_command_writes_the_same_vectors(base, data, capsys):
 
 def test_a_classifier_returns_what_its_head_reads(base, tmp_path):
     texts, labels = make_texts(24)
-    clf = maker(base)().fit(texts, labels)
+    clf = maker(base, inference_precision="float32")().fit(texts, labels)
     found = clf.encode(texts)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

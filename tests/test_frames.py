@@ -10,7 +10,7 @@ from conftest import maker
 from test_classifier import make_texts
 
 from bertsent import BertRegressor
-from bertsent.texts import check_texts, in_memory
+from bertsent.texts import check_texts, check_weights, in_memory
 
 pa = pytest.importorskip("pyarrow")
 pl = pytest.importorskip("polars")
@@ -82,6 +82,36 @@ def test_a_fit_from_other_kinds_is_the_same(kind, clf, base):
         warnings.simplefilter("error")
         other = maker(base)().fit(make(TEXTS), make(LABELS))
     assert np.array_equal(other.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+WEIGHTS = np.linspace(0.25, 4.0, 16)
+WEIGHT_COLUMNS = {
+    "pandas": pd.Series, "polars": pl.Series, "array": pa.array,
+    "ArrowDtype": lambda v: pd.Series(v, dtype=pd.ArrowDtype(pa.float64())),
+    "chunked": lambda v: pa.chunked_array([v[:5], v[5:]]),
+    "stream of a column": lambda v: Stream(pa.chunked_array([v])),
+    "stream of a table": lambda v: Stream(pa.table({"weight": v})),
+    "relation": lambda v: relation("SELECT CAST((n + 1) * 0.25 AS DECIMAL(6, 2)) FROM data"),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHT_COLUMNS)
+def test_columns_of_every_kind_are_weights(kind, clf):
+    make = WEIGHT_COLUMNS[kind]
+    found = check_weights(make(WEIGHTS), 16)
+    assert found.dtype == np.float32 and np.array_equal(found, WEIGHTS.astype(np.float32))
+    assert clf.score(TEXTS, LABELS, make(WEIGHTS)) == clf.score(TEXTS, LABELS, WEIGHTS)
+
+
+def test_weights_that_are_none_are_named():
+    for weights, message in (
+        (relation("SELECT review FROM data"), "does not consist of numbers"),
+        (relation("SELECT n, n AS m FROM data"), "pass one (number|weight) for each text"),
+        (relation("SELECT nullif(n, 3) FROM data"), r"sample_weight\[3\] is nan"),
+        (relation("SELECT n FROM data LIMIT 3"), "3 values of sample_weight"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_weights(weights, 16)
 
 
 def test_relations_of_duckdb_are_read(clf, base):

@@ -1,6 +1,7 @@
 """The plots: what they compute, what is drawn, and what they refuse."""
 
 import builtins
+import json
 import warnings
 
 import numpy as np
@@ -22,6 +23,7 @@ from bertsent import (
     ThresholdDisplay,
 )
 from bertsent.classifier import Predictor
+from bertsent.errors import CheckpointError
 from bertsent.system import COLOURS, make_axes
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -73,6 +75,49 @@ def draw(figure):
 
 
 # --- history ------------------------------------------------------------------------------
+
+
+def test_a_log_has_every_step(base, tmp_path):
+    log = tmp_path / "run.jsonl"
+    how = {"epochs": 2, "validation_fraction": 0.2, "early_stopping": True, "log_file": log}
+    maker(base, **how)().fit(TEXTS[:40], LABELS[:40])
+    clf = maker(base, **how)().fit(TEXTS, LABELS)  # the last run in the log
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    losses = [row["loss"] for row in told if row["event"] == "step"][-16:]
+    display = HistoryDisplay.from_log(log, name="a run")
+    assert display.metrics_[:2] == ["loss", "accuracy"] and display.ax_.get_xlabel() == "step"
+    assert display.history == clf.history_ and display.evaluations == clf.evaluations_
+    assert display.best_step == clf.best_step_ and "kept" in {
+        each.get_label() for each in display.ax_.lines
+    }
+    steps = line(display.ax_, "each step")
+    assert steps.get_ydata().tolist() == losses and steps.get_xdata().tolist() == [*range(1, 17)]
+    assert line(display.ax_, "training").get_xdata().tolist() == [8.0, 16.0]
+    draw(display.figure_)
+    rates = HistoryDisplay.from_log(log, metrics="learning_rate", x="epoch").ax_
+    np.testing.assert_allclose(line(rates, "each step").get_xdata(), np.arange(1, 17) / 8)
+    draw(rates.figure)
+
+
+def test_a_log_of_members_and_of_a_run_under_way(base, tmp_path):
+    log = tmp_path / "run.jsonl"
+    maker(base, epochs=1, members=2, log_file=log)().fit(TEXTS, LABELS)
+    display = HistoryDisplay.from_log(log)
+    assert display.best_step == [None, None] and len(display.ax_.lines) == 4
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(lines[:5]) + '\n{"event": "st')
+    display = HistoryDisplay.from_log(log)
+    assert len(display.steps) == 4 and display.history == []
+    draw(display.figure_)
+    for content, message in (
+        (lines[0], "has no steps"), ("[]", "line 1"), ('{"event": "step", "epoch": 1}', "step"),
+        ('{"event": "step", "epoch": 1, "step": 1, "loss": "<b>"}', "loss"),
+    ):
+        log.write_text(content + "\n")
+        with pytest.raises(CheckpointError, match=message):
+            HistoryDisplay.from_log(log)
+    with pytest.raises(FileNotFoundError):
+        HistoryDisplay.from_log(tmp_path / "none")
 
 
 def test_history_by_epoch(fitted):

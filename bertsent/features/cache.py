@@ -7,6 +7,7 @@ hashes and numbers: nothing in it is executed, and no text can be read from it.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertsent.system import expand_path
+from bertsent.system import expand_path, warn
 from bertsent.wording import spell
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _TABLE = "CREATE TABLE vectors (key BLOB PRIMARY KEY NOT NULL, vector BLOB NOT N
 class VectorCache:
     """Vectors of texts by their keys.
 
+    A file that may not be written is read, and nothing is stored in it.
+
     Parameters
     ----------
     path : str or path-like
@@ -42,7 +45,7 @@ class VectorCache:
     Raises
     ------
     OSError
-        The file cannot be opened or written.
+        The file cannot be opened, or it may not be written and has no vectors yet.
     ValueError
         The file belongs to another program, or is damaged.
     """
@@ -54,21 +57,36 @@ class VectorCache:
             raise IsADirectoryError(f"{where} is a directory; choose the name of a file in it")
         if not folder.is_dir():
             raise FileNotFoundError(f"{where}: there is no directory {folder}; create it first")
+        # A write also needs a journal beside the file.
+        self.read_only = self.path.exists() and not (
+            os.access(self.path, os.W_OK) and os.access(folder, os.W_OK)
+        )
+        if self.read_only:
+            with self._connection() as connection:
+                if self._is_empty(connection):
+                    raise PermissionError(f"{where} has no vectors yet, and may not be written")
+            return
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")  # one process creates the table
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if (application, version, tables) == (0, 0, 0):
+            if self._is_empty(connection):
                 connection.execute(_TABLE)
                 connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
-            elif (application, version) != (_APPLICATION, _VERSION):
-                raise ValueError(
-                    f"{spell('cache', str(self.path))} is a database of another program, or of "
-                    "another version of bertsent; choose another name"
-                )
             connection.execute("COMMIT")
+
+    def _is_empty(self, connection: sqlite3.Connection) -> bool:
+        """Return whether the table is still missing; raise if the file is none of ours."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            return True
+        if (application, version) != (_APPLICATION, _VERSION):
+            raise ValueError(
+                f"{spell('cache', str(self.path))} is a database of another program, or of "
+                "another version of bertsent; choose another name"
+            )
+        return False
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, npt.NDArray[np.float32]]:
         """Return the vectors (float32, little-endian) of those keys that are there."""
@@ -87,7 +105,16 @@ class VectorCache:
         return found
 
     def put(self, vectors: Mapping[bytes, npt.NDArray[np.float32]]) -> None:
-        """Store vectors, all or none. Those whose keys are there already stay as they are."""
+        """Store vectors, all or none. Those whose keys are there already stay as they are.
+
+        Nothing is stored in a file that may not be written, and a warning says so once.
+        """
+        if self.read_only:
+            warn(
+                f"{spell('cache', str(self.path))} may not be written; its vectors are used, but "
+                "new ones are not added"
+            )
+            return
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
@@ -103,9 +130,10 @@ class VectorCache:
         try:
             # Of its own for each call: threads and child processes must not share one. Some
             # relative names have a meaning for SQLite, such as :memory:.
-            with contextlib.closing(
-                sqlite3.connect(self.path.absolute(), timeout=_PATIENCE, isolation_level=None)
-            ) as connection:
+            with contextlib.closing(sqlite3.connect(
+                self.path.absolute().as_uri() + ("?mode=ro" if self.read_only else ""), uri=True,
+                timeout=_PATIENCE, isolation_level=None,
+            )) as connection:
                 yield connection
         except sqlite3.OperationalError as error:
             raise OSError(f"{where} cannot be used: {error}") from None

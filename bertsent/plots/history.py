@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bertsent.classifier import check_fitted
 from bertsent.system import BLUE, QUIET, VERMILION, make_axes, whole_numbers
+from bertsent.training import read_history
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,9 +29,9 @@ Row = Mapping[str, Any]
 class HistoryDisplay:
     """Loss and metrics of training and held-out texts, by epoch or by step.
 
-    Create it with `from_estimator`, which also plots it. There is one plot for each name in
-    `metrics`. Members of a vote are lines of the same colour. A dotted line marks the weights that
-    were kept by early stopping or a time budget.
+    Create it with `from_estimator` or `from_log`, which also plot it. There is one plot for each
+    name in `metrics`. Members of a vote are lines of the same colour. A dotted line marks the
+    weights that were kept by early stopping or a time budget.
 
     Parameters
     ----------
@@ -40,6 +42,9 @@ class HistoryDisplay:
         within an epoch are shown too.
     best_step : int, None or list of these, default=None
         As ``best_step_``.
+    steps : list of dict, default=()
+        Rows with ``step``, ``epoch`` and what was measured at each step, such as ``loss``,
+        ``learning_rate`` and ``grad_norm``. They are plotted as thin lines.
     estimator_name : str or None, default=None
         Title of the figure.
 
@@ -75,13 +80,16 @@ class HistoryDisplay:
         evaluations: Sequence[Row] = (),
         *,
         best_step: int | Sequence[int | None] | None = None,
+        steps: Sequence[Row] = (),
         estimator_name: str | None = None,
     ) -> None:
         self.history = list(history)
         self.evaluations = list(evaluations)
+        self.steps = list(steps)
         self.best_step = best_step
         self.estimator_name = estimator_name
-        names = [name for row in (*self.history, *self.evaluations) for name in row]
+        rows = (*self.history, *self.evaluations, *self.steps)
+        names = [name for row in rows for name in row]
         found = dict.fromkeys(
             name.removeprefix(_HELD_OUT) for name in names if name not in _COUNTS
         )
@@ -126,6 +134,49 @@ class HistoryDisplay:
         )
         return display.plot(ax, metrics=metrics, x=x)
 
+    @classmethod
+    def from_log(
+        cls,
+        path: str | PathLike[str],
+        *,
+        metrics: str | Sequence[str] | None = None,
+        x: Literal["epoch", "step"] = "step",
+        name: str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Plot the last run in a log, with every step; the run may be under way.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The `log_file` of a classifier or of `pretrain`.
+        metrics : str, list of str or None, default=None
+            As in `plot`; also "learning_rate" and "grad_norm", which a log has for each step.
+        x, ax
+            As in `plot`.
+        name : str or None, default=None
+            Title of the figure. None shows none.
+
+        Returns
+        -------
+        display : HistoryDisplay
+
+        Raises
+        ------
+        CheckpointError
+            The file is no log, or has no steps.
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            See `plot`.
+        """
+        found = read_history(path)
+        display = cls(
+            found.history, found.evaluations, best_step=found.best_step, steps=found.steps,
+            estimator_name=name,
+        )
+        return display.plot(ax, metrics=metrics, x=x)
+
     def plot(
         self,
         ax: Any = None,
@@ -143,7 +194,7 @@ class HistoryDisplay:
             Names in ``metrics_``. None is the loss and, unless a single `ax` is given, the first
             metric.
         x : {"epoch", "step"}, default="epoch"
-            What is on the horizontal axis. Steps are known if texts were held out.
+            What is on the horizontal axis. Steps are known from a log, or if texts were held out.
 
         Returns
         -------
@@ -156,14 +207,15 @@ class HistoryDisplay:
         ValueError
             There is no history, or a name or `x` does not occur in it.
         """
-        if not self.history and not self.evaluations:
+        if not self.history and not self.evaluations and not self.steps:
             raise ValueError("the history is empty: this model was not trained by fit")
         if x not in ("epoch", "step"):
             raise ValueError(f"x={x!r} is not allowed; expected 'epoch' or 'step'")
-        if x == "step" and not self.evaluations:
+        if x == "step" and not self.evaluations and not self.steps:
             raise ValueError(
                 "x='step' needs held-out texts, whose evaluations say after which step they were; "
-                "use x='epoch', or fit with validation_fraction or X_val"
+                "use x='epoch', fit with validation_fraction or X_val, or plot a log_file by "
+                "HistoryDisplay.from_log"
             )
         chosen = self._choose(metrics, ax)
         axes = make_axes(ax, len(chosen))
@@ -189,16 +241,25 @@ class HistoryDisplay:
 
     def _plot_one(self, ax: Axes, name: str, x: str) -> None:
         held_out = _HELD_OUT + name
-        members = sorted({row.get("member", 1) for row in (*self.history, *self.evaluations)})
+        every = (*self.history, *self.evaluations, *self.steps)
+        members = sorted({row.get("member", 1) for row in every})
         alpha = 1.0 if len(members) == 1 else 0.55
         for member in members:
             history = [row for row in self.history if row.get("member", 1) == member]
             tested = [row for row in self.evaluations if row.get("member", 1) == member]
+            done = [row for row in self.steps if row.get("member", 1) == member]
             # Steps of an epoch; the place of an evaluation in epochs follows from it.
-            steps = _steps_of_epoch(history, tested)
+            steps = _steps_of_epoch(history, tested, done)
             unit = 1.0 if x == "epoch" or steps is None else steps
             ends = [(row["epoch"] - 1 + row.get("part", 1.0)) * unit for row in history]
             lines = [("training", BLUE, "o-", ends, history, name)]
+            if steps is not None:
+                points = [(row["step"] / steps * unit, row[name]) for row in done if name in row]
+                if points:
+                    ax.plot(
+                        *zip(*points, strict=True), "-", color=BLUE, alpha=0.4 * alpha, linewidth=1,
+                        label="each step" if member == members[0] else None, zorder=1,
+                    )
             if steps is not None:
                 places = [row["step"] / steps * unit for row in tested]
                 lines.append(("held out", VERMILION, "s--", places, tested, held_out))
@@ -231,14 +292,17 @@ class HistoryDisplay:
         return self.best_step
 
 
-def _steps_of_epoch(history: Sequence[Row], tested: Sequence[Row]) -> float | None:
-    """Return the number of steps of an epoch; None if no evaluation says after which step it was.
+def _steps_of_epoch(
+    history: Sequence[Row], tested: Sequence[Row], done: Sequence[Row]
+) -> float | None:
+    """Return the number of steps of an epoch; None if nothing says after which step it ended.
 
     Held-out texts are scored at the end of every epoch.
     """
-    if not tested:
+    rows = done or tested
+    if not rows:
         return None
-    first = tested[0]["epoch"]
-    last = max(row["step"] for row in tested if row["epoch"] == first)
+    first = rows[0]["epoch"]
+    last = max(row["step"] for row in rows if row["epoch"] == first)
     part = next((row.get("part", 1.0) for row in history if row["epoch"] == first), 1.0)
     return float(last / (first - 1 + part))

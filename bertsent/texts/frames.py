@@ -56,13 +56,14 @@ def in_memory(data: Any, name: str = "X") -> Any:
 def in_memory_all(**data: Any) -> list[Any]:
     """Return what `in_memory` does of each keyword, in their order.
 
-    A relation is always a table. Labels in its only column, which no user could have passed
-    otherwise, become that column.
+    A relation is always a table. Labels or weights in its only column, which no user could have
+    passed otherwise, become that column.
     """
     found = {name: in_memory(value, name) for name, value in data.items()}
     return [
         value[value.column_names[0]]
-        if name.startswith("y") and value is not data[name] and len(_names(value)) == 1 else value
+        if not name.startswith("X") and value is not data[name] and len(_names(value)) == 1
+        else value
         for name, value in found.items()
     ]
 

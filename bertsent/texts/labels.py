@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertsent.texts.columns import abbreviate, describe_row
+from bertsent.texts.frames import in_memory_all
 from bertsent.texts.label_check import (
     check_labels,
     fits_64_bits,
@@ -485,9 +486,10 @@ def check_weights(
     """Return sample weights as float32, or None for equal weights."""
     if sample_weight is None:
         return None
+    (given,) = in_memory_all(sample_weight=sample_weight)
     try:
         # Masked weights would count if the mask were lost.
-        weights = np.ma.filled(np.ma.asarray(sample_weight, dtype=np.float64), np.nan)
+        weights = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
     except Exception:  # each library has its own
         raise ValueError(
             f"sample_weight is a {type(sample_weight).__name__} that does not consist of numbers; "
