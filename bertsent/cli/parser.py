@@ -278,7 +278,7 @@ def _add_evaluate(commands: _Commands) -> Parser:
                brief="HTML with charts and examples to write")
     output.add("--explain", metavar="N", type=Typed(whole(0, 15)), default=0,
                help="mark the words of the N worst and N most uncertain texts of --report by "
-               "what they add to the prediction, up to 15 each; default: 0",
+               "what they add to the prediction, up to 15 each (default: %(default)s)",
                brief="mark what decided in N examples of --report")
     add_json(output)
     output.add("--force", action="store_true", help="replace the file of --report if it exists")
