@@ -43,7 +43,8 @@ def test_first_model(run):
 @pytest.mark.slow
 def test_imdb_on_the_bundled_sample(run):
     found = run("imdb")
-    assert len(found["test"]) < 400 and found["results"]["accuracy"].min() > 0.65
+    baseline, trained = found["results"]["accuracy"]
+    assert len(found["test"]) < 400 and baseline > 0.55 and trained > 0.65
     assert found["sizes"]["model.safetensors"] > 50
 
 
