@@ -1,4 +1,6 @@
-"""The loss of ordered classes: against finite differences, its float64 twin and what it means."""
+"""The loss of ordered classes: against PyTorch, finite differences and its float64 twin."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from cases import (
     random_params,
 )
 
+GOLDEN = Path(__file__).parent / "golden" / "ordinal.npz"
 LOSS = "cumulative_cross_entropy"
 twin = reference.cumulative_cross_entropy
 
@@ -33,6 +36,29 @@ def of_biases(logits, label, **options):
     batch["labels"] = np.full(5, label, np.int32)
     value, _, grads = Engine(config, params).loss_and_gradients(batch, loss=LOSS, **options)
     return value, grads["head.output.bias"]
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN, allow_pickle=False) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("kind", ["plain", "smooth"])
+def test_the_twin_agrees_with_pytorch(kind, golden):
+    smoothing = float(golden["smoothing"]) if kind == "smooth" else 0.0
+    value, slope = twin(golden["logits"], golden["labels"], golden["weights"], smoothing)
+    assert value == pytest.approx(float(golden[f"{kind}/loss"]), rel=1e-12)
+    np.testing.assert_allclose(slope, golden[f"{kind}/slope"], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["plain", "smooth"])
+def test_the_engine_agrees_with_pytorch(kind, golden):
+    smoothing = float(golden["smoothing"]) if kind == "smooth" else 0.0
+    for row, (logits, label) in enumerate(zip(golden["logits"], golden["labels"], strict=True)):
+        value, slope = of_biases(logits, int(label), label_smoothing=smoothing)
+        assert value == pytest.approx(golden[f"{kind}/losses"][row], rel=1e-6)
+        np.testing.assert_allclose(slope, golden[f"{kind}/slopes"][row], rtol=1e-5, atol=1e-7)
 
 
 def test_the_twin_is_the_mean_over_the_thresholds():

@@ -1,12 +1,13 @@
 """Make the golden files of this directory with PyTorch and transformers.
 
-    python tests/golden/make_golden.py [--minilm DIR [--imdb CSV]] [--family NAME]
+    python tests/golden/make_golden.py [--minilm DIR [--imdb CSV]] [--family NAME] [--losses]
 
 Needs torch, transformers and safetensors, which neither the package nor its tests require; their
 versions are written to versions.json. The tiny models run in float64 from weights that float32
 represents exactly, so that a comparison shows only the rounding of the engine. With --minilm, the
 script also writes the logits of all-MiniLM-L6-v2 with a fixed classifier, for the texts below and
-for the first 64 reviews of the CSV. With --family, it makes only the files of that family.
+for the first 64 reviews of the CSV. With --family, it makes only the files of that family, and with
+--losses only those of distillation and of ordered classes.
 
 activations.npz has all activations of transformers, also those that bertsent does not know yet. So
 a new one needs no golden file of its own.
@@ -22,7 +23,15 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
+from torch.nn.functional import (
+    binary_cross_entropy,
+    cross_entropy,
+    kl_div,
+    log_softmax,
+    mse_loss,
+    one_hot,
+    softmax,
+)
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -310,6 +319,35 @@ def make_distillation():
     np.savez_compressed(HERE / "distillation.npz", **out)
 
 
+def make_ordinal():
+    """Write the losses of ordered classes and their gradients, and those of each row alone."""
+    rng = np.random.default_rng(12)
+    rows, classes, smoothing = 8, 5, 0.15
+    labels = np.array([0, 4, 2, 1, 3, 2, 0, 4], np.int32)
+    logits = rng.normal(0, 3, (rows, classes)).astype(np.float32)
+    weights = rng.uniform(0.2, 3.0, rows).astype(np.float32)
+    out = {"labels": labels, "logits": logits, "weights": weights, "smoothing": smoothing}
+    for name, spread in (("plain", 0.0), ("smooth", smoothing)):
+        z = torch.from_numpy(logits).double().requires_grad_()
+        wanted = one_hot(torch.from_numpy(labels).long(), classes).double()
+        wanted = wanted * (1 - spread) + spread / classes
+        # The share above each class but the highest.
+        above, truly_above = (
+            p.flip(1).cumsum(dim=1).flip(1)[:, 1:] for p in (softmax(z, dim=1), wanted)
+        )
+        each = binary_cross_entropy(above, truly_above, reduction="none").mean(dim=1)
+        share = torch.from_numpy(weights).double()
+        share = share / share.sum()
+        (slopes,) = torch.autograd.grad(each.sum(), z, retain_graph=True)
+        loss = each @ share
+        (slope,) = torch.autograd.grad(loss, z)
+        out |= {
+            f"{name}/losses": each.detach().numpy(), f"{name}/slopes": slopes.numpy(),
+            f"{name}/loss": loss.item(), f"{name}/slope": slope.numpy(),
+        }
+    np.savez_compressed(HERE / "ordinal.npz", **out)
+
+
 def minilm_classifier(hidden):
     """Return the weight and bias of a fixed classifier."""
     rng = np.random.default_rng(5)
@@ -359,9 +397,14 @@ def main():
     parser.add_argument("--minilm", type=Path, help="directory of all-MiniLM-L6-v2")
     parser.add_argument("--imdb", type=Path, help="CSV of reviews in a column named review")
     parser.add_argument("--family", choices=FAMILIES, help="make the files of this family only")
+    parser.add_argument("--losses", action="store_true", help="make the files of losses only")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    if arguments.losses:
+        make_distillation()
+        make_ordinal()
+        return
     for name in FAMILIES if arguments.family is None else [arguments.family]:
         make_family(name)
     if arguments.family is not None:
@@ -375,6 +418,7 @@ def main():
         make_tiny(name, config, seed, full, BertForMaskedLM, masked=True)
     make_activations()
     make_distillation()
+    make_ordinal()
     if arguments.minilm is not None:
         make_minilm(arguments.minilm, arguments.imdb)
     versions = {
