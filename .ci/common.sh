@@ -6,7 +6,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bertsent-ci.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+beside_job=
+trap '[[ -z $beside_job ]] || kill -- "-$beside_job" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 started=$SECONDS
 summary=()
@@ -19,8 +20,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
 cannot_run=77
 
 # step NAME COMMAND...: run, keep the output, note how it ended and the lines that sum it up.
+log=$work/log
 step() {
-    local name=$1 began=$SECONDS log="$work/log" status
+    local name=$1 began=$SECONDS status
     shift
     printf '\n==> %s\n' "$name"
     "$@" 2>&1 | tee "$log"
@@ -37,6 +39,32 @@ step() {
     closing=$(closing_line "$log" "$name")
     [[ -n $closing ]] && summary+=("        $closing")
     return "$status"
+}
+
+# beside FUNCTION: run a function that takes steps, while others are taken here. Its output is shown by
+# `meet`, which waits for it. There is one at a time.
+beside() {
+    beside_name=$1 beside_output=$work/$1.output beside_summary=$work/$1.summary
+    set -m # a process group of its own, which can be ended, and in which Ctrl-C works as it does here
+    (
+        summary=() log=$work/$1.log
+        "$1"
+        printf '%s\n' "${summary[@]}" >"$beside_summary"
+    ) >"$beside_output" 2>&1 &
+    set +m
+    beside_job=$!
+}
+
+meet() {
+    local line
+    wait "$beside_job"
+    beside_job=
+    cat "$beside_output"
+    [[ -s $beside_summary ]] || echo "FAILED  $beside_name did not end as it should" >"$beside_summary"
+    while IFS= read -r line; do
+        summary+=("$line")
+        [[ $line == FAILED* ]] && failed=1
+    done <"$beside_summary"
 }
 
 # finish: print how all steps ended, and exit.
@@ -66,14 +94,21 @@ install_build_needs() {
     "$1/bin/python" -m pip install --quiet ${needed//\"/}
 }
 
-# A copy of the tree, built with AddressSanitizer and UndefinedBehaviorSanitizer.
-sanitizer_build() {
-    { [[ -d $work/asan-tree ]] || copy_tree "$work/asan-tree"; } && make_venv "$work/asan-venv" &&
-        BERTSENT_SANITIZE=1 "$work/asan-venv/bin/python" -m pip install --quiet \
-            -e "$work/asan-tree[test]"
+# build_in_place FOLDER [VARIABLE=VALUE...]: copy the tree into a folder, unless it was, and build it
+# there with the first virtual environment. Programs that find the folder in PYTHONPATH use this build.
+build_in_place() {
+    local folder=$1
+    shift
+    { [[ -d $folder ]] || copy_tree "$folder"; } &&
+        (cd "$folder" && env "$@" "$work/venv/bin/python" setup.py -q build_ext --inplace)
 }
 
-# under_sanitizers COMMAND...: run something that uses this build.
+# A copy of the tree, built with AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitizer_build() {
+    build_in_place "$work/asan-tree" BERTSENT_SANITIZE=1
+}
+
+# under_sanitizers COMMAND...: run something that uses this build, with the first virtual environment.
 under_sanitizers() {
     local asan stdcxx
     asan=$(gcc -print-file-name=libasan.so)
@@ -82,7 +117,7 @@ under_sanitizers() {
     [[ -f $asan ]] || { echo "no libasan beside gcc"; return 1; }
     [[ -f $stdcxx ]] && asan="$asan $stdcxx"
     # PYTHONMALLOC: otherwise an overrun inside CPython's own arenas goes unseen.
-    LD_PRELOAD=$asan PYTHONMALLOC=malloc \
+    LD_PRELOAD=$asan PYTHONMALLOC=malloc PYTHONPATH=$work/asan-tree \
         ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$@"
 }
