@@ -21,7 +21,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import estimator_checks_generator
 from test_classifier import make_texts
 
 import bertsent
@@ -211,84 +210,6 @@ def test_score_is_the_accuracy_of_scikit_learn(clf):
         assert type(clf.score(texts, labels, weights)) is float
     unknown = np.where(np.arange(64) < 8, "mixed", labels)
     assert clf.score(texts, unknown) == accuracy_score(unknown, clf.predict(texts))
-
-
-# --- scikit-learn's own checks -------------------------------------------------------------
-
-
-def as_texts(X):
-    """Return a column of texts in place of a matrix of numbers, and anything else as it is."""
-    matrix = np.asarray(X)
-    if matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
-        return X
-    words = "good bad great poor love hate film story plot end".split()
-    counts = np.clip(matrix, 0, 3).astype(int)
-    return np.array(
-        [" ".join(w for w, n in zip(words, row, strict=False) for _ in range(n)) for row in counts],
-        dtype=object,
-    )[:, None]
-
-
-class OfNumbers(bertsent.BertClassifier):
-    """A classifier that scikit-learn's checks can call, which pass matrices of numbers."""
-
-    def __init__(self, model, epochs=1, random_state=0):
-        super().__init__(
-            model, epochs=epochs, random_state=random_state, max_length=16, verbose=0, n_threads=1,
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
-        tags.input_tags.string, tags.classifier_tags.poor_score = False, True
-        return tags
-
-    def fit(self, X, y, sample_weight=None):
-        return super().fit(as_texts(X), y, sample_weight)
-
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        return super().partial_fit(as_texts(X), y, classes, sample_weight)
-
-    def predict(self, X):
-        return super().predict(as_texts(X))
-
-    def predict_proba(self, X):
-        return super().predict_proba(as_texts(X))
-
-    def decision_function(self, X):
-        return super().decision_function(as_texts(X))
-
-    def score(self, X, y, sample_weight=None):
-        return super().score(as_texts(X), y, sample_weight)
-
-
-# These cannot pass: they are about numbers in X, the number of columns, or the order of rows.
-ABOUT_NUMBERS = {
-    "check_complex_data", "check_dtype_object", "check_estimators_empty_data_messages",
-    "check_estimators_nan_inf", "check_estimators_partial_fit_n_features",
-    "check_classifiers_train", "check_methods_sample_order_invariance", "check_fit1d",
-    "check_fit2d_predict1d", "check_sample_weight_equivalence_on_dense_data",
-    "check_n_features_in", "check_n_features_in_after_fitting", "check_array_api_input",
-    "check_classifiers_one_label_sample_weights", "check_estimator_sparse_array",
-    "check_estimator_sparse_matrix", "check_estimators_unfitted", "check_estimator_sparse_tag",
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_checks_of_scikit_learn_pass(tmp_path):
-    model = write_tiny_model(tmp_path / "tiny")
-    passed = set()
-    for estimator, check in estimator_checks_generator(OfNumbers(model)):
-        name = check.func.__name__
-        if name not in ABOUT_NUMBERS:
-            check(estimator)
-            passed.add(name)
-    assert {
-        "check_classifiers_classes", "check_classifiers_regression_target",
-        "check_supervised_y_2d", "check_requires_y_none", "check_classifiers_one_label",
-        "check_classifier_data_not_an_array",
-    } <= passed
-    assert len(passed) > 30
 
 
 # --- subclasses ---------------------------------------------------------------------------

@@ -20,9 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import estimator_checks_generator
 from test_classifier import make_texts
-from test_classifier_sklearn import as_texts
 from test_pairs import write_models
 
 from bertsent import BertClassifier, BertEncoder, BertRegressor
@@ -317,48 +315,6 @@ def test_a_pipeline_learns_from_vectors(base):
 def test_an_empty_column_has_no_vectors(base, tmp_path):
     assert make(base).fit(TEXTS).transform([]).shape == (0, 32)
     assert make(base, cache=tmp_path / "c").fit(TEXTS).transform([]).shape == (0, 32)
-
-
-class OfNumbers(BertEncoder):
-    """An encoder that scikit-learn's checks can call, which pass matrices of numbers."""
-
-    def __init__(self, model):
-        super().__init__(model, max_length=16, n_threads=1)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
-        tags.input_tags.string = False
-        return tags
-
-    def fit(self, X, y=None):
-        return super().fit(as_texts(X), y)
-
-    def transform(self, X):
-        return super().transform(as_texts(X))
-
-
-# These cannot pass: they are about numbers in X, or the number of their columns.
-ABOUT_NUMBERS = {
-    "check_array_api_input", "check_complex_data", "check_dtype_object",
-    "check_estimators_empty_data_messages", "check_estimators_nan_inf", "check_fit1d",
-    "check_fit2d_predict1d", "check_n_features_in",
-    "check_n_features_in_after_fitting", "check_estimator_sparse_array",
-    "check_estimator_sparse_matrix", "check_estimator_sparse_tag", "check_estimators_unfitted",
-    "check_transformer_general",  # expects an error for another number of columns
-    "check_transformer_data_not_an_array",  # passes what is no array
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_checks_of_scikit_learn_pass(base):
-    passed = set()
-    for estimator, check in estimator_checks_generator(OfNumbers(base)):
-        name = check.func.__name__
-        if name not in ABOUT_NUMBERS:
-            check(estimator)
-            passed.add(name)
-    assert len(passed) > 15, passed
 
 
 # --- the cache ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The tools of scikit-learn with all tasks: its own checks, workers, routing, searches."""
+"""The tools of scikit-learn with all tasks: workers, routing, searches."""
 
 import os
 import pickle
@@ -24,9 +24,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import estimator_checks_generator
 from test_classifier import make_texts
-from test_classifier_sklearn import ABOUT_NUMBERS, OfNumbers, as_texts
 
 from bertsent import BertEncoder, BertRegressor
 from bertsent.model.mapped import map_or_copy
@@ -42,64 +40,6 @@ def reg(base):
     return BertRegressor(
         base, max_length=16, epochs=1, batch_size=8, random_state=0, verbose=0, n_threads=1
     )
-
-
-# --- scikit-learn's own checks -------------------------------------------------------------
-
-
-class RegressorOfNumbers(BertRegressor):
-    """A regressor that scikit-learn's checks can call, which pass matrices of numbers."""
-
-    def __init__(self, model, epochs=1, random_state=0):
-        super().__init__(
-            model, epochs=epochs, random_state=random_state, max_length=16, verbose=0, n_threads=1,
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
-        tags.input_tags.string, tags.regressor_tags.poor_score = False, True
-        return tags
-
-    def fit(self, X, y, sample_weight=None):
-        return super().fit(as_texts(X), y, sample_weight)
-
-    def predict(self, X):
-        return super().predict(as_texts(X))
-
-    def score(self, X, y, sample_weight=None):
-        return super().score(as_texts(X), y, sample_weight)
-
-
-def run_checks(estimator, except_for):
-    passed = set()
-    for each, check in estimator_checks_generator(estimator):
-        name = check.func.__name__
-        if name not in except_for:
-            check(each)
-            passed.add(name)
-    return passed
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_checks_of_scikit_learn_pass_for_regression(base):
-    passed = run_checks(RegressorOfNumbers(base), ABOUT_NUMBERS)
-    assert {"check_regressors_train", "check_regressors_int", "check_supervised_y_2d",
-            "check_regressor_data_not_an_array", "check_regressor_multioutput"} <= passed
-    assert len(passed) > 30
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_checks_of_scikit_learn_pass_for_several_labels(base):
-    from sklearn.utils import estimator_checks
-
-    names = [
-        name for name in dir(estimator_checks)
-        if name.startswith("check_classifiers_multilabel")
-    ]
-    assert len(names) >= 3
-    for name in names:
-        getattr(estimator_checks, name)("OfNumbers", OfNumbers(base))
 
 
 # --- regression and several labels in tools ------------------------------------------------
