@@ -17,10 +17,11 @@ from test_cli import run as run_command, write_csv
 import bertsent
 from bertsent.classifier import estimate, survey
 from bertsent.classifier.estimator import predictor
-from bertsent.classifier.few_shot import settle_few_shot
+from bertsent.classifier.few_shot import check_classes, settle_few_shot
 from bertsent.model import PassTokens, normalize
 from bertsent.objectives import Contrast, SingleLabelClassification
 from bertsent.system import parse_size
+from bertsent.texts import Labelled
 from bertsent.training.schedule import balanced_order, epoch_order, step_ends
 
 TEXTS, LABELS = make_texts(32)
@@ -341,9 +342,13 @@ def test_other_tasks_are_refused(make):
 
 def test_one_class_that_is_left_is_an_error_before_training(make):
     weights, seen = (LABELS == "positive").astype(float), []
-    with pytest.raises(ValueError, match="few_shot=True needs training texts of two classes"):
+    with pytest.raises(ValueError, match="weight of zero but those of the class 'positive'"):
         make(callbacks=seen.append).fit(TEXTS, LABELS, sample_weight=weights)
     assert not seen
+    # As if the texts of the others were held out.
+    one = np.zeros(3, np.int32)
+    with pytest.raises(ValueError, match="few_shot=True needs training texts of two classes"):
+        check_classes(Labelled(TEXTS[:3], one, one, None, np.arange(3)))
 
 
 def test_single_texts_of_all_classes_are_doubted(make):

@@ -236,6 +236,41 @@ def test_class_weights_are_named_by_labels(make):
     )
 
 
+ORDER = ["bad", "dull", "fine", "good"]
+LEVELS = np.array(ORDER)[np.random.default_rng(2).permutation(np.arange(100) % 4)]
+ORDERED = {
+    "strings": (LEVELS, [*ORDER, "superb"]),  # no text is superb
+    "categories": (pd.Series(pd.Categorical(LEVELS, ORDER, ordered=True)), None),
+    "numbers": (np.searchsorted(ORDER, LEVELS) - 1.0, None),
+    "numbers in reverse": (np.searchsorted(ORDER, LEVELS) * 2, [6, 4, 2, 0]),
+    "truth values": (LEVELS > "dull", ["True", "False"]),
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", ORDERED)
+def test_ordered_classes_are_scored_by_their_medians(make, kind, frozen):
+    y, order = ORDERED[kind]
+    texts = [f"{level} {number}" for number, level in enumerate(LEVELS)]
+    found = {
+        scoring: bertsent.learning_curve(
+            make(ordinal=True, class_order=order, epochs=8, learning_rate=3e-3), texts, y,
+            train_sizes=[80], n_seeds=1, scoring=scoring, frozen=frozen, verbose=0,
+        ).runs["score"].item()
+        for scoring in ("accuracy", "quadratic_kappa")
+    }
+    assert found["quadratic_kappa"] > 0.6
+    assert found["accuracy"] > 0.4
+
+
+def test_a_class_of_the_order_with_one_text_is_named(make):
+    y = ["bad", "good"] * 49 + ["bad", "superb"]
+    with pytest.raises(ValueError, match="class 'superb' has 1 text"):
+        bertsent.learning_curve(
+            make(ordinal=True, class_order=["bad", "?", "good", "superb"]), TEXTS, y, verbose=0
+        )
+
+
 def test_what_does_not_fit_into_the_time_is_left_out(make, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(measure.time, "monotonic", lambda: now[0])
@@ -268,7 +303,9 @@ def test_what_does_not_fit_into_the_time_is_left_out(make, monkeypatch):
     ({"n_seeds": 0}, ValueError, "n_seeds=0: expected a whole number of at least 1"),
     ({"random_state": None}, ValueError, "random_state=None: expected a whole number"),
     ({"test_size": 1.0}, ValueError, "test_size=1.0: expected a number between 0 and 1"),
-    ({"scoring": "f1"}, ValueError, "scoring='f1': expected 'accuracy' or 'macro_f1'"),
+    ({"scoring": "f1"}, ValueError, "scoring='f1': expected 'accuracy' or 'macro_f1' or 'quad"),
+    ({"scoring": "quadratic_kappa"}, ValueError,
+     "compares the ranks of ordered classes, but ordinal=False; use ordinal=True"),
     ({"time_budget": "soon"}, ValueError, "soon"),
     ({"y": ["a"] * 100}, ValueError, "class"),
     ({"y": ["a"] * 99 + ["b"]}, ValueError, "class 'b' has 1 text; a learning curve needs"),
@@ -318,7 +355,8 @@ def test_the_command_prints_json(workshop, capsys):
 @pytest.mark.parametrize(("flags", "code", "message"), [
     (["--train-sizes", "1,x"], 2, "expected numbers with commas between them, got '1,x'"),
     (["--train-sizes", "500"], 1, "--train-sizes: 500 is more than the 96 texts"),
-    (["--scoring", "f1"], 2, 'expected "accuracy" or "macro_f1"'),
+    (["--scoring", "f1"], 2, 'expected "accuracy", "macro_f1" or "quadratic_kappa"'),
+    (["--scoring", "quadratic_kappa"], 1, "but no --ordinal; use --ordinal, or another"),
     (["--plot", "curve.txt"], 1, "expected a name that ends with .png"),
     (["--plot", "no/curve.png"], 1, "no such folder"),
     (["--sample"], 2, "pass either DATA or --sample"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import reference
 from conftest import fails, whole_and_resumed
+from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.metrics import (
     cohen_kappa_score,
@@ -18,6 +19,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
 import bertsent
+from bertsent.classifier.few_shot import _fit_ordered
 from bertsent.classifier.parameters import DEFAULTS
 from bertsent.cli import main
 from bertsent.errors import CheckpointError
@@ -28,7 +30,7 @@ from bertsent.objectives import (
     choose_objective,
     objective_to_json,
 )
-from bertsent.objectives.ordinal import quadratic_kappa
+from bertsent.objectives.ordinal import cumulative_slopes, quadratic_kappa
 from bertsent.texts import LabelType, class_factors
 
 NAMES = ["worst", "bad", "fine", "good", "best"]
@@ -154,7 +156,6 @@ def test_labels_without_an_order_are_refused(kind, make_ordinal):
         ({"class_order": [1, 1.5]}, TypeError, "is not allowed"),
         ({"class_order": np.eye(2)}, ValueError, "is not allowed"),
         ({"ordinal": "yes"}, ValueError, "ordinal='yes' is not allowed; expected True or False"),
-        ({"few_shot": True}, ValueError, "ordinal=True cannot be combined with few_shot=True"),
         ({"teacher": "somewhere"}, ValueError, "cannot be combined with teacher='somewhere'"),
         ({"label_threshold": 0.3}, ValueError, "this model predicts one class for each text"),
         ({"decision_threshold": 0.3}, ValueError, "decides between two classes, but there are 5"),
@@ -331,6 +332,8 @@ RUNS = {
                        "words": True},
     "memory": {"memory_limit": "3MB", "accumulate_steps": 2, "class_weight": "balanced"},
     "recorded": {"track_examples": True, "strip_html": True, "pooling": "mean"},
+    "few labels": {"few_shot": True, "validation_fraction": 0.2, "early_stopping": "mae",
+                   "epochs": 6},
 }
 
 
@@ -382,6 +385,51 @@ def test_early_stopping_watches_metrics_and_scorers(make_ordinal, watched):
             assert row["validation_neg_mean_absolute_error"] == -row["validation_mae"]
 
 
+def test_few_labels_fit_a_head_by_the_loss_of_ordered_classes(make_ordinal, make):
+    rows = np.flatnonzero(STARS != 3)  # no text has the class in the middle
+    texts, y = [TEXTS[row] for row in rows], STARS[rows]
+    options = {"few_shot": True, "epochs": 4, "precision": "float32",
+               "inference_precision": "float32"}
+    with pytest.warns(UserWarning, match="no text has the class '3'"):
+        clf = make_ordinal(**options, class_order=[1, 2, 3, 4, 5]).fit(texts, y)
+    plain = make(**options).fit(texts, y)  # has the same encoder
+    assert clf.classes_.tolist() == [1, 2, 3, 4, 5]
+    found, usual = clf.predict_proba(texts), plain.predict_proba(texts)
+    assert found[:, 2].max() < 1e-6
+    assert np.abs(found[:, [0, 1, 3, 4]] - usual).max() > 1e-3
+    assert clf.score(texts, y) > 0.9
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_head_for_few_labels_has_the_least_loss(weighted):
+    rng = np.random.default_rng(4)
+    features, ranks = rng.normal(size=(60, 3)), STARS - 1
+    features[:, 0] += 0.5 * ranks
+    weights = rng.uniform(0.1, 3, 60).astype(np.float32) if weighted else None
+
+    def objective(coef, intercept):
+        logits, each = features @ coef.T + intercept, np.ones(60) if weights is None else weights
+        loss = reference.cumulative_cross_entropy(logits, ranks, each)[0] * each.sum()
+        return 10.0 * 4 * loss + 0.5 * (coef**2).sum()
+
+    start = rng.normal(size=(5, 3)), rng.normal(size=5)
+    coef, intercept = _fit_ordered(*start, features, ranks, weights)
+    least = objective(coef, intercept)
+    assert least < objective(*start)
+    for _ in range(50):
+        change = rng.normal(0, 0.05, (5, 4))
+        assert objective(coef + change[:, :3], intercept + change[:, 3]) > least
+
+
+def test_slopes_are_those_of_the_twin():
+    logits, ranks = LOGITS.astype(np.float64), STARS - 1
+    expected = reference.cumulative_cross_entropy(logits, ranks, np.ones(60))[1] * 60
+    np.testing.assert_allclose(cumulative_slopes(log_softmax(logits, 1), ranks), expected,
+                               atol=1e-13)
+    far = log_softmax(1e4 * logits, axis=1)
+    assert np.isfinite(cumulative_slopes(far, ranks)).all()
+
+
 def test_a_time_budget_callbacks_and_the_audit(make_ordinal):
     events = []
     clf = make_ordinal(
@@ -425,11 +473,6 @@ def test_tools_of_scikit_learn(make_ordinal):
     scores = cross_val_score(numbers, TEXTS, STARS, cv=2, scoring="neg_mean_absolute_error")
     assert (scores <= 0).all()
     assert cross_val_predict(numbers, TEXTS, STARS, cv=2, method="predict_proba").shape == (60, 5)
-
-
-def test_a_learning_curve_is_refused(make_ordinal):
-    with pytest.raises(ValueError, match="classes without an order; use ordinal=False"):
-        bertsent.learning_curve(make_ordinal(), TEXTS, STARS, verbose=0)
 
 
 # --- saved models -------------------------------------------------------------------------
@@ -594,8 +637,6 @@ COMMANDS = {
     "columns": (["--label-columns", "one,stars"], "--ordinal needs one class for each text"),
     "numbers": (["--label-column", "stars", "--task", "regression"],
                 "--ordinal is for --task classification"),
-    "few labels": (["--label-column", "stars", "--few-shot"],
-                   "--ordinal cannot be combined with --few-shot"),
 }
 
 

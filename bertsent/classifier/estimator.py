@@ -105,7 +105,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         binary cross-entropies of "above the first class", "above the second" and so on
         (docs/tasks.md). The median of the probabilities is predicted, which has the least expected
         error in ranks, unless `decision_threshold` or `cost_matrix` decides. Needs one class for
-        each text; cannot be combined with `few_shot` and `teacher`.
+        each text; cannot be combined with `teacher`.
     class_order : list, array or None, default=None
         All classes from the lowest to the highest, for `ordinal`. None means the order of the
         numbers that occur, or of the categories of an ordered pandas Categorical; for other labels,
@@ -157,7 +157,8 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         Whether to learn from a few labels of each class, up to about 100 (docs/labels.md). The
         encoder is trained so that the vectors of texts, the means over their tokens, are alike
         within a class and unlike others (supervised contrastive loss; Khosla et al. 2020). Then a
-        logistic regression on these vectors becomes the pooler and the classification layer.
+        logistic regression on these vectors becomes the pooler and the classification layer; with
+        `ordinal`, its loss is that of ordered classes.
         ``epochs="auto"`` reads each text 3 to 10 times, the more often the fewer there are. A step
         has room for at least 4 texts of each class, even if `batch_size` is smaller; the steps of
         an epoch are of nearly equal size, and have the classes in about the shares of the data.
@@ -504,7 +505,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = not self.ordinal
         return tags
 
     def __sklearn_clone__(self) -> Self:

@@ -16,7 +16,12 @@ from scipy.special import ndtr
 
 from bertsent.classifier.words import spread
 from bertsent.model import FEW_SHOT_TOKENS, PassTokens, score_in_pieces
-from bertsent.objectives import Contrast, SingleLabelClassification
+from bertsent.objectives import (
+    Contrast,
+    SingleLabelClassification,
+    cumulative_losses,
+    cumulative_slopes,
+)
 from bertsent.texts import Windows
 from bertsent.training import Examples
 from bertsent.wording import spell
@@ -161,6 +166,8 @@ class HeadFit:
     tokens : Encoding
         Their tokens.
     n_threads : int
+    ordered : bool
+        Whether the classes have an order, which the head learns.
     """
 
     model: BertForSequenceClassification
@@ -168,6 +175,7 @@ class HeadFit:
     labelled: Labelled
     tokens: Encoding
     n_threads: int
+    ordered: bool
 
     def __call__(self, options: TrainingOptions) -> BertForSequenceClassification:
         """Fit the head of the model to the vectors that the encoder returns now.
@@ -189,7 +197,9 @@ class HeadFit:
         windows = Windows.of(self.tokens)
         if windows is not None:
             vectors = windows.mean(vectors)
-        fit_head(self.model, vectors, self.labelled.targets, self.labelled.weights)
+        fit_head(
+            self.model, vectors, self.labelled.targets, self.labelled.weights, ordered=self.ordered
+        )
         return self.model
 
 
@@ -198,8 +208,12 @@ def fit_head(
     vectors: npt.NDArray[np.float32],
     targets: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float32] | None,
+    *,
+    ordered: bool = False,
 ) -> None:
     """Set the head of a model by a logistic regression on vectors.
+
+    If the classes are ordered, the regression minimises the cumulative cross-entropy.
 
     Parameters
     ----------
@@ -208,6 +222,7 @@ def fit_head(
     targets : ndarray of int32, shape (n_texts,)
         Two classes at least have a weight, as `check_classes` makes sure.
     weights : ndarray of float32, shape (n_texts,), or None
+    ordered : bool, default=False
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -223,21 +238,56 @@ def fit_head(
     features = head.function(exact * float(scale) + shift)
     mean = features.mean(axis=0)
     regression = LogisticRegression(C=_C, max_iter=1000)
+    relative = None if weights is None else weights[kept] / weights[kept].mean()
     with threadpool_limits(limits=1):
-        regression.fit(
-            features - mean, targets[kept],
-            sample_weight=None if weights is None else weights[kept] / weights[kept].mean(),
-        )
-    coef, intercept = spread(
-        regression.coef_, regression.intercept_ - regression.coef_ @ mean, present,
-        model.num_labels,
-    )
+        regression.fit(features - mean, targets[kept], sample_weight=relative)
+        found = regression.coef_, regression.intercept_
+        # Of two classes, the loss is the same.
+        if ordered and len(present) > 2:
+            ranks = np.searchsorted(present, targets[kept]).astype(np.int32)
+            found = _fit_ordered(*found, features - mean, ranks, relative)
+    coef, intercept = spread(found[0], found[1] - found[0] @ mean, present, model.num_labels)
     names = {parameter.role: name for name, parameter in model._table.items()}
     with model.edit_parameters() as parameters:
         parameters[names["head.dense.weight"]][...] = scale * np.eye(len(shift))
         parameters[names["head.dense.bias"]][...] = shift
         parameters[names["head.output.weight"]][...] = coef
         parameters[names["head.output.bias"]][...] = intercept
+
+
+def _fit_ordered(
+    coef: npt.NDArray[np.float64],
+    intercept: npt.NDArray[np.float64],
+    features: npt.NDArray[np.float64],
+    ranks: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float32] | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return coefficients and intercepts with the least cumulative cross-entropy.
+
+    The search begins with those of a logistic regression. The regularization is that of one
+    regression for each threshold, so the loss is the sum over the thresholds.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    share = np.full(len(ranks), _C * (len(coef) - 1))
+    if weights is not None:
+        share *= weights
+
+    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        w, b = flat[: coef.size].reshape(coef.shape), flat[coef.size :]
+        logs = log_softmax(features @ w.T + b, axis=1)
+        slopes = cumulative_slopes(logs, ranks) * share[:, None]
+        value = cumulative_losses(logs, ranks, 0.0) @ share + 0.5 * (w**2).sum()
+        return float(value), np.concatenate([
+            (slopes.T @ features + w).ravel(), slopes.sum(axis=0)
+        ])
+
+    best = minimize(
+        loss, np.concatenate([coef.ravel(), intercept]), jac=True, method="L-BFGS-B",
+        options={"maxiter": 1000},
+    ).x
+    return best[: coef.size].reshape(coef.shape), best[coef.size :]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ from bertsent.classifier.words import check_words, choose_weight, learn_words
 from bertsent.files import hold_directory, to_plain
 from bertsent.hub import length_limit, resolve_directory
 from bertsent.model import PRECISIONS, limit_training, resolve_precision
-from bertsent.objectives import Scorer
+from bertsent.objectives import OrdinalClassification, Scorer, SingleLabelClassification
 from bertsent.system import (
     check_interrupts,
     expand_path,
@@ -65,6 +65,7 @@ from bertsent.texts import (
     Labelled,
     Reader,
     Windows,
+    abbreviate,
     are_pairs,
     check_alike,
     check_texts,
@@ -204,6 +205,7 @@ def fit(
     if parameters["words"]:
         check_words(objective)
     weights = objective.weigh(targets, weights, parameters["class_weight"])
+    _require_classes(objective, targets, weights)
     strata = objective.strata(targets)
     labelled = Labelled(texts, targets, strata, weights, np.arange(len(texts)))
     trained: list[Fitted] = []
@@ -269,6 +271,22 @@ def fit(
             kept = phrase(python=_describe_kept(finished, trained), command="")
             return fitted, interrupted(stop, said + kept)
     return replace(fitted, feature_names=columns, words=words), None
+
+
+def _require_classes(
+    objective: Objective, targets: npt.NDArray[Any], weights: npt.NDArray[np.float32] | None
+) -> None:
+    """Raise if weights of zero leave texts of one class only."""
+    if weights is None or not isinstance(objective, SingleLabelClassification):
+        return
+    left = np.unique(targets[weights > 0])
+    if len(left) == 1:
+        name = abbreviate(objective.label_names[int(left[0])])
+        raise ValueError(
+            f"all texts have a weight of zero but those of the class {name}; a classifier needs "
+            f"texts of at least two classes with a weight: change "
+            f"{phrase(python='sample_weight or class_weight', command='--class-weight')}"
+        )
 
 
 def _learn_words(
@@ -510,7 +528,8 @@ class _Fit:
             if doubt is not None:
                 warn(doubt)
             self.head = HeadFit(
-                self.model, self.trainee, self.labelled, self.tokens, self.n_threads
+                self.model, self.trainee, self.labelled, self.tokens, self.n_threads,
+                ordered=isinstance(self.objective, OrdinalClassification),
             )
         if self.validation is not None:
             if self.scorer is not None:

@@ -415,20 +415,13 @@ def _check_few_shot(values: Mapping[str, Any]) -> None:
         )
 
 
-# What learns classes without their order: name, what it may be, and why.
-_NOT_ORDINAL = (
-    ("few_shot", False, "vectors and classification layer are fitted to classes without an order"),
-    ("teacher", None, "the loss of a student compares classes without their order"),
-)
-
-
 def _check_ordinal(values: Mapping[str, Any]) -> None:
-    for name, allowed, reason in _NOT_ORDINAL:
-        if values[name] != allowed:
-            raise ValueError(
-                f"{spell('ordinal', True)} cannot be combined with {spell(name, values[name])}, "
-                f"because {reason}; leave out one of them"
-            )
+    if values["teacher"] is not None:
+        raise ValueError(
+            f"{spell('ordinal', True)} cannot be combined with "
+            f"{spell('teacher', values['teacher'])}, because the loss of a student compares "
+            "classes without their order; leave out one of them"
+        )
 
 
 def _check_members(values: Mapping[str, Any]) -> None:

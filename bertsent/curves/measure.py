@@ -19,7 +19,7 @@ from bertsent.classifier import BertClassifier, named_model, predictor
 from bertsent.curves.curve import REPEATS, LearningCurve
 from bertsent.curves.scorings import SCORINGS
 from bertsent.model import encode_texts, normalize, open_encoder, resolve_precision
-from bertsent.objectives import SingleLabelClassification, choose_objective
+from bertsent.objectives import SingleLabelClassification, choose_objective, quadratic_kappa
 from bertsent.system import (
     check_interrupts,
     display_kind,
@@ -50,13 +50,17 @@ _C = 10.0
 
 
 class _Data(NamedTuple):
-    """The two parts of the data. Classes are numbers; `labels` has what they stand for."""
+    """The two parts of the data. Classes are numbers; `labels` has what they stand for.
+
+    If the classes are ordered, `order` has their names from the lowest to the highest.
+    """
 
     texts: list[Text]
     labels: npt.NDArray[Any]
     classes: Ints
     test_texts: list[Text]
     test_classes: Ints
+    order: list[str] | None
 
 
 @interruptible("the learning curve was interrupted")
@@ -99,17 +103,19 @@ def learning_curve(
         dropout. The texts of every size are stratified by class.
     test_size : float, default=0.2
         Fraction of the texts to hold out; shuffled, stratified, equal texts kept together.
-    scoring : {"accuracy", "macro_f1"}, default="accuracy"
-        What is measured: the share of correct predictions, or the mean F1 of the classes.
-        `decision_threshold` and `cost_matrix` decide what is predicted.
+    scoring : {"accuracy", "macro_f1", "quadratic_kappa"}, default="accuracy"
+        What is measured: the share of correct predictions, the mean F1 of the classes, or, with
+        `ordinal`, Cohen's kappa with quadratic weights. `decision_threshold` and `cost_matrix`
+        decide what is predicted.
     frozen : bool, default=False
         Measure a linear classifier instead of fine-tuning. The pretrained model computes one
         vector for each text, once, and a logistic regression is fitted to those of each size. This
         takes no longer than one prediction for all texts. Its scores are others than those of
         fine-tuning, mostly lower ones, and where they stay the same with more labels, those of
         fine-tuning may still rise. Only `model`, `max_length`, `strip_html`,
-        `inference_precision`, `inference_long_text`, `stride`, `n_threads` and `memory_limit` of
-        the classifier are used, so the likeliest class is predicted.
+        `inference_precision`, `inference_long_text`, `stride`, `n_threads`, `memory_limit`,
+        `ordinal` and `class_order` of the classifier are used, so the likeliest class is predicted;
+        with `ordinal`, the median.
     time_budget : float, str or None, default=None
         Time for the whole curve, in seconds or as a time such as "10min". Small sizes are measured
         first, with the first seed; a training that would not end in time is left out. The first
@@ -206,25 +212,28 @@ def _check_parameters(
         raise ValueError(
             f"{spell('scoring', scoring)}: expected {' or '.join(map(repr, SCORINGS))}"
         )
+    if scoring == "quadratic_kappa" and not estimator.ordinal:
+        raise ValueError(
+            f"{spell('scoring', scoring)} compares the ranks of ordered classes, but "
+            f"{spell('ordinal', False)}; use {spell('ordinal', True)}, or another scoring"
+        )
 
 
 def _split(
     estimator: BertClassifier, X: Texts, y: Labels, test_size: float, seed: int
 ) -> _Data:
-    if estimator.ordinal:
-        raise ValueError(
-            f"a learning curve measures classes without an order; use {spell('ordinal', False)}"
-        )
     texts = check_training_texts(X, y, strip=estimator.strip_html)
-    kind = choose_objective(BertClassifier._problem_types, y)
+    kind = choose_objective(BertClassifier._problem_types, y, ordinal=estimator.ordinal)
     if not issubclass(kind, SingleLabelClassification):
         raise ValueError(
             "a learning curve needs one label for each text, but these texts can have several"
         )
-    objective, classes = kind.learn(y, len(texts))
-    counts = np.bincount(classes)
-    if counts.min() < 2:
-        rare = objective.label_names[int(counts.argmin())]
+    order = estimator.class_order
+    objective, classes = kind.learn(y, len(texts), order=None if order is None else list(order))
+    # Of an order, some classes may have no text.
+    alone = np.flatnonzero(np.bincount(classes) == 1)
+    if len(alone):
+        rare = objective.label_names[int(alone[0])]
         raise ValueError(
             f"class {rare!r} has 1 text; a learning curve needs at least 2 of each class, one to "
             "train on and one to test"
@@ -239,6 +248,7 @@ def _split(
         _select(texts, np.flatnonzero(~is_test)),
         np.asarray(objective.labels.decode(codes[~is_test])),
         codes[~is_test], _select(texts, np.flatnonzero(is_test)), codes[is_test],
+        objective.label_names if estimator.ordinal else None,
     )
 
 
@@ -340,9 +350,10 @@ def _fine_tuned(estimator: BertClassifier, data: _Data) -> Train:
             random_state=seed, verbose=0, checkpoint_dir=None, checkpoint_every=None,
             resume=False, warm_start=False, log_file=None, hash_every=None, time_budget=None,
             strip_html=False, model=named_model(estimator.get_params(deep=False)),
+            class_order=data.order,
         )
         classifier.fit(_select(data.texts, rows), data.labels[rows])
-        # The rows contain all classes, so they have the same numbers here.
+        # The rows contain all classes, or their order is given, so they have the same numbers here.
         ready = predictor(classifier)
         return ready.objective.answer(ready.logits(data.test_texts))
 
@@ -377,6 +388,9 @@ def _frozen(estimator: BertClassifier, data: _Data, verbose: int) -> Train:
         with threadpool_limits(limits=1), interrupt_at_once():
             head = LogisticRegression(C=_C, max_iter=1000).fit(known[rows], data.classes[rows])
         found: npt.NDArray[np.int64] = head.predict(unknown)
+        if data.order is not None:
+            sums = head.predict_proba(unknown).cumsum(axis=1)[:, :-1]
+            found = head.classes_[(sums < 0.5).sum(axis=1)]  # the median
         return found
 
     return train
@@ -387,4 +401,6 @@ def _score(
 ) -> float:
     if scoring == "accuracy":
         return float((truth == predicted).mean())
+    if scoring == "quadratic_kappa":
+        return quadratic_kappa(truth, predicted)
     return float(f1_score(truth, predicted, average="macro", zero_division=0))

@@ -18,7 +18,12 @@ from .distillation import (
     join_targets as join_targets,
 )
 from .multi_label import MultiLabelClassification as MultiLabelClassification
-from .ordinal import OrdinalClassification as OrdinalClassification
+from .ordinal import (
+    OrdinalClassification as OrdinalClassification,
+    cumulative_losses as cumulative_losses,
+    cumulative_slopes as cumulative_slopes,
+    quadratic_kappa as quadratic_kappa,
+)
 from .registry import (
     OBJECTIVES as OBJECTIVES,
     choose_objective as choose_objective,

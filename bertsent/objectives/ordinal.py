@@ -170,6 +170,35 @@ def cumulative_losses(logs: Float64, targets: Targets, smoothing: float) -> Floa
     return losses
 
 
+def cumulative_slopes(logs: Float64, targets: Targets) -> Float64:
+    """Return the gradient of each of `cumulative_losses` without smoothing, at the logits.
+
+    Parameters
+    ----------
+    logs : ndarray of float64, shape (n_texts, n_classes)
+        Logarithms of the probabilities.
+    targets : ndarray of int, shape (n_texts,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_texts, n_classes)
+    """
+    count = logs.shape[1]
+    up_to = np.logaddexp.accumulate(logs, axis=1)[:, :-1]
+    above = np.logaddexp.accumulate(logs[:, ::-1], axis=1)[:, -2::-1]
+    is_above = targets[:, None] > np.arange(count - 1)
+    # The probability of each class where the truth is above a threshold, given that it is; the sum
+    # over the thresholds. Logarithms, because one over a probability can overflow.
+    never = np.full((len(logs), 1), -np.inf)
+    of_above = np.logaddexp.accumulate(np.where(is_above, -above, -np.inf), axis=1)
+    of_up_to = np.logaddexp.accumulate(np.where(is_above, -np.inf, -up_to)[:, ::-1], axis=1)
+    given = np.exp(logs + np.hstack([never, of_above])) + np.exp(
+        logs + np.hstack([of_up_to[:, ::-1], never])
+    )
+    slopes: Float64 = np.exp(logs) - given / (count - 1)
+    return slopes
+
+
 def quadratic_kappa(truth: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> float:
     """Return Cohen's kappa with squared distances of ranks as weights.
 
