@@ -348,6 +348,17 @@ def test_thresholds_are_chosen_saved_and_overridden(trained, saved):
     assert again.evaluate(TEXTS, LISTS).labels["bad"]["threshold"] == 0.9
 
 
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, np.nan, True, "0.5"])
+def test_thresholds_are_between_0_and_1(make, saved, value):
+    message = 'label_threshold=.* is not allowed; expected "f1" or a number above 0 and below 1'
+    with pytest.raises((TypeError, ValueError), match=message):
+        make(label_threshold=value, validation_fraction=0.2).fit(TEXTS, LISTS)
+    clf = bertsent.BertClassifier.from_pretrained(saved).set_params(label_threshold=value)
+    for method in (clf.predict, lambda X: clf.evaluate(X, LISTS)):
+        with pytest.raises((TypeError, ValueError), match=message):
+            method(TEXTS)
+
+
 def test_thresholds_need_held_out_texts(make):
     with pytest.raises(ValueError, match="label_threshold='f1' needs held-out texts; pass X_val"):
         make(label_threshold="f1").fit(TEXTS, LISTS)
@@ -478,6 +489,11 @@ def test_a_directory_of_another_program(trained, saved, tmp_path):
 def test_it_is_not_taken_for_a_model_of_one_label(saved, make):
     with pytest.raises(CheckpointError, match="'multi_label_classification' is not supported"):
         bertsent.BertForSequenceClassification.from_pretrained(saved)
+    with pytest.raises(CheckpointError, match="'multi_label_classification', not 'regression'"):
+        bertsent.BertRegressor.from_pretrained(saved)
+    clf = bertsent.BertClassifier.from_pretrained(saved)
+    with pytest.raises(ValueError, match=r"y\[0\] is 'good', but here each text has a list"):
+        clf.evaluate(["good film"], ["good"])
     with pytest.warns(FreshWeightsWarning, match="layer for 3 classes .*thrown away"):
         make(model=saved, verbose=1).fit(TEXTS, LABELS * 20)
     content = json.loads((saved / "bertsent.json").read_text())["labels"]
