@@ -59,6 +59,12 @@ static inline uint32_t bs_cpu_flush_subnormals(void)
     const uint32_t saved = __builtin_ia32_stmxcsr();
     __builtin_ia32_ldmxcsr(saved | 0x8040u);
     return saved;
+#elif defined(__aarch64__)
+    uint64_t saved;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(saved));
+    const uint64_t flushed = saved | (1u << 24);
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(flushed));
+    return (uint32_t)saved;
 #else
     return 0;
 #endif
@@ -68,6 +74,8 @@ static inline void bs_cpu_restore(uint32_t saved)
 {
 #if defined(__x86_64__)
     __builtin_ia32_ldmxcsr(saved);
+#elif defined(__aarch64__)
+    __asm__ __volatile__("msr fpcr, %0" : : "r"((uint64_t)saved));
 #else
     (void)saved;
 #endif
