@@ -90,13 +90,14 @@ def test_the_settings_file_has_the_keys_that_it_always_had(clf, tmp_path):
     settings = json.loads((tmp_path / "model" / "bertsent.json").read_text())
     assert list(settings) == [
         "format", "bertsent", "parameters", "labels", "learning_rate", "precision", "history",
-        "evaluations", "best_step", "max_length", "plan", "feature_name", "pairs", "members",
-        "parts",
+        "evaluations", "best_step", "max_length", "frozen_layers", "plan", "feature_name", "pairs",
+        "held_out_texts", "members", "parts",
     ]
     # Earlier versions had only these, and one model.
     (tmp_path / "model" / "member-2.safetensors").unlink()
     for name in (
-        "precision", "evaluations", "best_step", "plan", "feature_name", "pairs", "members", "parts"
+        "precision", "evaluations", "best_step", "frozen_layers", "plan", "feature_name", "pairs",
+        "held_out_texts", "members", "parts",
     ):
         del settings[name]
     (tmp_path / "model" / "bertsent.json").write_text(json.dumps(settings))
@@ -138,7 +139,7 @@ def test_the_attributes_are_those_of_the_object(clf):
     own = {f"{field.name}_" for field in fields(Fitted)}
     assert own - set(DOCUMENTED) == {
         "objective_", "text_hashes_", "examples_", "moments_", "feature_names_", "name_",
-        "pairs_", "words_",
+        "pairs_", "words_", "n_held_out_", "frozen_layers_",
     }
     assert set(DOCUMENTED) - own == {
         "classes_", "thresholds_", "calibration_", "model_", "example_history_", "n_features_in_",

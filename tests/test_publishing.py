@@ -1,5 +1,7 @@
 """Uploads to the hub: the files, the model card, and what is kept there."""
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,8 @@ from test_classifier import make_texts
 
 from bertsent import BertClassifier, BertRegressor
 from bertsent.classifier import predictor
-from bertsent.classifier.model_card import MARKER, write_card
+from bertsent.classifier.model_card import write_card
+from bertsent.files import CARD_MARKER as MARKER
 from bertsent.hub import hub_id
 
 
@@ -255,3 +258,77 @@ def test_a_directory_has_no_id(tmp_path, monkeypatch):
     assert hub_id(name) == name
     (tmp_path / name).mkdir(parents=True)
     assert hub_id(name) is None
+
+
+# --- the card of a directory --------------------------------------------------------------
+
+
+def card_in(directory):
+    return (directory / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_saved_directory_has_a_card(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "model")
+    card = ModelCard(card_in(tmp_path / "model"))
+    assert (card.data.pipeline_tag, card.data.library_name) == ("text-classification", "bertsent")
+    assert card.data.tags == ["bertsent", "single-label-classification"]
+    values = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert values["accuracy"] == pytest.approx(
+        fitted.evaluations_[-1]["validation_accuracy"], abs=1e-6
+    )
+    n_held_out = len(fitted.validation_rows_)
+    assert f"On {n_held_out} texts that were held out in training:" in card.text
+    assert " to " in card.text.split("| accuracy |")[1][:40]
+    assert "# Text classifier" in card.text
+    assert 'BertClassifier.from_pretrained("path/to/this/directory")' in card.text
+    assert not any(text in card.content for text in make_texts(60)[0])
+    assert str(tmp_path) not in card.content and str(fitted.model) not in card.content
+
+
+def test_the_same_model_has_the_same_card(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "one")
+    fitted.save_pretrained(tmp_path / "two", int8=True)
+    again = BertClassifier.from_pretrained(tmp_path / "one")
+    again.save_pretrained(tmp_path / "three")
+    assert card_in(tmp_path / "one") == card_in(tmp_path / "three")
+    assert "only bertsent opens" in card_in(tmp_path / "two")
+    again.save_pretrained(tmp_path / "two", overwrite=True)
+    assert card_in(tmp_path / "one") == card_in(tmp_path / "two")
+
+
+def test_a_card_in_a_directory_that_a_person_wrote_is_kept(fitted, tmp_path, way):
+    target = tmp_path / "model"
+    fitted.save_pretrained(target)
+    with pytest.raises(FileExistsError, match=r"already contains README\.md, bertsent\.json"):
+        fitted.save_pretrained(target)
+    mine = card_in(target).replace(MARKER, "").replace("# Text classifier", "# Mine")
+    (target / "README.md").write_text(mine, encoding="utf-8")
+    fitted.save_pretrained(target, overwrite=True)
+    assert card_in(target) == mine
+    with pytest.raises(FileExistsError):
+        fitted.save_pretrained(target)
+    # What is no file is not followed, read or replaced.
+    (target / "README.md").unlink()
+    elsewhere = tmp_path / "elsewhere.md"
+    elsewhere.write_text(MARKER, encoding="utf-8")
+    (target / "README.md").symlink_to(elsewhere)
+    fitted.save_pretrained(target, overwrite=True)
+    assert (target / "README.md").is_symlink() and elsewhere.read_text() == MARKER
+    (target / "README.md").unlink()
+    os.mkfifo(target / "README.md")
+    fitted.save_pretrained(target, overwrite=True)
+    assert (target / "README.md").is_fifo()
+    assert BertClassifier.from_pretrained(target).predict(["good end"]).shape == (1,)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "README.md").write_text("# Mine\n")
+    with pytest.raises(FileExistsError, match=r"contains README\.md, which bertsent did not"):
+        fitted.save_pretrained(alone)
+
+
+def test_the_command_writes_the_metrics_of_the_test(workshop):
+    card = ModelCard(card_in(workshop / "model"))
+    assert "On 24 test texts:" in card.text
+    metrics = json.loads((workshop / "model" / "metrics.json").read_text())
+    values = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert values["accuracy"] == pytest.approx(metrics["accuracy"], abs=1e-6)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from bertsent.classifier.fitted import Fitted, Predictor
 from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.parameters import DEFAULTS, check_parameters
-from bertsent.files import atomic_directory, hold_directory
+from bertsent.files import CARD_FILE, atomic_directory, hold_directory
 from bertsent.hub import resolve_directory
 from bertsent.model import BertForSequenceClassification, normalize as unit_vectors
 from bertsent.objectives import OBJECTIVES
@@ -463,7 +463,11 @@ class BertEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]
     def save_pretrained(
         self, directory: str | PathLike[str], overwrite: bool = False, *, int8: bool = False
     ) -> None:
-        """Save model, tokenizer, parameters, labels and history.
+        """Save model, tokenizer, parameters, labels, history, and a model card.
+
+        The card (``README.md``) says what the model is, on how many texts it was trained, its
+        metrics on held-out texts and its limits, and how to use it. It contains the names of
+        classes, but no texts or paths. A card that a person wrote or changed is kept.
 
         Parameters that concern this machine are not saved: `checkpoint_dir`, `checkpoint_every`,
         `checkpoint_keep`, `resume`, `log_file`, `hash_every`, `callbacks`, `n_threads`,
@@ -493,12 +497,26 @@ class BertEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         with atomic_directory(directory, overwrite) as staging:
             self.save_files(staging, int8=int8)
 
-    def save_files(self, directory: str | PathLike[str], *, int8: bool = False) -> None:
-        """Write the files of `save_pretrained` into an existing directory, not atomically."""
+    def save_files(
+        self,
+        directory: str | PathLike[str],
+        *,
+        int8: bool = False,
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        """Write the files of `save_pretrained` into an existing directory, not atomically.
+
+        The model card has the metrics of `evaluation`, or else those of held-out texts.
+        """
+        from bertsent.classifier.model_card import write_card
+
         ready = predictor(self)
         # A subclass may have more parameters, and fewer.
         parameters = self.get_params(deep=False) | ready.parameters
-        ready.fitted.save_files(expand_path(directory), parameters, int8=int8)
+        target = expand_path(directory)
+        ready.fitted.save_files(target, parameters, int8=int8)
+        card = write_card(ready, evaluation=evaluation, int8=int8)
+        (target / CARD_FILE).write_text(card, encoding="utf-8", errors="backslashreplace")
 
     def export_onnx(
         self, path: str | PathLike[str], overwrite: bool = False, *, int8: bool = False

@@ -148,6 +148,9 @@ class Fitted:
         Names of the one or two columns of texts if X was a table.
     pairs : bool or None
         Whether the texts are pairs; None if that is unknown, in a model of another program.
+    n_held_out : int or None
+        Number of texts that were held out in training, on which `evaluations` were measured; None
+        if there were none, or if it is not known.
     text_hashes : uint64 ndarray
         Hashes of the training texts, sorted.
     examples : ExampleHistory or None
@@ -188,6 +191,9 @@ class Fitted:
         default=None, metadata=saved(optional(read_names), "feature_name", write_names)
     )
     pairs: bool | None = field(default=False, metadata=saved(optional(flag)))
+    n_held_out: int | None = field(
+        default=None, metadata=saved(optional(Field.whole), "held_out_texts", if_set=True)
+    )
     training_rows: npt.NDArray[np.int64] | None = None
     validation_rows: npt.NDArray[np.int64] | None = None
     text_hashes: npt.NDArray[np.uint64] = field(default_factory=_no_hashes)
@@ -560,13 +566,27 @@ class Predictor:
             opinions.append(logits if windows is None else windows.mean(logits))
             if number == 0 and vectors is not None and windows is not None:
                 vectors = windows.mean(vectors)
+        if self.fitted.words is not None and not isinstance(texts, list):
+            texts = check_texts(X, "X", strip=self.parameters["strip_html"])
+        return self.vote(opinions, texts), vectors
+
+    def vote(
+        self, opinions: list[npt.NDArray[np.float32]], texts: Sequence[Text] | ArrowTexts
+    ) -> npt.NDArray[np.float32]:
+        """Combine the logits of all models, and those of the words.
+
+        Parameters
+        ----------
+        opinions : list of float32 ndarray of shape (n_texts, n_outputs)
+        texts : list of str, list of pairs, or ArrowTexts
+            The words need a list.
+        """
         objective, words = self.objective, self.fitted.words
         logits = opinions[0] if len(opinions) == 1 else objective.combine(opinions)
-        if words is not None:
-            if not isinstance(texts, list):
-                texts = check_texts(X, "X", strip=self.parameters["strip_html"])
-            logits = words.vote(objective, logits, texts)
-        return logits, vectors
+        if words is None:
+            return logits
+        assert isinstance(texts, list)
+        return words.vote(objective, logits, texts)
 
     @_interruptible
     def predict(self, X: Texts) -> Any:

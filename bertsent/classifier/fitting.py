@@ -729,6 +729,7 @@ class _Fit:
             best_step=self.state.best.step,
             max_length=self.reader.max_length,
             pairs=are_pairs(self.labelled.texts),
+            n_held_out=None if self.validation is None else len(self.validation.texts),
             plan=self.time_plan,
             training_rows=self.training_rows,
             validation_rows=None if self.validation is None else self.validation.rows,

@@ -1,7 +1,8 @@
-"""The model card: what a model is, for people who find it on the Hugging Face hub."""
+"""The model card: what a model is, for people who find it in a directory or on the hub."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,15 @@ import bertsent
 from bertsent.classifier.evaluation import Evaluation
 from bertsent.classifier.settings import EXAMPLES_FILE, HASHES_FILE
 from bertsent.classifier.words import TERMS_FILE
+from bertsent.files import CARD_MARKER
 from bertsent.hub import family_of, hub_id
 
 if TYPE_CHECKING:
     from bertsent.classifier.fitted import Fitted, Predictor
     from bertsent.objectives import Objective
 
-__all__ = ["MARKER", "check_evaluation", "write_card"]
+__all__ = ["check_evaluation", "write_card"]
 
-# The first line of the text. A card without it was written by a person, and is kept.
-MARKER = "<!-- Written by bertsent. If you change this card, delete this line to keep it. -->"
 # Names of outputs that are listed.
 _MOST_NAMES = 50
 _CUT = {
@@ -68,52 +68,72 @@ def _outputs(objective: Objective) -> str:
 
 
 def write_card(
-    ready: Predictor, model_id: str, evaluation: Evaluation | None = None, *, int8: bool = False
+    ready: Predictor,
+    model_id: str | None = None,
+    evaluation: Evaluation | None = None,
+    *,
+    int8: bool = False,
 ) -> str:
     """Return the model card of a classifier: YAML metadata and text in Markdown.
 
     It has numbers of texts and names of classes, and nothing of the content of the texts. It names
-    the files that say something about them.
+    the files that say something about them. The same model has the same card, wherever it is saved.
 
     Parameters
     ----------
     ready : Predictor
         The classifier, with the parameters for prediction.
-    model_id : str
-        Its id on the hub.
+    model_id : str or None, default=None
+        Its id on the hub; None for a directory.
     evaluation : Evaluation or None, default=None
         The test whose metrics are shown. None means the held-out texts of training, if there were
         any.
     int8 : bool, default=False
         Whether the model is saved as int8, so that transformers cannot open it.
     """
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-    objective = ready.objective
     base = hub_id(ready.parameters["model"])
     metrics, tested = _metrics(ready, evaluation)
-    data = ModelCardData(
-        base_model=base,
-        library_name="bertsent",
-        pipeline_tag="text-classification",
-        tags=["bertsent", objective.problem_type.replace("_", "-")],
-        model_name=model_id.rsplit("/", 1)[-1] if metrics else None,
-        eval_results=[
-            EvalResult(
-                task_type="text-classification", dataset_type="held-out", dataset_name=tested,
-                metric_type=name, metric_value=value,
-            )
-            for name, value in metrics.items()
-        ] or None,
-    )
+    title = model_id or _title(ready)
+    name = title.rpartition("/")[2]
     parts = [
-        f"---\n{data.to_yaml()}\n---", MARKER, f"# {model_id}",
-        _describe(ready, base), _describe_data(ready),
+        "\n".join(["---", *_metadata(ready, base, name, metrics, tested), "---"]), CARD_MARKER,
+        f"# {title}", _describe(ready, base), _describe_data(ready),
     ]
     if metrics:
-        parts.append(_describe_metrics(metrics, tested, evaluation))
+        parts.append(_describe_metrics(metrics, tested, _rows(ready, evaluation), evaluation))
     parts += [_describe_limits(ready), _describe_use(ready, model_id, int8)]
-    return str(ModelCard("\n\n".join(parts) + "\n"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(
+    ready: Predictor, base: str | None, name: str, metrics: Mapping[str, float], tested: str
+) -> list[str]:
+    """Return the metadata as lines of YAML, in which a string of JSON is one of YAML."""
+    lines = [] if base is None else [f"base_model: {json.dumps(base)}"]
+    lines += [
+        "library_name: bertsent", "pipeline_tag: text-classification", "tags:", "- bertsent",
+        f"- {ready.objective.problem_type.replace('_', '-')}",
+    ]
+    if not metrics:
+        return lines
+    lines += [
+        "model-index:", f"- name: {json.dumps(name)}", "  results:", "  - task:",
+        "      type: text-classification", "    dataset:", f"      name: {json.dumps(tested)}",
+        "      type: held-out", "    metrics:",
+    ]
+    for metric, value in metrics.items():
+        lines += [f"    - type: {metric}", f"      value: {json.dumps(value)}"]
+    return lines
+
+
+def _title(ready: Predictor) -> str:
+    """Return what the model is, where it has no name."""
+    return "Text regressor" if ready.objective.link == "identity" else "Text classifier"
+
+
+def _rows(ready: Predictor, evaluation: Evaluation | None) -> int | None:
+    """Return the number of texts on which the metrics were measured, if it is known."""
+    return ready.fitted.n_held_out if evaluation is None else evaluation["rows"]
 
 
 def _describe(ready: Predictor, base: str | None) -> str:
@@ -164,7 +184,8 @@ def _metrics(
             name.removeprefix("validation_"): value for name, value in _validation(fitted).items()
             if name.startswith("validation_")
         }
-        tested = "texts that were held out in training"
+        count = "" if fitted.n_held_out is None else f"{fitted.n_held_out:,} "
+        tested = f"{count}texts that were held out in training"
     return {
         name: round(float(found[name]), 6) for name in dict.fromkeys(names)
         if isinstance(found.get(name), int | float) and np.isfinite(found[name])
@@ -184,13 +205,13 @@ def _validation(fitted: Fitted) -> dict[str, Any]:
 
 
 def _describe_metrics(
-    metrics: Mapping[str, float], tested: str, evaluation: Evaluation | None
+    metrics: Mapping[str, float], tested: str, count: int | None, evaluation: Evaluation | None
 ) -> str:
     rows = []
     for name, value in metrics.items():
         interval = ""
-        if name == "accuracy" and evaluation is not None:
-            low, high = _interval(value, evaluation["rows"])
+        if name == "accuracy" and count:
+            low, high = _interval(value, count)
             interval = f"{low:.4f} to {high:.4f}"
         rows.append(f"| {name.replace('_', ' ')} | {value:.4f} | {interval} |")
     note = ""
@@ -225,7 +246,8 @@ def _describe_limits(ready: Predictor) -> str:
     ])
 
 
-def _describe_use(ready: Predictor, model_id: str, int8: bool) -> str:
+def _describe_use(ready: Predictor, model_id: str | None, int8: bool) -> str:
+    model_id = model_id or "path/to/this/directory"
     kind = "BertRegressor" if ready.objective.link == "identity" else "BertClassifier"
     text = '("A text.", "Another text.")' if ready.fitted.pairs else '"A text."'
     parts = [

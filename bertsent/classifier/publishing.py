@@ -7,16 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertsent.classifier.model_card import MARKER, check_evaluation, write_card
-from bertsent.files import CLASSIFIER_FILES
+from bertsent.classifier.model_card import check_evaluation, write_card
+from bertsent.files import CARD_FILE, CARD_MARKER, CLASSIFIER_FILES
 
 if TYPE_CHECKING:
     from bertsent.classifier.base import BertEstimator
     from bertsent.classifier.evaluation import Evaluation
 
 __all__ = ["push_to_hub"]
-
-_CARD = "README.md"
 
 
 def push_to_hub(
@@ -51,8 +49,10 @@ def push_to_hub(
                 f"{repo_id} exists and is public, but private=True was asked for; nothing was "
                 "uploaded. Make it private in its settings, or choose another name"
             )
-        if not _has_card_of_a_person(api, repo_id):
-            (Path(folder) / _CARD).write_text(card, encoding="utf-8")
+        if _has_card_of_a_person(api, repo_id):
+            (Path(folder) / CARD_FILE).unlink()
+        else:
+            (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
         api.upload_folder(
             repo_id=repo_id, folder_path=folder,
             commit_message=commit_message or "Upload a model with bertsent",
@@ -64,7 +64,7 @@ def push_to_hub(
 
 def _has_card_of_a_person(api: Any, repo_id: str) -> bool:
     """Return whether the hub has a model card that bertsent did not write."""
-    if not api.file_exists(repo_id, _CARD):
+    if not api.file_exists(repo_id, CARD_FILE):
         return False
-    path = api.hf_hub_download(repo_id, _CARD)
-    return MARKER not in Path(path).read_text(encoding="utf-8")
+    path = api.hf_hub_download(repo_id, CARD_FILE)
+    return CARD_MARKER not in Path(path).read_text(encoding="utf-8")

@@ -182,7 +182,7 @@ def save(
     classifier: BertEstimator,
     corpus: Corpus,
     started: float,
-    metrics: Mapping[str, Any] | None,
+    metrics: Evaluation | None,
     audited: pd.DataFrame | None = None,
 ) -> None:
     """Save the model and the record of its training, which has no metrics if interrupted."""
@@ -218,7 +218,7 @@ def save(
     history = pd.DataFrame(classifier.history_, columns=columns)
     split = mark_parts(corpus.split, classifier)
     with atomic_directory(args.output, args.force) as staging:
-        classifier.save_files(staging)
+        classifier.save_files(staging, evaluation=metrics)
         _write_json(staging / "run.json", record)
         if metrics is not None:
             _write_json(staging / "metrics.json", metrics)

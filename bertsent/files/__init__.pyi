@@ -1,5 +1,7 @@
 from .arrays import mapping_error as mapping_error, read_array as read_array
 from .atomic import (
+    CARD_FILE as CARD_FILE,
+    CARD_MARKER as CARD_MARKER,
     CLASSIFIER_FILES as CLASSIFIER_FILES,
     MODEL_FILES as MODEL_FILES,
     MOST_MEMBERS as MOST_MEMBERS,

@@ -30,6 +30,8 @@ from bertsent.system import expand_path
 from bertsent.wording import phrase, spell
 
 __all__ = [
+    "CARD_FILE",
+    "CARD_MARKER",
     "CLASSIFIER_FILES",
     "MODEL_FILES",
     "MOST_MEMBERS",
@@ -67,7 +69,11 @@ RUN_FILES = frozenset({
     "metrics.json", "history.csv", "history.json", "run.json", "split.csv", "examples.csv",
     "audit.csv",
 })
-OWN_FILES = CLASSIFIER_FILES | RUN_FILES
+# The model card, and its line that says that it may be replaced. A card without it was written or
+# changed by a person.
+CARD_FILE = "README.md"
+CARD_MARKER = "<!-- Written by bertsent. If you change this card, delete this line to keep it. -->"
+OWN_FILES = CLASSIFIER_FILES | RUN_FILES | {CARD_FILE}
 
 # Any program may write a config.json or a run.json; these files identify a model directory.
 _EVIDENCE = frozenset({
@@ -79,6 +85,8 @@ _UNNOTICED = frozenset({"lost+found", ".DS_Store", ".ipynb_checkpoints"})
 # Ends of the names of temporary files and directories. Such as are being written belong to bertsent
 # as a whole; in those that are being moved, there may be files of others.
 _STAGING = r"(tmp|move)-[0-9a-f]{8}"
+# The marker is behind the metadata of a card.
+_MOST_OF_CARD = 1 << 20
 # What os.link raises where files cannot have two names.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
@@ -129,8 +137,10 @@ def check_target(
     names = sorted(
         name for name in set(os.listdir(path)) - _UNNOTICED if not left_behind.fullmatch(name)
     )
+    ours = _without_foreign_card(path, ours)
+    own = OWN_FILES if _is_replaceable(path / CARD_FILE) else OWN_FILES - {CARD_FILE}
     mine = [name for name in names if name in ours and not (path / name).is_dir()]
-    foreign = [name for name in names if name not in OWN_FILES and name not in mine]
+    foreign = [name for name in names if name not in own and name not in mine]
     if foreign and not (overwrite and _EVIDENCE.intersection(names)):
         raise FileExistsError(
             f"{path} contains {_some(foreign)}, which bertsent did not write; "
@@ -148,6 +158,34 @@ def check_target(
     return path
 
 
+def _without_foreign_card(path: Path, ours: Collection[str]) -> frozenset[str]:
+    """Return the files that may be replaced in a directory: not the card of a person.
+
+    Who writes other files than a classifier, and a README.md among them, means to replace it.
+    """
+    ours = frozenset(ours)
+    if ours >= OWN_FILES and not _is_replaceable(path / CARD_FILE):
+        return ours - {CARD_FILE}
+    return ours
+
+
+def _is_replaceable(card: Path) -> bool:
+    """Return whether bertsent wrote a model card, or there is none."""
+    try:
+        # A pipe would wait for its writer.
+        descriptor = os.open(card, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        return CARD_MARKER.encode() in os.read(descriptor, _MOST_OF_CARD)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def atomic_directory(
     target: str | PathLike[str], overwrite: bool = False, ours: Iterable[str] = OWN_FILES
@@ -161,7 +199,8 @@ def atomic_directory(
     Parameters
     ----------
     target, overwrite, ours
-        As in `check_target`. Existing files that are not in `ours` are kept.
+        As in `check_target`. Existing files that are not in `ours` are kept, and so is a model card
+        (``README.md``) that a person wrote or changed; a new one is then left out.
 
     Yields
     ------
@@ -189,6 +228,10 @@ def atomic_directory(
                 if exists:
                     shutil.copymode(path, staging)
                 yield staging
+                replaced = _without_foreign_card(path, ours)
+                if replaced != ours:
+                    (staging / CARD_FILE).unlink(missing_ok=True)
+                    ours = replaced
                 for name in os.listdir(staging):
                     if name not in ours and os.path.lexists(path / name):
                         raise FileExistsError(
@@ -478,7 +521,8 @@ def _dissolve(left_behind: Path, path: Path, ours: frozenset[str] = frozenset())
         source, target = left_behind / name, path / name
         with contextlib.suppress(FileNotFoundError):
             there, is_directory = os.lstat(source), source.is_dir() and not source.is_symlink()
-            if not is_directory and (name in ours or name in OWN_FILES):
+            own = name in OWN_FILES and (name != CARD_FILE or _is_replaceable(source))
+            if not is_directory and (name in ours or own):
                 os.unlink(source)
             elif not os.path.lexists(target):
                 os.rename(source, target)
