@@ -93,7 +93,7 @@ def test_a_mistyped_command_gets_a_suggestion(refused, given, meant):
 def test_another_command_is_told_which_there_are(refused):
     assert refused("fly").endswith(
         "choose from train, evaluate, predict, explain, encode, suggest-labels, learning-curve, "
-        "pretrain, export, verify, inspect, doctor"
+        "pretrain, export, serve, verify, inspect, doctor"
     )
     assert refused("reviews.csv", "--epochs", "3").startswith("there is no command 'reviews.csv'")
 

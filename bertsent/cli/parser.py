@@ -49,6 +49,20 @@ JOB_PARAMETERS = (
 EXPORT_PARAMETERS = (
     "max_length", "label_threshold", "calibrated", "decision_threshold", "cost_matrix",
 )
+# Parameters that change what a server answers.
+SERVING_PARAMETERS = (
+    "max_length", "inference_long_text", "inference_precision", "calibrated", "n_threads",
+)
+DEFAULT_PORT = 8080
+# What a server accepts: name in `bertsent.serving.Limits`, default and help.
+SERVING_LIMITS = (
+    ("max_client_batch_size", 32, "texts of a request"),
+    ("max_request_tokens", 65_536, "tokens that the model reads for one request"),
+    ("max_queue_tokens", 262_144, "tokens that may wait; further requests get the status 429"),
+    ("max_concurrent_requests", 512, "requests at a time; further ones get the status 429"),
+    ("max_batch_tokens", 4096, "tokens that are computed at once"),
+    ("payload_limit", 2_000_000, "bytes of a request"),
+)
 # Parameters of a training that a learning curve repeats.
 CURVE_PARAMETERS = (
     "model", "max_length", "long_text", "stride", "epochs", "batch_size", "learning_rate",
@@ -102,7 +116,7 @@ def make_parser(everything: bool = False) -> tuple[Parser, dict[str, Parser]]:
         "train": _add_train, "evaluate": _add_evaluate, "predict": _add_predict,
         "explain": _add_explain, "encode": _add_encode, "suggest-labels": _add_suggest_labels,
         "learning-curve": _add_learning_curve, "pretrain": _add_pretrain, "export": _add_export,
-        "verify": _add_verify, "inspect": _add_inspect, "doctor": _add_doctor,
+        "serve": _add_serve, "verify": _add_verify, "inspect": _add_inspect, "doctor": _add_doctor,
     }
     return parser, {
         name: make(_Commands(commands, name, everything)) for name, make in makers.items()
@@ -615,6 +629,42 @@ def _add_export(commands: _Commands) -> Parser:
     output.add("--force", action="store_true", help="replace what an export wrote before",
                brief="replace what an export wrote before")
     add_prediction_parameters(commands.section(command, "prediction"), EXPORT_PARAMETERS)
+    return commands.finish(command)
+
+
+def _add_serve(commands: _Commands) -> Parser:
+    command = commands.make(
+        ["DIR"],
+        "answer HTTP requests with a saved model",
+        "Answer HTTP requests with a saved model, in the forms of text-embeddings-inference: "
+        "/predict, /embed, /v1/embeddings, /info, /health, /ready and /metrics. Requests that come "
+        "at the same time are computed together. SIGTERM and Ctrl-C end the server when all "
+        "requests that it has are answered. docs/serving.md describes it. Needs further packages: "
+        "pip install 'bertsent[serve]'.",
+        [
+            "serve tickets-model",
+            "serve tickets-model --inference-precision int8 --port 8000",
+            "serve minilm --host 0.0.0.0 --threads 4",
+        ],
+    )
+    model = commands.section(command, "model")
+    model.add("directory", metavar="DIR", type=typed_path,
+              help="a saved model, or a hub id; of a model that is no classifier, vectors are "
+              "served: minilm, mpnet, a hub id or a directory",
+              brief="a saved model, or a hub id")
+    address = commands.section(command, "address")
+    address.add("--host", default="127.0.0.1", metavar="ADDRESS",
+                help="address to listen on; 0.0.0.0 is all of this machine, so that others reach "
+                "it (default: %(default)s, this machine alone)",
+                brief="address to listen on (default: %(default)s)")
+    address.add("--port", type=Typed(whole(0, 65535)), default=DEFAULT_PORT, metavar="N",
+                help="port to listen on; 0 is any that is free (default: %(default)s)",
+                brief="port to listen on (default: %(default)s)")
+    limits = commands.section(command, "limits")
+    for name, default, what in SERVING_LIMITS:
+        limits.add(f"--{name.replace('_', '-')}", type=Typed(whole(1)), default=default,
+                   metavar="N", help=f"{what} (default: %(default)s)")
+    add_prediction_parameters(commands.section(command, "prediction"), SERVING_PARAMETERS)
     return commands.finish(command)
 
 

@@ -3,13 +3,13 @@
     python tests/crash/soak.py --minutes 60 --output FOLDER
 
 All kinds of work are done once in each round: training of every kind, prediction from lists,
-tables and files, saving and opening, pretraining, errors, interrupts, threads and forks. Between
-two pieces of work, when everything is freed, the program counts memory (resident, handed out by the
-C library, blocks and objects of Python), open files, threads, mappings and temporary files. None of
-these may be larger in the last third of the run than in the second, beyond a bound (`BOUNDS`). What
-else goes wrong is a finding, too: an error that is not the expected one, or another result than in
-the first round. Writes soak.json and, where matplotlib is installed, a plot. Needs Linux with
-glibc.
+tables and files, saving and opening, pretraining, errors, interrupts, threads, forks and, where it
+is installed, the server. Between two pieces of work, when everything is freed, the program counts
+memory (resident, handed out by the C library, blocks and objects of Python), open files, threads,
+mappings and temporary files. None of these may be larger in the last third of the run than in the
+second, beyond a bound (`BOUNDS`). What else goes wrong is a finding, too: an error that is not the
+expected one, or another result than in the first round. Writes soak.json and, where matplotlib is
+installed, a plot. Needs Linux with glibc.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import contextlib
 import copy
 import ctypes
 import gc
+import importlib.util
 import io
 import json
 import os
@@ -425,12 +426,27 @@ def commands(soak):
     assert code == expected, f"{argv[0]} ended with {code}: {err.getvalue()[-300:]}"
 
 
+def serve(soak):
+    """Answer requests with the application of the server, and stop it."""
+    from asgi_client import Client
+
+    from bertsent.serving import Limits, open_served
+
+    opened = open_served(soak.given / "model", {"n_threads": 2})
+    client = Client(opened, Limits(max_batch_tokens=soak.either(32, 4096)))
+    asked = [("/predict", {"inputs": text}) for text in TEXTS[:8]]
+    asked += [("/embed", {"inputs": LONG[:4]}), ("/predict", {"inputs": 3}), ("/metrics",)]
+    *answers, told = client.all(*asked)
+    assert [status for status, _, _ in answers] == [200] * 9 + [422] and told[0] == 200
+    soak.same("answers", json.dumps([content for _, _, content in answers]))
+
+
 WORK = {
     function.__name__: function for function in (
         fit, fit_frozen, fit_members, fit_windows, fit_resumed, fit_watched, audit, predict,
         evaluate, predict_file, save, pretrain, interrupt, errors, in_threads, in_child, tokenize,
-        bare_model, commands,
-    )
+        bare_model, commands, serve,
+    ) if function is not serve or importlib.util.find_spec("starlette")
 }
 
 
