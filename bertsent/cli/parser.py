@@ -542,8 +542,8 @@ def _add_learning_curve(commands: _Commands) -> Parser:
     add_test_size(curve, "fraction of the texts to hold out (default: %(default)s)",
                   default=DEFAULT_TEST_SIZE)
     curve.add("--scoring", type=Typed(one_of(*SCORINGS)), default=SCORINGS[0],
-              metavar=one_of(*SCORINGS).metavar,
-              help="what to measure (default: %(default)s)")
+              metavar="METRIC",  # the names in braces do not fit into a narrow terminal
+              help=f"what to measure, one of {', '.join(SCORINGS)} (default: %(default)s)")
     curve.add("--frozen", action="store_true",
               help="measure a linear classifier of the vectors of the pretrained model, which are "
               "computed once, instead of fine-tuning: much faster, with other, mostly lower "
