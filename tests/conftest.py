@@ -22,6 +22,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Background jobs of a shell ignore Ctrl-C, and children would inherit that; the tests of
     # Ctrl-C need Python's own handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    # So do programs under nohup with a hangup.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _WORDS = (
