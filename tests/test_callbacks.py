@@ -191,11 +191,12 @@ def test_log_has_null_for_what_is_no_number(tmp_path):
 
 def test_log_of_weightless_texts_is_json(make, tmp_path):
     weights = np.zeros(32)
-    weights[:1] = 1
+    weights[np.unique(LABELS, return_index=True)[1]] = 1  # the first text of each class
     make(log_file=tmp_path / "log", epochs=1).fit(TEXTS, LABELS, weights)
     lost = [json.loads(line, parse_constant=lambda name: pytest.fail(name))
             for line in (tmp_path / "log").read_text().splitlines()]
-    assert [event["loss"] is None for event in lost if event["event"] == "step"].count(True) == 3
+    without = [event["loss"] is None for event in lost if event["event"] == "step"].count(True)
+    assert without in (2, 3)  # of four steps: two texts with a weight are in one or two of them
 
 
 def fit_and_kill(clf):

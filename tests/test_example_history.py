@@ -91,13 +91,15 @@ def test_rows_that_are_held_out_have_none(make):
 
 
 def test_texts_of_a_step_without_weight_have_none(make):
+    first = np.unique(LABELS, return_index=True)[1]  # the first text of each class
     weights = np.zeros(50)
-    weights[0] = 1.0
+    weights[first] = 1.0
     clf = make(epochs=1).fit(TEXTS, LABELS, weights)
-    assert len(clf.example_history_) == 8 and 0 in set(clf.example_history_["row"])
+    read = len(clf.example_history_)
+    assert read in (8, 16) and set(first) <= set(clf.example_history_["row"])
     table = clf.audit()
-    assert len(table) == 50 and table["score"].isna().sum() == 42
-    assert table["score"].isna()[-42:].all()
+    assert len(table) == 50 and table["score"].isna().sum() == 50 - read
+    assert table["score"].isna()[read - 50:].all()
     assert table["why"].iloc[-1] == "was not trained on: its weight is 0"
 
 

@@ -67,7 +67,8 @@ def test_other_bits_and_hanging_are_found(tmp_path, monkeypatch):
 
 
 def test_an_allocation_that_is_too_large_is_no_finding(tmp_path):
-    assert sweep(tmp_path, lambda place, subject: len(bytearray(64 << 20))) == {"MemoryError"}
+    # More than malloc may keep of what the tests before have freed.
+    assert sweep(tmp_path, lambda place, subject: len(bytearray(1 << 30))) == {"MemoryError"}
 
 
 def run(code, **environment):
