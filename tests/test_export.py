@@ -235,7 +235,8 @@ def test_several_labels(make, tmp_path):
     y = np.array([[label == labels[0], len(text) % 2] for text, label in zip(
         texts, labels, strict=True)], dtype=int)
     clf = make(
-        label_threshold=0.25, validation_fraction=0.3, calibrated=True, inference_precision="float32"
+        label_threshold=0.25, validation_fraction=0.3, calibrated=True,
+        inference_precision="float32",
     ).fit(texts, y)
     clf.export_onnx(tmp_path / "a.onnx")
     found = outputs_of(tmp_path / "a.onnx", clf.tokenizer_, texts, max_length=16)

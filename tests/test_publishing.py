@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from test_classifier import make_texts
 
 from bertsent import BertClassifier, BertRegressor
-from bertsent.classifier import predictor
+from bertsent.classifier import model_card, predictor
 from bertsent.classifier.model_card import write_card
 from bertsent.files import CARD_MARKER as MARKER
 from bertsent.hub import hub_id
@@ -283,6 +283,15 @@ def test_a_saved_directory_has_a_card(fitted, tmp_path):
     assert 'BertClassifier.from_pretrained("path/to/this/directory")' in card.text
     assert not any(text in card.content for text in make_texts(60)[0])
     assert str(tmp_path) not in card.content and str(fitted.model) not in card.content
+
+
+def test_a_small_value_is_a_number(fitted, tmp_path, monkeypatch):
+    last = dict(fitted.evaluations_[-1]) | {"validation_loss": 5e-5}
+    monkeypatch.setattr(model_card, "_validation", lambda fitted: last)
+    fitted.save_pretrained(tmp_path / "model")
+    card = ModelCard(card_in(tmp_path / "model"))
+    values = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert values["loss"] == pytest.approx(5e-5)
 
 
 def test_the_same_model_has_the_same_card(fitted, tmp_path):

@@ -77,7 +77,7 @@ def write_card(
     """Return the model card of a classifier: YAML metadata and text in Markdown.
 
     It has numbers of texts and names of classes, and nothing of the content of the texts. It names
-    the files that say something about them. The same model has the same card, wherever it is saved.
+    the files that say something about them.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ def _metadata(
         "      type: held-out", "    metrics:",
     ]
     for metric, value in metrics.items():
-        lines += [f"    - type: {metric}", f"      value: {json.dumps(value)}"]
+        # Some readers of YAML take 5e-05 for a string.
+        lines += [f"    - type: {metric}", f"      value: {value:.6f}"]
     return lines
 
 
@@ -144,8 +145,8 @@ def _describe(ready: Predictor, base: str | None) -> str:
     words = "" if fitted.words is None else " A linear model of words votes with it."
     family = family_of(fitted.model.config).name
     return (
-        f"A {family} model that {objective.purpose} for {what}{origin}.{several}{words} Trained "
-        f"with bertsent {bertsent.__version__}."
+        f"A {family} model that {objective.purpose} for {what}{origin}.{several}{words} Saved with "
+        f"bertsent {bertsent.__version__}."
     )
 
 
@@ -216,7 +217,7 @@ def _describe_metrics(
         rows.append(f"| {name.replace('_', ' ')} | {value:.4f} | {interval} |")
     note = ""
     if evaluation is None:
-        note = "\n\nIf they were also used to choose when training ends, these values are too good."
+        note = "\n\nIf they were also used to choose when training ends, these values are too optimistic."
     elif evaluation.note is not None:
         note = f"\n\nNote: {evaluation.note}."
     table = ["| metric | value | 95 % interval |", "| --- | --- | --- |", *rows]
@@ -272,5 +273,5 @@ def _describe_use(ready: Predictor, model_id: str | None, int8: bool) -> str:
 
 def _plain(name: str) -> str:
     """Return a name that cannot be taken for Markdown or HTML."""
-    shown = " ".join(name.split()).replace("`", "'")
+    shown = " ".join(name.split()).replace("`", "'") or "(empty)"
     return shown if len(shown) <= 60 else shown[:57] + "..."
