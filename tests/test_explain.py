@@ -1,6 +1,7 @@
 """Explanations: scores of words, of every family and task, as data, pages and lines."""
 
 import json
+import pickle
 import re
 import tracemalloc
 
@@ -14,7 +15,7 @@ import bertsent
 from bertsent import BertClassifier, BertRegressor
 from bertsent.classifier import neighbours
 from bertsent.cli import main
-from bertsent.explanation import Words, find_words
+from bertsent.explanation import METHODS, Words, find_words
 from bertsent.explanation.gradients import quadrature
 from bertsent.explanation.terminal import wrap
 from bertsent.model.memory import limit_attribution
@@ -203,6 +204,31 @@ def test_occlusion_of_some_words_with_members_and_words(fitted):
     assert kept.sum() == 3 and np.array_equal(found.scores[kept], whole.scores[kept])
     assert found.to_frame()["score"].isna().sum() == len(found.words) - 3
     assert str(found).count("\n") < str(whole).count("\n")
+
+
+def test_occlusion_of_some_words_of_a_text_that_is_not_read_whole(base):
+    how = {"epochs": 1, "words": True, "max_length": 8, "inference_long_text": "tail"}
+    clf = maker(base, **how)().fit(TEXTS * 8, LABELS * 8)
+    text = "good bad great " * 20
+    rough, whole = (clf.explain([text], method=method)[0] for method in METHODS)
+    found = clf.explain([text], method="occlusion", n_words=2)[0]
+    # The model reads the last 6 words only, the model of words all.
+    assert len(found.words) == 60 and not np.isnan(rough.scores).any()
+    masked = np.argsort(-np.abs(rough.scores), kind="stable")[:2]
+    assert sorted(masked) == np.flatnonzero(~np.isnan(found.scores)).tolist()
+    np.testing.assert_array_equal(found.scores[masked], whole.scores[masked])
+    assert sorted([*found.unmasked, *masked]) == list(range(60))
+    assert found.footnote == "occlusion of the 2 strongest words by integrated gradients"
+
+
+def test_explanations_that_were_pickled_before_words_could_be_left_out(fitted):
+    each = fitted.explain(TEXTS[:1])[0]
+    old = object.__new__(bertsent.Explanation)
+    old.__setstate__({name: value for name, value in vars(each).items() if name != "unmasked"})
+    assert len(old.unmasked) == 0 and str(old) == str(each)
+    assert old._repr_html_() == each._repr_html_()
+    again = pickle.loads(pickle.dumps(each))
+    assert again.footnote == each.footnote
 
 
 def test_a_limit_of_memory_counts_the_packed_weights_of_the_prediction(opened):

@@ -1,11 +1,9 @@
 """The notebook about text and numbers: it is as it was run, and it runs."""
 
-from pathlib import Path
-
 import pytest
-from test_few_labels import read_cells, run_cells, was_run
+from notebooks import DOCS, read_cells, run_cells, was_run
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "pipeline.ipynb"
+NOTEBOOK = DOCS / "pipeline.ipynb"
 
 
 @pytest.fixture(scope="module")

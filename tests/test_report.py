@@ -11,10 +11,12 @@ from conftest import maker
 from test_classifier import make_texts
 
 import bertsent
+from bertsent.classifier import Predictor
 from bertsent.classifier.html_report import MOST_CHARACTERS, MOST_EXAMPLES, bootstrap
 from bertsent.classifier.pictures import draw, ticks
 from bertsent.cli import main
 from bertsent.objectives import OBJECTIVES, ReportChart, Series
+from bertsent.system import parse_size
 
 TEXTS, LABELS = make_texts(48)
 TEXTS = [f"{text} {'so ' * (number % 9)}{number}" for number, text in enumerate(TEXTS)]
@@ -154,6 +156,41 @@ def test_words_of_texts_without_words_and_of_pairs(make, tmp_path):
         clf.evaluate(pairs, LABELS, report=tmp_path / "c.html", explain=16)
     with pytest.raises(ValueError, match="explain=1 is about the examples of a report; also pass"):
         clf.evaluate(pairs, LABELS, explain=1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_limit_that_is_too_small_to_explain_is_named_first(
+    make, tmp_path, monkeypatch, precision
+):
+    clf = make(epochs=1, inference_precision=precision).fit(TEXTS, LABELS)
+    clf.evaluate(TEXTS, LABELS, report=tmp_path / "a.html", explain=1)  # packs all weights
+    smallest = {}
+    for name, call in (
+        ("score", lambda: clf.evaluate(TEXTS, LABELS)), ("explain", lambda: clf.explain(TEXTS)),
+    ):
+        clf.set_params(memory_limit=1)
+        limit = 1
+        while True:
+            try:
+                call()
+                break
+            except ValueError as error:
+                limit = re.search(r"smallest possible is memory_limit='(\S+)'", str(error))[1]
+                clf.set_params(memory_limit=limit)
+        smallest[name] = parse_size(limit)
+    assert smallest["score"] < smallest["explain"]
+    clf.set_params(memory_limit=smallest["explain"] - 2000)
+    clf.evaluate(TEXTS, LABELS)
+    scored, logits = [], Predictor.logits
+
+    def counted(*args, **how):
+        scored.append(1)
+        return logits(*args, **how)
+
+    monkeypatch.setattr(Predictor, "logits", counted)
+    with pytest.raises(ValueError, match="too small to explain with this model"):
+        clf.evaluate(TEXTS, LABELS, report=tmp_path / "b.html", explain=1)
+    assert not scored and not (tmp_path / "b.html").exists()
 
 
 def test_a_page_for_labels(make, tmp_path):

@@ -67,6 +67,19 @@ def test_links_that_lead_nowhere(tmp_path):
     assert broken_links(page) == ["#two", "no.md", "page.md#x", "no.png", "no2.md"]
 
 
+def test_readers_do_not_see_what_tests_need():
+    spec = importlib.util.spec_from_file_location("conf", DOCS / "conf.py")
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    marked = 0
+    for page in DOCS.glob("*.md"):
+        source, marks = [page.read_text("utf-8")], re.compile(r"^ *<!-- (\w+)", re.MULTILINE)
+        marked += len(marks.findall(source[0]))
+        conf.link_to_copies(None, page.stem, source)
+        assert set(marks.findall(source[0])) <= {"Made"}, page.name
+    assert marked > 20
+
+
 def test_every_page_is_in_the_table_of_contents():
     listed = re.findall(r"file: (\S+)", (DOCS / "_toc.yml").read_text("utf-8"))
     assert len(listed) == len(set(listed))

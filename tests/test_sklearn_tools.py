@@ -169,6 +169,7 @@ def test_callbacks_of_scikit_learn_end_training_and_see_errors(make):
     assert [told[2] for told in watch.told if told[:2] == ("end", "epoch")] == [0, 1]
     with pytest.raises(ValueError, match="learning_rate"):
         make(learning_rate=-1.0).set_callbacks(watch := Watch()).fit(TEXTS, LABELS)
+    assert watch.told == []  # parameters are checked before
     watch.on_fit_task_end = lambda *_, **__: 1 / 0
     with pytest.raises(ZeroDivisionError):
         make().set_callbacks(watch).fit(TEXTS, LABELS)
@@ -318,9 +319,42 @@ def test_mapped_pickles_are_never_written_to(make, tmp_path):
         assert path.read_bytes() == content
 
 
+def test_opened_files_may_be_written_again(make, tmp_path):
+    path = tmp_path / "clf.joblib"
+    how = {"words": True, "track_examples": True}
+    clf = make(**how).fit(TEXTS, LABELS)
+    other = make(**how, epochs=2, learning_rate=1e-2).fit(TEXTS[::2], LABELS[::2])
+    training = make().partial_fit(TEXTS, LABELS, classes=sorted(set(LABELS)))
+    for estimator in (clf, training):
+        joblib.dump(estimator, path)
+        opened = joblib.load(path, mmap_mode="r")
+        expected = estimator.predict_proba(TEXTS)
+        assert not mapped_arrays(opened)
+        joblib.dump(other, path)
+        assert np.array_equal(opened.predict_proba(TEXTS), expected)
+        opened.model_._core.touch()
+        assert np.array_equal(opened.predict_proba(TEXTS), expected)
+        joblib.dump(opened, path)
+        joblib.dump(joblib.load(path, mmap_mode="r"), path)
+        again = joblib.load(path, mmap_mode="r")
+        assert np.array_equal(again.predict_proba(TEXTS), expected)
+        assert np.array_equal(again.predict(TEXTS), estimator.predict(TEXTS))
+
+
+def mapped_arrays(value):
+    """Return the arrays of an object that are mapped from a file."""
+    if isinstance(value, np.ndarray):
+        return [value] if isinstance(value, np.memmap) or isinstance(value.base, np.memmap) else []
+    inside = value.values() if isinstance(value, dict) else value if isinstance(
+        value, list | tuple
+    ) else getattr(value, "__dict__", {}).values()
+    return [array for each in inside for array in mapped_arrays(each)]
+
+
 def test_a_file_that_is_no_longer_the_same_is_not_mapped(tmp_path):
     values = np.arange(5000, dtype=np.float32)
-    path = tmp_path / "values"
+    path = tmp_path / "joblib_memmapping_folder_1" / "values"
+    path.parent.mkdir()
     for change in (path.unlink, lambda: replace(path, values[::-1]), lambda: replace(path, [1.0])):
         replace(path, values)
         mapped = np.memmap(path, np.float32, "r")
@@ -329,6 +363,9 @@ def test_a_file_that_is_no_longer_the_same_is_not_mapped(tmp_path):
         found = map_or_copy(mapped)
         assert np.array_equal(found, values) and found.flags.writeable
         assert not hasattr(found.base, "obj")
+    replace(tmp_path / "values", values)
+    mine = np.memmap(tmp_path / "values", np.float32, "r")
+    assert not hasattr(map_or_copy(mine).base, "obj")  # only joblib's own files stay as they are
 
 
 def replace(path, values):

@@ -20,7 +20,7 @@ from bertsent.classifier.members import is_list, member_parameters
 from bertsent.classifier.parameters import DEFAULTS, check_parameters
 from bertsent.files import CARD_FILE, atomic_directory, hold_directory
 from bertsent.hub import resolve_directory
-from bertsent.model import BertForSequenceClassification, normalize as unit_vectors
+from bertsent.model import BertForSequenceClassification, normalize as unit_vectors, own_arrays
 from bertsent.objectives import OBJECTIVES
 from bertsent.system import Interrupts, expand_path, interrupted, notice
 from bertsent.texts import in_memory, row_labels
@@ -112,6 +112,9 @@ class BertEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(super().__getstate__())  # `fit` in another thread may add an attribute
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(own_arrays(state))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -751,7 +751,7 @@ class BertClassifier(ClassifierMixin, BertEstimator):  # type: ignore[misc]
         explain : int, default=0
             Number of the worst and of the most uncertain texts, up to 15 each, whose words are
             marked in `report` by what they add to the prediction, as `explain` does. None are by
-            default, because an explanation takes about as long as 30 predictions.
+            default, because an explanation takes about as long as 40 predictions.
         overwrite : bool, default=False
             Whether to replace `report` if it exists.
 

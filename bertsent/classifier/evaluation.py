@@ -167,7 +167,7 @@ def evaluate(
     """
     precision, objective = predictor.check(), predictor.objective
     X, y = in_memory_all(X=X, y=y)
-    _check_report(predictor, report, explain, overwrite)
+    _check_report(report, explain, overwrite)
     n_texts = len(check_texts(X, "X", arrow=True))
     if not n_texts:
         raise ValueError("X is empty; there is nothing to evaluate")
@@ -180,6 +180,11 @@ def evaluate(
     if label_map is not None:
         y = objective.translate(y, label_map)
     targets = objective.encode(y, n_texts, "y")
+    if explain:
+        from bertsent.classifier.explaining import check_explanations
+
+        given = check_texts(X, "X", strip=predictor.parameters["strip_html"])
+        check_explanations(predictor, given, precision)
     with row_progress(verbose) as progress:
         progress.start(n_texts)
         progress.begin(n_texts)
@@ -221,11 +226,8 @@ def evaluate(
     return result
 
 
-def _check_report(
-    predictor: Predictor, report: str | PathLike[str] | None, explain: int, overwrite: bool
-) -> None:
+def _check_report(report: str | PathLike[str] | None, explain: int, overwrite: bool) -> None:
     """Raise before anything is computed if the report cannot be written."""
-    from bertsent.classifier.explaining import check_explanations
     from bertsent.classifier.html_report import MOST_EXAMPLES
 
     allowed = whole(0, MOST_EXAMPLES)
@@ -238,9 +240,6 @@ def _check_report(
             f"{spell('explain', explain)} is about the examples of a report; also pass "
             f"{spell('report')}"
         )
-    if explain:
-        check_explanations(predictor)
-
 
 def _text(table: ReportTable) -> str:
     title = f"{table.title}\n" if table.title else ""

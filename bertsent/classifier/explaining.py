@@ -20,6 +20,7 @@ from bertsent.explanation import (
     occlude,
     read_sequences,
 )
+from bertsent.model import limit_attribution
 from bertsent.system import check_interrupts, interruptible, resolve_n_threads, row_progress
 from bertsent.texts import are_pairs, as_single, check_texts, name_texts, row_labels, take_apart
 from bertsent.wording import spell
@@ -110,15 +111,39 @@ def explain(
     return Explanations(found)
 
 
-def check_explanations(predictor: Predictor) -> None:
-    """Raise unless predictions can be explained.
+def check_explanations(predictor: Predictor, texts: Sequence[Text], precision: str) -> None:
+    """Raise unless predictions of any of the texts can be explained by integrated gradients.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    texts : sequence of str or of pairs of str
+    precision : str
+        In which predictions are computed.
 
     Raises
     ------
     ValueError
-        The model has no mask token.
+        The model has no mask token, or `memory_limit` is too small for its gradients.
     """
     _mask_of(predictor)
+    limit = predictor.parameters["memory_limit"]
+    if limit is None or not len(texts):
+        return
+    n_threads = resolve_n_threads(predictor.parameters["n_threads"])
+    tokenizer = predictor.fitted.tokenizer
+    for number, model in enumerate(predictor.fitted.models):
+        reader = predictor.reader(number, pairs=are_pairs(texts))
+        lengths = np.diff(reader.encode(tokenizer, texts, n_threads).offsets)
+        limit_attribution(
+            model, limit, lengths, n_threads=n_threads, precision=_of_gradients(precision),
+            kept=precision,
+        )
+
+
+def _of_gradients(precision: str) -> str:
+    """Return the precision of gradients where predictions have another: int8 has none."""
+    return "float32" if precision == "int8" else precision
 
 
 def explain_some(
@@ -211,9 +236,7 @@ def _scores(
             continue
         found = integrate(
             model, sequences, n_texts, mask, weights, tolerance, n_threads,
-            # int8 has no gradients.
-            precision="float32" if precision == "int8" else precision, kept=precision,
-            report=part, **how,
+            precision=_of_gradients(precision), kept=precision, report=part, **how,
         )
         shares = np.repeat(sequences.shares, np.diff(sequences.offsets))
         scores += np.bincount(
@@ -228,7 +251,9 @@ def _scores(
         _add_words(predictor, texts, words, weights, scores, outputs, baselines)
     if method == "occlusion":
         baselines[:], errors[:] = np.nan, np.nan
-    left_out = np.zeros(len(scores), dtype=bool) if only is None else read & ~only
+    left_out = np.zeros(len(scores), dtype=bool)
+    if only is not None:  # also words of which only the model of words knows
+        left_out = ~np.isnan(scores) & ~only
     scores[left_out] = np.nan
     return [
         {
@@ -247,7 +272,8 @@ def _scores(
 def _strongest(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.bool_]:
     """Return which words have the largest scores without their signs; words not read have none."""
     chosen = np.zeros(len(scores), dtype=bool)
-    chosen[np.argsort(-np.nan_to_num(np.abs(scores)), kind="stable")[:count]] = True
+    sizes = np.where(np.isnan(scores), -1.0, np.abs(scores))
+    chosen[np.argsort(-sizes, kind="stable")[:count]] = True
     return chosen & ~np.isnan(scores)
 
 

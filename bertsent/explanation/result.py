@@ -65,8 +65,8 @@ class Explanation:
     steps : int
         Number of gradients of each token; 0 for occlusion.
     unmasked : ndarray of int64
-        Occlusion with `n_words`: the numbers of the words that are read but were not masked. Their
-        scores are NaN.
+        Occlusion with `n_words`: the numbers of the words that are read, by a model or by the
+        linear model of words, but were not masked. Their scores are NaN.
     """
 
     text: Text
@@ -86,6 +86,10 @@ class Explanation:
     unmasked: npt.NDArray[np.int64] = field(
         default_factory=lambda: np.empty(0, np.int64), repr=False
     )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Explanations that version 0.1.0 pickled left no word out.
+        vars(self).update({"unmasked": np.empty(0, np.int64)} | state)
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 from .attribution import attribute_pieces as attribute_pieces
 from .batch import gather as gather
 from .bert import BertForSequenceClassification as BertForSequenceClassification
+from .mapped import own_arrays as own_arrays
 from .memory import (
     FEW_SHOT_TOKENS as FEW_SHOT_TOKENS,
     PassTokens as PassTokens,
+    limit_attribution as limit_attribution,
     limit_training as limit_training,
     training_memory as training_memory,
 )
