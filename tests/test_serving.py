@@ -4,6 +4,7 @@ import asyncio
 import base64
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -25,7 +26,15 @@ for name in ("starlette", "uvicorn", "prometheus_client"):
 
 from asgi_client import Client  # noqa: E402
 
-from bertsent.serving import Limits, open_served  # noqa: E402
+from bertsent.serving import (  # noqa: E402
+    Limits,
+    Service,
+    app as app_module,
+    bind,
+    open_served,
+    run_server,
+    server as server_module,
+)
 from bertsent.serving.batcher import Batcher, Overloaded  # noqa: E402
 from bertsent.serving.forms import (  # noqa: E402
     Refusal,
@@ -163,6 +172,7 @@ def test_answers_of_every_task_are_those_of_the_model(base, tmp_path):
         for row in batch:
             scores = [output["score"] for output in row]
             assert scores == sorted(scores, reverse=True) and len(row) == len(names)
+        assert info["model_id"] == str(number)  # the name of the directory
         assert info["model_type"]["classifier"]["id2label"] == dict(
             zip(map(str, range(len(names))), names, strict=True)
         )
@@ -184,6 +194,7 @@ def test_vectors_of_an_encoder_and_of_a_classifier(base, saved, served):
             ("/v1/embeddings", {"input": MIXED[:2], "model": "any"}),
             ("/v1/embeddings", {"input": MIXED[0], "encoding_format": "base64"}), ("/info",),
         )
+        assert info[2]["model_id"] == (base.name if opened is not served else "teams")
         assert (np.array(batch[2], np.float32) == expected).all()
         assert (np.array(one[2], np.float32) == expected[:1]).all()
         lengths = np.linalg.norm(plain[2], axis=1)
@@ -443,6 +454,165 @@ def test_the_queue_takes_one_job_of_any_size(served):
     assert all(len(batch) == 1 for batch in seen)
 
 
+# --- the end of a server ------------------------------------------------------------------
+
+
+class Nothing:
+    """A model that is never computed."""
+
+    objective, dimensions, name, score = None, 3, "nothing", None
+
+
+def exchange(port, request):
+    """Return what a server answers to bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def asking(path, body=None):
+    """Return the bytes of a request."""
+    if body is None:
+        return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path
+    return (b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (path, len(body), body))
+
+
+def run_here(service, drive):
+    """Run a server in this thread, and `drive` in another one.
+
+    `drive` gets the port and an event that is set when the server has ended. Return its result, and
+    whether a second signal stopped the server.
+    """
+    listener = bind("127.0.0.1", 0)
+    ended, found, hanging, stopped = threading.Event(), [], [], False
+
+    def driving():
+        found.append(drive(listener.getsockname()[1], ended))
+
+    def watch():
+        while not ended.wait(30):
+            hanging.append(True)
+            terminate()
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (driving, watch)]
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # one that is late does no harm
+    threads[1].start()
+    try:
+        run_server(service, listener, lambda address: threads[0].start())
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        ended.set()
+        threads[0].join(60)
+        signal.signal(signal.SIGTERM, before)
+    assert found and not hanging
+    return found[0], stopped
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
+
+
+def test_connections_that_are_not_accepted_yet_are_answered():
+    late, ports = [], []
+
+    class Closing(Service):
+        """Connects clients when the server ends, which had no time to accept them before."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "closing" and value:
+                for _ in range(5):
+                    late.append(socket.create_connection(("127.0.0.1", ports[0]), timeout=60))
+                    late[-1].sendall(asking(b"/embed", b"{}"))
+
+    def drive(port, ended):
+        ports.append(port)
+        terminate()
+        wait_until(lambda: len(late) == 5)
+        found = []
+        for connection in late:
+            with connection:
+                try:
+                    found.append(connection.recv(12))
+                except OSError as error:
+                    found.append(repr(error))
+        return found
+
+    service = Closing(Nothing(), Limits())
+    assert run_here(service, drive) == ([b"HTTP/1.1 422"] * 5, False)
+    assert service.answered == 5
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_client_that_reads_no_answer_does_not_keep_the_server(signals, monkeypatch):
+    monkeypatch.setattr(
+        server_module, "_SENDING_SECONDS", 0.1 if signals == 1 else 600
+    )
+    asked = []
+
+    class Large(Service):
+        def information(self):
+            asked.append(True)
+            return "long" * 5_000_000
+
+    def drive(port, ended):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(2 * asking(b"/info"))
+            wait_until(lambda: len(asked) == 2)
+            terminate()
+            if signals == 2:
+                wait_until(lambda: service.closing)
+                terminate()
+            return ended.wait(60)
+
+    service = Large(Nothing(), Limits())
+    assert run_here(service, drive) == (True, signals == 2)
+
+
+def test_a_second_signal_is_not_caught_by_what_is_running(monkeypatch):
+    def interrupted(body):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        raise Refusal(400, "Validation", "interrupted twice")
+
+    monkeypatch.setattr(app_module, "parse_embed", interrupted)
+
+    def drive(port, ended):
+        return exchange(port, asking(b"/embed", b"{}"))
+
+    assert run_here(Service(Nothing(), Limits()), drive)[1]
+
+
+def test_signals_that_are_ignored_stay_so():
+    ignored = (signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+
+    def drive(port, ended):
+        for number in ignored:
+            os.kill(os.getpid(), number)
+        # Without a handler, nothing is pending, and the server takes requests.
+        found = [signal.getsignal(number) for number in (*ignored, signal.SIGTERM)]
+        terminate()
+        return found
+
+    try:
+        found, stopped = run_here(Service(Nothing(), Limits()), drive)
+        after = [signal.getsignal(number) for number in ignored]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert found[:2] == after == [signal.SIG_IGN] * 2 and callable(found[2]) and not stopped
+
+
 # --- processes ----------------------------------------------------------------------------
 
 
@@ -473,6 +643,16 @@ class Server:
             )
         response = connection.getresponse()
         return response.status, response.read()
+
+    def refuses(self):
+        """Return whether the server takes no more connections."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
+        except ConnectionRefusedError:
+            return True
+        except ConnectionResetError:
+            pass  # in between
+        return False
 
     def end(self, number=signal.SIGTERM):
         """Return the exit code after a signal, and what was said."""
@@ -540,8 +720,10 @@ def test_no_request_is_lost_when_a_server_ends_under_load(saved):
         threads = [threading.Thread(target=work, args=(seed,)) for seed in range(12)]
         for thread in threads:
             thread.start()
-        while outcomes.count("answered") < 30:
-            time.sleep(0.01)
+        wait_until(
+            lambda: outcomes.count("answered") >= 30
+            or not all(thread.is_alive() for thread in threads)
+        )
         code, said = server.end()
         for thread in threads:
             thread.join()
@@ -567,15 +749,11 @@ def test_a_second_signal_ends_at_once(saved):
         with socket.create_connection(("127.0.0.1", server.port)) as silent:
             silent.sendall(b"POST /predict HTTP/1.1\r\nContent-Type: application/json\r\n"
                            b"Content-Length: 50\r\n\r\n{")
-            while b"bertsent_requests_active 1.0" not in server.ask("/metrics")[1]:
-                time.sleep(0.01)
+            wait_until(
+                lambda: b"bertsent_requests_active 1.0" in server.ask("/metrics")[1]
+            )
             server.process.send_signal(signal.SIGTERM)
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", server.port)).close()
-                except ConnectionRefusedError:
-                    break
-                time.sleep(0.01)
+            wait_until(server.refuses)
             code, said = server.end()
     assert code == 143 and "requests are lost" in said and "Traceback" not in said
 

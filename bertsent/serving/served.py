@@ -45,7 +45,7 @@ class Served:
     models : list of BertForSequenceClassification
     tokenizer : Tokenizer
     name : str
-        Its name for clients: not the path, which is nobody's business.
+        Its name for clients: that of the directory, without the path.
     precision : str
         Precision to compute in.
     n_threads : int
@@ -212,10 +212,10 @@ class ServedEncoder(Served):
     def __init__(
         self, name_or_dir: str | PathLike[str], name: str, parameters: Mapping[str, Any]
     ) -> None:
-        for name in parameters:
-            if name not in _OF_ENCODER:
+        for parameter, value in parameters.items():
+            if parameter not in _OF_ENCODER:
                 raise ValueError(
-                    f"{spell(name, parameters[name])} is for classifiers, but {name_or_dir} only "
+                    f"{spell(parameter, value)} is for classifiers, but {name_or_dir} only "
                     "computes vectors; leave it out"
                 )
         n_threads = resolve_n_threads(parameters.get("n_threads"))

@@ -122,28 +122,68 @@ def run_server(
                 started(_address(listener))
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # A connection that waits to be accepted would be reset.
-            for _ in range(3):
-                await asyncio.sleep(0)
             service.closing = True
-            for server in self.servers:
-                server.close()
+            await self._close_listener()
             # A client that keeps its connection may be sending the next request right now. The
             # answer to it says that the connection is closed.
             quiet = time.monotonic()
-            while self.server_state.connections:
-                if self.server_state.tasks:
+            while self.server_state.connections and time.monotonic() - quiet <= _IDLE_SECONDS:
+                if service.active:
                     quiet = time.monotonic()
-                elif time.monotonic() - quiet > _IDLE_SECONDS:
-                    break
                 await asyncio.sleep(0.02)
-            await super().shutdown(sockets)
+            for connection in list(self.server_state.connections):
+                connection.shutdown()  # when its answer is sent
+            begun = time.monotonic()
+            while self.server_state.connections and time.monotonic() - begun <= _SENDING_SECONDS:
+                await asyncio.sleep(0.02)
+            self._abort()
             await asyncio.to_thread(service.close)
+
+        async def _close_listener(self) -> None:
+            """Close the listener, and take the connections that still wait to be accepted.
+
+            They would be reset, although their clients believe that they are connected. There is no
+            `await` before the listener is closed, so that none can come while others are taken.
+            """
+            waiting = []
+            with contextlib.suppress(OSError):  # none waits, or there are too many open files
+                while True:
+                    with contextlib.suppress(ConnectionAbortedError):  # its client gave up
+                        waiting.append(listener.accept()[0])
+            for server in self.servers:
+                server.close()
+            loop = asyncio.get_running_loop()
+            for connection in waiting:
+                with contextlib.suppress(OSError):
+                    await loop.connect_accepted_socket(self._protocol, connection)
+            # asyncio needs three rounds until what it accepted itself is in `connections`.
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        def _protocol(self) -> asyncio.Protocol:
+            make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+            return make(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        def _abort(self) -> None:
+            """Close all connections without sending the rest of their answers."""
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
         @contextlib.contextmanager
         def capture_signals(self) -> Generator[None, None, None]:
-            before = {number: signal.signal(number, self.handle_exit) for number in _ENDS}
+            self._loop = asyncio.get_running_loop()
+            found = {number: signal.getsignal(number) for number in _ENDS}
+            # nohup ignores SIGHUP, and shells let background jobs ignore Ctrl-C. None means that a
+            # program in which Python is embedded handles the signal.
+            before = {
+                number: handler for number, handler in found.items()
+                if handler not in (signal.SIG_IGN, None)
+            }
             try:
+                for number in before:
+                    signal.signal(number, self.handle_exit)
                 check_interrupts()  # a signal that came before
                 yield
             finally:
@@ -156,8 +196,14 @@ def run_server(
                 self.first = sig
             # Closing a terminal often causes two of these.
             elif not sig == self.first == signal.SIGHUP:
-                log.setLevel(logging.CRITICAL)  # that requests are cancelled is no news
-                raise _ENDS[sig]("the server was stopped; requests are lost")
+                # An error that is raised here could be caught by what is running, but one that is
+                # raised by the event loop ends it.
+                self._loop.call_soon_threadsafe(self._stop, sig)
+
+        def _stop(self, sig: int) -> None:
+            log.setLevel(logging.CRITICAL)  # that requests are cancelled is no news
+            self._abort()
+            raise _ENDS[sig]("the server was stopped; requests are lost")
 
     # It warns of every connection that sends something else than HTTP.
     log = logging.getLogger("uvicorn.error")
@@ -168,8 +214,7 @@ def run_server(
     try:
         Server(uvicorn.Config(
             make_app(service), lifespan="off", ws="none", log_config=None, access_log=False,
-            server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_SENDING_SECONDS,
+            server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, loop="asyncio",
         )).run(sockets=[listener])
     finally:
         sys.setswitchinterval(interval)
