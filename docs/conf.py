@@ -87,8 +87,8 @@ def link_to_copies(app, docname, source):
     for name, copy in OUTSIDE.items():
         source[0] = source[0].replace(f"](../{name}", f"]({copy}")
     # What a page takes for granted in a test is not for its readers.
-    source[0] = re.sub(r"^ *<!-- (setup\n.*?|(?:skip|needs): .*?|test-command) ?-->\n", "", source[0],
-                       flags=re.DOTALL | re.MULTILINE)
+    marks = r"^ *<!-- (setup\n.*?|(?:skip|needs): .*?|test-command) ?-->\n"
+    source[0] = re.sub(marks, "", source[0], flags=re.DOTALL | re.MULTILINE)
 
 
 def skip_foreign(app, what, name, obj, skip, options):

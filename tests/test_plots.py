@@ -86,7 +86,9 @@ def test_a_log_has_every_step(base, tmp_path):
     losses = [row["loss"] for row in told if row["event"] == "step"][-16:]
     display = HistoryDisplay.from_log(log, name="a run")
     assert display.metrics_[:2] == ["loss", "accuracy"] and display.ax_.get_xlabel() == "step"
-    assert display.history == clf.history_ and display.evaluations == clf.evaluations_
+    assert display.history == [
+        row | {"step": 8 * row["epoch"]} for row in clf.history_
+    ] and display.evaluations == clf.evaluations_
     assert display.best_step == clf.best_step_ and "kept" in {
         each.get_label() for each in display.ax_.lines
     }
@@ -118,6 +120,78 @@ def test_a_log_of_members_and_of_a_run_under_way(base, tmp_path):
             HistoryDisplay.from_log(log)
     with pytest.raises(FileNotFoundError):
         HistoryDisplay.from_log(tmp_path / "none")
+
+
+def test_a_log_of_calls_whose_epochs_have_different_lengths(base, tmp_path):
+    log = tmp_path / "run.jsonl"
+    clf = maker(base, epochs=1, log_file=log)()
+    for count in (40, 8, 16):
+        clf.partial_fit(TEXTS[:count], LABELS[:count], classes=sorted(set(LABELS)))
+    by_step = HistoryDisplay.from_log(log).ax_
+    assert line(by_step, "training").get_xdata().tolist() == [5, 6, 8]
+    assert line(by_step, "each step").get_xdata().tolist() == [*range(1, 9)]
+    by_epoch = HistoryDisplay.from_log(log, x="epoch").ax_
+    assert line(by_epoch, "training").get_xdata().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(
+        line(by_epoch, "each step").get_xdata(), [0.2, 0.4, 0.6, 0.8, 1, 2, 2.5, 3]
+    )
+    log.write_text("\n".join(log.read_text().splitlines()[:-3]) + "\n")  # after one of two steps
+    under_way = line(HistoryDisplay.from_log(log, x="epoch").ax_, "each step")
+    np.testing.assert_allclose(under_way.get_xdata(), [0.2, 0.4, 0.6, 0.8, 1, 2, 2.5])
+
+
+def test_a_log_of_a_run_in_its_first_epoch(base, tmp_path):
+    log = tmp_path / "run.jsonl"
+    maker(base, epochs=2, log_file=log)().fit(TEXTS[:48], LABELS[:48])
+    log.write_text("\n".join(log.read_text().splitlines()[:3]) + "\n")
+    steps = line(HistoryDisplay.from_log(log, x="epoch").ax_, "each step")
+    np.testing.assert_allclose(steps.get_xdata(), [1 / 6, 1 / 3])
+
+
+def write_log(path, *events):
+    """Write events as `_Log` does; each is (event, member, further items)."""
+    path.write_text("".join(
+        json.dumps({"event": event, "member": member} | items) + "\n"
+        for event, member, items in events
+    ))
+
+
+def test_a_log_of_members_that_begin_again(tmp_path):
+    log = tmp_path / "run.jsonl"
+
+    def start(member, step=0):
+        return "start", member, {"step": step, "steps": 4, "epochs": 2}
+
+    def step(member, number, loss):
+        return "step", member, {"step": number, "epoch": (number + 1) // 2, "loss": loss}
+
+    def end(member, best):
+        return "end", member, {"step": 4, "outcome": "finished", "best_step": best}
+
+    write_log(
+        log, start(1), step(1, 1, 0.9), end(1, 1), start(2), step(2, 1, 0.8), step(2, 2, 0.7),
+        end(2, 2), start(2), step(2, 1, 0.6),
+    )
+    display = HistoryDisplay.from_log(log)
+    assert [(row["member"], row["loss"]) for row in display.steps] == [(1, 0.9), (2, 0.6)]
+    assert display.best_step == [1, None]  # what was kept of a member is not known until it ends
+    write_log(log, start(1), step(1, 1, 0.9), end(1, 1), start(1, 1), step(1, 2, 0.8))
+    assert HistoryDisplay.from_log(log).best_step == [None]
+
+
+def test_what_was_kept_is_that_of_the_member():
+    rows = [{"member": 2, "epoch": 1, "step": step, "loss": 1.0} for step in (1, 2, 3)]
+    display = HistoryDisplay([], steps=rows, best_step=[1, 3]).plot(x="step")
+    assert line(display.ax_, "kept").get_xdata()[0] == 3
+
+
+def test_a_plot_of_version_0_1_0_can_be_shown(fitted):
+    display = HistoryDisplay(fitted.history_, fitted.evaluations_)
+    old = object.__new__(HistoryDisplay)
+    new = {"steps", "planned"}
+    vars(old).update({name: value for name, value in vars(display).items() if name not in new})
+    old.plot()
+    assert line(old.ax_, "training").get_xdata().tolist() == [1, 2, 3]
 
 
 def test_history_by_epoch(fitted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +37,8 @@ class HistoryDisplay:
     Parameters
     ----------
     history : list of dict
-        As ``history_`` of `BertClassifier`: one row for each epoch.
+        As ``history_`` of `BertClassifier`: one row for each epoch. Rows may have the ``step``
+        after which the epoch ended.
     evaluations : list of dict, default=()
         As ``evaluations_``: one row for each evaluation of held-out texts. With them, evaluations
         within an epoch are shown too.
@@ -45,6 +47,9 @@ class HistoryDisplay:
     steps : list of dict, default=()
         Rows with ``step``, ``epoch`` and what was measured at each step, such as ``loss``,
         ``learning_rate`` and ``grad_norm``. They are plotted as thin lines.
+    planned : list of dict, default=()
+        The ``step`` and ``epoch`` after which training is to end. They say how long an epoch is
+        that is under way.
     estimator_name : str or None, default=None
         Title of the figure.
 
@@ -73,6 +78,9 @@ class HistoryDisplay:
     ax_: Axes
     axes_: npt.NDArray[Any]
     figure_: Figure
+    # Plots that version 0.1.0 pickled have none.
+    steps: Sequence[Row] = ()
+    planned: Sequence[Row] = ()
 
     def __init__(
         self,
@@ -81,11 +89,13 @@ class HistoryDisplay:
         *,
         best_step: int | Sequence[int | None] | None = None,
         steps: Sequence[Row] = (),
+        planned: Sequence[Row] = (),
         estimator_name: str | None = None,
     ) -> None:
         self.history = list(history)
         self.evaluations = list(evaluations)
         self.steps = list(steps)
+        self.planned = list(planned)
         self.best_step = best_step
         self.estimator_name = estimator_name
         rows = (*self.history, *self.evaluations, *self.steps)
@@ -173,7 +183,7 @@ class HistoryDisplay:
         found = read_history(path)
         display = cls(
             found.history, found.evaluations, best_step=found.best_step, steps=found.steps,
-            estimator_name=name,
+            planned=found.planned, estimator_name=name,
         )
         return display.plot(ax, metrics=metrics, x=x)
 
@@ -245,23 +255,28 @@ class HistoryDisplay:
         members = sorted({row.get("member", 1) for row in every})
         alpha = 1.0 if len(members) == 1 else 0.55
         for member in members:
-            history = [row for row in self.history if row.get("member", 1) == member]
-            tested = [row for row in self.evaluations if row.get("member", 1) == member]
-            done = [row for row in self.steps if row.get("member", 1) == member]
-            # Steps of an epoch; the place of an evaluation in epochs follows from it.
-            steps = _steps_of_epoch(history, tested, done)
-            unit = 1.0 if x == "epoch" or steps is None else steps
-            ends = [(row["epoch"] - 1 + row.get("part", 1.0)) * unit for row in history]
+            history, tested, done, planned = (
+                [row for row in rows if row.get("member", 1) == member]
+                for rows in (self.history, self.evaluations, self.steps, self.planned)
+            )
+            known = _steps_and_epochs(history, tested, done, planned)
+            epochs = [row["epoch"] - 1 + row.get("part", 1.0) for row in history]
+            ends: Sequence[float] = epochs
+            if x == "step" and known is not None:
+                ends = [
+                    row.get("step", np.interp(epoch, *known[::-1]))
+                    for row, epoch in zip(history, epochs, strict=True)
+                ]
+            place = partial(_place, x=x, known=known)
             lines = [("training", BLUE, "o-", ends, history, name)]
-            if steps is not None:
-                points = [(row["step"] / steps * unit, row[name]) for row in done if name in row]
-                if points:
-                    ax.plot(
-                        *zip(*points, strict=True), "-", color=BLUE, alpha=0.4 * alpha, linewidth=1,
-                        label="each step" if member == members[0] else None, zorder=1,
-                    )
-            if steps is not None:
-                places = [row["step"] / steps * unit for row in tested]
+            points = [(place(row["step"]), row[name]) for row in done if name in row]
+            if points:
+                ax.plot(
+                    *zip(*points, strict=True), "-", color=BLUE, alpha=0.4 * alpha, linewidth=1,
+                    label="each step" if member == members[0] else None, zorder=1,
+                )
+            if tested:
+                places = [place(row["step"]) for row in tested]
                 lines.append(("held out", VERMILION, "s--", places, tested, held_out))
             else:
                 lines.append(("held out", VERMILION, "s--", ends, history, held_out))
@@ -274,10 +289,10 @@ class HistoryDisplay:
                         *zip(*points, strict=True), style, color=colour, alpha=alpha, markersize=4,
                         label=label if member == members[0] else None,
                     )
-            best = self._best(members.index(member))
-            if best is not None and steps is not None:
+            best = self._best(member - 1)
+            if best is not None and known is not None:
                 ax.axvline(
-                    best / steps * unit, color=QUIET, linestyle=":", linewidth=1,
+                    place(best), color=QUIET, linestyle=":", linewidth=1,
                     label="kept" if member == members[0] else None,
                 )
         ax.set_xlabel(x)
@@ -292,17 +307,39 @@ class HistoryDisplay:
         return self.best_step
 
 
-def _steps_of_epoch(
-    history: Sequence[Row], tested: Sequence[Row], done: Sequence[Row]
-) -> float | None:
-    """Return the number of steps of an epoch; None if nothing says after which step it ended.
+def _place(step: int, x: str, known: tuple[list[float], list[float]] | None) -> float:
+    """Return where a step is on the horizontal axis."""
+    return float(step if x == "step" or known is None else np.interp(step, *known))
 
-    Held-out texts are scored at the end of every epoch.
+
+def _steps_and_epochs(
+    history: Sequence[Row], tested: Sequence[Row], done: Sequence[Row], planned: Sequence[Row]
+) -> tuple[list[float], list[float]] | None:
+    """Return steps, and how many epochs were done after each; None if nothing says it.
+
+    Between them, an epoch advances evenly. Epochs can have different lengths: each call of
+    `partial_fit` is one.
     """
-    rows = done or tested
-    if not rows:
+    rows = (*tested, *done)  # held-out texts are scored at the end of every epoch
+    last: dict[int, int] = {}
+    for row in rows:
+        last[row["epoch"]] = max(last.get(row["epoch"], 0), row["step"])
+    ends = [
+        (row.get("step", last.get(row["epoch"])), row["epoch"] - 1 + row.get("part", 1.0))
+        for row in history
+    ]
+    ends += [(row["step"], row["epoch"]) for row in planned]
+    if not any(step is not None for step, _ in ends) and last:
+        ends = [(last[min(last)], min(last))]
+    steps, epochs = [0.0], [0.0]
+    for step, epoch in ends:
+        if step is not None and step > steps[-1] and epoch > epochs[-1]:
+            steps.append(float(step))
+            epochs.append(float(epoch))
+    if len(steps) == 1:
         return None
-    first = rows[0]["epoch"]
-    last = max(row["step"] for row in rows if row["epoch"] == first)
-    part = next((row.get("part", 1.0) for row in history if row["epoch"] == first), 1.0)
-    return float(last / (first - 1 + part))
+    # Beyond the last of them, epochs are as long as before.
+    slope = (epochs[-1] - epochs[-2]) / (steps[-1] - steps[-2])
+    most = max((row["epoch"] for row in history), default=0)
+    further = max(last.values(), default=0) + (most + 1) / slope
+    return [*steps, steps[-1] + further], [*epochs, epochs[-1] + further * slope]

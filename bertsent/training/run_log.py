@@ -227,17 +227,21 @@ class LoggedHistory(NamedTuple):
     Attributes
     ----------
     history, evaluations : list of dict
-        As ``history_`` and ``evaluations_`` of `BertClassifier`.
+        As ``history_`` and ``evaluations_`` of `BertClassifier`. Rows of the history also have the
+        ``step`` after which the epoch ended.
     steps : list of dict
         A row for each step, with its loss, learning rate and norm of the gradient.
     best_step : int, None or list of these
         As ``best_step_``.
+    planned : list of dict
+        Where the run, or each member, was to end: the last ``step`` and ``epoch``.
     """
 
     history: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
     steps: list[dict[str, Any]]
     best_step: int | None | list[int | None]
+    planned: list[dict[str, Any]]
 
 
 def read_history(path: str | PathLike[str]) -> LoggedHistory:
@@ -260,30 +264,41 @@ def read_history(path: str | PathLike[str]) -> LoggedHistory:
     """
     rows: dict[str, list[dict[str, Any]]] = {"epoch": [], "evaluation": [], "step": []}
     best: dict[int, int | None] = {}
+    planned: dict[int, dict[str, Any]] = {}
     for line in _lines(path):
         event = line["event"].text()
         number = line.get("member", 1).whole(1, MOST_MEMBERS)
-        if event == "start" and number == 1 and line["step"].whole() == 0:
-            best.clear()
-            for found in rows.values():
-                found.clear()
+        if event == "start":
+            if line["step"].whole() == 0:  # a new run, or a member that begins again
+                for found in rows.values():
+                    found[:] = [
+                        row for row in found if number > 1 and row.get("member", 1) != number
+                    ]
+                if number == 1:
+                    best.clear()
+                    planned.clear()
+            best[number] = None
+            if "steps" in line and "epochs" in line:
+                planned[number] = {
+                    "member": number, "step": line["steps"].whole(),
+                    "epoch": line["epochs"].whole(),
+                }
         elif event == "end":
             kept = line["best_step"]
             best[number] = None if kept.value is None else kept.whole(1)
         elif event in rows:
             line["epoch"].whole(1)
-            if event != "epoch":
+            # Version 0.1.0 did not write after which step an epoch ended.
+            if event != "epoch" or "step" in line:
                 line["step"].whole(1)
-            rows[event].append(_numbers(line, without={"event", "hash"} | (
-                {"step"} if event == "epoch" else set()
-            )))
+            rows[event].append(_numbers(line, without={"event", "hash"}))
     if not rows["step"]:
         raise CheckpointError(f"{path} has no steps of a run; train with {spell('log_file')}")
     several = any("member" in row for row in rows["step"])
     kept_steps = [best.get(number) for number in range(1, max(best, default=0) + 1)]
     return LoggedHistory(
         rows["epoch"], rows["evaluation"], rows["step"],
-        kept_steps if several else best.get(1),
+        kept_steps if several else best.get(1), list(planned.values()),
     )
 
 
