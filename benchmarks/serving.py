@@ -134,13 +134,13 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-def measure(side, folder, arguments, texts, label):
+def measure(side, models, arguments, texts, label):
     """Start a server, load it in all ways, and end it."""
-    server = Server(side, folder, arguments)
+    server = Server(side, models, arguments)
     try:
         found = {"probabilities": server.probabilities(texts, label).tolist(), "loads": []}
         for kind in KINDS:
-            bodies = folder / f"{kind}.jsonl"
+            bodies = arguments.output / f"{kind}.jsonl"
             for connections in arguments.connections:
                 server.load(bodies, connections, WARM_SECONDS)
                 before = server.answered()
@@ -194,8 +194,13 @@ def main():
         p.error("wrk is not installed; on Debian and Ubuntu: apt-get install wrk")
     frame = pd.read_csv(a.data, keep_default_na=False, nrows=2000)
     a.output.mkdir(parents=True, exist_ok=True)
-    if not (a.output / "model").exists():
-        prepare(frame, a.output, a.max_length)
+    models = a.output / f"models-{a.max_length}"
+    if not models.exists():
+        unfinished = models.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was interrupted
+        unfinished.mkdir()
+        prepare(frame, unfinished, a.max_length)
+        unfinished.rename(models)
     texts = frame["review"][1000:2000].tolist()
     for kind in KINDS:
         bodies = [json.dumps({"inputs": text[:200] if kind == "short" else text})
@@ -205,7 +210,7 @@ def main():
     for number in range(a.rounds):
         turn = [*a.sides[number % len(a.sides):], *a.sides[: number % len(a.sides)]]
         rounds.append({
-            side: measure(side, a.output, a, texts[:COMPARED], label) for side in turn
+            side: measure(side, models, a, texts[:COMPARED], label) for side in turn
         })
     probabilities = {side: np.array(rounds[0][side].pop("probabilities")) for side in a.sides}
     for each in rounds[1:]:

@@ -75,7 +75,8 @@ def read_blocks(text, page):
             comment = comment.partition("-->")[0].strip(" ")
             setup = _SETUP.fullmatch(comment)
             if setup:
-                blocks.append(Block(page, number + 1, "python", setup["code"]))
+                skip = _missing(comments)
+                blocks.append(Block(page, number + 1, "python", setup["code"], skip))
             comments.append(comment)
         elif line.strip():
             before, comments = None, []
@@ -98,6 +99,11 @@ def _reason_to_skip(comments, place):
             if not skip["reason"].strip():
                 raise BlockError(f"{place}: say why it is skipped: <!-- skip: REASON -->")
             return skip["reason"].strip()
+    return _missing(comments)
+
+
+def _missing(comments):
+    for comment in comments:
         needs = _NEEDS.fullmatch(comment)
         for name in needs["modules"].split(", ") if needs else ():
             if not _is_installed(name):

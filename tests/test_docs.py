@@ -186,13 +186,13 @@ def test_reading_a_page():
 
 
 def test_blocks_that_need_a_package_run_only_with_it():
-    text = "<!-- needs: {} -->\n```python\nn = 1\n```\n"
+    text = "<!-- needs: {} -->\n<!-- setup\nm = 1\n-->\n```python\nn = 1\n```\n"
     for needs, missing in (
         ("pytest", None), ("pytest, os.path", None), ("pytest, no_such", "no_such"),
         ("os.no_such", "os.no_such"), ("no_such.module", "no_such.module"),
     ):
-        (block,) = read_blocks(text.format(needs), "a.md")
-        assert block.skip == (missing and f"{missing} is not installed")
+        setup, block = read_blocks(text.format(needs), "a.md")
+        assert setup.skip == block.skip == (missing and f"{missing} is not installed")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from test_classifier import make_texts
 
 from bertsent import BertClassifier, BertEncoder, BertRegressor
 from bertsent.classifier import open_predictor
+from bertsent.cli.parser import SERVING_LIMITS
 
 for name in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(name)
@@ -32,6 +33,7 @@ from bertsent.serving import (  # noqa: E402
     app as app_module,
     bind,
     open_served,
+    protocol as protocol_module,
     run_server,
     server as server_module,
 )
@@ -104,6 +106,9 @@ def test_forms_of_predict():
         (parse_predict, b'{"inputs": "a", "truncate": "no"}', 422, "`truncate` must be true"),
         (parse_predict, b'{"inputs": "a", "truncation_direction": "up"}', 422, '"left" or'),
         (parse_embed, b'{"inputs": [1, 2]}', 422, r"`inputs`\[0\].*ids of tokens are not"),
+        (parse_embed, b'{"inputs": [[1, 2]]}', 422, r"`inputs`\[0\].*ids of tokens are not"),
+        (parse_embed, b'{"inputs": [["a", "b", "c"]]}', 422, r"`inputs`\[0\].*not a list of 3$"),
+        (parse_embed, b'{"inputs": [["a", "b"], "c"]}', 422, "single texts and pairs"),
         (parse_embed, b'{"inputs": []}', 400, "cannot be empty"),
         (parse_embed, b'{"inputs": null}', 422, "not null"),
         (parse_embed, b'{"inputs": "a", "prompt_name": "query"}', 422, "`prompt_name` is not"),
@@ -176,6 +181,13 @@ def test_answers_of_every_task_are_those_of_the_model(base, tmp_path):
         assert info["model_type"]["classifier"]["id2label"] == dict(
             zip(map(str, range(len(names))), names, strict=True)
         )
+        if name == "pairs":
+            right, wrong = Client(open_served(directory, {"n_threads": 1}), limits).all(
+                ("/embed", {"inputs": inputs}), ("/embed", {"inputs": inputs[0]})
+            )
+            expected = BertClassifier.from_pretrained(directory).encode(texts)
+            assert (np.array(right[2], np.float32) == expected).all()
+            assert wrong[0] == 422 and 'such as [["first text", "second' in wrong[2]["error"]
         assert (info["task"], info["decision"]) == (
             ready.objective.problem_type, ready.objective.decision
         )
@@ -254,6 +266,8 @@ def test_errors_say_what_to_do(served):
         (("/predict", b"{"), 400, "Validation", "not JSON"),
         (("/predict", {"inputs": []}), 400, "Empty", "cannot be empty"),
         (("/predict", {"inputs": ["a", "b"]}), 422, "Validation", "reads single texts; .*are two"),
+        (("/embed", {"inputs": [["a", "b"]]}), 422, "Validation",
+         'single texts; \\["first text", "second text"\\] are two texts'),
         (("/predict", {"inputs": "a", "truncation_direction": "Left"}), 422, "Validation",
          "is not how this model reads"),
         (("/predict", b'{"inputs": "\\ud800"}'), 422, "Tokenizer", r"`inputs`\[0\]"),
@@ -266,6 +280,11 @@ def test_errors_say_what_to_do(served):
     ):
         assert answer[0] == status and answer[2]["error_type"] == kind, answer
         assert re.search(message, answer[2]["error"]), answer
+
+
+def test_limits_of_the_command_are_those_of_the_server():
+    flags = {name: default for name, default, _ in SERVING_LIMITS}
+    assert Limits(**flags) == Limits()
 
 
 def test_errors_of_the_openai_interface(served):
@@ -613,6 +632,75 @@ def test_signals_that_are_ignored_stay_so():
     assert found[:2] == after == [signal.SIG_IGN] * 2 and callable(found[2]) and not stopped
 
 
+def test_headers_have_limits():
+    def with_header(size):
+        return b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nA: " \
+            + size * b"a" + b"\r\n\r\n"
+
+    def drive(port, ended):
+        found = [exchange(port, with_header(size)) for size in (65_000, 65_536)]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(b"GET /ready HTTP/1.1\r\nA: ")
+            try:
+                for _ in range(1000):  # more than the buffers of the system take
+                    connection.sendall(65_536 * b"a")
+                found.append("all was read")
+            except OSError as error:
+                found.append(type(error))
+        terminate()
+        return found
+
+    (small, large, endless), _ = run_here(Service(Nothing(), Limits()), drive)
+    assert small.startswith(b"HTTP/1.1 200 ")
+    assert large.startswith(b"HTTP/1.1 431 ") and b"more than 65,536 bytes" in large
+    assert endless in (BrokenPipeError, ConnectionResetError)
+
+
+def test_headers_that_do_not_arrive(monkeypatch):
+    def closes(port, begin):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            begin(connection)
+            return connection.recv(1)
+
+    def drive(port, ended):
+        def after_an_answer(connection):
+            monkeypatch.setattr(protocol_module, "_HEAD_SECONDS", 30)
+            connection.sendall(asking(b"/ready"))
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            monkeypatch.setattr(protocol_module, "_HEAD_SECONDS", 0.05)
+            connection.sendall(b"\r\n")
+
+        monkeypatch.setattr(protocol_module, "_HEAD_SECONDS", 0.05)
+        found = [
+            closes(port, lambda connection: None),
+            closes(port, lambda connection: connection.sendall(b"GET /ready HTTP/1.1\r\n")),
+            closes(port, after_an_answer),
+        ]
+        terminate()
+        return found
+
+    assert run_here(Service(Nothing(), Limits()), drive) == ([b"", b"", b""], False)
+
+
+def test_hosts_that_are_not_this_machine_are_refused():
+    hosts = [b"localhost", b"LOCALHOST:8080", b"127.0.0.1:80", b"[::1]:80", b"a.example:80",
+             b"localhost.example", b"127.0.0.1.example", b"", b"[x"]
+
+    def drive(port, ended):
+        request = b"GET /ready HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+        found = [exchange(port, request % host) for host in hosts]
+        terminate()
+        return found
+
+    found, _ = run_here(Service(Nothing(), Limits()), drive)
+    assert [answer[9:12] for answer in found] == [b"200"] * 4 + [b"421"] * 5
+    assert b"let a proxy set the header" in found[4]
+    for host, names in (("0.0.0.0", None), ("127.0.0.2", {"127.0.0.2"}), ("LocalHost", set())):
+        with bind(host, 0) as listener:
+            expected = names if names is None else names | {"localhost", "127.0.0.1", "[::1]"}
+            assert server_module._hosts(listener, host) == expected
+
+
 # --- processes ----------------------------------------------------------------------------
 
 
@@ -740,7 +828,7 @@ def test_ctrl_c_and_idle_connections(saved):
         with socket.create_connection(("127.0.0.1", server.port)) as silent:
             silent.sendall(b"POST /predict HTTP/1.1\r\n")  # and nothing more
             code, said = server.end(signal.SIGINT)
-    assert code == 0 and "1 requests were answered" in said and "Traceback" not in said
+    assert code == 0 and "1 request was answered" in said and "Traceback" not in said
 
 
 def test_a_second_signal_ends_at_once(saved):

@@ -61,7 +61,7 @@ SERVING_LIMITS = (
     ("max_queue_tokens", 262_144, "tokens that may wait; further requests get the status 429"),
     ("max_concurrent_requests", 512, "requests at a time; further ones get the status 429"),
     ("max_batch_tokens", 4096, "tokens that are computed at once"),
-    ("payload_limit", 2_000_000, "bytes of a request"),
+    ("payload_limit", 2_000_000, "bytes of the body of a request"),
 )
 # Parameters of a training that a learning curve repeats.
 CURVE_PARAMETERS = (

@@ -28,5 +28,7 @@ def run(args: argparse.Namespace) -> None:
             )
 
         service = Service(served, limits)
-        run_server(service, listener, started)
-        write_line(f"{service.answered:,} requests were answered", sys.stderr)
+        run_server(service, listener, started, args.host)
+        answered = service.answered
+        many = "request was" if answered == 1 else "requests were"
+        write_line(f"{answered:,} {many} answered", sys.stderr)

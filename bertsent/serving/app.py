@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import bertsent
 from bertsent.model import normalize
@@ -151,7 +155,7 @@ class Service:
                 f"batch size {len(texts)} > maximum allowed batch size "
                 f"{limits.max_client_batch_size}; send the texts in several requests",
             )
-        self._check_kind(texts, left)
+        self._check_kind(texts, vectors, left)
         begun = time.perf_counter()
         try:
             if size <= _SMALL:
@@ -183,13 +187,15 @@ class Service:
         self.metrics.waited.observe(job.begun - job.accepted)
         return job
 
-    def _check_kind(self, texts: list[Text], left: bool) -> None:
+    def _check_kind(self, texts: list[Text], vectors: bool, left: bool) -> None:
         served, pairs = self.served, not isinstance(texts[0], str)
         if served.pairs is not None and pairs != served.pairs:
             what, advice = "a pair of texts", '[["first text"], ["second text"]] are two texts'
             if served.pairs:
                 what = "a single text"
-                advice = 'send ["first text", "second text"], or a list of such pairs'
+                advice = 'send a list of pairs, such as [["first text", "second text"]]'
+            elif vectors:
+                advice = '["first text", "second text"] are two texts'
             raise Refusal(
                 422, "Validation",
                 f"`inputs` has {what}, but the model reads "
@@ -375,8 +381,11 @@ class _Endpoints:
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(service: Service) -> Starlette:
-    """Return the application, whose event loop must call `start` of the service."""
+def make_app(service: Service, hosts: Collection[str] | None = None) -> Starlette:
+    """Return the application, whose event loop must call `start` of the service.
+
+    If `hosts` are given, requests whose header ``Host`` has none of them are refused.
+    """
     endpoints = _Endpoints(service)
     answer = endpoints.predict if service.served.objective is not None else endpoints.embed
     asked: dict[str, Endpoint] = {
@@ -405,7 +414,32 @@ def make_app(service: Service) -> Starlette:
         refusal = Refusal(error.status_code, "Validation", message)
         return _json(refusal.body(), error.headers, status=error.status_code)
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    guard = [] if hosts is None else [Middleware(_Guard, hosts=hosts)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: refuse}, middleware=guard)
+
+
+class _Guard:
+    """Refuses requests to hosts with other names than those that are given.
+
+    Browsers let a page ask the host that it came from, and its owner can let that name point to
+    this machine.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A request without it comes from no browser.
+        host = Headers(scope=scope).get("host", "localhost")
+        if re.sub(r":\d*$", "", host).lower() in self.hosts:
+            await self.app(scope, receive, send)
+            return
+        refusal = Refusal(
+            421, "Validation",
+            f"the header `Host` is {json.dumps(host[:100])}, but this server answers only for "
+            f"{', '.join(sorted(self.hosts))}; let a proxy set the header",
+        )
+        await _json(refusal.body(), status=421)(scope, receive, send)
 
 
 def _counted(service: Service, path: str, function: Endpoint) -> Endpoint:

@@ -188,17 +188,26 @@ class _Fields:
 
 
 def _texts(given: Any, name: str) -> list[Text]:
-    """Return one text or several as a list."""
+    """Return one text, or several texts or pairs, as a list."""
     if isinstance(given, str):
         return [given]
     if not isinstance(given, list):
         raise _invalid(f"`{name}` must be a text or a list of texts, not {_shown(given)}")
+    texts: list[Text] = []
     for number, text in enumerate(given):
-        if not isinstance(text, str):
-            ids = isinstance(text, int | list) and not isinstance(text, bool)
+        if isinstance(text, str):
+            texts.append(text)
+            continue
+        items = text if isinstance(text, list) else [text]
+        if len(items) != 2 or not all(isinstance(item, str) for item in items):
+            ids = all(isinstance(item, int) and not isinstance(item, bool) for item in items)
             advice = "; ids of tokens are not supported" if ids else ""
-            raise _invalid(f"`{name}`[{number}] must be a text, not {_shown(text)}{advice}")
-    return _not_empty(given)
+            raise _invalid(
+                f"`{name}`[{number}] must be a text, or a list of two for a pair, not "
+                f"{_shown(text)}{advice}"
+            )
+        texts.append((items[0], items[1]))
+    return _no_mixture(_not_empty(texts))
 
 
 def _sequence(given: Any, name: str) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import signal
 import socket
@@ -36,6 +37,7 @@ _ENDS: dict[int, type[KeyboardInterrupt]] = {
 def require_libraries() -> None:
     """Raise an error that says how to install what the server needs."""
     try:
+        import httptools  # noqa: F401
         import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
@@ -86,7 +88,10 @@ def _explained(error: OSError, host: str, port: int) -> OSError:
 
 
 def run_server(
-    service: Service, listener: socket.socket, started: Callable[[str], None]
+    service: Service,
+    listener: socket.socket,
+    started: Callable[[str], None],
+    host: str = "localhost",
 ) -> None:
     """Answer requests until a signal comes, and then finish those that were accepted.
 
@@ -100,6 +105,10 @@ def run_server(
         As `bind` returns it. It is closed.
     started : callable
         Called with the address when requests are answered.
+    host : str, default="localhost"
+        The name that was bound. If only this machine can connect, requests must name it, or the
+        address, or localhost, in their header ``Host``: a page whose name was made to point to
+        this machine does not.
 
     Raises
     ------
@@ -109,6 +118,7 @@ def run_server(
     import uvicorn
 
     from bertsent.serving.app import make_app
+    from bertsent.serving.protocol import LimitedProtocol
 
     class Server(uvicorn.Server):
         """A server that ends as above; that of uvicorn can lose requests and ends by a signal."""
@@ -213,12 +223,22 @@ def run_server(
     sys.setswitchinterval(0.0005)
     try:
         Server(uvicorn.Config(
-            make_app(service), lifespan="off", ws="none", log_config=None, access_log=False,
+            make_app(service, _hosts(listener, host)), lifespan="off", http=LimitedProtocol,
+            ws="none", log_config=None, access_log=False,
             server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, loop="asyncio",
         )).run(sockets=[listener])
     finally:
         sys.setswitchinterval(interval)
         listener.close()
+
+
+def _hosts(listener: socket.socket, host: str) -> frozenset[str] | None:
+    """Return the values of ``Host`` that requests may have; None stands for all."""
+    address = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
+    if not address.is_loopback:
+        return None
+    found = {"localhost", "127.0.0.1", "[::1]", host.lower()}
+    return frozenset(found | {f"[{address}]" if address.version == 6 else str(address)})
 
 
 def _address(listener: socket.socket) -> str:
