@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -133,6 +134,25 @@ def write_tiny_model(
     }
     (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2), "utf-8")
     return directory
+
+
+# Processes that a test started by `launch`.
+_LAUNCHED = []
+
+
+def launch(command, **options):
+    """Start a process, which is killed if it is still running when the test ends."""
+    _LAUNCHED.append(subprocess.Popen(command, **options))
+    return _LAUNCHED[-1]
+
+
+@pytest.fixture(autouse=True)
+def no_process_left():
+    """Kill what a failed test leaves running."""
+    yield
+    while _LAUNCHED:
+        with _LAUNCHED.pop() as process:
+            process.kill()
 
 
 @pytest.fixture(autouse=True)

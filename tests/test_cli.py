@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import launch
 from test_classifier import make_texts
 from test_data import make_imdb_folder
 
@@ -489,7 +490,7 @@ def surroundings():
 
 
 def start(*args, **options):
-    return subprocess.Popen(
+    return launch(
         [sys.executable, "-m", "bertsent", *map(str, args)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **surroundings(), **options,
     )

@@ -12,6 +12,7 @@ import sys
 import termios
 
 import pytest
+from conftest import launch
 from test_cli import surroundings
 
 from bertsent.classifier import PARAMETERS
@@ -80,7 +81,7 @@ def test_the_terminal_says_how_wide_it_is(command):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 64, 0, 0))
     options = surroundings()
     options["env"] = {k: v for k, v in options["env"].items() if k not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
+    process = launch(
         [sys.executable, "-m", "bertsent", command, "--help"], stdout=theirs, stderr=theirs,
         stdin=theirs, **options,
     )

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import sqlite3
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import maker, write_tiny_model
+from conftest import launch, maker, write_tiny_model
 from family_models import MODELS
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -481,7 +480,7 @@ def test_threads_and_processes_share_a_file(base, tmp_path):
         "e = BertEncoder(sys.argv[1], max_length=16, n_threads=1, cache=sys.argv[2]); "
         "e.fit_transform([f'a film {n}' for n in range(40)])"
     )
-    child = subprocess.Popen(
+    child = launch(
         [sys.executable, "-c", code, str(base), str(cache)],
         cwd=Path(module.__file__).parents[2],
     )

@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import time
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from conftest import launch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate, learning_curve
@@ -455,9 +455,10 @@ def test_a_log_file_has_lines_that_end(program, tmp_path):
     command = [sys.executable, "-m", "bertsent", *map(str, program.train), "--epochs", "100000"]
     path = tmp_path / "log.txt"
     with path.open("wb") as log:
-        running = subprocess.Popen(command, stderr=log, stdout=log, **surroundings())
+        running = launch(command, stderr=log, stdout=log, **surroundings())
         deadline = time.monotonic() + 120
-        while "epoch 2/100000 done" not in path.read_text() and time.monotonic() < deadline:
+        while "epoch 2/100000 done" not in path.read_text():
+            assert running.poll() is None and time.monotonic() < deadline, path.read_text()
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)
         assert running.wait(120) == 130

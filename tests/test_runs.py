@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import maker, write_tiny_model
+from conftest import launch, maker, write_tiny_model
 from test_classifier import flat, make_texts
 from test_cli import SMALL, start
 
@@ -180,16 +180,16 @@ def test_killed_at_random_points(base, tmp_path):
         **os.environ, "PYTHONPATH": str(Path(bertsent.__file__).resolve().parent.parent)
     }
 
-    def launch(run, out, every):
+    def begin(run, out, every):
         command = [sys.executable, "-c", PROGRAM, base, tmp_path / run, tmp_path / out,
                    tmp_path / "data.npz", every]
-        process = subprocess.Popen(
+        process = launch(
             [str(part) for part in command], stdout=subprocess.PIPE, env=environment, cwd=os.sep
         )
         assert process.stdout.readline() == b"ready\n"
         return process
 
-    process = launch("unbroken-run", "unbroken", 7)
+    process = begin("unbroken-run", "unbroken", 7)
     began = time.monotonic()
     assert process.wait(300) == 0
     length = time.monotonic() - began
@@ -197,7 +197,7 @@ def test_killed_at_random_points(base, tmp_path):
     rng = random.Random(0)
     kills, reached = 0, []
     while True:
-        process = launch("killed-run", "killed", 7)
+        process = begin("killed-run", "killed", 7)
         with process.stdout:
             # The first ones are killed during the run, the last one may finish.
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -302,6 +302,18 @@ def test_training_in_place_leaves_what_was_pickled_alone(make):
     assert not np.shares_memory(clf.model_.__getstate__()["parameters"], clf.model_._flat)
 
 
+def test_buffers_of_a_pickle_are_read_only_and_stay_as_they_were(make):
+    clf = make().fit(TEXTS, LABELS)
+    expected, buffers = clf.predict_proba(TEXTS), []
+    pickled = pickle.dumps(clf, protocol=5, buffer_callback=buffers.append)
+    largest = max((buffer.raw() for buffer in buffers), key=len)
+    weights = np.frombuffer(largest, np.float32)
+    assert largest.readonly and np.shares_memory(weights, clf.model_._flat)
+    edit(clf.model_)
+    assert not np.array_equal(clf.predict_proba(TEXTS), expected)
+    assert np.array_equal(pickle.loads(pickled, buffers=buffers).predict_proba(TEXTS), expected)
+
+
 def test_mapped_pickles_are_never_written_to(make, tmp_path):
     clf = make().fit(TEXTS, LABELS)
     expected, path = clf.predict_proba(TEXTS), tmp_path / "clf.joblib"

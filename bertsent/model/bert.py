@@ -626,7 +626,8 @@ class BertForSequenceClassification:
         """Parameters by their Hugging Face names, as views into the model.
 
         They are read-only, because the engine keeps packed copies of some. Use `edit_parameters`
-        to change them.
+        to change them. A view belongs to the model until it is trained or edited the next time,
+        which may give it new memory; get the view again then.
         """
         return _Parameters(self)
 
@@ -657,13 +658,13 @@ class BertForSequenceClassification:
         with _edit_lock:
             self._edits.append(given)
         try:
+            self._leave_pickled()
             yield _Parameters(self)
         finally:
             with _edit_lock:
                 self._edits[:] = [other for other in self._edits if other is not given]
                 for view in given.values():
                     view.flags.writeable = False
-                self._pickled = None
             self._core.touch()
 
     def _parameter(self, name: str) -> npt.NDArray[np.float32]:
@@ -738,8 +739,13 @@ class BertForSequenceClassification:
         """Get ready to be trained in place; pickles copy the parameters from now on."""
         with _edit_lock:
             self._finished, self._trains_in_place = False, True
+        self._leave_pickled()
+
+    def _leave_pickled(self) -> None:
+        """Go on with a copy of the parameters if pickles have them, which others may be reading."""
+        with _edit_lock:
             pickled, self._pickled = self._pickled, None
-        if pickled is not None:  # someone may still be reading it
+        if pickled is not None:
             from bertsent import _core
 
             self._flat = self._settled()
@@ -750,6 +756,7 @@ class BertForSequenceClassification:
             if self._finished and not self._edits:
                 if self._pickled is None:
                     self._pickled = self._flat.view()
+                    self._pickled.flags.writeable = False  # also for who gets it out of band
                 return self._pickled
         return np.asarray(self._settled())
 
