@@ -217,7 +217,10 @@ def _describe_metrics(
         rows.append(f"| {name.replace('_', ' ')} | {value:.4f} | {interval} |")
     note = ""
     if evaluation is None:
-        note = "\n\nIf they were also used to choose when training ends, these values are too optimistic."
+        note = (
+            "\n\nIf they were also used to choose when training ends, these values are too "
+            "optimistic."
+        )
     elif evaluation.note is not None:
         note = f"\n\nNote: {evaluation.note}."
     table = ["| metric | value | 95 % interval |", "| --- | --- | --- |", *rows]
