@@ -515,6 +515,7 @@ def run_here(service, drive):
             terminate()
 
     threads = [threading.Thread(target=each, daemon=True) for each in (driving, watch)]
+    others = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)]
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # one that is late does no harm
     threads[1].start()
     try:
@@ -525,6 +526,7 @@ def run_here(service, drive):
         ended.set()
         threads[0].join(60)
         signal.signal(signal.SIGTERM, before)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)] == others
     assert found and not hanging
     return found[0], stopped
 

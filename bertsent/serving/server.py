@@ -221,6 +221,8 @@ def run_server(
     # The thread that computes takes the GIL between two batches; this one must not keep it.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
+    # After a second signal, the handler that asyncio has put there would stay.
+    before = signal.getsignal(signal.SIGINT)
     try:
         Server(uvicorn.Config(
             make_app(service, _hosts(listener, host)), lifespan="off", http=LimitedProtocol,
@@ -228,6 +230,8 @@ def run_server(
             server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, loop="asyncio",
         )).run(sockets=[listener])
     finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
         sys.setswitchinterval(interval)
         listener.close()
 
