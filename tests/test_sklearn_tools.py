@@ -116,7 +116,7 @@ def test_sample_weights_are_routed(make):
 
 
 class Watch:
-    """A callback of scikit-learn that records what it is told."""
+    """A callback of scikit-learn that records its calls."""
 
     max_propagation_depth = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +191,7 @@ class ServedClassifier(Served):
             scores = self.objective.predict_proba(logits)
         names = self.objective.label_names
         return [
-            sorted(zip(names, row, strict=True), key=_by_score, reverse=True)
+            sorted(zip(names, row, strict=True), key=itemgetter(1), reverse=True)
             for row in scores.tolist()
         ]
 
@@ -280,7 +281,3 @@ def _is_classifier(directory: Path) -> bool:
     return isinstance(kinds, list) and any(
         str(kind).endswith("ForSequenceClassification") for kind in kinds
     )
-
-
-def _by_score(output: tuple[str, float]) -> float:
-    return output[1]

@@ -43,7 +43,7 @@ def tell_callbacks(
         What trains. It is passed a callback for the events of training, which returns True if
         training should end; or None if nobody listens.
     X, y, metadata
-        What callbacks are told of the data.
+        Data of `fit`, which are passed to the callbacks.
     epochs : int or None, default=0
         Number of epochs at most; None if it is unknown.
     fitted : callable
